@@ -1,0 +1,3 @@
+"""Typed face of the native engine."""
+
+ERROR_NAMES: tuple[str, ...]

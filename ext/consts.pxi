@@ -1,0 +1,9 @@
+# Limits and sizes of the engine, units in the names.
+
+cdef enum:
+    NS_PER_S = 1000000000
+    NS_PER_MS = 1000000
+    # The loop wakes at least so often to look at its stop and swap flags.
+    MAX_WAIT_NS = 10000000
+    # Far enough not to matter, near enough to be added to an instant without overflow.
+    NEVER_NS = 0x3fffffffffffffff

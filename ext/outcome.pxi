@@ -1,0 +1,52 @@
+# The closed set of ends that a request can have, other than a status code.
+
+from heyfleet.ext.c_posix cimport (
+    EADDRINUSE, EADDRNOTAVAIL, ECONNABORTED, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, EMFILE, ENETUNREACH, ENFILE,
+    EPIPE, ETIMEDOUT,
+)
+
+cdef enum ErrorKind:
+    ERROR_CONNECT_REFUSED
+    ERROR_CONNECT_TIMEOUT
+    ERROR_CONNECT_UNREACHABLE
+    ERROR_NO_LOCAL_PORT
+    ERROR_NO_FILE_DESCRIPTOR
+    ERROR_RESET
+    ERROR_CLOSED_EARLY
+    ERROR_REQUEST_TIMEOUT
+    ERROR_BAD_RESPONSE
+    ERROR_HEADER_TOO_LARGE
+    ERROR_OTHER
+    ERROR_KINDS
+
+# In the order of ErrorKind; these names go to the wire and to reports.
+ERROR_NAMES = (
+    "connect refused",
+    "connect timeout",
+    "connect unreachable",
+    "no local port",
+    "no file descriptor",
+    "reset",
+    "closed early",
+    "request timeout",
+    "bad response",
+    "header too large",
+    "other",
+)
+
+
+cdef ErrorKind error_from_errno(int error) noexcept nogil:
+    """The kind for a positive errno; what has no kind of its own is visible as `other`."""
+    if error == ECONNREFUSED:
+        return ERROR_CONNECT_REFUSED
+    if error == ECONNRESET or error == EPIPE or error == ECONNABORTED:
+        return ERROR_RESET
+    if error == EADDRNOTAVAIL or error == EADDRINUSE:
+        return ERROR_NO_LOCAL_PORT
+    if error == EMFILE or error == ENFILE:
+        return ERROR_NO_FILE_DESCRIPTOR
+    if error == ENETUNREACH or error == EHOSTUNREACH:
+        return ERROR_CONNECT_UNREACHABLE
+    if error == ETIMEDOUT:
+        return ERROR_CONNECT_TIMEOUT
+    return ERROR_OTHER

@@ -1,0 +1,76 @@
+"""The native module and the generated protobuf code; everything else is in pyproject.toml.
+
+Switches, from the environment:
+  HEYFLEET_SANITIZE=address,undefined   build the extension with these gcc sanitizers
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+os.chdir(Path(__file__).parent)
+PACKAGE = Path("src/heyfleet")  # in a checkout: links to the top-level folders
+
+
+def generate_proto() -> None:
+    """Make x_pb2.py and x_pb2.pyi beside each x.proto, where missing or older than it."""
+    folder = PACKAGE / "proto"
+    stale = [
+        source
+        for source in folder.glob("*.proto")
+        if not (out := source.with_name(f"{source.stem}_pb2.py")).exists()
+        or out.stat().st_mtime < source.stat().st_mtime
+    ]
+    if not stale:
+        return
+    with tempfile.TemporaryDirectory() as out_folder:
+        # The virtual root heyfleet/proto makes the output import from heyfleet.proto.
+        command = [
+            *(sys.executable, "-m", "grpc_tools.protoc", f"-Iheyfleet/proto={folder}"),
+            *(f"--python_out={out_folder}", f"--pyi_out={out_folder}"),
+            *(f"heyfleet/proto/{source.name}" for source in stale),
+        ]
+        subprocess.run(command, check=True)
+        for made in Path(out_folder, "heyfleet/proto").iterdir():
+            shutil.copyfile(made, folder / made.name)
+
+
+def extension() -> Extension:
+    """The one extension module; every part of it is included by _core.pyx."""
+    sanitizers = os.environ.get("HEYFLEET_SANITIZE")
+    flags = [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=undefined", "-O1", "-fno-omit-frame-pointer"]
+    folder = PACKAGE / "ext"
+    parts = [str(part) for suffix in ("pxi", "pxd", "h") for part in folder.glob(f"*.{suffix}")]
+    return Extension(
+        "heyfleet.ext._core",
+        [str(folder / "_core.pyx")],
+        depends=parts,
+        libraries=["uring"],
+        extra_compile_args=[*(flags if sanitizers else ["-O3"]), "-g", "-Wall", "-Wextra", "-Wno-unused-parameter"],
+        extra_link_args=flags[:1] if sanitizers else [],
+    )
+
+
+generate_proto()
+setup(
+    ext_modules=cythonize(
+        [extension()],
+        build_dir="build/cython",
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "embedsignature": False,
+        },
+    )
+)
