@@ -6,3 +6,4 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, 
 include "consts.pxi"
 include "clock.pxi"
 include "outcome.pxi"
+include "io.pxi"

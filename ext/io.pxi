@@ -1,0 +1,60 @@
+# The io contract: what a backend promises the engine. Completion-shaped; readiness (epoll) emulates completions.
+#
+# A backend holds `slots` connections, numbered from 0. On each slot at most one connect or send is outstanding. From a
+# successful connect on, what the peer sends is delivered as IO_RECV events, unasked, until the end of the stream, an error or
+# `close`; that is what a multishot receive does natively, and it spares a call a response.
+# Failures are events too: no call fails at once, so that a caller never recurses. After `close` no event of the slot's
+# past is delivered: backends drop stale completions by comparing generations. One thread uses a backend, from `open` on.
+
+from heyfleet.ext.c_posix cimport sockaddr, socklen_t
+
+cdef enum IoOp:
+    IO_CONNECT
+    IO_SEND
+    IO_RECV
+
+cdef struct IoEvent:
+    uint32_t slot
+    IoOp op
+    # connect: 0; send: the whole length, never less; recv: bytes, 0 at the end of the stream. A negative errno on failure.
+    int64_t result
+    # recv: the bytes, valid until the next call of next() or wait().
+    const uint8_t *data
+    # The earliest instant at which the backend knew the event complete.
+    int64_t time_ns
+
+
+cdef class Io:
+    """What every backend does; see the head of this part."""
+
+    cdef int open(self, uint32_t slots) noexcept nogil:
+        """Take what the backend needs, in the thread that will use it. 0 or a negative errno."""
+        return 0
+
+    cdef void shut(self) noexcept nogil:
+        """Close every slot and give everything back. Safe after a failed `open`, and twice."""
+        pass
+
+    cdef int64_t now(self) noexcept nogil:
+        """Nanoseconds of the clock that events are stamped with; simulated in the simulated backend."""
+        return monotonic_ns()
+
+    cdef void connect(self, uint32_t slot, const sockaddr *address, socklen_t length) noexcept nogil:
+        """Open a TCP connection on a closed slot. `address` stays valid until the event."""
+        pass
+
+    cdef void send(self, uint32_t slot, const uint8_t *data, size_t length) noexcept nogil:
+        """Send all of `data`, which stays valid until the event (or `close`). One event, when the last byte was taken."""
+        pass
+
+    cdef void close(self, uint32_t slot) noexcept nogil:
+        """Close the slot, whatever is outstanding on it, without an event. Closing a closed slot does nothing."""
+        pass
+
+    cdef int wait(self, int64_t deadline_ns) noexcept nogil:
+        """Submit what is queued, then sleep until an event is there or the deadline is reached. 0 or a negative errno."""
+        return 0
+
+    cdef bint next(self, IoEvent *event) noexcept nogil:
+        """Take the next event, or return False: then call wait(). Ends the life of the data of the event before."""
+        return False
