@@ -34,6 +34,7 @@ cdef extern from "<errno.h>" nogil:
     enum: EPERM
     enum: EINVAL
     enum: ENOSYS
+    enum: EBADF
 
 cdef extern from "<sys/socket.h>" nogil:
     ctypedef uint32_t socklen_t

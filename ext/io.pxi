@@ -6,7 +6,7 @@
 # Failures are events too: no call fails at once, so that a caller never recurses. After `close` no event of the slot's
 # past is delivered: backends drop stale completions by comparing generations. One thread uses a backend, from `open` on.
 
-from heyfleet.ext.c_posix cimport sockaddr, socklen_t
+from heyfleet.ext.c_posix cimport sockaddr, sockaddr_storage, socklen_t
 
 cdef enum IoOp:
     IO_CONNECT
