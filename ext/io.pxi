@@ -52,7 +52,10 @@ cdef class Io:
         pass
 
     cdef int wait(self, int64_t deadline_ns) noexcept nogil:
-        """Submit what is queued, then sleep until an event is there or the deadline is reached. 0 or a negative errno."""
+        """Submit what is queued, then sleep until an event is there or the deadline is reached. 0 or a negative errno.
+
+        Where events are left from before, it doesn't sleep, and they are not lost.
+        """
         return 0
 
     cdef bint next(self, IoEvent *event) noexcept nogil:
