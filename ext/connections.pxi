@@ -61,7 +61,7 @@ cdef class Connections:
         conn.intended_ns = intended_ns if intended_ns != 0 else now_ns
         self.begun += 1
         self.in_flight += 1
-        self.recorder.active.sent += 1
+        self.recorder.active.tally.sent += 1
         self.expect_answer(index, now_ns)
         if conn.state == CONN_IDLE:
             conn.connect_took_ns = 0
@@ -98,14 +98,14 @@ cdef class Connections:
             return
         conn.connect_took_ns = event.time_ns - conn.connect_began_ns
         hdr_record(&self.recorder.active.metrics[METRIC_CONNECT], conn.connect_took_ns)
-        self.recorder.active.connections_opened += 1
+        self.recorder.active.tally.connections_opened += 1
         if conn.has_request:
             self.send_request(event.slot, conn, event.time_ns)
         else:
             conn_list_remove(&self.waiting, self.conns, event.slot)
             conn.state = CONN_IDLE
 
-    cdef void connect_failed(self, uint32_t index, ErrorKind kind) noexcept nogil:
+    cdef void connect_failed(self, uint32_t index, int kind) noexcept nogil:
         if self.conns[index].has_request:
             self.fail(index, kind)
         else:
@@ -117,7 +117,7 @@ cdef class Connections:
             self.fail(event.slot, error_from_errno(<int> -event.result))
             return
         self.conns[event.slot].written_ns = event.time_ns
-        self.recorder.active.bytes_sent += <uint64_t> event.result
+        self.recorder.active.tally.bytes_sent += <uint64_t> event.result
 
     cdef inline void on_received(self, const IoEvent *event) noexcept nogil:
         cdef Conn *conn = &self.conns[event.slot]
@@ -129,7 +129,7 @@ cdef class Connections:
         if event.result <= 0:
             self.stream_ended(event, conn)
             return
-        self.recorder.active.bytes_received += <uint64_t> event.result
+        self.recorder.active.tally.bytes_received += <uint64_t> event.result
         if conn.first_byte_ns == 0:
             conn.first_byte_ns = event.time_ns
         result = http1_feed(&conn.parser, event.data, <size_t> event.result, &consumed)
@@ -143,8 +143,8 @@ cdef class Connections:
     cdef void received_idle(self, const IoEvent *event) noexcept nogil:
         """The end of an idle connection, or bytes on it that no request asked for."""
         if event.result > 0:
-            self.recorder.active.bytes_received += <uint64_t> event.result
-            self.recorder.active.unasked += 1
+            self.recorder.active.tally.bytes_received += <uint64_t> event.result
+            self.recorder.active.tally.unasked += 1
         self.drop(event.slot)
 
     cdef void stream_ended(self, const IoEvent *event, Conn *conn) noexcept nogil:
@@ -165,7 +165,7 @@ cdef class Connections:
         elif result == HTTP1_TOO_LARGE:
             self.fail(index, ERROR_HEADER_TOO_LARGE)
         else:
-            self.recorder.active.bad_responses[self.conns[index].parser.reason] += 1
+            self.recorder.active.tally.bad_responses[self.conns[index].parser.reason] += 1
             self.fail(index, ERROR_BAD_RESPONSE)
 
     cdef inline void complete(self, uint32_t index, int64_t done_ns, bint leftover) noexcept nogil:
@@ -174,7 +174,7 @@ cdef class Connections:
         cdef Bank *bank = self.recorder.active
         self.record(conn, bank, done_ns)
         if leftover:
-            bank.unasked += 1
+            bank.tally.unasked += 1
         conn.has_request = False
         conn_list_remove(&self.waiting, self.conns, index)
         self.in_flight -= 1
@@ -189,8 +189,8 @@ cdef class Connections:
         # An answer may come before the request was sent whole; its writing then ended, for us, with the answer's first byte.
         cdef int64_t written_ns = conn.written_ns if conn.written_ns != 0 else conn.first_byte_ns
         cdef TraceRow row
-        bank.responses[conn.parser.status] += 1
-        bank.body_bytes += conn.parser.body_bytes
+        bank.tally.responses[conn.parser.status] += 1
+        bank.tally.body_bytes += conn.parser.body_bytes
         hdr_record(&bank.metrics[METRIC_LATENCY], done_ns - conn.intended_ns)
         if conn.intended_ns != conn.sent_ns:
             hdr_record(&bank.metrics[METRIC_SERVICE_TIME], done_ns - conn.sent_ns)
@@ -209,9 +209,9 @@ cdef class Connections:
             row.reserved = 0
             recorder_trace(&self.recorder, &row)
 
-    cdef void fail(self, uint32_t index, ErrorKind kind) noexcept nogil:
+    cdef void fail(self, uint32_t index, int kind) noexcept nogil:
         cdef Conn *conn = &self.conns[index]
-        self.recorder.active.errors[kind] += 1
+        self.recorder.active.tally.errors[kind] += 1
         self.failed += 1
         self.in_flight -= 1
         conn.has_request = False
@@ -240,13 +240,13 @@ cdef class Connections:
         cdef uint32_t index
         for index in range(self.connection_count):
             if self.conns[index].has_request:
-                self.recorder.active.abandoned += 1
+                self.recorder.active.tally.abandoned += 1
                 self.in_flight -= 1
                 self.conns[index].has_request = False
             self.drop(index)
 
 
-cdef ErrorKind error_from_connect(int error) noexcept nogil:
+cdef int error_from_connect(int error) noexcept nogil:
     """A reset in answer to a connect is a refusal of another make; what else can fail has the same kinds as ever."""
     if error == ECONNRESET or error == ECONNABORTED:
         return ERROR_CONNECT_REFUSED

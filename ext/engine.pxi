@@ -66,7 +66,7 @@ cdef class EngineCore(Connections):
                 next_index += 1
             if self.opening == 0:
                 break
-            result = self.io.wait(self.next_deadline(now_ns))
+            result = self.io.wait(self.next_deadline())
             self.handle_events()
             now_ns = self.io.now()
             self.expire(now_ns)
@@ -106,7 +106,7 @@ cdef class EngineCore(Connections):
                 store_flag(&self.swap_requested, False)
             if result < 0 or self.must_stop(now_ns):
                 break
-            result = self.io.wait(self.next_deadline(now_ns))
+            result = self.io.wait(self.next_deadline())
             turn_ns = self.io.now()
         self.ended_ns = self.last_event_ns if self.stop_reason == STOP_COUNT else now_ns
         self.wall_ns = now_ns - self.start_ns
@@ -149,8 +149,8 @@ cdef class EngineCore(Connections):
             return NEVER_NS
         return self.start_ns + pacer_offset_ns(&self.pacer, self.ticks_due, self.connection_count)
 
-    cdef inline int64_t next_deadline(self, int64_t now_ns) noexcept nogil:
-        cdef int64_t deadline_ns = now_ns + MAX_WAIT_NS
+    cdef inline int64_t next_deadline(self) noexcept nogil:
+        cdef int64_t deadline_ns = NEVER_NS
         cdef int64_t expires_ns
         if self.waiting.oldest != NO_CONN:
             expires_ns = self.conns[self.waiting.oldest].waiting_since_ns + self.timeout_ns

@@ -23,21 +23,21 @@ cdef EngineSnapshot make_snapshot(const Bank *bank):
         name: Histogram.from_hdr(&bank.metrics[metric])
         for metric, name in enumerate(METRIC_NAMES) if bank.metrics[metric].count > 0
     }
-    snapshot.responses = {status: bank.responses[status] for status in range(STATUS_CODES) if bank.responses[status]}
+    snapshot.responses = {status: bank.tally.responses[status] for status in range(STATUS_CODES) if bank.tally.responses[status]}
     snapshot.errors = {
-        name: bank.errors[kind]
-        for kind, name in enumerate(ERROR_NAMES) if kind != ERROR_BAD_RESPONSE and bank.errors[kind]
+        name: bank.tally.errors[kind]
+        for kind, name in enumerate(ERROR_NAMES) if kind != ERROR_BAD_RESPONSE and bank.tally.errors[kind]
     }
     for reason, name in enumerate(HTTP1_REASON_NAMES):
-        if bank.bad_responses[reason]:
-            snapshot.errors[f"{ERROR_NAMES[ERROR_BAD_RESPONSE]}: {name}"] = bank.bad_responses[reason]
-    snapshot.sent = bank.sent
-    snapshot.abandoned = bank.abandoned
-    snapshot.connections_opened = bank.connections_opened
-    snapshot.unasked = bank.unasked
-    snapshot.bytes_sent = bank.bytes_sent
-    snapshot.bytes_received = bank.bytes_received
-    snapshot.body_bytes = bank.body_bytes
+        if bank.tally.bad_responses[reason]:
+            snapshot.errors[f"{ERROR_NAMES[ERROR_BAD_RESPONSE]}: {name}"] = bank.tally.bad_responses[reason]
+    snapshot.sent = bank.tally.sent
+    snapshot.abandoned = bank.tally.abandoned
+    snapshot.connections_opened = bank.tally.connections_opened
+    snapshot.unasked = bank.tally.unasked
+    snapshot.bytes_sent = bank.tally.bytes_sent
+    snapshot.bytes_received = bank.tally.bytes_received
+    snapshot.body_bytes = bank.tally.body_bytes
     return snapshot
 
 

@@ -54,7 +54,8 @@ cdef class Io:
     cdef int wait(self, int64_t deadline_ns) noexcept nogil:
         """Submit what is queued, then sleep until an event is there or the deadline is reached. 0 or a negative errno.
 
-        Where events are left from before, it doesn't sleep, and they are not lost.
+        It never sleeps longer than about MAX_WAIT_NS, so that the caller can look at its flags; and not at all where events
+        are left from before, which are not lost.
         """
         return 0
 

@@ -158,6 +158,7 @@ cdef class EpollIo(Io):
         cdef int count, error
         cdef int64_t left_ns = 0
         self.budget = EPOLL_BUDGET
+        deadline_ns = min(deadline_ns, monotonic_ns() + MAX_WAIT_NS)
         while True:
             if self.head == self.tail:
                 left_ns = max(deadline_ns - monotonic_ns(), 0)

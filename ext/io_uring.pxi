@@ -5,7 +5,7 @@ from libc.errno cimport errno
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from heyfleet.ext.c_posix cimport (
-    EBADF, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ETIME, IPPROTO_TCP, MSG_NOSIGNAL, MSG_WAITALL, SOCK_CLOEXEC, SOCK_STREAM,
+    ECONNRESET, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ETIME, IPPROTO_TCP, MSG_NOSIGNAL, MSG_WAITALL, SOCK_CLOEXEC, SOCK_STREAM,
     TCP_NODELAY, close as close_fd, setsockopt, socket,
 )
 from heyfleet.ext.c_uring cimport (
@@ -14,10 +14,10 @@ from heyfleet.ext.c_uring cimport (
     MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, __kernel_timespec, io_uring, io_uring_buf_reg, io_uring_buf_ring,
     io_uring_buf_ring_add, io_uring_buf_ring_advance, io_uring_buf_ring_init, io_uring_buf_ring_mask,
     io_uring_cq_advance, io_uring_cqe, io_uring_get_sqe, io_uring_params, io_uring_prep_cancel64, io_uring_prep_close,
-    io_uring_prep_connect, io_uring_prep_recv_multishot, io_uring_prep_send, io_uring_queue_exit,
+    io_uring_prep_connect, io_uring_prep_recv_multishot, io_uring_prep_send, io_uring_prep_timeout, io_uring_queue_exit,
     io_uring_queue_init_params, io_uring_register_buf_ring, io_uring_register_ring_fd, io_uring_smp_load_acquire,
     io_uring_sqe, io_uring_sqe_set_data64, io_uring_sqe_set_flags, io_uring_submit, io_uring_submit_and_get_events,
-    io_uring_submit_and_wait_timeout, mmap, munmap,
+    io_uring_submit_and_wait, io_uring_submit_and_wait_timeout, mmap, munmap,
 )
 
 cdef enum:
@@ -31,8 +31,13 @@ cdef enum:
     # our own submitting its latency can contain.
     URING_SENDS_A_SUBMIT = 16
     URING_SEND_MAX_BYTES = 1 << 30
-    # The op of completions that nobody waits for (cancel, close).
+    # A send of so little is taken whole by a connection with nothing left to send, in the very call that submits it. It is
+    # told as sent at the instant of that call, and the kernel is asked for a completion only if it fails: a completion for
+    # each would end the wait for answers before it began, and double the system calls.
+    URING_QUIET_MAX_BYTES = 8192
+    # Ops beyond IoOp: completions that nobody waits for (cancel, close), and the clock that ends long waits.
     URING_IGNORED = 0xff
+    URING_TICK = 0xfe
 
 cdef struct UringSlot:
     int fd
@@ -43,6 +48,12 @@ cdef struct UringSlot:
     const uint8_t *send_data    # what is left of an outstanding send
     size_t send_left_bytes
     size_t send_bytes
+
+
+# A quiet send that is to be told as sent, if the slot still is what it was.
+cdef struct UringQuiet:
+    uint32_t slot
+    uint32_t generation
 
 
 cdef inline uint64_t uring_token(uint32_t slot, uint32_t generation, uint32_t op) noexcept nogil:
@@ -66,12 +77,21 @@ cdef class UringIo(Io):
         int64_t reaped_ns
         int64_t submitted_ns        # later completions came with a submission, which returned at this instant
         uint32_t sends_queued
+        UringQuiet *quiet           # a ring of those queued: told_quiet <= submitted_quiet <= queued_quiet
+        uint32_t quiet_mask
+        uint32_t queued_quiet
+        uint32_t submitted_quiet
+        uint32_t told_quiet
+        int64_t quiet_ns            # when the last of them were submitted
+        bint ticking
+        __kernel_timespec tick
 
     def __cinit__(self):
         self.ring_open = False
         self.slots = NULL
         self.buffer_ring = NULL
         self.buffers = NULL
+        self.quiet = NULL
 
     def __dealloc__(self):
         self.shut()
@@ -95,10 +115,14 @@ cdef class UringIo(Io):
         self.head = self.ring.cq.khead[0]
         self.reaped_tail = self.head
         self.sends_queued = 0
+        self.ticking = False
         # Spares a look-up of the ring's descriptor at each system call; a kernel without it only is slower.
         io_uring_register_ring_fd(&self.ring)
         self.slots = <UringSlot *> calloc(slots, sizeof(UringSlot))
-        if self.slots == NULL:
+        self.quiet_mask = 2 * cq_entries - 1
+        self.queued_quiet = self.submitted_quiet = self.told_quiet = 0
+        self.quiet = <UringQuiet *> calloc(self.quiet_mask + 1, sizeof(UringQuiet))
+        if self.slots == NULL or self.quiet == NULL:
             return -ENOMEM
         for slot in range(slots):
             self.slots[slot].fd = -1
@@ -143,6 +167,8 @@ cdef class UringIo(Io):
                     close_fd(self.slots[slot].fd)
             free(self.slots)
             self.slots = NULL
+        free(self.quiet)
+        self.quiet = NULL
         if self.ring_open:
             io_uring_queue_exit(&self.ring)
             self.ring_open = False
@@ -162,9 +188,14 @@ cdef class UringIo(Io):
         return sqe
 
     cdef void submit(self) noexcept nogil:
+        self.mark_submitted(monotonic_ns())
         io_uring_submit(&self.ring)
-        self.sends_queued = 0
         self.submitted_ns = monotonic_ns()
+
+    cdef inline void mark_submitted(self, int64_t now_ns) noexcept nogil:
+        self.sends_queued = 0
+        self.submitted_quiet = self.queued_quiet
+        self.quiet_ns = now_ns
 
     cdef void connect(self, uint32_t index, const sockaddr *address, socklen_t length) noexcept nogil:
         cdef UringSlot *slot = &self.slots[index]
@@ -195,17 +226,28 @@ cdef class UringIo(Io):
         slot.send_left_bytes = length
         slot.send_bytes = length
         slot.outstanding = IO_SEND + 1
-        self.send_rest(index, slot)
+        if length <= URING_QUIET_MAX_BYTES and self.queued_quiet - self.told_quiet <= self.quiet_mask:
+            self.send_quietly(index, slot)
+        else:
+            self.send_rest(index, slot, 0)
         self.sends_queued += 1
         if self.sends_queued >= URING_SENDS_A_SUBMIT:
             self.submit()
 
-    cdef inline void send_rest(self, uint32_t index, UringSlot *slot) noexcept nogil:
+    cdef inline void send_quietly(self, uint32_t index, UringSlot *slot) noexcept nogil:
+        cdef UringQuiet *quiet = &self.quiet[self.queued_quiet & self.quiet_mask]
+        quiet.slot = index
+        quiet.generation = slot.generation
+        self.queued_quiet += 1
+        self.send_rest(index, slot, IOSQE_CQE_SKIP_SUCCESS)
+
+    cdef inline void send_rest(self, uint32_t index, UringSlot *slot, unsigned flags) noexcept nogil:
         cdef io_uring_sqe *sqe = self.entry()
         cdef size_t length = slot.send_left_bytes
         if length > URING_SEND_MAX_BYTES:
             length = URING_SEND_MAX_BYTES
         io_uring_prep_send(sqe, slot.fd, slot.send_data, length, MSG_NOSIGNAL | MSG_WAITALL)
+        io_uring_sqe_set_flags(sqe, flags)
         io_uring_sqe_set_data64(sqe, uring_token(index, slot.generation, IO_SEND))
 
     cdef inline void receive(self, uint32_t index, UringSlot *slot) noexcept nogil:
@@ -244,26 +286,39 @@ cdef class UringIo(Io):
 
     cdef int wait(self, int64_t deadline_ns) noexcept nogil:
         cdef int result
-        cdef int64_t left_ns
+        cdef int64_t left_ns, now_ns
         cdef __kernel_timespec timeout
         cdef io_uring_cqe *cqe
+        cdef bint untold = self.told_quiet != self.submitted_quiet
         self.release()
-        if self.head != io_uring_smp_load_acquire(self.ring.cq.ktail):
-            # Completions of sends are there already: only run the deferred work, don't sleep.
+        now_ns = monotonic_ns()
+        left_ns = max(deadline_ns - now_ns, 0)
+        self.mark_submitted(now_ns)
+        if untold or left_ns == 0 or self.head != io_uring_smp_load_acquire(self.ring.cq.ktail):
             result = io_uring_submit_and_get_events(&self.ring)
+        elif left_ns >= MAX_WAIT_NS:
+            self.keep_ticking()
+            result = io_uring_submit_and_wait(&self.ring, 1)
         else:
-            left_ns = deadline_ns - monotonic_ns()
-            if left_ns < 0:
-                left_ns = 0
-            timeout.tv_sec = left_ns // NS_PER_S
-            timeout.tv_nsec = left_ns % NS_PER_S
+            timeout.tv_sec = 0
+            timeout.tv_nsec = left_ns
             result = io_uring_submit_and_wait_timeout(&self.ring, &cqe, 1, &timeout, NULL)
-        self.sends_queued = 0
         self.reaped_tail = io_uring_smp_load_acquire(self.ring.cq.ktail)
         self.reaped_ns = monotonic_ns()
         if result < 0 and result != -ETIME and result != -EINTR:
             return result
         return 0
+
+    cdef inline void keep_ticking(self) noexcept nogil:
+        """Let a timer of the ring's own end long waits: cheaper than a timer set up and taken down by each wait."""
+        cdef io_uring_sqe *sqe
+        if not self.ticking:
+            self.ticking = True
+            self.tick.tv_sec = 0
+            self.tick.tv_nsec = MAX_WAIT_NS
+            sqe = self.entry()
+            io_uring_prep_timeout(sqe, &self.tick, 0, 0)
+            io_uring_sqe_set_data64(sqe, uring_token(0, 0, URING_TICK))
 
     cdef inline void release(self) noexcept nogil:
         """Give the buffer of the last event back to the kernel."""
@@ -274,45 +329,55 @@ cdef class UringIo(Io):
 
     cdef bint next(self, IoEvent *event) noexcept nogil:
         cdef io_uring_cqe cqe
-        cdef uint32_t index, op
-        cdef UringSlot *slot
         self.release()
+        while self.told_quiet != self.submitted_quiet:
+            if self.tell_quiet(event):
+                return True
         while self.head != io_uring_smp_load_acquire(self.ring.cq.ktail):
             cqe = self.ring.cq.cqes[self.head & self.ring.cq.ring_mask]
             event.time_ns = self.reaped_ns if <int32_t> (self.reaped_tail - self.head) > 0 else self.submitted_ns
             self.head += 1
             io_uring_cq_advance(&self.ring, 1)
-            op = cqe.user_data & 0xff
-            if op == URING_IGNORED:
-                continue
-            index = cqe.user_data >> 32
-            slot = &self.slots[index]
-            if cqe.flags & IORING_CQE_F_BUFFER:
-                self.held_buffer = cqe.flags >> IORING_CQE_BUFFER_SHIFT
-            if ((cqe.user_data >> 8) & 0xffffff) != (slot.generation & 0xffffff):
-                self.release()
-                continue
-            event.slot = index
-            event.op = <IoOp> op
-            if self.deliver(event, index, slot, &cqe):
+            if self.deliver(event, &cqe):
                 return True
         return False
 
-    cdef inline bint deliver(self, IoEvent *event, uint32_t index, UringSlot *slot, io_uring_cqe *cqe) noexcept nogil:
-        """Fill in the rest of the event; False if there is nothing to tell yet."""
+    cdef inline bint tell_quiet(self, IoEvent *event) noexcept nogil:
+        cdef UringQuiet *quiet = &self.quiet[self.told_quiet & self.quiet_mask]
+        cdef UringSlot *slot = &self.slots[quiet.slot]
+        self.told_quiet += 1
+        if slot.generation != quiet.generation:
+            return False
+        slot.outstanding = 0
+        event.slot = quiet.slot
+        event.op = IO_SEND
+        event.result = slot.send_bytes
+        event.time_ns = self.quiet_ns
+        return True
+
+    cdef inline bint deliver(self, IoEvent *event, const io_uring_cqe *cqe) noexcept nogil:
+        """Make an event of a completion; False if there is nothing to tell (yet)."""
+        cdef uint32_t index = cqe.user_data >> 32
+        cdef uint32_t op = cqe.user_data & 0xff
+        cdef UringSlot *slot
+        if op == URING_IGNORED:
+            return False
+        if op == URING_TICK:
+            self.ticking = False
+            return False
+        slot = &self.slots[index]
+        if cqe.flags & IORING_CQE_F_BUFFER:
+            self.held_buffer = cqe.flags >> IORING_CQE_BUFFER_SHIFT
+        if ((cqe.user_data >> 8) & 0xffffff) != (slot.generation & 0xffffff):
+            self.release()
+            return False
+        event.slot = index
+        event.op = <IoOp> op
         event.result = cqe.res
-        if event.op == IO_RECV:
+        if op == IO_RECV:
             return self.deliver_received(event, index, slot, cqe)
-        if event.op == IO_SEND:
-            if cqe.res > 0:
-                slot.send_data += cqe.res
-                slot.send_left_bytes -= cqe.res
-                if slot.send_left_bytes > 0:
-                    self.send_rest(index, slot)
-                    return False
-                event.result = slot.send_bytes
-            slot.outstanding = 0
-            return True
+        if op == IO_SEND:
+            return self.deliver_sent(event, index, slot)
         slot.outstanding = 0
         if cqe.res == 0:
             self.receive(index, slot)
@@ -320,8 +385,24 @@ cdef class UringIo(Io):
             event.result = -slot.error
         return True
 
+    cdef inline bint deliver_sent(self, IoEvent *event, uint32_t index, UringSlot *slot) noexcept nogil:
+        if slot.outstanding != IO_SEND + 1:
+            # A quiet send that was told as sent and failed after all: the connection has failed.
+            event.op = IO_RECV
+            event.result = event.result if event.result < 0 else -ECONNRESET
+            return True
+        if event.result > 0:
+            slot.send_data += event.result
+            slot.send_left_bytes -= event.result
+            if slot.send_left_bytes > 0:
+                self.send_rest(index, slot, 0)
+                return False
+            event.result = slot.send_bytes
+        slot.outstanding = 0
+        return True
+
     cdef inline bint deliver_received(self, IoEvent *event, uint32_t index, UringSlot *slot,
-                                      io_uring_cqe *cqe) noexcept nogil:
+                                      const io_uring_cqe *cqe) noexcept nogil:
         if not cqe.flags & IORING_CQE_F_MORE:
             slot.receiving = False
             if cqe.res > 0 or cqe.res == -ENOBUFS:
@@ -329,3 +410,6 @@ cdef class UringIo(Io):
         if cqe.res > 0:
             event.data = self.buffers + <size_t> self.held_buffer * URING_BUFFER_BYTES
         return cqe.res != -ENOBUFS
+
+
+IO_NAMES = {EpollIo: "epoll", UringIo: "io_uring"}

@@ -1,6 +1,6 @@
 # What a worker measures. Two banks: the worker writes one while the other is read, so that a snapshot never stops the loop.
 
-cdef enum Metric:
+cdef enum:  # metrics; anonymous, since they index arrays
     METRIC_LATENCY
     METRIC_SERVICE_TIME
     METRIC_LAG
@@ -11,14 +11,14 @@ cdef enum Metric:
     METRIC_LOOP_TURN
     METRICS
 
-# In the order of Metric; these names go to the wire.
+# In the order of the metrics; these names go to the wire.
 METRIC_NAMES = ("latency", "service_time", "lag", "connect", "request_write", "wait", "read", "loop_turn")
 
 cdef enum:
     STATUS_CODES = 1000
 
-cdef struct Bank:
-    Hdr metrics[METRICS]
+# Counts only, so that two tallies are added as arrays of uint64_t.
+cdef struct Tally:
     uint64_t responses[STATUS_CODES]
     uint64_t errors[ERROR_KINDS]
     uint64_t bad_responses[HTTP1_REASONS]
@@ -29,6 +29,10 @@ cdef struct Bank:
     uint64_t bytes_sent
     uint64_t bytes_received
     uint64_t body_bytes
+
+cdef struct Bank:
+    Hdr metrics[METRICS]
+    Tally tally
 
 # One response of `-o csv`, as the trace holds it and as it goes to the wire.
 cdef struct TraceRow:
@@ -92,14 +96,21 @@ cdef inline void recorder_swap(Recorder *recorder) noexcept nogil:
 
 
 cdef void bank_reset(Bank *bank) noexcept nogil:
-    cdef Hdr metrics[METRICS]
     cdef int metric
     for metric in range(METRICS):
         hdr_reset(&bank.metrics[metric])
-        metrics[metric] = bank.metrics[metric]
-    memset(bank, 0, sizeof(Bank))
+    memset(&bank.tally, 0, sizeof(Tally))
+
+
+cdef void bank_add(Bank *into, const Bank *other) noexcept nogil:
+    cdef uint64_t *counts = <uint64_t *> &into.tally
+    cdef const uint64_t *more = <const uint64_t *> &other.tally
+    cdef size_t index
+    cdef int metric
     for metric in range(METRICS):
-        bank.metrics[metric] = metrics[metric]
+        hdr_add(&into.metrics[metric], &other.metrics[metric])
+    for index in range(sizeof(Tally) // sizeof(uint64_t)):
+        counts[index] += more[index]
 
 
 cdef inline void recorder_trace(Recorder *recorder, const TraceRow *row) noexcept nogil:
