@@ -2,6 +2,7 @@
 
 Switches, from the environment:
   HEYFLEET_SANITIZE=address,undefined   build the extension with these gcc sanitizers
+  HEYFLEET_BUILD=build/strict           keep the generated C there, apart from that of the normal build
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from setuptools import Extension, setup
 
 os.chdir(Path(__file__).parent)
 PACKAGE = Path("src/heyfleet")  # in a checkout: links to the top-level folders
+SANITIZERS = os.environ.get("HEYFLEET_SANITIZE")
+BUILD = Path(os.environ.get("HEYFLEET_BUILD") or ("build/sanitize" if SANITIZERS else "build"))
 
 
 def generate_proto() -> None:
@@ -45,17 +48,20 @@ def generate_proto() -> None:
 
 def extension() -> Extension:
     """The one extension module; every part of it is included by _core.pyx."""
-    sanitizers = os.environ.get("HEYFLEET_SANITIZE")
-    flags = [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=undefined", "-O1", "-fno-omit-frame-pointer"]
+    if SANITIZERS:
+        link = [f"-fsanitize={SANITIZERS}"]
+        compile_ = [*link, "-fno-sanitize-recover=undefined", "-O1", "-fno-omit-frame-pointer"]
+    else:
+        link = []
+        compile_ = ["-O3"]
     folder = PACKAGE / "ext"
-    parts = [str(part) for suffix in ("pxi", "pxd", "h") for part in folder.glob(f"*.{suffix}")]
     return Extension(
         "heyfleet.ext._core",
         [str(folder / "_core.pyx")],
-        depends=parts,
+        depends=sorted(str(part) for suffix in ("pxi", "pxd", "h") for part in folder.glob(f"*.{suffix}")),
         libraries=["uring"],
-        extra_compile_args=[*(flags if sanitizers else ["-O3"]), "-g", "-Wall", "-Wextra", "-Wno-unused-parameter"],
-        extra_link_args=flags[:1] if sanitizers else [],
+        extra_compile_args=[*compile_, "-g", "-Wall", "-Wextra", "-Wno-unused-parameter"],
+        extra_link_args=link,
     )
 
 
@@ -63,7 +69,8 @@ generate_proto()
 setup(
     ext_modules=cythonize(
         [extension()],
-        build_dir="build/cython",
+        build_dir=str(BUILD / "cython"),
+        emit_linenums=bool(SANITIZERS),  # a sanitizer's report then names the line of the .pxi
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,

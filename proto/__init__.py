@@ -1,1 +1,1 @@
-"""The messages between a controller and its agents; `heyfleet.proto.fleet_pb2` is made from fleet.proto by the build."""
+"""What controller and agents say to each other; the build makes `heyfleet.proto.fleet_pb2` of fleet.proto."""

@@ -1,0 +1,68 @@
+# Every target that people use has its words after `##`; `make help` prints them.
+# The defaults may be overridden:  make test PYTHON=python3.13 VENV=.venv313
+
+VENV ?= .venv
+PYTHON ?=
+export PYTHON
+
+python := $(VENV)/bin/python
+engine := $(wildcard ext/*.pyx ext/*.pxi ext/*.pxd ext/*.h proto/*.proto) setup.py
+typed := src tests scripts $(wildcard bench)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup build demo test lint sanitize bench clean distclean
+
+help: ## Say what each target does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(VENV)/built ## Make .venv with all that is needed, from a fresh clone on; missing system packages too
+	@echo "ready: $(VENV)/bin/heyfleet"
+
+build: $(VENV)/built ## Build the extension and the messages again where their sources changed
+
+demo: $(VENV)/built ## Set up, start the practice target, run 20,000 requests against it, print the report
+	@scripts/demo.sh $(VENV)/bin/heyfleet
+
+test: $(VENV)/built ## Run all tests (ARGS="-k name" to choose)
+	@scripts/system-packages.sh test
+	$(python) -m pytest -q $(ARGS)
+
+lint: $(VENV)/built ## Check style, types, import directions, the stub of the extension, and its compilers' warnings
+	$(python) -m ruff check
+	$(python) -m ruff format --check
+	$(python) -m mypy $(typed)
+	$(python) -m pytest -q tests/test_imports.py tests/test_tidy.py
+	$(python) -m mypy.stubtest --mypy-config-file pyproject.toml \
+	    --allowlist scripts/stubtest-allowlist.txt --ignore-unused-allowlist heyfleet.ext._core
+	@$(MAKE) --no-print-directory $(VENV)/compiled-strictly
+
+sanitize: $(VENV)/built ## Run all tests on an extension with gcc's address and undefined-behaviour sanitizers
+	@scripts/system-packages.sh test
+	@scripts/sanitize.sh $(python) $(ARGS)
+
+bench: $(VENV)/built ## Measure against other load generators, side by side (ARGS go to python -m bench)
+	@scripts/system-packages.sh bench
+	$(python) -m bench $(ARGS)
+
+clean: ## Remove all that a build or a check has made, but not .venv
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis src/heyfleet.egg-info
+	rm -f $(VENV)/built $(VENV)/compiled-strictly ext/_core.*.so proto/*_pb2.py proto/*_pb2.pyi
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+distclean: clean ## Remove .venv as well
+	rm -rf $(VENV)
+
+# The environment is made anew, or completed, when what it is made of changed.
+$(VENV)/installed: pyproject.toml scripts/setup.sh scripts/pick-python.sh
+	@scripts/setup.sh $(VENV)
+	@touch $@
+
+$(VENV)/built: $(VENV)/installed $(engine)
+	@mkdir -p build
+	@$(python) setup.py -q build_ext --inplace >build/build.log 2>&1 || { cat build/build.log >&2; exit 1; }
+	@touch $@
+
+$(VENV)/compiled-strictly: $(VENV)/built scripts/compile_strictly.py
+	$(python) scripts/compile_strictly.py
+	@touch $@

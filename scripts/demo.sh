@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# A real run against the practice target, which is started for it and stopped after it:  scripts/demo.sh HEYFLEET
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+heyfleet=$1
+mkdir -p build
+said=build/demo-target.log
+
+"$heyfleet" lab faulty --port 0 >"$said" 2>&1 &
+target=$!
+stop_target() {
+    kill "$target" 2>/dev/null || true
+    wait "$target" 2>/dev/null || true
+}
+trap stop_target EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+url=""
+for _ in {1..100}; do
+    url=$(sed -n 's|^heyfleet lab: listening on \(http://.*\)$|\1|p' "$said")
+    if [[ -n "$url" ]]; then break; fi
+    if ! kill -0 "$target" 2>/dev/null; then break; fi
+    sleep 0.1
+done
+if [[ -z "$url" ]]; then
+    echo "the practice target did not start; it said:" >&2
+    cat "$said" >&2
+    exit 1
+fi
+
+echo "\$ heyfleet run -n 20000 -c 50 $url/"
+"$heyfleet" run -n 20000 -c 50 "$url/"

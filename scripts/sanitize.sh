@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Builds the extension with gcc's sanitizers beside the normal one and runs the tests on it:  scripts/sanitize.sh PYTHON [pytest arguments]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=$PWD/$1
+[[ "$1" == /* ]] && python=$1
+shift
+root=$PWD/build/sanitize
+
+echo "building with -fsanitize=address,undefined"
+mkdir -p "$root"
+HEYFLEET_SANITIZE=address,undefined "$python" setup.py -q build_ext --build-lib "$root" --build-temp "$root/temp" \
+    >"$root/build.log" 2>&1 || { cat "$root/build.log" >&2 && exit 1; }
+
+# A package around that extension which is otherwise this checkout's. PYTHONPATH comes before the editable install.
+for part in src/heyfleet/* src/heyfleet/ext/*.py*; do
+    case "$part" in
+    src/heyfleet/ext | *.pyx) ;;
+    *) ln -sfn "$PWD/$part" "$root/${part#src/}" ;;
+    esac
+done
+
+# Reports go to files: a sanitizer ends the process, and with it what pytest had captured of its output; and a test may not
+# look at what a process that it started said. Leaks are not looked for: Python itself keeps memory to the end.
+rm -f "$root"/report.*
+export PYTHONPATH=$root
+export PYTHONMALLOC=malloc # otherwise small objects share blocks that the sanitizer sees as one
+export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:log_path=$root/report
+export UBSAN_OPTIONS=print_stacktrace=1:log_path=$root/report
+preload=$(gcc -print-file-name=libasan.so)
+
+LD_PRELOAD=$preload "$python" - <<'PYTHON'
+import heyfleet.ext._core as core
+
+assert "/build/sanitize/" in core.__file__, f"the tests would run on {core.__file__}"
+PYTHON
+
+code=0
+LD_PRELOAD=$preload "$python" -m pytest -q -p no:cacheprovider --ignore tests/test_tidy.py --ignore tests/test_imports.py "$@" || code=$?
+if compgen -G "$root/report.*" >/dev/null; then
+    cat "$root"/report.* >&2
+    echo "a sanitizer found a fault: see above" >&2
+    exit 1
+fi
+exit "$code"
