@@ -148,9 +148,7 @@ def _percentile(histogram: Histogram, point: int) -> Percentile:
     needs = -(-WHOLE // min(point, WHOLE - point))
     if histogram.count < needs:
         return Percentile(point / 100, None, needs)
-    # A bucket's edge may lie beyond what was measured.
-    value_ns = min(max(histogram.value_at_percentile(point / 100), histogram.min_ns), histogram.max_ns)
-    return Percentile(point / 100, value_ns, needs)
+    return Percentile(point / 100, histogram.value_at_percentile(point / 100), needs)
 
 
 def bars(histogram: Histogram) -> tuple[Bar, ...]:

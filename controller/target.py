@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 # RFC 3986, appendix B, with a scheme and an authority required
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.DOTALL)
-AUTHORITY = re.compile(r"(?:(?P<user>.*)@)?(?:\[(?P<ip6>[^\]]*)\]|(?P<host>[^:\[\]@]*))(?::(?P<port>.*))?")
+AUTHORITY = re.compile(r"(?:(?P<user>.*)@)?(?:\[(?P<ip6>[^\]]*)\]|(?P<host>[^:\[\]@]*))(?::(?P<port>[^:]*))?")
 HOST = re.compile(
     r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
 )

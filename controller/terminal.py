@@ -20,11 +20,7 @@ def write_out(chunks: Iterable[str]) -> None:
             sys.stdout.buffer.write(chunk.encode("utf-8", "surrogateescape"))
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        discard_stdout()
-
-
-def discard_stdout() -> None:
-    """Send what is still buffered nowhere, or the interpreter complains of it at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+        # What is still buffered goes nowhere, or the interpreter complains of it at exit.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from heyfleet.controller.ledger import Ledger
 from heyfleet.controller.report.notes import notes
-from heyfleet.controller.summary import Bar, Distribution, Generator, Ledger, Summary
+from heyfleet.controller.summary import Bar, Distribution, Generator, Summary
 
 BAR = "■"
 BAR_WIDTH = 40
@@ -79,26 +80,20 @@ def _percentiles(title: str, values: Distribution | None) -> Iterator[str]:
 
 def _details(summary: Summary) -> Iterator[str]:
     connect, lookup_ns = summary.phases.get("connect"), summary.lookup_ns
-    rows = [
-        ("DNS+dialup:", connect, lookup_ns),
-        ("req write:", summary.phases.get("request_write"), 0),
-        ("resp wait:", summary.phases.get("wait"), 0),
-        ("resp read:", summary.phases.get("read"), 0),
-    ]
-    if not any(phase for _, phase, _ in rows):
-        return
-    yield "Details (average, fastest, slowest):"
-    for label, phase, extra_ns in rows:
-        if phase:
-            yield _three(
-                label, phase.average_ns + extra_ns, phase.fastest_ns + extra_ns, phase.slowest_ns + extra_ns
-            )
-        if phase is connect:
-            yield _three("DNS-lookup:", lookup_ns, lookup_ns, lookup_ns)
+    if summary.phases:
+        yield "Details (average, fastest, slowest):"
+    if connect:
+        # The one lookup was before all connections, so each of them took that much longer.
+        yield _three("DNS+dialup:", connect, lookup_ns)
+        yield f"  DNS-lookup:\t{secs(lookup_ns)}, {secs(lookup_ns)}, {secs(lookup_ns)}"
+    for label, name in (("req write:", "request_write"), ("resp wait:", "wait"), ("resp read:", "read")):
+        if phase := summary.phases.get(name):
+            yield _three(label, phase)
 
 
-def _three(label: str, average_ns: float, fastest_ns: float, slowest_ns: float) -> str:
-    return f"  {label}\t{secs(average_ns)}, {secs(fastest_ns)}, {secs(slowest_ns)}"
+def _three(label: str, values: Distribution, more_ns: int = 0) -> str:
+    times_ns = (values.average_ns, values.fastest_ns, values.slowest_ns)
+    return f"  {label}\t{', '.join(secs(time_ns + more_ns) for time_ns in times_ns)}"
 
 
 def _statuses(statuses: dict[int, int]) -> Iterator[str]:
@@ -142,12 +137,10 @@ def _generator(generator: Generator) -> Iterator[str]:
 
 
 def _p99_and_slowest(values: Distribution) -> str:
-    p99 = next((row.value_ns for row in values.percentiles if row.percent == 99), None)
-    return (
-        f"{secs(values.slowest_ns)} slowest"
-        if p99 is None
-        else f"99% in {secs(p99)}, {secs(values.slowest_ns)} slowest"
-    )
+    """In milliseconds: of what should be too short for hey's four decimals."""
+    p99_ns = next((row.value_ns for row in values.percentiles if row.percent == 99), None)
+    p99 = "" if p99_ns is None else f"99% in {p99_ns / 1e6:.3f} ms, "
+    return f"{p99}{values.slowest_ns / 1e6:.3f} ms slowest"
 
 
 def _ledger(ledger: Ledger, stopped_by: str) -> Iterator[str]:

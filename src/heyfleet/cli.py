@@ -60,7 +60,6 @@ class Main(click.Group):
         """Run a command and leave with its exit code."""
         try:
             code = super().main(*args, **{**kwargs, "standalone_mode": False})
-            sys.stdout.flush()
         except click.exceptions.NoArgsIsHelpError as error:
             code = error.exit_code
             print(error.format_message(), file=sys.stderr)
@@ -69,9 +68,6 @@ class Main(click.Group):
             terminal.complain(_explain(error))
         except (click.Abort, KeyboardInterrupt):
             code = 130
-        except BrokenPipeError:
-            code = 0
-            terminal.discard_stdout()
         except Exception as error:
             if os.environ.get("HEYFLEET_DEBUG") == "1":
                 raise
