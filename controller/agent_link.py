@@ -27,7 +27,10 @@ class AgentLink(Protocol):
         ...
 
     def stop(self) -> None:
-        """End the load at once; safe in a signal handler, before `start` and more than once."""
+        """End the load at once, or before it begins; safe in a signal handler, at any time, more than once.
+
+        `snapshots` and `done` then still tell what was done.
+        """
         ...
 
     def done(self) -> Done:
