@@ -59,6 +59,7 @@ $(VENV)/installed: pyproject.toml scripts/setup.sh scripts/pick-python.sh
 	@touch $@
 
 $(VENV)/built: $(VENV)/installed $(engine)
+	@echo "building the extension and the messages"
 	@mkdir -p build
 	@$(python) setup.py -q build_ext --inplace >build/build.log 2>&1 || { cat build/build.log >&2; exit 1; }
 	@touch $@

@@ -3,6 +3,7 @@
 Switches, from the environment:
   HEYFLEET_SANITIZE=address,undefined   build the extension with these gcc sanitizers
   HEYFLEET_BUILD=build/strict           keep the generated C there, apart from that of the normal build
+  HEYFLEET_NATIVE=0                     leave both out: `make` installs first and builds then, in a step of its own
 """
 
 from __future__ import annotations
@@ -65,9 +66,9 @@ def extension() -> Extension:
     )
 
 
-generate_proto()
-setup(
-    ext_modules=cythonize(
+def native_modules() -> list[Extension]:
+    """The extension, translated to C."""
+    modules: list[Extension] = cythonize(
         [extension()],
         build_dir=str(BUILD / "cython"),
         emit_linenums=bool(SANITIZERS),  # a sanitizer's report then names the line of the .pxi
@@ -80,4 +81,11 @@ setup(
             "embedsignature": False,
         },
     )
-)
+    return modules
+
+
+if os.environ.get("HEYFLEET_NATIVE") == "0":
+    setup()
+else:
+    generate_proto()
+    setup(ext_modules=native_modules())

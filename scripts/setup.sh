@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the virtual environment $1 with the project in it, editable, and all that its development needs.
+# Makes the virtual environment $1 with the project in it, editable and not yet built, and all that its development needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/pick-python.sh
@@ -37,5 +37,5 @@ PYTHON
 )
 mapfile -t build_requirements <<<"$build_requirements"
 step "installing what the build needs" "$venv/bin/python" -m pip install "${build_requirements[@]}"
-step "building heyfleet and installing what it and its tests need" \
-    "$venv/bin/python" -m pip install --no-build-isolation --editable ".[dev]"
+step "installing what heyfleet and its tests need" \
+    env HEYFLEET_NATIVE=0 "$venv/bin/python" -m pip install --no-build-isolation --editable ".[dev]"
