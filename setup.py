@@ -3,7 +3,7 @@
 Switches, from the environment:
   HEYFLEET_SANITIZE=address,undefined   build the extension with these gcc sanitizers
   HEYFLEET_BUILD=build/strict           keep the generated C there, apart from that of the normal build
-  HEYFLEET_NATIVE=0                     leave both out: `make` installs first and builds then, in a step of its own
+  HEYFLEET_NATIVE=0                     leave both out: `make` builds them after it has installed the rest
 """
 
 from __future__ import annotations
