@@ -195,6 +195,11 @@ cdef class Engine(EngineCore):
         return bool(load_flag(&self.finished))
 
     @property
+    def connections(self):
+        """How many connections the worker holds at most."""
+        return self.connection_count
+
+    @property
     def connections_open(self):
         """Connections that are open now; exact once `prepared`, and before the start."""
         return sum(self.conns[index].state == CONN_IDLE for index in range(self.connection_count))

@@ -133,6 +133,7 @@ cdef class UringIo(Io):
         cdef io_uring_buf_reg registration
         cdef int result
         cdef uint32_t index
+        cdef uint32_t buffers = URING_BUFFERS
         cdef void *memory = mmap(NULL, URING_BUFFERS * URING_BUFFER_ENTRY_BYTES, PROT_READ | PROT_WRITE,
                                  MAP_ANONYMOUS | MAP_PRIVATE, -1, 0)
         if memory == MAP_FAILED:
@@ -150,7 +151,7 @@ cdef class UringIo(Io):
         if result < 0:
             return result
         io_uring_buf_ring_init(self.buffer_ring)
-        for index in range(URING_BUFFERS):
+        for index in range(buffers):
             self.provide(index, index)
         io_uring_buf_ring_advance(self.buffer_ring, URING_BUFFERS)
         return 0
