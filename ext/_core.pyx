@@ -1,9 +1,12 @@
 # cython: freethreading_compatible = False
 """The native engine. Parts are included in the order of dependence: each uses only those above it."""
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 include "consts.pxi"
 include "clock.pxi"
 include "outcome.pxi"
+include "histogram.pxi"
+include "histogram_codec.pxi"
+include "histogram_object.pxi"
 include "io.pxi"
