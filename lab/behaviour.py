@@ -139,11 +139,11 @@ def from_target(target: str, default: Behaviour | None = None) -> Asked:
     if default is not None and path in ("", "/", "/ok") and not query:
         return Asked(default.label or "ok", default)
     name, _, value = unquote(path.removeprefix("/") or "help", "latin-1").partition("/")
-    if name in PAGES:
+    if name in PAGES and not value:
         behaviour = from_query(query)
         return Asked(behaviour.label or name, behaviour, name)
     if name not in PARAMETERS and name not in SHORTHANDS:
-        raise LookupError(f"{name}: no such behaviour, see /help")
+        raise LookupError(f"{path}: no such behaviour, see /help")
     behaviour = from_query(query, name, value)
     return Asked(behaviour.label or name, behaviour)
 

@@ -38,9 +38,7 @@ def _address(host: str, *, allow_remote: bool) -> str:
     except OSError as error:
         raise click.ClickException(f"--host {host}: {error.strerror}") from None
     if not allow_remote and not ipaddress.ip_address(address).is_loopback:
-        raise click.ClickException(
-            f"--host {host} is open to other hosts; add --allow-remote if that is meant"
-        )
+        raise click.ClickException(f"--host {host} is open to others; add --allow-remote to let them in")
     return address
 
 

@@ -79,31 +79,33 @@ class Target:
         self._open += 1
         connection.start()
 
-    def answer(self, head: Head, body: bytes) -> tuple[Asked, Iterator[Step]]:
-        """Counts a request and says how to answer it."""
+    def answer(self, head: Head, body: bytes, *, is_first: bool) -> tuple[Asked, Iterator[Step]]:
+        """Counts a request and says how to answer it; `is_first` is whether it is its connection's first."""
+        content = None
         try:
             asked = _understood(head.target, self._default)
         except LookupError as error:
-            return self.refuse("unknown-url", 404, error, head)
+            asked, content = Asked("unknown-url", Behaviour(status=404)), f"{error}\n".encode()
         except ValueError as error:
-            return self.refuse("bad-url", 400, error, head)
-        self.requests[asked.name] += 1
+            asked, content = Asked("bad-url", Behaviour(status=400)), f"{error}\n".encode()
+        self._count(asked.name, is_first)
         behaviour = asked.behaviour
         if behaviour.share < 1 and self._random.random() >= behaviour.share:
             behaviour = Behaviour()
-        answer = self._page(asked.page, head, body) if asked.page else _hello(behaviour.size)
-        return asked, script(behaviour, answer, self._random, head.method, head.connection)
+        if content is None:
+            content = self._page(asked.page, head, body) if asked.page else _hello(behaviour.size)
+        return asked, script(behaviour, content, self._random, head.method, head.connection)
 
-    def refuse(
-        self, name: str, status: int, error: Exception, head: Head | None = None
-    ) -> tuple[Asked, Iterator[Step]]:
-        """Counts under `name` what can't be answered as asked; without a head the connection is lost too."""
+    def refuse(self, error: BadRequestError, *, is_first: bool) -> tuple[Asked, Iterator[Step]]:
+        """Counts what is no request and says how to answer it, the last time on its connection."""
+        asked = Asked("bad-request", Behaviour(status=400))
+        self._count(asked.name, is_first)
+        return asked, script(asked.behaviour, f"{error}\n".encode(), self._random, "GET", "close")
+
+    def _count(self, name: str, is_first: bool) -> None:
         self.requests[name] += 1
-        method, connection = (head.method, head.connection) if head else ("", "close")
-        behaviour = Behaviour(status=status)
-        return Asked(name, behaviour), script(
-            behaviour, f"{error}\n".encode(), self._random, method, connection
-        )
+        if is_first:
+            self.connections[name] += 1
 
     def _page(self, page: str, head: Head, body: bytes) -> bytes:
         if page == "help":
@@ -187,24 +189,19 @@ class Connection(asyncio.Protocol):
         """Plays on until a script waits, ends the connection, or no whole request is left."""
         self._is_busy = True
         while self._play():
+            is_first = self._asked is None
             try:
                 request = self._reader.next()
+                if request is None:
+                    self._is_busy = False
+                    self._wait_idle()
+                    return
+                self._asked, self._steps = self._target.answer(*request, is_first=is_first)
             except BadRequestError as error:
-                self._take(*self._target.refuse("bad-request", 400, error))
-                continue
-            if request is None:
-                self._is_busy = False
-                self._wait_idle()
-                return
-            self._take(*self._target.answer(*request))
-
-    def _take(self, asked: Asked, steps: Iterator[Step]) -> None:
-        if self._asked is None:
-            self._target.connections[asked.name] += 1
-        self._asked = asked
-        self._requests += 1
-        is_last = 0 < asked.behaviour.keepalive <= self._requests
-        self._steps = chain(steps, (End.CLOSE,)) if is_last else steps
+                self._asked, self._steps = self._target.refuse(error, is_first=is_first)
+            self._requests += 1
+            if 0 < self._asked.behaviour.keepalive <= self._requests:
+                self._steps = chain(self._steps, (End.CLOSE,))
 
     def _play(self) -> bool:
         """Plays the current script; whether it is through and the next request may be answered."""
@@ -214,19 +211,22 @@ class Connection(asyncio.Protocol):
                 if self._is_full:
                     return False
             elif isinstance(step, float):
-                self._pause(time.monotonic() + step)
+                self._pause(step, time.monotonic() + step)
                 return False
             else:
                 self.end(step)
                 return False
         return True
 
-    def _pause(self, until_s: float) -> None:
-        # A pause is never shorter than asked for. Timers count whole milliseconds and may be early, so
-        # the rest is waited for again; of less than half a millisecond uvloop makes the loop's next round.
+    def _pause(self, left_s: float, until_s: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(left_s, self._wake, until_s)
+
+    def _wake(self, until_s: float) -> None:
+        # A pause is never shorter than asked for. Timers count whole milliseconds and may be early, so the
+        # rest is waited for again; of less than half a millisecond uvloop makes the loop's next round.
         left_s = until_s - time.monotonic()
         if left_s > 0:
-            self._timer = asyncio.get_running_loop().call_later(left_s, self._pause, until_s)
+            self._pause(left_s, until_s)
         else:
             self._timer = None
             self._advance()

@@ -103,7 +103,7 @@ class RequestReader:
         self, end: bytes = b"\r\n", limit_bytes: int = LINE_LIMIT_BYTES
     ) -> Generator[None, None, bytes]:
         searched = 0
-        while (at := self._buffer.find(end, searched)) < 0 and searched <= limit_bytes:
+        while (at := self._buffer.find(end, searched)) < 0 and len(self._buffer) <= limit_bytes:
             searched = max(0, len(self._buffer) - len(end) + 1)
             yield None
         if not 0 <= at <= limit_bytes:
