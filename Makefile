@@ -4,6 +4,8 @@
 VENV ?= .venv
 PYTHON ?=
 export PYTHON
+# nginx is in sbin, which is not on everyone's path.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 python := $(VENV)/bin/python
 engine := $(wildcard ext/*.pyx ext/*.pxi ext/*.pxd ext/*.h proto/*.proto) setup.py

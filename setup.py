@@ -50,8 +50,9 @@ def generate_proto() -> None:
 def extension() -> Extension:
     """The one extension module; every part of it is included by _core.pyx."""
     if SANITIZERS:
-        link = [f"-fsanitize={SANITIZERS}"]
-        compile_ = [*link, "-fno-sanitize-recover=undefined", "-O1", "-fno-omit-frame-pointer"]
+        # Its own copy of libubsan: with two shared runtimes, only one would write to the log file.
+        link = [f"-fsanitize={SANITIZERS}", "-static-libubsan", "-Wl,-Bsymbolic"]
+        compile_ = [link[0], "-fno-sanitize-recover=undefined", "-O1", "-fno-omit-frame-pointer"]
     else:
         link = []
         compile_ = ["-O3"]
