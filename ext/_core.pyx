@@ -1,9 +1,21 @@
 # cython: freethreading_compatible = False
 """The native engine. Parts are included in the order of dependence: each uses only those above it."""
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from cython cimport final
+from libc.errno cimport errno
+from libc.stdint cimport INT64_MAX, int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset, strerror
+
+from time import sleep
 
 include "consts.pxi"
 include "clock.pxi"
 include "outcome.pxi"
+include "histogram.pxi"
+include "histogram_codec.pxi"
+include "histogram_object.pxi"
 include "io.pxi"
+include "address.pxi"
+include "io_epoll.pxi"
+include "io_uring.pxi"

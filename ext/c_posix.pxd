@@ -34,11 +34,14 @@ cdef extern from "<errno.h>" nogil:
     enum: EPERM
     enum: EINVAL
     enum: ENOSYS
+    enum: EBADF
 
 cdef extern from "<sys/socket.h>" nogil:
     ctypedef uint32_t socklen_t
+    enum: AF_INET
+    enum: AF_INET6
     struct sockaddr:
-        pass
+        uint16_t sa_family
     struct sockaddr_storage:
         uint16_t ss_family
     enum: SOCK_STREAM
@@ -58,6 +61,23 @@ cdef extern from "<sys/socket.h>" nogil:
 
 cdef extern from "<netinet/in.h>" nogil:
     enum: IPPROTO_TCP
+    struct in_addr:
+        pass
+    struct in6_addr:
+        pass
+    struct sockaddr_in:
+        uint16_t sin_family
+        uint16_t sin_port
+        in_addr sin_addr
+    struct sockaddr_in6:
+        uint16_t sin6_family
+        uint16_t sin6_port
+        in6_addr sin6_addr
+
+cdef extern from "<arpa/inet.h>" nogil:
+    uint16_t htons(uint16_t value)
+    uint16_t ntohs(uint16_t value)
+    int inet_pton(int family, const char *text, void *out)
 
 cdef extern from "<netinet/tcp.h>" nogil:
     enum: TCP_NODELAY

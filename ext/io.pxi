@@ -6,7 +6,7 @@
 # Failures are events too: no call fails at once, so that a caller never recurses. After `close` no event of the slot's
 # past is delivered: backends drop stale completions by comparing generations. One thread uses a backend, from `open` on.
 
-from heyfleet.ext.c_posix cimport sockaddr, socklen_t
+from heyfleet.ext.c_posix cimport sockaddr, sockaddr_storage, socklen_t
 
 cdef enum IoOp:
     IO_CONNECT
@@ -52,7 +52,11 @@ cdef class Io:
         pass
 
     cdef int wait(self, int64_t deadline_ns) noexcept nogil:
-        """Submit what is queued, then sleep until an event is there or the deadline is reached. 0 or a negative errno."""
+        """Submit what is queued, then sleep until an event is there or the deadline is reached. 0 or a negative errno.
+
+        It never sleeps longer than about MAX_WAIT_NS, so that the caller can look at its flags; and not at all where events
+        are left from before, which are not lost.
+        """
         return 0
 
     cdef bint next(self, IoEvent *event) noexcept nogil:

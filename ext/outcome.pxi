@@ -5,7 +5,7 @@ from heyfleet.ext.c_posix cimport (
     EPIPE, ETIMEDOUT,
 )
 
-cdef enum ErrorKind:
+cdef enum:  # error kinds; anonymous, since they index arrays
     ERROR_CONNECT_REFUSED
     ERROR_CONNECT_TIMEOUT
     ERROR_CONNECT_UNREACHABLE
@@ -19,7 +19,7 @@ cdef enum ErrorKind:
     ERROR_OTHER
     ERROR_KINDS
 
-# In the order of ErrorKind; these names go to the wire and to reports.
+# In the order of the kinds; these names go to the wire and to reports.
 ERROR_NAMES = (
     "connect refused",
     "connect timeout",
@@ -35,7 +35,7 @@ ERROR_NAMES = (
 )
 
 
-cdef ErrorKind error_from_errno(int error) noexcept nogil:
+cdef int error_from_errno(int error) noexcept nogil:
     """The kind for a positive errno; what has no kind of its own is visible as `other`."""
     if error == ECONNREFUSED:
         return ERROR_CONNECT_REFUSED

@@ -1,7 +1,190 @@
-"""Settings that all tests share."""
+"""What all tests share: settings, and servers to test against, each a subprocess on a free port of loopback."""
 
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # How long an example takes depends on the machine and on the sanitizers, and says nothing about our code.
 settings.register_profile("heyfleet", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("heyfleet")
+
+NGINX_CONF = """
+{user}
+worker_processes 1;
+worker_rlimit_nofile {files};
+daemon off;
+pid {prefix}/nginx.pid;
+error_log {prefix}/error.log;
+events {{ worker_connections {connections}; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    keepalive_timeout 600s;
+    client_max_body_size 0;
+    client_body_temp_path {prefix}/body;
+    proxy_temp_path {prefix}/proxy;
+    fastcgi_temp_path {prefix}/fastcgi;
+    uwsgi_temp_path {prefix}/uwsgi;
+    scgi_temp_path {prefix}/scgi;
+    server {{
+        listen 127.0.0.1:{port} backlog=65535;
+        location / {{ return 200 "hello"; }}
+        location /limited {{ keepalive_requests 10; return 200 "hello"; }}
+        location /files/ {{ root {prefix}; }}
+        location = /status {{ stub_status; }}
+    }}
+}}
+"""
+
+
+def _get(port: int, path: str) -> bytes:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path, headers={"Connection": "close"})
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+class Faulty:
+    """A running `heyfleet lab faulty`; the flags are added to its command line."""
+
+    def __init__(self, *flags: str) -> None:
+        command = [sys.executable, "-m", "heyfleet.lab", "faulty", "--port", "0", *flags]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self._stdout = self._process.stdout
+        line = self._stdout.readline()
+        if not line.startswith("heyfleet lab: listening on http://"):
+            self.stop()
+            pytest.fail(f"the practice target did not start: {line!r}")
+        self.port = int(line.rpartition(":")[2])
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def stats(self) -> dict[str, Any]:
+        """The target's counters; this very request and its connection are in them, as `stats`."""
+        counters: dict[str, Any] = json.loads(_get(self.port, "/stats"))
+        return counters
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def stop(self) -> tuple[int, str]:
+        """Ends it as Ctrl-C on a service would; its exit code, and what it said after the first line."""
+        self._process.terminate()
+        said = self._stdout.read()
+        self._stdout.close()
+        return self._process.wait(10), said
+
+
+class Nginx:
+    """A running nginx: `/` answers hello, `/limited` closes after 10 requests, `/files/16KiB` and `1MiB`."""
+
+    def __init__(self, binary: str, prefix: Path) -> None:
+        (prefix / "files").mkdir()
+        (prefix / "files/16KiB").write_bytes(bytes(range(256)) * 64)
+        (prefix / "files/1MiB").write_bytes(bytes(range(256)) * 4096)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        files = min(20_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        settings = NGINX_CONF.format(
+            # Its worker would else be a user who can't read the prefix; without root it stays who it is.
+            user="user root;" if os.geteuid() == 0 else "",
+            files=files,
+            connections=files - 50,
+            prefix=prefix,
+            port=self.port,
+        )
+        (prefix / "nginx.conf").write_text(settings)
+        command = [
+            binary,
+            "-p",
+            str(prefix),
+            "-e",
+            str(prefix / "error.log"),
+            "-c",
+            str(prefix / "nginx.conf"),
+        ]
+        self._log = prefix / "error.log"
+        self._own_requests = 0
+        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        self._wait_until_it_answers()
+
+    def _wait_until_it_answers(self) -> None:
+        for _ in range(200):
+            if self._process.poll() is not None:
+                break
+            try:
+                self.requests()
+            except ConnectionRefusedError:
+                time.sleep(0.05)
+            else:
+                return
+        self.stop()
+        said = self._log.read_text() if self._log.exists() else ""
+        pytest.fail(f"nginx did not start: {said}")
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def requests(self) -> int:
+        """How many requests nginx has counted, those of this method left out."""
+        words = _get(self.port, "/status").split()
+        self._own_requests += 1
+        return int(words[words.index(b"requests") + 3]) - self._own_requests
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def faulty() -> Iterator[Faulty]:
+    """The practice target, one for the whole session: count by `label`, or by differences of `stats()`."""
+    target = Faulty()
+    yield target
+    code, _ = target.stop()
+    assert code == 0
+
+
+@pytest.fixture
+def start_faulty() -> Iterator[Callable[..., Faulty]]:
+    """Starts practice targets with flags of their own, which end with the test."""
+    started: list[Faulty] = []
+
+    def start(*flags: str) -> Faulty:
+        started.append(Faulty(*flags))
+        return started[-1]
+
+    yield start
+    for target in started:
+        if target.is_running:
+            target.stop()
+
+
+@pytest.fixture(scope="session")
+def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    """Debian's nginx with a configuration of its own, one worker; see Nginx for what it serves."""
+    binary = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if binary is None:
+        pytest.fail("nginx is needed for this test: apt-get install nginx")
+    server = Nginx(binary, tmp_path_factory.mktemp("nginx"))
+    yield server
+    server.stop()

@@ -1,0 +1,56 @@
+"""What this host allows: descriptors and local ports. Raises the soft limits first; a refusal names limit, value and cure."""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+
+# Descriptors that a worker needs beside its connections (ring, epoll), and the process (standard streams, modules, sockets).
+_FDS_A_WORKER = 4
+_FDS_OF_PROCESS = 32
+_PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+class LimitError(Exception):
+    """The host can't hold that many connections; the text says which limit, its value and the largest -c possible."""
+
+
+def cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def allow(connections: int, addresses: int, workers: int) -> None:
+    """Make room for so many connections at once to one port of so many addresses, or raise LimitError."""
+    _allow_descriptors(connections, workers)
+    ports = local_ports() * addresses
+    if connections > ports:
+        raise LimitError(
+            f"-c {connections} is more than the {ports} local ports for connections to one address and port "
+            f"(net.ipv4.ip_local_port_range): use -c {ports} at most, or widen the range with sysctl"
+        )
+
+
+def _allow_descriptors(connections: int, workers: int) -> None:
+    spare = _FDS_OF_PROCESS + _FDS_A_WORKER * workers + _open_descriptors()
+    needed = connections + spare
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise LimitError(
+            f"-c {connections} needs {needed} file descriptors, but this process may have {hard} "
+            f"(RLIMIT_NOFILE, hard limit): use -c {max(hard - spare, 0)} at most, or raise it with ulimit -Hn"
+        )
+
+
+def _open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def local_ports() -> int:
+    """Local ports that the kernel gives to outgoing connections."""
+    first, last = (int(word) for word in _PORT_RANGE.read_text().split())
+    return last - first + 1

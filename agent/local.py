@@ -1,0 +1,201 @@
+"""An agent in this process: carries out an assignment with one engine a worker, and sums up what the workers measured."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from heyfleet.agent import limits
+from heyfleet.agent.request import render
+from heyfleet.agent.resolve import LookupFailure, Resolved, resolve
+from heyfleet.agent.shares import Share, deal
+from heyfleet.ext import Engine, EngineSnapshot, Histogram
+from heyfleet.proto.fleet_pb2 import Assignment, Done, Ready, Refused, Snapshot, WorkerFacts
+from heyfleet.proto.fleet_pb2 import Histogram as HistogramMessage
+
+_SNAPSHOT_INTERVAL_S = 1.0
+_PREPARE_POLL_S = 0.0005
+# From the order to the start: long enough for every worker to see the order in time, so that they start together.
+_START_DELAY_NS = 2_000_000
+
+
+class LocalAgent:
+    """Runs one assignment: prepare, start, snapshots until the end, done. `stop` may be called at any time."""
+
+    def __init__(self) -> None:
+        self._assignment = Assignment()
+        self._engines: list[Engine] = []
+        self._threads: list[threading.Thread] = []
+        self._faults: list[OSError] = []
+        self._ended = threading.Semaphore(0)
+        self._stopped = False
+        self._start_ns = 0
+        self._sequence = 0
+
+    def prepare(self, assignment: Assignment) -> Ready | Refused:
+        """Resolve the target, check the limits and open the connections; returns when the load could start."""
+        self._assignment = assignment
+        plan = assignment.plan
+        try:
+            resolved = resolve(plan.target.host, plan.target.port)
+            shares = deal(plan.workers or limits.cores(), assignment.connections, assignment.requests)
+            limits.allow(sum(share.connections for share in shares), len(resolved.addresses), len(shares))
+        except (LookupFailure, limits.LimitError) as refusal:
+            return Refused(reason=str(refusal))
+        self._engines = [self._engine(share, resolved, len(shares)) for share in shares]
+        for number, engine in enumerate(self._engines):
+            thread = threading.Thread(target=self._work, args=(engine,), name=f"worker-{number}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        if self._stopped:
+            self.stop()
+        while not all(engine.prepared for engine in self._engines):
+            time.sleep(_PREPARE_POLL_S)
+        if self._faults:
+            return Refused(reason=f"{self._faults[0].strerror}; --io epoll works on every Linux")
+        return Ready(
+            addresses=[host for host, _ in resolved.addresses],
+            lookup_ns=resolved.lookup_ns,
+            io=self._engines[0].io_name,
+            io_note=self._engines[0].io_note,
+            workers=len(self._engines),
+            connections_open=sum(engine.connections_open for engine in self._engines),
+        )
+
+    def _engine(self, share: Share, resolved: Resolved, workers: int) -> Engine:
+        assignment, plan = self._assignment, self._assignment.plan
+        return Engine(
+            io=plan.io or "auto",
+            addresses=resolved.addresses,
+            request=render(plan),
+            head=plan.method == "HEAD",
+            connections=share.connections,
+            requests=share.requests,
+            duration_ns=plan.duration_ns,
+            timeout_ns=plan.timeout_ns,
+            keep_alive=not plan.disable_keepalive,
+            rate_per_connection=plan.rate_per_connection,
+            plan_connections=assignment.connections,
+            first_connection=share.first,
+            connection_stride=share.stride,
+            trace_rows=plan.trace_rows // workers,
+        )
+
+    def _work(self, engine: Engine) -> None:
+        try:
+            engine.run()
+        except OSError as fault:
+            self._faults.append(fault)
+        finally:
+            self._ended.release()
+
+    def start(self) -> None:
+        """Let all workers start together, in a moment."""
+        self._start_ns = time.monotonic_ns() + _START_DELAY_NS
+        for engine in self._engines:
+            engine.start(self._start_ns)
+
+    def stop(self) -> None:
+        """End the load at once; safe in a signal handler."""
+        self._stopped = True
+        for engine in self._engines:
+            engine.stop()
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """One snapshot a second while the load runs, and a last one when every worker has ended."""
+        begin_ns = 0
+        running = len(self._engines)
+        while running:
+            due_s = (self._start_ns + begin_ns) / 1e9 + _SNAPSHOT_INTERVAL_S
+            while running and (left_s := due_s - time.monotonic()) > 0:
+                running -= self._ended.acquire(timeout=left_s)
+            if not running:
+                for thread in self._threads:
+                    thread.join()
+            end_ns = max(time.monotonic_ns() - self._start_ns, begin_ns)
+            yield self._snapshot(begin_ns, end_ns)
+            begin_ns = end_ns
+
+    def _snapshot(self, begin_ns: int, end_ns: int) -> Snapshot:
+        self._sequence += 1
+        return merge_workers(
+            [engine.snapshot() for engine in self._engines],
+            Snapshot(
+                agent=self._assignment.agent, sequence=self._sequence, begin_ns=begin_ns, end_ns=end_ns
+            ),
+        )
+
+    def done(self) -> Done:
+        """The totals that the snapshots must add up to. Call it after the last snapshot."""
+        totals: Counter[str] = Counter()
+        for engine in self._engines:
+            totals.update(engine.totals)
+        traces = [engine.trace() for engine in self._engines]
+        return Done(
+            agent=self._assignment.agent,
+            last_sequence=self._sequence,
+            planned=totals["planned"],
+            sent=totals["sent"],
+            unsent=totals["unsent"],
+            responses=totals["responses"],
+            errors=totals["errors"],
+            abandoned=totals["abandoned"],
+            elapsed_ns=max(engine.totals["elapsed_ns"] for engine in self._engines),
+            stopped_by=self._stopped_by(),
+            workers=[
+                WorkerFacts(
+                    worker=number,
+                    cpu_ns=engine.totals["cpu_ns"],
+                    wall_ns=engine.totals["wall_ns"],
+                    connections=engine.connections,
+                    loop_turns=engine.totals["loop_turns"],
+                )
+                for number, engine in enumerate(self._engines)
+            ],
+            trace=b"".join(rows for rows, _ in traces),
+            trace_dropped=sum(dropped for _, dropped in traces),
+            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
+
+    def _stopped_by(self) -> str:
+        """The reason that counts most among the workers': a fault, a signal, the duration, the count."""
+        reasons = {engine.stopped_by for engine in self._engines}
+        return next((reason for reason in ("fault", "signal", "duration", "count") if reason in reasons), "")
+
+
+def merge_workers(parts: list[EngineSnapshot], into: Snapshot) -> Snapshot:
+    """Sum the workers' snapshots up into one message."""
+    histograms: dict[str, Histogram] = {}
+    responses: Counter[int] = Counter()
+    errors: Counter[str] = Counter()
+    for part in parts:
+        for metric, histogram in part.histograms.items():
+            histograms.setdefault(metric, Histogram()).add(histogram)
+        responses.update(part.responses)
+        errors.update(part.errors)
+        into.sent += part.sent
+        into.abandoned += part.abandoned
+        into.connections_opened += part.connections_opened
+        into.unasked += part.unasked
+        into.bytes_sent += part.bytes_sent
+        into.bytes_received += part.bytes_received
+        into.body_bytes += part.body_bytes
+    for metric, histogram in histograms.items():
+        into.histograms[metric].CopyFrom(_message(histogram))
+    into.responses.update(responses)
+    into.errors.update(errors)
+    return into
+
+
+def _message(histogram: Histogram) -> HistogramMessage:
+    return HistogramMessage(
+        counts_v2=histogram.encode(),
+        count=histogram.count,
+        sum_ns=histogram.sum_ns,
+        min_ns=histogram.min_ns,
+        max_ns=histogram.max_ns,
+        clamped=histogram.clamped,
+    )

@@ -1,0 +1,194 @@
+"""`heyfleet run`: hey's flags under hey's names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+from heyfleet import __version__
+from heyfleet.controller import values
+from heyfleet.controller.agent_link import AgentLink
+from heyfleet.controller.flags import Flag, GoCommand, Value
+from heyfleet.controller.plan import TIMEOUT_NS, Flags
+
+HELP = "Send HTTP requests from this host, and report their latencies as hey does."
+EPILOG = """\b
+Examples:
+  heyfleet run http://localhost:8080/
+  heyfleet run -n 10000 -c 100 http://localhost:8080/
+  heyfleet run -z 30s -c 50 -q 20 -H 'Accept: text/plain' http://localhost:8080/
+  heyfleet run -m POST -T application/json -D body.json http://localhost:8080/
+
+\b
+A DURATION is like 500ms, 10s, 3m or 1h30m. A flag has one dash or two, its
+value follows or is joined to it by =, and it stands before or after the URL.
+
+\b
+Exit code: 0; 1 a fault of heyfleet, or a report that does not add up; 2 bad
+input, nothing was sent; 3 no request was answered; 130 or 143 interrupted."""
+
+
+def run_command(make_agent: Callable[[], AgentLink]) -> click.Command:
+    """The command, for one kind of agent; that is made only when each flag is known to be good."""
+
+    def callback(url: tuple[str, ...], h2: bool, proxy: str, **given: Any) -> None:
+        given["output"] = _output(given["output"], given.pop("json"))
+        _refuse(url, h2, proxy)
+        given["user_agent"] = given["user_agent"] or f"heyfleet/{__version__}"
+        from heyfleet.controller.run import run
+
+        raise click.exceptions.Exit(run(Flags(url=url[0], **given), make_agent()))
+
+    return GoCommand(
+        "run",
+        callback=callback,
+        params=[
+            *_load_flags(),
+            *_request_flags(),
+            *_connection_flags(),
+            *_output_flags(),
+            click.Argument(["url"], nargs=-1, type=click.UNPROCESSED),
+        ],
+        help=HELP,
+        epilog=EPILOG,
+        context_settings={"help_option_names": ["-h", "-help"]},
+    )
+
+
+def _output(output: str, json: bool) -> str:
+    if output not in ("", "csv"):
+        raise click.UsageError(
+            f"-o: {output!r} is not known; there is -o csv, and --json in place of templates"
+        )
+    if json and output:
+        raise click.UsageError("-o csv and --json exclude each other")
+    return "json" if json else output
+
+
+def _refuse(urls: tuple[str, ...], h2: bool, proxy: str) -> None:
+    """What hey can do and this version can't, and a number of URLs that is not one."""
+    if h2:
+        raise click.UsageError("-h2 is not supported by this version of heyfleet; it speaks HTTP/1.1")
+    if proxy:
+        raise click.UsageError(
+            "-x is not supported by this version of heyfleet; it connects to the host itself"
+        )
+    if not urls:
+        raise click.UsageError("no URL given; try heyfleet run http://localhost:8080/ (-h shows all flags)")
+    if len(urls) > 1:
+        raise click.UsageError(
+            f"one URL is enough: {urls[0]!r}, then {urls[1]!r} (quote what the shell would split)"
+        )
+
+
+def _load_flags() -> Iterator[click.Option]:
+    count, small = Value("N", values.count), Value("N", values.small_count)
+    section = "Load"
+    yield Flag(
+        ["-n", "requests"], type=count, help="Requests to send, exactly. Default 200.", section=section
+    )
+    yield Flag(
+        ["-c", "connections"],
+        type=small,
+        help="Connections, each with one request at a time. Default 50, and never more than requests.",
+        section=section,
+    )
+    yield Flag(
+        ["-q", "rate"],
+        type=Value("RATE", values.rate),
+        default=0.0,
+        help="Requests a second on each connection. Default 0: as fast as answers come.",
+        section=section,
+    )
+    yield Flag(
+        ["-z", "duration_ns"],
+        type=Value("DURATION", values.duration),
+        default=0,
+        help="How long to send, in place of -n; with -n too, whichever comes first ends the run.",
+        section=section,
+    )
+    yield Flag(
+        ["-t", "timeout_ns"],
+        type=Value("SECONDS", values.seconds),
+        default=TIMEOUT_NS,
+        help="Time limit of one request, in seconds or as a DURATION. Default 20; 0 is none.",
+        section=section,
+    )
+
+
+def _request_flags() -> Iterator[click.Option]:
+    text, section = Value("TEXT", values.header_value), "Request"
+    method, header = Value("METHOD", values.method), Value("'NAME: VALUE'", values.header)
+    credentials, host = Value("USER:PASSWORD", values.credentials), Value("HOST", values.host_header)
+    yield Flag(
+        ["-m", "method"], type=method, default="GET", help="Request method. Default GET.", section=section
+    )
+    yield Flag(
+        ["-H", "headers"],
+        type=header,
+        multiple=True,
+        help="A header; may be repeated, all are sent, in order. It replaces ours of that name.",
+        section=section,
+    )
+    yield Flag(["-d", "body"], metavar="TEXT", help="Request body.", section=section)
+    yield Flag(
+        ["-D", "body_file"], metavar="FILE", help="Request body from a file; goes before -d.", section=section
+    )
+    yield Flag(
+        ["-T", "content_type"],
+        type=text,
+        help="Content-Type. Default text/html if there is a body, else none.",
+        section=section,
+    )
+    yield Flag(["-A", "accept"], type=text, help="Accept header.", section=section)
+    yield Flag(["-U", "user_agent"], type=text, help=f"Default heyfleet/{__version__}.", section=section)
+    yield Flag(["-a", "credentials"], type=credentials, help="Basic authentication.", section=section)
+    yield Flag(["-host"], type=host, help="Host header. Default: that of the URL.", section=section)
+    yield Flag(
+        ["-disable-compression"], is_flag=True, help="Don't send Accept-Encoding: gzip.", section=section
+    )
+
+
+def _connection_flags() -> Iterator[click.Option]:
+    section = "Connection"
+    yield Flag(
+        ["-disable-keepalive"], is_flag=True, help="A new connection for each request.", section=section
+    )
+    yield Flag(
+        ["-disable-redirects"],
+        is_flag=True,
+        help="Redirects are never followed yet; this says that you know.",
+        section=section,
+    )
+    yield Flag(["-x", "proxy"], default="", hidden=True, section=section)
+    yield Flag(["-h2"], is_flag=True, hidden=True, section=section)
+
+
+def _output_flags() -> Iterator[click.Option]:
+    section = "Output and engine"
+    yield Flag(
+        ["-o", "output"],
+        metavar="csv",
+        default="",
+        help="One row a response, in hey's columns.",
+        section=section,
+    )
+    yield Flag(
+        ["--json", "json"], is_flag=True, help="The whole report as one JSON document.", section=section
+    )
+    yield Flag(
+        ["-cpus", "workers"],
+        type=Value("N", values.small_count),
+        default=0,
+        help="Threads that send. Default: one a core.",
+        section=section,
+    )
+    yield Flag(
+        ["--io"],
+        type=Value("auto|io_uring|epoll", values.io_backend),
+        default="auto",
+        help="How to wait for the network. Default auto: the best that this host allows.",
+        section=section,
+    )

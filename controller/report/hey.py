@@ -1,0 +1,161 @@
+"""The report that hey prints, section by section and byte by byte, and below it what hey does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from heyfleet.controller.ledger import Ledger
+from heyfleet.controller.report.notes import notes
+from heyfleet.controller.summary import Bar, Distribution, Generator, Summary
+
+BAR = "■"
+BAR_WIDTH = 40
+# The cure, where the cause is on this host.
+CURES = {
+    "no local port": "all local ports are in use: keep connections alive, or widen ip_local_port_range",
+    "no file descriptor": "the limit of open files is reached: raise it with ulimit -n, or lower -c",
+}
+
+
+def render(summary: Summary) -> str:
+    """The whole text, as it goes to the terminal. A section without data is left out."""
+    sections = [
+        _head(summary),
+        _histogram(summary.latency_bars),
+        _percentiles("Latency distribution:", summary.latency),
+        _details(summary),
+        _statuses(summary.statuses),
+        _errors(summary.errors),
+        _service_time(summary.service_time),
+        _generator(summary.generator),
+        _ledger(summary.ledger, summary.stopped_by),
+        _notes(summary),
+    ]
+    return "".join(f"\n{section}\n" for section in map("\n".join, sections) if section)
+
+
+def secs(value_ns: float) -> str:
+    """hey's only unit of time."""
+    return f"{value_ns / 1e9:4.4f} secs"
+
+
+def _head(summary: Summary) -> Iterator[str]:
+    latency = summary.latency
+    yield "Summary:"
+    yield f"  Total:\t{secs(summary.total_ns)}"
+    if latency:
+        yield f"  Slowest:\t{secs(latency.slowest_ns)}"
+        yield f"  Fastest:\t{secs(latency.fastest_ns)}"
+        yield f"  Average:\t{secs(latency.average_ns)}"
+    yield f"  Requests/sec:\t{summary.requests_per_second:4.4f}"
+    yield "  "  # so hey separates what follows, and has it even where nothing follows
+    if latency and summary.body_bytes:
+        yield f"  Total data:\t{summary.body_bytes} bytes"
+        yield f"  Size/request:\t{summary.body_bytes // latency.count} bytes"
+
+
+def _histogram(bars: tuple[Bar, ...]) -> Iterator[str]:
+    if not bars:
+        return
+    highest = max(bar.count for bar in bars)
+    yield "Response time histogram:"
+    for bar in bars:
+        width = (bar.count * BAR_WIDTH + highest // 2) // highest
+        yield f"  {bar.mark_ns / 1e9:4.3f} [{bar.count}]\t|{BAR * width}"
+    yield ""
+
+
+def _percentiles(title: str, values: Distribution | None) -> Iterator[str]:
+    if values is None:
+        return
+    yield title
+    for row in values.percentiles:
+        if row.value_ns is not None:
+            yield f"  {row.percent:g}% in {secs(row.value_ns)}"
+    left_out = [row for row in values.percentiles if row.value_ns is None]
+    if left_out:
+        rows = ", ".join(f"{row.percent:g}% ({row.needs})" for row in left_out)
+        yield f"  left out, with the responses they need: {rows}"
+
+
+def _details(summary: Summary) -> Iterator[str]:
+    connect, lookup_ns = summary.phases.get("connect"), summary.lookup_ns
+    if summary.phases:
+        yield "Details (average, fastest, slowest):"
+    if connect:
+        # The one lookup was before all connections, so each of them took that much longer.
+        yield _three("DNS+dialup:", connect, lookup_ns)
+        yield f"  DNS-lookup:\t{secs(lookup_ns)}, {secs(lookup_ns)}, {secs(lookup_ns)}"
+    for label, name in (("req write:", "request_write"), ("resp wait:", "wait"), ("resp read:", "read")):
+        if phase := summary.phases.get(name):
+            yield _three(label, phase)
+
+
+def _three(label: str, values: Distribution, more_ns: int = 0) -> str:
+    times_ns = (values.average_ns, values.fastest_ns, values.slowest_ns)
+    return f"  {label}\t{', '.join(secs(time_ns + more_ns) for time_ns in times_ns)}"
+
+
+def _statuses(statuses: dict[int, int]) -> Iterator[str]:
+    if statuses:
+        yield "Status code distribution:"
+    for code, count in statuses.items():
+        yield f"  [{code}]\t{count} responses"
+
+
+def _errors(errors: dict[str, int]) -> Iterator[str]:
+    if errors:
+        yield "Error distribution:"
+    for kind, count in errors.items():
+        cure = CURES.get(kind)
+        yield f"  [{count}]\t{kind} ({cure})" if cure else f"  [{count}]\t{kind}"
+
+
+def _service_time(values: Distribution | None) -> Iterator[str]:
+    if values is None:
+        return
+    yield from _percentiles(
+        "Service time (from the sending, not from the instant that the rate intended):", values
+    )
+    yield f"  Slowest:\t{secs(values.slowest_ns)}"
+    yield f"  Average:\t{secs(values.average_ns)}"
+
+
+def _generator(generator: Generator) -> Iterator[str]:
+    note = f" ({generator.io_note})" if generator.io_note else ""
+    yield "Generator:"
+    yield f"  Backend:\t{generator.io}{note}"
+    yield f"  Threads:\t{generator.workers}"
+    yield f"  Connections:\t{generator.connections_opened} opened"
+    if generator.busiest_cpu_share is not None:
+        yield f"  CPU share:\t{generator.busiest_cpu_share:.1%} of a core (the busiest thread)"
+    if generator.loop_turn:
+        yield f"  Loop turn:\t{_p99_and_slowest(generator.loop_turn)} (what an event waited for us at most)"
+    if generator.lag:
+        yield f"  Send lag:\t{_p99_and_slowest(generator.lag)} (sent later than intended)"
+    yield f"  On the wire:\t{generator.bytes_sent} bytes sent, {generator.bytes_received} bytes received"
+
+
+def _p99_and_slowest(values: Distribution) -> str:
+    """In milliseconds: of what should be too short for hey's four decimals."""
+    p99_ns = next((row.value_ns for row in values.percentiles if row.percent == 99), None)
+    p99 = "" if p99_ns is None else f"99% in {p99_ns / 1e6:.3f} ms, "
+    return f"{p99}{values.slowest_ns / 1e6:.3f} ms slowest"
+
+
+def _ledger(ledger: Ledger, stopped_by: str) -> Iterator[str]:
+    yield "Ledger:"
+    yield f"  planned {ledger.planned} = sent {ledger.sent} + unsent {ledger.unsent}"
+    yield (
+        f"  sent {ledger.sent} = responses {ledger.responses} + errors {ledger.errors}"
+        f" + abandoned {ledger.abandoned}"
+    )
+    yield f"  stopped by {stopped_by}"
+
+
+def _notes(summary: Summary) -> Iterator[str]:
+    lines = notes(summary)
+    if lines:
+        yield "Notes:"
+    for line in lines:
+        yield f"  {line}"

@@ -1,0 +1,55 @@
+"""What a reader of any report should know besides the numbers, one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from heyfleet.controller.summary import Summary
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """'1 request', '2 requests'."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def faults(summary: Summary) -> list[str]:
+    """Why the numbers are not to be relied on, if so."""
+    return [f"does not add up: {fault}" for fault in summary.ledger.faults]
+
+
+def notes(summary: Summary) -> list[str]:
+    """Every note that this run gives occasion for; what does not add up comes first."""
+    return [*faults(summary), *_of_the_load(summary), *_of_the_numbers(summary)]
+
+
+def _of_the_load(summary: Summary) -> Iterator[str]:
+    ledger, generator = summary.ledger, summary.generator
+    if generator.connections_used < generator.connections_asked:
+        yield (
+            f"{plural(generator.connections_asked, 'connection')} asked, {generator.connections_used} used: "
+            f"there {'is' if ledger.planned == 1 else 'are'} only {plural(ledger.planned, 'request')}"
+        )
+    if summary.stopped_by == "signal":
+        yield "interrupted: the report is of what was done until then"
+    if ledger.unsent:
+        yield f"{plural(ledger.unsent, 'planned request')} not sent before the end of the run"
+    if ledger.abandoned:
+        yield (
+            f"{plural(ledger.abandoned, 'request')} still without an answer at the end of the run: "
+            "counted as abandoned, not waited for, not in the times above"
+        )
+    if summary.unfollowed_redirects:
+        yield (
+            f"{plural(summary.unfollowed_redirects, 'answer')} asked for a redirect: "
+            "counted as any status, not followed"
+        )
+
+
+def _of_the_numbers(summary: Summary) -> Iterator[str]:
+    if summary.trace_dropped:
+        yield f"the rows are cut: {plural(summary.trace_dropped, 'response')} more than there was room for"
+    if summary.latency and summary.latency.clamped:
+        yield (
+            f"{plural(summary.latency.clamped, 'response')} took longer than the histogram's 1 hour: "
+            "counted there; the average and the slowest are exact"
+        )

@@ -1,0 +1,165 @@
+"""Every number that a report shows, computed once; units stand in the names, text is the reports' own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from heyfleet.controller.ledger import Ledger, balance
+from heyfleet.controller.plan import CONNECTIONS, Flags
+from heyfleet.controller.stats import Stats
+from heyfleet.ext import Histogram
+from heyfleet.proto.fleet_pb2 import Done, Plan, Ready
+
+# In hundredths of a percent, so that what a sample can support is decided in whole numbers.
+PERCENTILES = (1000, 2500, 5000, 7500, 9000, 9500, 9900, 9990, 9999)
+WHOLE = 10000
+INTERVALS = 10
+PHASES = ("connect", "request_write", "wait", "read")
+REDIRECTS = (301, 302, 303, 307, 308)
+
+
+@dataclass(frozen=True, slots=True)
+class Percentile:
+    """A value by nearest rank; None where so few values can't support it."""
+
+    percent: float
+    value_ns: int | None
+    needs: int  # values, for this row to mean something
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """One metric. All but `percentiles` are exact; those are within 0.1 %."""
+
+    count: int
+    average_ns: float
+    fastest_ns: int
+    slowest_ns: int
+    clamped: int
+    percentiles: tuple[Percentile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """How many values lie at or below a mark and above the mark before it."""
+
+    mark_ns: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Generator:
+    """What the generator knows about itself."""
+
+    io: str
+    io_note: str
+    workers: int
+    connections_asked: int
+    connections_used: int
+    connections_opened: int
+    busiest_cpu_share: float | None  # 1.0: the thread never waited
+    loop_turn: Distribution | None
+    lag: Distribution | None
+    bytes_sent: int
+    bytes_received: int
+    peak_rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One run, of all agents."""
+
+    total_ns: int
+    requests_per_second: float
+    stopped_by: str
+    latency: Distribution | None
+    latency_bars: tuple[Bar, ...]
+    service_time: Distribution | None
+    lookup_ns: int
+    phases: dict[str, Distribution]
+    statuses: dict[int, int]
+    errors: dict[str, int]  # the most frequent first
+    body_bytes: int
+    unfollowed_redirects: int
+    trace_dropped: int
+    addresses: tuple[str, ...]
+    ledger: Ledger
+    generator: Generator
+
+
+def summarize(stats: Stats, flags: Flags, plan: Plan, ready: Ready, done: Done) -> Summary:
+    """The numbers of a run that has ended."""
+    ledger = balance(stats, done)
+    ended = ledger.responses + ledger.errors
+    latency = stats.histogram("latency")
+    phases = {name: distribution(stats.histogram(name)) for name in PHASES}
+    return Summary(
+        total_ns=done.elapsed_ns,
+        requests_per_second=ended * 1e9 / done.elapsed_ns if done.elapsed_ns > 0 else 0.0,
+        stopped_by=done.stopped_by,
+        latency=distribution(latency),
+        latency_bars=bars(latency) if latency else (),
+        service_time=distribution(stats.histogram("service_time")),
+        lookup_ns=ready.lookup_ns,
+        phases={name: phase for name, phase in phases.items() if phase},
+        statuses=dict(sorted(stats.responses.items())),
+        errors=dict(sorted(stats.errors.items(), key=lambda error: (-error[1], error[0]))),
+        body_bytes=stats.totals["body_bytes"],
+        unfollowed_redirects=0
+        if flags.disable_redirects
+        else sum(stats.responses[code] for code in REDIRECTS),
+        trace_dropped=done.trace_dropped,
+        addresses=tuple(ready.addresses),
+        ledger=ledger,
+        generator=Generator(
+            io=ready.io,
+            io_note=ready.io_note,
+            workers=ready.workers,
+            connections_asked=flags.connections or CONNECTIONS,
+            connections_used=plan.connections,
+            connections_opened=stats.totals["connections_opened"],
+            busiest_cpu_share=max(
+                (worker.cpu_ns / worker.wall_ns for worker in done.workers if worker.wall_ns), default=None
+            ),
+            loop_turn=distribution(stats.histogram("loop_turn")),
+            lag=distribution(stats.histogram("lag")),
+            bytes_sent=stats.totals["bytes_sent"],
+            bytes_received=stats.totals["bytes_received"],
+            peak_rss_bytes=done.peak_rss_bytes,
+        ),
+    )
+
+
+def distribution(histogram: Histogram | None) -> Distribution | None:
+    """Everything about one metric; None if nothing was recorded."""
+    if histogram is None or not histogram.count:
+        return None
+    return Distribution(
+        count=histogram.count,
+        average_ns=histogram.mean_ns,
+        fastest_ns=histogram.min_ns,
+        slowest_ns=histogram.max_ns,
+        clamped=histogram.clamped,
+        percentiles=tuple(_percentile(histogram, point) for point in PERCENTILES),
+    )
+
+
+def _percentile(histogram: Histogram, point: int) -> Percentile:
+    needs = -(-WHOLE // min(point, WHOLE - point))
+    if histogram.count < needs:
+        return Percentile(point / 100, None, needs)
+    return Percentile(point / 100, histogram.value_at_percentile(point / 100), needs)
+
+
+def bars(histogram: Histogram) -> tuple[Bar, ...]:
+    """hey's marks: the fastest, nine in equal steps, the slowest. The counts add up to all values."""
+    if not histogram.count:
+        return ()
+    step_ns = (histogram.max_ns - histogram.min_ns) / INTERVALS
+    marks_ns = [histogram.min_ns + index * step_ns for index in range(INTERVALS)]
+    below = [histogram.count_at_or_below(int(mark_ns)) for mark_ns in marks_ns]
+    edges = [0, *below, histogram.count]
+    marks_ns.append(histogram.max_ns)
+    return tuple(
+        Bar(mark_ns, high - low) for mark_ns, low, high in zip(marks_ns, edges[:-1], edges[1:], strict=True)
+    )

@@ -1,0 +1,253 @@
+# The connections of one worker, and the life of a request on each: begin -> (connect) -> send -> answer -> recorded.
+# Bytes and instants come from an Io, meaning from the parser, numbers go to the recorder. When a connection is free again
+# `connection_free` is called; what is sent next, and when, is the engine's to decide.
+
+cdef enum:
+    # Events handled before the loop looks at its clock, stop rules and timeouts again: connects that fail at once would
+    # otherwise keep it here for ever.
+    EVENTS_A_TURN = 1024
+
+
+cdef class Connections:
+
+    cdef:
+        Io io
+        Conn *conns
+        uint32_t connection_count
+        ConnList waiting            # requests and connects that can time out
+        Recorder recorder
+        sockaddr_storage *addresses
+        socklen_t *address_lengths
+        uint32_t address_count
+        const uint8_t *request
+        size_t request_bytes
+        bint head                   # answers have no body
+        bint keep_alive             # of our own will; the peer may refuse
+        int64_t timeout_ns          # 0: none
+        int64_t start_ns
+        int64_t last_event_ns
+        uint64_t begun              # requests
+        uint64_t answered
+        uint64_t failed
+        uint32_t in_flight
+        uint32_t opening            # connects outstanding
+
+    cdef void connection_free(self, uint32_t index, int64_t now_ns) noexcept nogil:
+        """The request of this connection has ended; the connection is idle or closed."""
+        pass
+
+    cdef void open_connection(self, uint32_t index, int64_t now_ns) noexcept nogil:
+        cdef Conn *conn = &self.conns[index]
+        cdef uint32_t address = index % self.address_count
+        conn.state = CONN_OPENING
+        conn.connect_began_ns = now_ns
+        self.opening += 1
+        if not conn.has_request:
+            self.expect_answer(index, now_ns)
+        self.io.connect(index, <sockaddr *> &self.addresses[address], self.address_lengths[address])
+
+    cdef inline void expect_answer(self, uint32_t index, int64_t now_ns) noexcept nogil:
+        """From now on the connection's time is running."""
+        if self.timeout_ns > 0:
+            self.conns[index].waiting_since_ns = now_ns
+            conn_list_append(&self.waiting, self.conns, index)
+
+    cdef inline void begin(self, uint32_t index, int64_t intended_ns) noexcept nogil:
+        """Begin a request on an idle or closed connection; `intended_ns` 0 means now, as in a closed loop."""
+        cdef Conn *conn = &self.conns[index]
+        cdef int64_t now_ns = self.io.now()
+        conn.has_request = True
+        conn.sent_ns = now_ns
+        conn.intended_ns = intended_ns if intended_ns != 0 else now_ns
+        self.begun += 1
+        self.in_flight += 1
+        self.recorder.active.tally.sent += 1
+        self.expect_answer(index, now_ns)
+        if conn.state == CONN_IDLE:
+            conn.connect_took_ns = 0
+            self.send_request(index, conn, now_ns)
+        else:
+            self.open_connection(index, now_ns)
+
+    cdef inline void send_request(self, uint32_t index, Conn *conn, int64_t now_ns) noexcept nogil:
+        conn.state = CONN_BUSY
+        conn.ready_ns = now_ns
+        conn.written_ns = 0
+        conn.first_byte_ns = 0
+        http1_start(&conn.parser, self.head)
+        self.io.send(index, self.request, self.request_bytes)
+
+    cdef inline void handle_events(self) noexcept nogil:
+        cdef IoEvent event
+        cdef int left = EVENTS_A_TURN
+        while left > 0 and self.io.next(&event):
+            left -= 1
+            self.last_event_ns = event.time_ns
+            if event.op == IO_RECV:
+                self.on_received(&event)
+            elif event.op == IO_SEND:
+                self.on_sent(&event)
+            else:
+                self.on_connected(&event)
+
+    cdef void on_connected(self, const IoEvent *event) noexcept nogil:
+        cdef Conn *conn = &self.conns[event.slot]
+        self.opening -= 1
+        if event.result < 0:
+            self.connect_failed(event.slot, error_from_connect(<int> -event.result))
+            return
+        conn.connect_took_ns = event.time_ns - conn.connect_began_ns
+        hdr_record(&self.recorder.active.metrics[METRIC_CONNECT], conn.connect_took_ns)
+        self.recorder.active.tally.connections_opened += 1
+        if conn.has_request:
+            self.send_request(event.slot, conn, event.time_ns)
+        else:
+            conn_list_remove(&self.waiting, self.conns, event.slot)
+            conn.state = CONN_IDLE
+
+    cdef void connect_failed(self, uint32_t index, int kind) noexcept nogil:
+        if self.conns[index].has_request:
+            self.fail(index, kind)
+        else:
+            # Opened ahead of the start: the first request on it will try again, and report what it meets.
+            self.drop(index)
+
+    cdef void on_sent(self, const IoEvent *event) noexcept nogil:
+        if event.result < 0:
+            self.fail(event.slot, error_from_errno(<int> -event.result))
+            return
+        self.conns[event.slot].written_ns = event.time_ns
+        self.recorder.active.tally.bytes_sent += <uint64_t> event.result
+
+    cdef inline void on_received(self, const IoEvent *event) noexcept nogil:
+        cdef Conn *conn = &self.conns[event.slot]
+        cdef size_t consumed = 0
+        cdef Http1Result result
+        if conn.state != CONN_BUSY:
+            self.received_idle(event)
+            return
+        if event.result <= 0:
+            self.stream_ended(event, conn)
+            return
+        self.recorder.active.tally.bytes_received += <uint64_t> event.result
+        if conn.first_byte_ns == 0:
+            conn.first_byte_ns = event.time_ns
+        result = http1_feed(&conn.parser, event.data, <size_t> event.result, &consumed)
+        if result == HTTP1_MORE:
+            return
+        if result == HTTP1_DONE:
+            self.complete(event.slot, event.time_ns, consumed < <size_t> event.result)
+        else:
+            self.fail_response(event.slot, result)
+
+    cdef void received_idle(self, const IoEvent *event) noexcept nogil:
+        """The end of an idle connection, or bytes on it that no request asked for."""
+        if event.result > 0:
+            self.recorder.active.tally.bytes_received += <uint64_t> event.result
+            self.recorder.active.tally.unasked += 1
+        self.drop(event.slot)
+
+    cdef void stream_ended(self, const IoEvent *event, Conn *conn) noexcept nogil:
+        cdef Http1Result result
+        if event.result < 0:
+            self.fail(event.slot, error_from_errno(<int> -event.result))
+            return
+        result = http1_finish(&conn.parser)
+        if result == HTTP1_DONE:
+            conn.parser.keep_alive = False
+            self.complete(event.slot, event.time_ns, False)
+        else:
+            self.fail_response(event.slot, result)
+
+    cdef void fail_response(self, uint32_t index, Http1Result result) noexcept nogil:
+        if result == HTTP1_CLOSED_EARLY:
+            self.fail(index, ERROR_CLOSED_EARLY)
+        elif result == HTTP1_TOO_LARGE:
+            self.fail(index, ERROR_HEADER_TOO_LARGE)
+        else:
+            self.recorder.active.tally.bad_responses[self.conns[index].parser.reason] += 1
+            self.fail(index, ERROR_BAD_RESPONSE)
+
+    cdef inline void complete(self, uint32_t index, int64_t done_ns, bint leftover) noexcept nogil:
+        """The last byte of the answer is in. `leftover`: bytes follow that belong to no request."""
+        cdef Conn *conn = &self.conns[index]
+        cdef Bank *bank = self.recorder.active
+        self.record(conn, bank, done_ns)
+        if leftover:
+            bank.tally.unasked += 1
+        conn.has_request = False
+        conn_list_remove(&self.waiting, self.conns, index)
+        self.in_flight -= 1
+        self.answered += 1
+        if conn.parser.keep_alive and self.keep_alive and not leftover and conn.written_ns != 0:
+            conn.state = CONN_IDLE
+        else:
+            self.drop(index)
+        self.connection_free(index, done_ns)
+
+    cdef inline void record(self, Conn *conn, Bank *bank, int64_t done_ns) noexcept nogil:
+        # An answer may come before the request was sent whole; its writing then ended, for us, with the answer's first byte.
+        cdef int64_t written_ns = conn.written_ns if conn.written_ns != 0 else conn.first_byte_ns
+        cdef TraceRow row
+        bank.tally.responses[conn.parser.status] += 1
+        bank.tally.body_bytes += conn.parser.body_bytes
+        hdr_record(&bank.metrics[METRIC_LATENCY], done_ns - conn.intended_ns)
+        if conn.intended_ns != conn.sent_ns:
+            hdr_record(&bank.metrics[METRIC_SERVICE_TIME], done_ns - conn.sent_ns)
+        hdr_record(&bank.metrics[METRIC_REQUEST_WRITE], written_ns - conn.ready_ns)
+        hdr_record(&bank.metrics[METRIC_WAIT], conn.first_byte_ns - written_ns)
+        hdr_record(&bank.metrics[METRIC_READ], done_ns - conn.first_byte_ns)
+        if self.recorder.trace_capacity > 0:
+            row.offset_ns = conn.intended_ns - self.start_ns
+            row.latency_ns = done_ns - conn.intended_ns
+            row.connect_ns = conn.connect_took_ns
+            row.lookup_ns = 0
+            row.write_ns = written_ns - conn.ready_ns
+            row.wait_ns = conn.first_byte_ns - written_ns
+            row.read_ns = done_ns - conn.first_byte_ns
+            row.status = conn.parser.status
+            row.reserved = 0
+            recorder_trace(&self.recorder, &row)
+
+    cdef void fail(self, uint32_t index, int kind) noexcept nogil:
+        cdef Conn *conn = &self.conns[index]
+        self.recorder.active.tally.errors[kind] += 1
+        self.failed += 1
+        self.in_flight -= 1
+        conn.has_request = False
+        self.drop(index)
+        self.connection_free(index, self.io.now())
+
+    cdef void drop(self, uint32_t index) noexcept nogil:
+        """Close a connection and let its slot be used again."""
+        conn_list_remove(&self.waiting, self.conns, index)
+        self.io.close(index)
+        self.conns[index].state = CONN_CLOSED
+
+    cdef inline void expire(self, int64_t now_ns) noexcept nogil:
+        """End what has waited longer than the timeout."""
+        cdef uint32_t index = self.waiting.oldest
+        while index != NO_CONN and self.conns[index].waiting_since_ns + self.timeout_ns <= now_ns:
+            if self.conns[index].state == CONN_OPENING:
+                self.opening -= 1
+                self.connect_failed(index, ERROR_CONNECT_TIMEOUT)
+            else:
+                self.fail(index, ERROR_REQUEST_TIMEOUT)
+            index = self.waiting.oldest
+
+    cdef void abandon_all(self) noexcept nogil:
+        """End the requests that are in flight without an outcome of their own, and close every connection."""
+        cdef uint32_t index
+        for index in range(self.connection_count):
+            if self.conns[index].has_request:
+                self.recorder.active.tally.abandoned += 1
+                self.in_flight -= 1
+                self.conns[index].has_request = False
+            self.drop(index)
+
+
+cdef int error_from_connect(int error) noexcept nogil:
+    """A reset in answer to a connect is a refusal of another make; what else can fail has the same kinds as ever."""
+    if error == ECONNRESET or error == ECONNABORTED:
+        return ERROR_CONNECT_REFUSED
+    return error_from_errno(error)

@@ -1,0 +1,176 @@
+# The loop of one worker: pacer -> connections -> io -> parser -> recorder, without the GIL from prepare to the last answer.
+# Python only starts it, stops it and swaps its banks.
+
+from heyfleet.ext.c_atomic cimport load_flag, load_instant, store_flag, store_instant
+
+cdef enum:
+    # Connects outstanding while a worker prepares: below the listen backlog of common servers, so that none is dropped.
+    OPENING_AT_ONCE = 100
+    # How precisely a worker that waits for its start looks for the order to start.
+    START_POLL_NS = 500000
+
+cdef enum StopReason:
+    STOP_NONE
+    STOP_COUNT
+    STOP_DURATION
+    STOP_SIGNAL
+    STOP_FAULT
+
+STOP_NAMES = ("", "count", "duration", "signal", "fault")
+
+
+cdef class EngineCore(Connections):
+
+    cdef:
+        Pacer pacer
+        uint64_t request_limit      # 0: none
+        int64_t duration_ns         # 0: none
+        int64_t stop_ns
+        int64_t ended_ns
+        uint64_t ticks_due          # scheduled requests whose instant has come
+        uint64_t loop_turns
+        int64_t cpu_ns              # of the worker's thread while it made load
+        int64_t wall_ns
+        StopReason stop_reason
+        # Flags between threads: see c_atomic.pxd. `start_order_ns` is 0 until the start is ordered.
+        int prepared
+        int finished
+        int stop_requested
+        int swap_requested
+        int64_t start_order_ns
+
+    cdef int work(self) noexcept nogil:
+        """Prepare, wait for the start, make load. 0 or a negative errno of a backend that failed."""
+        cdef int result = self.prepare()
+        cdef int64_t cpu_ns
+        store_flag(&self.prepared, True)
+        if result == 0:
+            result = self.await_start()
+        if result == 0:
+            cpu_ns = thread_cpu_ns()
+            result = self.make_load()
+            self.cpu_ns = thread_cpu_ns() - cpu_ns
+        if result < 0:
+            self.stop_reason = STOP_FAULT
+        self.abandon_all()
+        return result
+
+    cdef int prepare(self) noexcept nogil:
+        """Open the connections ahead of the start, where they will be kept."""
+        cdef uint32_t next_index = 0
+        cdef int result = 0
+        cdef int64_t now_ns = self.io.now()
+        while result == 0 and not load_flag(&self.stop_requested):
+            while self.keep_alive and next_index < self.connection_count and self.opening < OPENING_AT_ONCE:
+                self.open_connection(next_index, now_ns)
+                next_index += 1
+            if self.opening == 0:
+                break
+            result = self.io.wait(self.next_deadline())
+            self.handle_events()
+            now_ns = self.io.now()
+            self.expire(now_ns)
+        return result
+
+    cdef int await_start(self) noexcept nogil:
+        cdef int64_t start_ns, now_ns
+        cdef int result = 0
+        while result == 0 and not load_flag(&self.stop_requested):
+            start_ns = load_instant(&self.start_order_ns)
+            now_ns = self.io.now()
+            if start_ns != 0 and now_ns >= start_ns:
+                break
+            result = self.io.wait(start_ns if start_ns != 0 else now_ns + START_POLL_NS)
+            self.handle_events()
+        return result
+
+    cdef int make_load(self) noexcept nogil:
+        cdef int64_t turn_ns = self.io.now()
+        cdef int64_t now_ns = turn_ns
+        cdef int result = 0
+        self.start_ns = load_instant(&self.start_order_ns)
+        if self.start_ns == 0:
+            self.start_ns = turn_ns
+        self.last_event_ns = turn_ns
+        self.stop_ns = self.start_ns + self.duration_ns if self.duration_ns > 0 else NEVER_NS
+        self.start_closed_loops()
+        while True:
+            self.handle_events()
+            now_ns = self.io.now()
+            self.expire(now_ns)
+            self.release_ticks(now_ns)
+            hdr_record(&self.recorder.active.metrics[METRIC_LOOP_TURN], now_ns - turn_ns)
+            self.loop_turns += 1
+            if load_flag(&self.swap_requested):
+                recorder_swap(&self.recorder)
+                store_flag(&self.swap_requested, False)
+            if result < 0 or self.must_stop(now_ns):
+                break
+            result = self.io.wait(self.next_deadline())
+            turn_ns = self.io.now()
+        self.ended_ns = self.last_event_ns if self.stop_reason == STOP_COUNT else now_ns
+        self.wall_ns = now_ns - self.start_ns
+        return result
+
+    cdef void start_closed_loops(self) noexcept nogil:
+        cdef uint32_t index
+        if self.pacer.interval_ns == 0:
+            for index in range(self.connection_count):
+                self.connection_free(index, self.start_ns)
+
+    cdef void connection_free(self, uint32_t index, int64_t now_ns) noexcept nogil:
+        cdef Conn *conn = &self.conns[index]
+        if self.pacer.interval_ns > 0:
+            if conn.ticks_waiting > 0 and now_ns < self.stop_ns:
+                self.begin_tick(index, conn)
+        elif now_ns < self.stop_ns and (self.request_limit == 0 or self.begun < self.request_limit):
+            self.begin(index, 0)
+
+    cdef inline void begin_tick(self, uint32_t index, Conn *conn) noexcept nogil:
+        """Begin the connection's oldest scheduled request, late as it may be: no tick is lost."""
+        cdef int64_t intended_ns = self.start_ns + pacer_offset_ns(&self.pacer, conn.next_tick, self.connection_count)
+        conn.ticks_waiting -= 1
+        conn.next_tick += self.connection_count
+        self.begin(index, intended_ns)
+        hdr_record(&self.recorder.active.metrics[METRIC_LAG], conn.sent_ns - intended_ns)
+
+    cdef inline void release_ticks(self, int64_t now_ns) noexcept nogil:
+        cdef uint32_t index
+        while self.next_tick_ns() <= now_ns and self.next_tick_ns() < self.stop_ns:
+            index = self.ticks_due % self.connection_count
+            self.ticks_due += 1
+            self.conns[index].ticks_waiting += 1
+            if not self.conns[index].has_request and now_ns < self.stop_ns:
+                self.begin_tick(index, &self.conns[index])
+
+    cdef inline int64_t next_tick_ns(self) noexcept nogil:
+        """When the next scheduled request is due; NEVER_NS in a closed loop and after the last."""
+        if self.pacer.interval_ns == 0 or (self.request_limit > 0 and self.ticks_due >= self.request_limit):
+            return NEVER_NS
+        return self.start_ns + pacer_offset_ns(&self.pacer, self.ticks_due, self.connection_count)
+
+    cdef inline int64_t next_deadline(self) noexcept nogil:
+        cdef int64_t deadline_ns = NEVER_NS
+        cdef int64_t expires_ns
+        if self.waiting.oldest != NO_CONN:
+            expires_ns = self.conns[self.waiting.oldest].waiting_since_ns + self.timeout_ns
+            deadline_ns = min(deadline_ns, expires_ns)
+        if self.start_ns != 0:
+            deadline_ns = min(deadline_ns, self.stop_ns)
+            deadline_ns = min(deadline_ns, self.next_tick_ns())
+        return deadline_ns
+
+    cdef inline bint must_stop(self, int64_t now_ns) noexcept nogil:
+        if load_flag(&self.stop_requested):
+            self.stop_reason = STOP_SIGNAL
+        elif self.request_limit > 0 and self.begun >= self.request_limit and self.in_flight == 0:
+            self.stop_reason = STOP_COUNT
+        elif now_ns >= self.stop_ns:
+            self.stop_reason = STOP_DURATION
+        return self.stop_reason != STOP_NONE
+
+    cdef uint64_t planned(self) noexcept nogil:
+        """Requests that the plan wanted until the end: the count if there is one, else what the schedule asked for."""
+        if self.request_limit > 0:
+            return self.request_limit
+        return self.ticks_due if self.pacer.interval_ns > 0 else self.begun

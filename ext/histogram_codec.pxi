@@ -1,0 +1,266 @@
+# HdrHistogram's V2 encoding, not compressed: what its Java library writes with encodeIntoByteBuffer (AbstractHistogram), and
+# wraps in zlib for the compressed form. A header of 40 bytes, big-endian, then the counts from index 0 to the last in use, each
+# zigzag-mapped and written as LEB128; the ninth byte of a number holds 8 bits, so that 64 bits fit (ZigZagLEB128Codec).
+# A negative number -n stands for n counts of zero. (Java writes a lone zero as 0, the Python and C libraries as -1; so do we.
+# All read both.)
+
+from struct import Struct
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+cdef enum:
+    HDR_HEADER_BYTES = 40
+    HDR_VARINT_BYTES = 9
+
+cdef object HDR_HEADER = Struct(">IIIIQQd")
+cdef tuple HDR_HEADER_FIELDS = (
+    "cookie", "length", "normalizing index offset", "number of significant digits", "lowest discernible value",
+    "highest trackable value", "conversion ratio",
+)
+
+cdef enum HdrFault:
+    HDR_OK
+    HDR_TRUNCATED
+    HDR_OVERLONG
+    HDR_BEYOND
+    HDR_OVERFLOW
+
+# In the order of HdrFault.
+cdef tuple HDR_FAULTS = (
+    "",
+    "ends in the middle of a number",
+    "has a number in more bytes than it needs, expected the shortest form",
+    f"has a count beyond the one of the highest trackable value, expected none from index {HDR_USED_LENGTH} on",
+    "has counts whose sum is above 2**63 - 1, expected at most that",
+)
+
+cdef struct HdrReader:
+    const uint8_t *at
+    const uint8_t *end
+    int32_t index               # of the count that comes next
+
+cdef struct HdrFacts:
+    # What the counts of a payload say by themselves.
+    uint64_t count
+    uint64_t count_last
+    int32_t first               # indexes in use; undefined if count is 0
+    int32_t last
+    uint128_t sum_lowest_ns     # the sum of the values lies between these
+    uint128_t sum_highest_ns
+
+
+cdef inline uint8_t *put_varint(uint8_t *at, uint64_t value) noexcept nogil:
+    cdef int length = 1
+    while value >= 0x80 and length < HDR_VARINT_BYTES:
+        at[0] = <uint8_t> (value | 0x80)
+        at += 1
+        value >>= 7
+        length += 1
+    at[0] = <uint8_t> value
+    return at + 1
+
+
+cdef inline uint8_t *put_zeros(uint8_t *at, int32_t zeros) noexcept nogil:
+    return put_varint(at, 2 * <uint64_t> zeros - 1) if zeros else at
+
+
+cdef uint8_t *put_counts(uint8_t *at, const Hdr *h) noexcept nogil:
+    cdef int32_t index, zeros = hdr_first(h)
+    for index in range(zeros, hdr_last(h) + 1):
+        if h.counts[index] == 0:
+            zeros += 1
+            continue
+        at = put_zeros(at, zeros)
+        at = put_varint(at, 2 * h.counts[index])
+        zeros = 0
+    return at
+
+
+cdef tuple hdr_header_values(uint64_t length):
+    """The only header that we write and read, for `length` bytes of counts. The last digit but one of the cookie is the
+    size of a word in older versions; V2 has 1 there."""
+    return 0x1c849313, length, 0, HDR_DIGITS, HDR_LOWEST_NS, <int64_t> HDR_HIGHEST_NS, 1.0
+
+
+cdef bytes hdr_encode(const Hdr *h):
+    """The V2 payload; counts must not be above 2^63 - 1."""
+    cdef size_t room = HDR_HEADER_BYTES + HDR_VARINT_BYTES * <size_t> (hdr_last(h) + 1)
+    cdef uint8_t *start = <uint8_t *> malloc(room)
+    if start == NULL:
+        raise MemoryError
+    cdef uint8_t *at = start + HDR_HEADER_BYTES
+    if h.count:
+        at = put_counts(at, h)
+    try:
+        header = HDR_HEADER.pack(*hdr_header_values(at - start - HDR_HEADER_BYTES))
+        memcpy(start, PyBytes_AS_STRING(header), HDR_HEADER_BYTES)
+        return PyBytes_FromStringAndSize(<char *> start, at - start)
+    finally:
+        free(start)
+
+
+cdef int hdr_check_header(bytes payload) except -1:
+    if len(payload) < HDR_HEADER_BYTES:
+        raise ValueError(f"histogram payload has {len(payload)} bytes, expected a header of {HDR_HEADER_BYTES} at least")
+    expected = hdr_header_values(len(payload) - HDR_HEADER_BYTES)
+    for name, found, wanted in zip(HDR_HEADER_FIELDS, HDR_HEADER.unpack_from(payload), expected, strict=True):
+        if found != wanted:
+            show = hex if name == "cookie" else str
+            raise ValueError(f"histogram payload has {name} {show(found)}, expected {show(wanted)}")
+    return 0
+
+
+cdef inline HdrFault take_varint(HdrReader *reader, uint64_t *value) noexcept nogil:
+    cdef uint64_t byte
+    cdef int shift = 0
+    if reader.at == reader.end:
+        return HDR_TRUNCATED
+    byte = value[0] = reader.at[0]
+    reader.at += 1
+    while byte >= 0x80 and shift < 7 * (HDR_VARINT_BYTES - 1):
+        if reader.at == reader.end:
+            return HDR_TRUNCATED
+        byte = reader.at[0]
+        reader.at += 1
+        # Takes the continuation bit of the byte before away again.
+        shift += 7
+        value[0] += (byte - 1) << shift
+    return HDR_OVERLONG if byte == 0 and shift else HDR_OK
+
+
+cdef inline HdrFault take_count(HdrReader *reader, int32_t *index, uint64_t *count) noexcept nogil:
+    """The next number: a count and its index, or a count of 0 for a run of zeros."""
+    cdef uint64_t number, zeros
+    cdef HdrFault fault = take_varint(reader, &number)
+    if fault:
+        return fault
+    if number & 1:
+        zeros = (number >> 1) + 1
+        if zeros > <uint64_t> (HDR_COUNTS_LENGTH - reader.index):
+            return HDR_BEYOND
+        reader.index += <int32_t> zeros
+        count[0] = 0
+        return HDR_OK
+    if reader.index == HDR_COUNTS_LENGTH:
+        return HDR_BEYOND
+    index[0] = reader.index
+    count[0] = number >> 1
+    reader.index += 1
+    return HDR_OK
+
+
+cdef HdrFault hdr_survey(HdrReader reader, HdrFacts *facts) noexcept nogil:
+    """Read all of it and change nothing. `facts` are good if it returns HDR_OK."""
+    cdef HdrFault fault
+    cdef int32_t index = 0, first = -1, last = 0
+    cdef uint64_t count = 0, count_last = 0
+    # 27,648 counts below 2^63, of values below 2^42: 128 bits hold their sums.
+    cdef uint128_t total = 0, lowest_ns = 0, highest_ns = 0
+    while reader.at != reader.end:
+        fault = take_count(&reader, &index, &count)
+        if fault:
+            return fault
+        if count == 0:
+            continue
+        if first < 0:
+            first = index
+        last = index
+        count_last = count
+        total += count
+        lowest_ns += <uint128_t> <uint64_t> hdr_lowest_ns(index) * count
+        highest_ns += <uint128_t> <uint64_t> hdr_highest_ns(index) * count
+    if last >= HDR_USED_LENGTH:
+        return HDR_BEYOND
+    if total > <uint64_t> INT64_MAX:
+        return HDR_OVERFLOW
+    facts.count = <uint64_t> total
+    facts.count_last, facts.first, facts.last = count_last, first, last
+    facts.sum_lowest_ns, facts.sum_highest_ns = lowest_ns, highest_ns
+    return HDR_OK
+
+
+cdef void hdr_add_counts(Hdr *into, HdrReader reader) noexcept nogil:
+    """Add what hdr_survey has found good."""
+    cdef int32_t index = 0
+    cdef uint64_t count = 0
+    while reader.at != reader.end:
+        take_count(&reader, &index, &count)
+        into.counts[index] += count
+
+
+cdef int hdr_check_extremes(const Hdr *claim, const HdrFacts *facts) except -1:
+    for name, value_ns, index in (("min_ns", claim.min_ns, facts.first), ("max_ns", claim.max_ns, facts.last)):
+        if hdr_index(hdr_clamp(value_ns)) != index:
+            raise ValueError(
+                f"histogram has {name} {value_ns}, expected one that is counted between"
+                f" {hdr_lowest_ns(index)} and {hdr_highest_ns(index)}"
+            )
+    if claim.min_ns > claim.max_ns:
+        raise ValueError(f"histogram has min_ns {claim.min_ns}, expected at most its max_ns {claim.max_ns}")
+    return 0
+
+
+cdef int hdr_check_clamped(const Hdr *claim, const HdrFacts *facts) except -1:
+    cdef uint64_t least = 0, most = 0
+    if claim.max_ns > <int64_t> HDR_HIGHEST_NS:
+        least, most = 1, facts.count_last
+    if claim.min_ns > <int64_t> HDR_HIGHEST_NS:
+        least = facts.count
+    if not least <= claim.clamped <= most:
+        raise ValueError(f"histogram has clamped {claim.clamped}, expected {least} to {most}")
+    return 0
+
+
+cdef int hdr_check_sum(const Hdr *claim, const HdrFacts *facts) except -1:
+    cdef uint128_t lowest = facts.sum_lowest_ns, highest = facts.sum_highest_ns
+    if claim.clamped:
+        # Each of these values is above the highest, and at most the maximum.
+        lowest += <uint128_t> (<int64_t> HDR_HIGHEST_NS + 1 - hdr_lowest_ns(facts.last)) * claim.clamped
+        highest += <uint128_t> (claim.max_ns - <int64_t> HDR_HIGHEST_NS) * claim.clamped
+    # A sum stops at 2^64 - 1, so do its bounds.
+    cdef uint64_t least = <uint64_t> lowest if lowest >> 64 == 0 else <uint64_t> -1
+    cdef uint64_t most = <uint64_t> highest if highest >> 64 == 0 else <uint64_t> -1
+    if not least <= claim.sum_ns <= most:
+        raise ValueError(f"histogram has sum_ns {claim.sum_ns}, expected {least} to {most} by its counts")
+    return 0
+
+
+cdef int hdr_check_claim(const Hdr *claim, const HdrFacts *facts) except -1:
+    """The totals that travel beside a payload must be possible for its counts."""
+    if claim.count != facts.count:
+        raise ValueError(f"histogram has count {claim.count}, expected {facts.count}, the total of its payload")
+    if facts.count == 0:
+        if claim.sum_ns or claim.min_ns or claim.max_ns or claim.clamped:
+            raise ValueError("histogram is empty and has totals, expected sum_ns, min_ns, max_ns and clamped to be 0")
+        return 0
+    hdr_check_extremes(claim, facts)
+    hdr_check_clamped(claim, facts)
+    return hdr_check_sum(claim, facts)
+
+
+cdef int hdr_check_room(const Hdr *into, uint64_t count) except -1:
+    """Counts stay below 2^63, for the encoding maps them to 64 bits with a sign."""
+    if count > <uint64_t> INT64_MAX - into.count:
+        raise ValueError(f"histogram would count {into.count} + {count} values, expected at most 2**63 - 1")
+    return 0
+
+
+cdef int hdr_add_encoded(Hdr *into, bytes payload, const Hdr *claim) except -1:
+    """Add a payload and the totals beside it (the counts of `claim` are not used), or raise ValueError and change nothing."""
+    cdef HdrFacts facts
+    cdef HdrReader reader
+    hdr_check_header(payload)
+    reader.at = <const uint8_t *> PyBytes_AS_STRING(payload) + HDR_HEADER_BYTES
+    reader.end = reader.at + PyBytes_GET_SIZE(payload) - HDR_HEADER_BYTES
+    reader.index = 0
+    cdef HdrFault fault = hdr_survey(reader, &facts)
+    if fault:
+        raise ValueError(f"histogram payload {HDR_FAULTS[<int> fault]}")
+    hdr_check_claim(claim, &facts)
+    hdr_check_room(into, claim.count)
+    if claim.count:
+        hdr_add_counts(into, reader)
+        hdr_add_totals(into, claim)
+    return 0

@@ -1,0 +1,91 @@
+"""The composition root: the command `heyfleet`, made of parts of which none is imported before its use."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from heyfleet import __version__
+from heyfleet.controller import terminal
+
+if TYPE_CHECKING:
+    from heyfleet.controller.agent_link import AgentLink
+
+
+def _local_agent() -> AgentLink:
+    from heyfleet.agent.local import LocalAgent
+
+    return LocalAgent()
+
+
+def _run() -> click.Command:
+    from heyfleet.controller.command import run_command
+
+    return run_command(_local_agent)
+
+
+def _lab() -> click.Command:
+    from heyfleet.lab.cli import lab
+
+    return lab
+
+
+COMMANDS: dict[str, tuple[Callable[[], click.Command], str]] = {
+    "run": (_run, "Send HTTP requests from this host and print one report."),
+    "lab": (_lab, "Practice targets to send them to."),
+}
+
+
+class Main(click.Group):
+    """The group of all commands, and the one place where an error becomes a line and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of their use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command now."""
+        return COMMANDS[cmd_name][0]() if cmd_name in COMMANDS else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command and leave with its exit code."""
+        try:
+            code = super().main(*args, **{**kwargs, "standalone_mode": False})
+        except click.exceptions.NoArgsIsHelpError as error:
+            code = error.exit_code
+            print(error.format_message(), file=sys.stderr)
+        except click.ClickException as error:
+            code = error.exit_code
+            terminal.complain(_explain(error))
+        except (click.Abort, KeyboardInterrupt):
+            code = 130
+        except Exception as error:
+            if os.environ.get("HEYFLEET_DEBUG") == "1":
+                raise
+            code = 1
+            terminal.complain(f"fault: {type(error).__name__}: {error} (HEYFLEET_DEBUG=1 shows where)")
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: click.ClickException) -> str:
+    """One line, with the name of the flag that it is about."""
+    if isinstance(error, click.NoSuchOption | click.exceptions.NoSuchCommand):
+        return f"{error.format_message().rstrip('.')}; try heyfleet run [flags] URL, or heyfleet -h"
+    if isinstance(error, click.BadParameter) and error.param:
+        return f"{error.param.opts[0]}: {error.message}"
+    return error.format_message()
+
+
+@click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="heyfleet %(version)s")
+def main() -> None:
+    """Measure an HTTP service as hey does. `heyfleet run -h` shows the flags."""

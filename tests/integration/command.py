@@ -1,0 +1,48 @@
+"""`heyfleet run` as a user types it, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, and what it printed."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The JSON document of a run with --json, after a look at its ledger: it must always add up."""
+        document: dict[str, Any] = json.loads(self.stdout)
+        ledger = document["ledger"]
+        assert ledger["faults"] == []
+        assert ledger["planned"] == ledger["sent"] + ledger["unsent"]
+        assert ledger["sent"] == ledger["responses"] + ledger["errors"] + ledger["abandoned"]
+        assert ledger["responses"] == sum(document["statuses"].values())
+        assert ledger["errors"] == sum(document["errors"].values())
+        if document["latency"]:
+            assert document["latency"]["count"] == ledger["responses"]
+            assert sum(bar["count"] for bar in document["latency_histogram"]) == ledger["responses"]
+        return document
+
+
+def heyfleet(*arguments: str, timeout_s: float = 60) -> Outcome:
+    """Run `heyfleet ARGUMENTS` to its end."""
+    command = [sys.executable, "-m", "heyfleet", *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s)
+    assert "Traceback" not in run.stderr, run.stderr
+    return Outcome(run.returncode, run.stdout, run.stderr)
+
+
+def measure(*arguments: str) -> dict[str, Any]:
+    """The report of a run that is to end well."""
+    outcome = heyfleet("run", "--json", *arguments)
+    assert outcome.exit_code == 0, outcome.stderr
+    return outcome.report
