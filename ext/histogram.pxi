@@ -1,9 +1,10 @@
-# HDR histograms of nanoseconds, in one fixed configuration: lowest discernible 100 ns, highest trackable 1 hour, 3 significant
-# digits. As all histograms have the same buckets, merging is adding, and loses nothing.
+# HDR histograms of nanoseconds, in one fixed configuration: lowest discernible 100 ns, highest trackable
+# 1 hour, 3 significant digits. As all histograms have the same buckets, merging is adding, and loses nothing.
 #
-# The layout of the counts is that of HdrHistogram. The unit is the greatest power of two not above the lowest discernible
-# value (64 ns). Bucket 0 holds 2048 sub-buckets of one unit; each later bucket b covers the upper half of twice the range
-# before, in 1024 sub-buckets of 2^b units. 2048 is the first power of two that tells 3 digits apart (2 * 10^3).
+# The layout of the counts is that of HdrHistogram. The unit is the greatest power of two not above the lowest
+# discernible value (64 ns). Bucket 0 holds 2048 sub-buckets of one unit; each later bucket b reaches twice as
+# far as the one before, and covers what is new in 1024 sub-buckets of 2^b units. 2048 is the first power of two from
+# 2 * 10^3 on, which is what 3 digits need.
 
 from libc.string cimport memcmp, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
@@ -34,7 +35,7 @@ cdef struct Hdr:
     uint64_t sum_ns
     # How many were above the highest and are counted at the highest.
     uint64_t clamped
-    # Exact, before clamping; while the histogram is empty INT64_MAX and 0, so that recording needs no special first case.
+    # Exact, before clamping; INT64_MAX and 0 while empty, so that the first value needs no case of its own.
     int64_t min_ns
     int64_t max_ns
 
@@ -45,7 +46,8 @@ cdef inline int64_t hdr_clamp(int64_t value_ns) noexcept nogil:
 
 cdef inline int32_t hdr_index(int64_t value_ns) noexcept nogil:
     """Where the value is counted; it must be between 0 and the highest."""
-    cdef int bucket = 64 - HDR_UNIT_BITS - HDR_HALF_BITS - 1 - __builtin_clzll(<uint64_t> value_ns | HDR_BUCKET_0_MASK)
+    cdef int bits = 64 - __builtin_clzll(<uint64_t> value_ns | HDR_BUCKET_0_MASK)
+    cdef int bucket = bits - HDR_UNIT_BITS - HDR_HALF_BITS - 1
     return (bucket << HDR_HALF_BITS) + <int32_t> (value_ns >> (bucket + HDR_UNIT_BITS))
 
 
@@ -92,7 +94,7 @@ cdef void hdr_clear_totals(Hdr *h) noexcept nogil:
 
 
 cdef int hdr_init(Hdr *h) noexcept nogil:
-    """0, or -1 without memory. Mapped, not calloc'ed: a page that no value touches is never made, nor cleared."""
+    """0, or -1 without memory. Mapped, not calloc'ed: a page that no value touches is never made."""
     hdr_clear_totals(h)
     cdef void *pages = mmap(
         NULL, HDR_COUNTS_LENGTH * sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0
@@ -109,7 +111,7 @@ cdef void hdr_free(Hdr *h) noexcept nogil:
 
 
 cdef inline void hdr_record_times(Hdr *h, int64_t value_ns, uint64_t times) noexcept nogil:
-    """The value, `times` times (not 0). Negative values count as 0, values above the highest at the highest."""
+    """The value, `times` times (not 0). Negative ones count as 0, those above the highest at the highest."""
     if value_ns < 0:
         value_ns = 0
     h.count += times

@@ -1,8 +1,8 @@
-# HdrHistogram's V2 encoding, not compressed: what its Java library writes with encodeIntoByteBuffer (AbstractHistogram), and
-# wraps in zlib for the compressed form. A header of 40 bytes, big-endian, then the counts from index 0 to the last in use, each
-# zigzag-mapped and written as LEB128; the ninth byte of a number holds 8 bits, so that 64 bits fit (ZigZagLEB128Codec).
-# A negative number -n stands for n counts of zero. (Java writes a lone zero as 0, the Python and C libraries as -1; so do we.
-# All read both.)
+# HdrHistogram's V2 encoding, not compressed: what its Java library writes with encodeIntoByteBuffer
+# (AbstractHistogram), and wraps in zlib for its compressed form. A header of 40 bytes, big-endian, then the counts
+# from index 0 to the last in use, each zigzag-mapped and written as LEB128; the ninth byte of a number holds 8
+# bits, so that 64 bits fit (ZigZagLEB128Codec). A negative number -n stands for n counts of zero. A lone zero may be
+# written as 0 or as -1: the C library and the `hdrhistogram` package take -1, so do we, and both are read.
 
 from struct import Struct
 
@@ -16,8 +16,13 @@ cdef enum:
 
 cdef object HDR_HEADER = Struct(">IIIIQQd")
 cdef tuple HDR_HEADER_FIELDS = (
-    "cookie", "length", "normalizing index offset", "number of significant digits", "lowest discernible value",
-    "highest trackable value", "conversion ratio",
+    "cookie",
+    "length",
+    "normalizing index offset",
+    "number of significant digits",
+    "lowest discernible value",
+    "highest trackable value",
+    "conversion ratio",
 )
 
 cdef enum HdrFault:
@@ -32,7 +37,7 @@ cdef tuple HDR_FAULTS = (
     "",
     "ends in the middle of a number",
     "has a number in more bytes than it needs, expected the shortest form",
-    f"has a count beyond the one of the highest trackable value, expected none from index {HDR_USED_LENGTH} on",
+    f"has counts beyond the highest trackable value, expected none from index {HDR_USED_LENGTH} on",
     "has counts whose sum is above 2**63 - 1, expected at most that",
 )
 
@@ -79,8 +84,8 @@ cdef uint8_t *put_counts(uint8_t *at, const Hdr *h) noexcept nogil:
 
 
 cdef tuple hdr_header_values(uint64_t length):
-    """The only header that we write and read, for `length` bytes of counts. The last digit but one of the cookie is the
-    size of a word in older versions; V2 has 1 there."""
+    """The only header that we write and read, for `length` bytes of counts."""
+    # The last digit but one of the cookie is the size of a word in older versions; V2 has 1 there.
     return 0x1c849313, length, 0, HDR_DIGITS, HDR_LOWEST_NS, <int64_t> HDR_HIGHEST_NS, 1.0
 
 
@@ -103,7 +108,7 @@ cdef bytes hdr_encode(const Hdr *h):
 
 cdef int hdr_check_header(bytes payload) except -1:
     if len(payload) < HDR_HEADER_BYTES:
-        raise ValueError(f"histogram payload has {len(payload)} bytes, expected a header of {HDR_HEADER_BYTES} at least")
+        raise ValueError(f"histogram payload has {len(payload)} bytes, expected at least {HDR_HEADER_BYTES}")
     expected = hdr_header_values(len(payload) - HDR_HEADER_BYTES)
     for name, found, wanted in zip(HDR_HEADER_FIELDS, HDR_HEADER.unpack_from(payload), expected, strict=True):
         if found != wanted:
@@ -190,13 +195,18 @@ cdef void hdr_add_counts(Hdr *into, HdrReader reader) noexcept nogil:
         into.counts[index] += count
 
 
+cdef int hdr_check_index(str name, int64_t value_ns, int32_t index) except -1:
+    if hdr_index(hdr_clamp(value_ns)) != index:
+        raise ValueError(
+            f"histogram has {name} {value_ns}, expected one that is counted between"
+            f" {hdr_lowest_ns(index)} and {hdr_highest_ns(index)}"
+        )
+    return 0
+
+
 cdef int hdr_check_extremes(const Hdr *claim, const HdrFacts *facts) except -1:
-    for name, value_ns, index in (("min_ns", claim.min_ns, facts.first), ("max_ns", claim.max_ns, facts.last)):
-        if hdr_index(hdr_clamp(value_ns)) != index:
-            raise ValueError(
-                f"histogram has {name} {value_ns}, expected one that is counted between"
-                f" {hdr_lowest_ns(index)} and {hdr_highest_ns(index)}"
-            )
+    hdr_check_index("min_ns", claim.min_ns, facts.first)
+    hdr_check_index("max_ns", claim.max_ns, facts.last)
     if claim.min_ns > claim.max_ns:
         raise ValueError(f"histogram has min_ns {claim.min_ns}, expected at most its max_ns {claim.max_ns}")
     return 0
@@ -230,10 +240,10 @@ cdef int hdr_check_sum(const Hdr *claim, const HdrFacts *facts) except -1:
 cdef int hdr_check_claim(const Hdr *claim, const HdrFacts *facts) except -1:
     """The totals that travel beside a payload must be possible for its counts."""
     if claim.count != facts.count:
-        raise ValueError(f"histogram has count {claim.count}, expected {facts.count}, the total of its payload")
+        raise ValueError(f"histogram has count {claim.count}, expected {facts.count} as in its payload")
     if facts.count == 0:
         if claim.sum_ns or claim.min_ns or claim.max_ns or claim.clamped:
-            raise ValueError("histogram is empty and has totals, expected sum_ns, min_ns, max_ns and clamped to be 0")
+            raise ValueError("histogram is empty, expected sum_ns, min_ns, max_ns and clamped to be 0")
         return 0
     hdr_check_extremes(claim, facts)
     hdr_check_clamped(claim, facts)
@@ -248,7 +258,7 @@ cdef int hdr_check_room(const Hdr *into, uint64_t count) except -1:
 
 
 cdef int hdr_add_encoded(Hdr *into, bytes payload, const Hdr *claim) except -1:
-    """Add a payload and the totals beside it (the counts of `claim` are not used), or raise ValueError and change nothing."""
+    """Add a payload and its totals (`claim`, without counts), or raise ValueError and change nothing."""
     cdef HdrFacts facts
     cdef HdrReader reader
     hdr_check_header(payload)

@@ -63,7 +63,7 @@ cdef class Histogram:
         return hdr_encode(&self.hdr)
 
     def add_encoded(self, bytes payload not None, *, count, sum_ns, min_ns, max_ns, clamped):
-        """Add an encoded histogram with the totals that travel beside it, or raise ValueError and change nothing."""
+        """Add an encoded histogram and its totals, or raise ValueError and change nothing."""
         cdef Hdr claim
         claim.counts = NULL
         claim.count = hdr_total("count", count, INT64_MAX)
@@ -120,12 +120,12 @@ cdef class Histogram:
         return sqrt(squares / self.hdr.count)
 
     def value_at_percentile(self, percentile):
-        """The value at rank ceil(percentile / 100 * count), at least 1, as the highest that its bucket can hold."""
+        """The value of rank ceil(percentile / 100 * count), at least 1, as the highest of its bucket."""
         if not 0 <= percentile <= 100:
             raise ValueError(f"percentile is {percentile}, expected 0 to 100")
         if not self.hdr.count:
             raise ValueError("an empty histogram has no percentiles, expected at least one value")
-        # The percentile as it is written, in whole numbers: 99.9 of 1000 is 999, while in floats its ceiling is 1000.
+        # As it is written, in whole numbers: 55 % of 100 is rank 55, while the ceiling of 0.55 * 100 is 56.
         exact = Fraction(str(percentile)) * self.count / 100
         cdef uint64_t rank = max(1, -(-exact.numerator // exact.denominator))
         if rank == self.hdr.count:

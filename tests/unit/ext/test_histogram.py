@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import random
+import re
 import struct
 import zlib
 from decimal import Decimal
@@ -23,7 +24,12 @@ UINT64_MAX = 2**64 - 1
 HEADER = 40
 # Where the width of the buckets doubles, and the neighbours of these values.
 EDGES = sorted(
-    {v + d for v in [0, 64, *(2**17 << b for b in range(25))] for d in (-65, -64, -1, 0, 1, 63, 64) if v + d >= 0}
+    {
+        v + d
+        for v in [0, 64, *(2**17 << b for b in range(25))]
+        for d in (-65, -64, -1, 0, 1, 63, 64)
+        if v + d >= 0
+    }
     | {HIGHEST - 1, HIGHEST}
 )
 
@@ -91,7 +97,9 @@ def test_settings_are_those_of_the_reference() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [random_values(1, 20_000), log_normal_values(2, 20_000), EDGES], ids=["whole range", "log-normal", "edges"]
+    "values",
+    [random_values(1, 20_000), log_normal_values(2, 20_000), EDGES],
+    ids=["whole range", "log-normal", "edges"],
 )
 def test_counts_and_bytes_are_those_of_the_reference(values: list[int]) -> None:
     ours, theirs = of(*values), reference(values)
@@ -198,7 +206,7 @@ def test_a_total_of_more_than_63_bits_is_refused() -> None:
         histogram.add_encoded(of(5, 900_000).encode(), **totals(of(5, 900_000)))
     assert histogram == before
     histogram.record(5)
-    assert inner_payload(reference_decode(histogram.encode())) == histogram.encode()
+    assert histogram.encode()[HEADER:] == varint(INT64_MAX)
 
 
 def test_values_beyond_64_bits_are_refused() -> None:
@@ -256,7 +264,8 @@ def test_equality_sees_every_part() -> None:
     assert of(5, 300, 900_000) != of(5, 300 + 64, 900_000 - 64)
     # The same totals, other buckets.
     assert of(0, 1000, 3000, 4000) != of(0, 1500, 2500, 4000)
-    assert of(5) != "5"
+    other: object = "5"
+    assert of(5) != other
     with pytest.raises(TypeError):
         hash(of(5))
 
@@ -266,7 +275,7 @@ def test_equality_sees_every_part() -> None:
 
 @pytest.mark.parametrize("values", [random_values(3, 999), log_normal_values(4, 1000), [700]])
 def test_percentiles_are_those_of_the_reference_where_the_rank_is_the_same(values: list[int]) -> None:
-    # The package rounds p / 100 * count to the nearest rank, so it is one rank lower at times; ours is the ceiling.
+    # The package rounds p / 100 * count half up, we take the ceiling: its rank is one lower at times.
     ours, theirs = of(*values), reference(values)
     compared = 0
     for percentile in [*(p / 2 for p in range(1, 201)), 99.9, 99.99]:
@@ -290,13 +299,22 @@ def test_a_percentile_is_the_nearest_rank_within_its_bucket(values: list[int], p
 
 @pytest.mark.parametrize(
     ("percentile", "count", "rank"),
-    [(99.9, 1000, 999), (99.99, 10_000, 9999), (0.1, 1000, 1), (7, 100, 7), (55, 100, 55), (0, 3, 1), (100, 3, 3)],
+    [
+        (99.9, 1000, 999),
+        (99.99, 10_000, 9999),
+        (0.1, 1000, 1),
+        (7, 100, 7),
+        (55, 100, 55),
+        (0, 3, 1),
+        (100, 3, 3),
+    ],
 )
 def test_a_rank_has_no_float_error(percentile: float, count: int, rank: int) -> None:
-    # Steps of 64 ns: each value has a bucket of its own.
-    histogram = of(*(64 * i for i in range(1, count + 1)))
-    [(lowest, _, _)] = of(histogram.value_at_percentile(percentile)).buckets()
-    assert lowest == 64 * rank
+    # One value has this rank, and a bucket of its own.
+    below, above = rank - 1, count - rank
+    histogram = make([(value, n) for value, n in ((0, below), (1000, 1), (2000, above)) if n])
+    assert histogram.count_at_or_below(1000) == rank
+    assert 1000 <= histogram.value_at_percentile(percentile) < 1024
 
 
 def test_a_percentile_never_leaves_the_range_of_the_values() -> None:
@@ -377,7 +395,7 @@ def test_runs_of_every_length_are_the_references_bytes(zeros: int) -> None:
 
 
 def test_a_lone_zero_may_be_written_as_a_count() -> None:
-    # So does the Java library.
+    # We write it as a run; the format allows both.
     histogram = of(0, 128)
     payload = histogram.encode()
     assert payload[HEADER:] == b"\x02\x01\x02"
@@ -407,8 +425,8 @@ def varint(value: int) -> bytes:
 
 
 MALFORMED = {
-    "nothing": (b"", "has 0 bytes, expected a header of 40"),
-    "half a header": (of(5).encode()[:39], "has 39 bytes, expected a header of 40"),
+    "nothing": (b"", "has 0 bytes, expected at least 40"),
+    "half a header": (of(5).encode()[:39], "has 39 bytes, expected at least 40"),
     "compressed cookie": (patched(0, ">I", 0x1C849314), "cookie 0x1c849314, expected 0x1c849313"),
     "V1 cookie": (patched(0, ">I", 0x1C849381), "cookie 0x1c849381, expected 0x1c849313"),
     "little-endian cookie": (patched(0, "<I", 0x1C849313), "cookie 0x1393841c, expected 0x1c849313"),
@@ -433,7 +451,10 @@ MALFORMED = {
     "zeros that wrap": (with_counts(b"\x02" + varint(-(2**31)) * 2), "beyond"),
     "count beyond the array": (with_counts(varint(-27_648) + b"\x02"), "beyond"),
     "zero beyond the array": (with_counts(varint(-27_648) + b"\x00"), "beyond"),
-    "count above the highest": (with_counts(b"\x02" + varint(-27_276) + b"\x02"), "expected none from index 27277"),
+    "count above the highest": (
+        with_counts(b"\x02" + varint(-27_276) + b"\x02"),
+        "expected none from index 27277",
+    ),
     "more counts than indexes": (with_counts(b"\x02" * 27_649), "beyond"),
     "counts overflow": (with_counts(varint(INT64_MAX) + b"\x02"), r"sum is above 2\*\*63 - 1"),
     "counts overflow 64 bits": (with_counts(varint(INT64_MAX) * 4), r"sum is above 2\*\*63 - 1"),
@@ -466,9 +487,9 @@ SAMPLE = of(130, 70_000, 70_001, 900_000)
 CLAMPED = of(130, HIGHEST, HIGHEST + 1, HIGHEST + 10)
 ALL_CLAMPED = of(HIGHEST + 1, HIGHEST + 10)
 IMPOSSIBLE = [
-    (SAMPLE, {"count": 3}, "count 3, expected 4, the total"),
-    (SAMPLE, {"count": 5}, "count 5, expected 4, the total"),
-    (SAMPLE, {"count": 0}, "count 0, expected 4, the total"),
+    (SAMPLE, {"count": 3}, "count 3, expected 4 as in its payload"),
+    (SAMPLE, {"count": 5}, "count 5, expected 4 as in its payload"),
+    (SAMPLE, {"count": 0}, "count 0, expected 4 as in its payload"),
     (SAMPLE, {"count": -1}, f"count -1, expected 0 to {INT64_MAX}"),
     (SAMPLE, {"count": 2**63}, f"count {2**63}, expected 0 to {INT64_MAX}"),
     (SAMPLE, {"min_ns": 127}, "min_ns 127, expected one that is counted between 128 and 191"),
@@ -491,11 +512,11 @@ IMPOSSIBLE = [
     (CLAMPED, {"max_ns": HIGHEST}, "clamped 2, expected 0 to 0"),
     (CLAMPED, {"sum_ns": 2 * HIGHEST}, f"sum_ns {2 * HIGHEST}, expected"),
     (ALL_CLAMPED, {"clamped": 1}, "clamped 1, expected 2 to 2"),
-    (Histogram(), {"sum_ns": 1}, "empty and has totals"),
-    (Histogram(), {"min_ns": 1}, "empty and has totals"),
-    (Histogram(), {"max_ns": 1}, "empty and has totals"),
-    (Histogram(), {"clamped": 1}, "empty and has totals"),
-    (Histogram(), {"count": 1}, "count 1, expected 0, the total"),
+    (Histogram(), {"sum_ns": 1}, "histogram is empty, expected"),
+    (Histogram(), {"min_ns": 1}, "histogram is empty, expected"),
+    (Histogram(), {"max_ns": 1}, "histogram is empty, expected"),
+    (Histogram(), {"clamped": 1}, "histogram is empty, expected"),
+    (Histogram(), {"count": 1}, "count 1, expected 0 as in its payload"),
 ]
 
 
@@ -553,9 +574,11 @@ def test_random_counts_are_read_as_the_reference_reads_them_or_refused(counts: b
         found = ""
     assert histogram == Histogram()
     # The refusal of an impossible total gives away what was decoded.
-    if "the total of its payload" in found:
-        expected = reference_decode(payload).get_total_count()
-        assert f"expected {expected}, the total" in found
+    if total := re.search(r"expected (\d+) as in its payload", found):
+        read = int(total[1])
+        # The package's decoder (not its encoder) drops the top bit of the ninth byte: counts from 2^62 on.
+        if read < 2**62:
+            assert read == reference_decode(payload).get_total_count()
 
 
 def test_the_repr_says_what_is_in_it() -> None:
