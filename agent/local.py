@@ -81,8 +81,15 @@ class LocalAgent:
             plan_connections=assignment.connections,
             first_connection=share.first,
             connection_stride=share.stride,
-            trace_rows=plan.trace_rows // workers,
+            trace_rows=self._trace_rows(share, workers),
         )
+
+    def _trace_rows(self, share: Share, workers: int) -> int:
+        """The worker's part of the rows that the plan allows, in proportion to its requests where they are counted."""
+        allowed = self._assignment.plan.trace_rows
+        if self._assignment.requests:
+            return -(-allowed * share.requests // self._assignment.requests)
+        return allowed // workers
 
     def _work(self, engine: Engine) -> None:
         try:

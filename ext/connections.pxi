@@ -216,7 +216,8 @@ cdef class Connections:
         self.in_flight -= 1
         conn.has_request = False
         self.drop(index)
-        self.connection_free(index, self.io.now())
+        self.last_event_ns = self.io.now()
+        self.connection_free(index, self.last_event_ns)
 
     cdef void drop(self, uint32_t index) noexcept nogil:
         """Close a connection and let its slot be used again."""

@@ -89,7 +89,8 @@ cdef class EngineCore(Connections):
         cdef int64_t now_ns = turn_ns
         cdef int result = 0
         self.start_ns = load_instant(&self.start_order_ns)
-        if self.start_ns == 0:
+        if turn_ns - self.start_ns > MAX_WAIT_NS:
+            # An order for an instant long past is an order to start now.
             self.start_ns = turn_ns
         self.last_event_ns = turn_ns
         self.stop_ns = self.start_ns + self.duration_ns if self.duration_ns > 0 else NEVER_NS

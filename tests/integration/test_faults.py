@@ -29,7 +29,7 @@ BROKEN = {
     "/close": "closed early",
     "/ok?close-after=60": "closed early",
     "/ok?length=50": "closed early",
-    "/chunked?close-after=120": "closed early",
+    "/chunked?close-after=90": "closed early",
     "/reset": "reset",
     "/ok?reset-after=40": "reset",
     "/ok?header-bytes=100KiB": "header too large",
@@ -38,7 +38,7 @@ BROKEN = {
     "/ok?status-line=SIP/2.0%20200%20OK": "bad response: ",
     "/ok?header=no-colon": "bad response: ",
 }
-SLOW = {"/never": "request timeout", "/half": "request timeout", "/ok?hang-after=70": "request timeout"}
+SLOW = {"/never": "request timeout", "/half": "request timeout", "/ok?hang-after=66": "request timeout"}
 
 
 @pytest.mark.parametrize("path", ANSWERED)
