@@ -1,8 +1,11 @@
 """Typed face of the native engine."""
 
-from typing import ClassVar, final
+from typing import ClassVar, Literal, NamedTuple, final
 
 ERROR_NAMES: tuple[str, ...]
+METRIC_NAMES: tuple[str, ...]
+IO_NAMES: dict[type[Io], str]
+STOP_NAMES: tuple[str, ...]
 
 @final
 class Histogram:
@@ -87,3 +90,223 @@ class Histogram:
 
     def buckets(self) -> list[tuple[int, int, int]]:
         """(lowest_ns, highest_ns, count) of each bucket in use, ascending; clamped values are in the last."""
+
+class Io:
+    """What every backend does: connect, send and receive, as completions."""
+
+@final
+class EpollIo(Io):
+    """The epoll backend. With `milliseconds` it waits as on a kernel before 5.11, which knows no finer timeout."""
+
+    def __init__(self, *, milliseconds: bool = False) -> None: ...
+
+@final
+class UringIo(Io):
+    """The io_uring backend."""
+
+@final
+class SimPeer:
+    """One peer of the simulated network.
+
+    What each kind does once connected: `answer` sends `response` for each complete request, in order; `echo` sends every
+    byte back; `close` sends `response`, if any, then ends the stream, and what comes later is lost; `half_close` does the
+    same, but reads on; `reset` resets at the first bytes; `silent` reads, and says nothing. The others do not connect:
+    `refuse` and `unreachable` fail at once, `blackhole` after 127 s, as Linux does.
+
+    A request ends with the bytes `request_end` (at most 8) or, when `request_bytes` is not 0, with each such number of
+    bytes. A connect takes `connect_delay_ns`, a send `send_delay_ns` and its length at the bandwidth (0: no limit), an
+    answer `delay_ns`; to the first and the last comes an even share of `jitter_ns`. With `split_bytes` bytes come in random
+    pieces of at most that many. The probabilities are an answer's: of a reset or an end of the stream before its last
+    byte, or of never coming. After `requests_per_connection` answers (0: no limit) the peer closes. ValueError for what
+    makes no sense.
+    """
+
+    def __init__(
+        self,
+        kind: Literal[
+            "answer", "echo", "close", "half_close", "reset", "silent", "refuse", "unreachable", "blackhole"
+        ],
+        *,
+        response: bytes = b"",
+        request_end: bytes = b"\r\n\r\n",
+        request_bytes: int = 0,
+        delay_ns: int = 0,
+        jitter_ns: int = 0,
+        connect_delay_ns: int = 0,
+        send_delay_ns: int = 0,
+        bandwidth_bytes_per_s: int = 0,
+        split_bytes: int = 0,
+        reset_probability: float = 0.0,
+        close_probability: float = 0.0,
+        stall_probability: float = 0.0,
+        requests_per_connection: int = 0,
+    ) -> None: ...
+
+@final
+class SimIo(Io):
+    """The simulated backend: peers by port, on a virtual clock that starts at 1 s.
+
+    What is random comes from `seed`. A connect to a port without a peer is refused. With `open_max`, further sockets fail
+    with EMFILE. The counters are the network's own.
+    """
+
+    connections_seen: int
+    requests_seen: int
+    answers_sent: int
+    resets_sent: int
+    closes_sent: int
+    bytes_in: int
+    bytes_out: int
+    stale_dropped: int
+    def __init__(self, peers: dict[int, SimPeer], *, seed: int = 1, open_max: int = 0) -> None: ...
+
+class ProbeEvent(NamedTuple):
+    """One event of a backend. `result` is a number of bytes (connect: 0) or a negative errno; `data` what was received."""
+
+    op: Literal["connect", "send", "recv"]
+    slot: int
+    result: int
+    data: bytes
+    time_ns: int
+
+@final
+class IoProbe:
+    """Drives a backend from Python, one call a method of the io contract, from one thread. ValueError for a wrong slot."""
+
+    def __init__(self, io: Io) -> None: ...
+    def open(self, slots: int) -> int:
+        """0 or a negative errno."""
+
+    def shut(self) -> None:
+        """Shut the backend; once more is harmless."""
+
+    def now(self) -> int:
+        """Nanoseconds of the backend's clock."""
+
+    def connect(self, slot: int, address: tuple[str, int]) -> None:
+        """Connect to (host, port), the host as an IPv4 or IPv6 literal. ValueError if it is none."""
+
+    def send(self, slot: int, data: bytes) -> None:
+        """Send all of `data`."""
+
+    def close(self, slot: int) -> None:
+        """Close the slot; nothing of its past is delivered from here on."""
+
+    def wait(self, timeout_ns: int) -> int:
+        """Wait for an event, at most `timeout_ns`. 0 or a negative errno."""
+
+    def next(self) -> ProbeEvent | None:
+        """The next event, its bytes copied, or None: then wait."""
+
+    def drain(self, timeout_ns: int) -> list[ProbeEvent]:
+        """All events of the next `timeout_ns`. OSError if waiting fails."""
+
+
+def backends() -> list[tuple[str, bool, str]]:
+    """(name, available, why not) of each real io backend, the best first; tried out by opening it."""
+
+@final
+class PacerProbe:
+    """The pacer's arithmetic for tests and for other tools: instants of one worker's ticks, in nanoseconds from the start."""
+
+    def __init__(
+        self, rate_per_connection: float, plan_connections: int, first: int, stride: int, connections: int
+    ) -> None: ...
+    def offset_ns(self, tick: int) -> int: ...
+
+@final
+class EngineSnapshot:
+    """All that one worker measured since its last snapshot. Histograms by metric, in nanoseconds; the rest are counts."""
+
+    @property
+    def histograms(self) -> dict[str, Histogram]:
+        """By name of METRIC_NAMES; metrics without values are left out."""
+    @property
+    def responses(self) -> dict[int, int]:
+        """By status code."""
+    @property
+    def errors(self) -> dict[str, int]:
+        """By kind, a name of ERROR_NAMES; a bad response has its reason behind a colon."""
+    @property
+    def sent(self) -> int: ...
+    @property
+    def abandoned(self) -> int: ...
+    @property
+    def connections_opened(self) -> int: ...
+    @property
+    def unasked(self) -> int:
+        """Connections dropped because the peer sent what no request had asked for."""
+    @property
+    def bytes_sent(self) -> int: ...
+    @property
+    def bytes_received(self) -> int: ...
+    @property
+    def body_bytes(self) -> int: ...
+
+@final
+class Engine:
+    """One worker's load: create it, call `run` in a thread of its own, steer it from another.
+
+    `io` is "auto", "io_uring", "epoll" or an Io object. `addresses` are (literal address, port) pairs, used in turn by the
+    connections. `request` is one rendered request, sent over and over; `head` says that its answers have no body. `requests`
+    and `duration_ns` end the load, 0 is no limit; `timeout_ns` ends a request, 0 is never. `rate_per_connection` is in
+    requests a second, 0 is a closed loop. A plan's connections may be dealt out to several engines: this one has
+    `connections` of its `plan_connections`, those numbered first_connection, first_connection + connection_stride, ...
+
+    Raises ValueError for arguments that make no sense and MemoryError.
+    """
+
+    def __init__(
+        self,
+        *,
+        io: str | Io,
+        addresses: list[tuple[str, int]],
+        request: bytes,
+        connections: int,
+        head: bool = False,
+        requests: int = 0,
+        duration_ns: int = 0,
+        timeout_ns: int = 0,
+        keep_alive: bool = True,
+        rate_per_connection: float = 0.0,
+        plan_connections: int = 0,
+        first_connection: int = 0,
+        connection_stride: int = 1,
+        trace_rows: int = 0,
+    ) -> None: ...
+    @property
+    def io_name(self) -> str:
+        """The backend in use; after `prepared` the one that won."""
+    @property
+    def io_note(self) -> str:
+        """Why a better backend was not taken, or nothing."""
+    def run(self) -> None:
+        """Prepare, wait for `start`, make load, and return when it has ended. Call once, in the thread that is to be the worker.
+
+        Raises OSError when the io backend can't be opened or fails; what was measured until then can still be read.
+        """
+    def start(self, at_ns: int) -> None:
+        """Let the load begin at this instant of CLOCK_MONOTONIC (or at once, if it has passed)."""
+    def stop(self) -> None:
+        """End the load at once; requests in flight are abandoned. Safe from any thread and from signal handlers."""
+    def snapshot(self) -> EngineSnapshot:
+        """Take what was measured since the last snapshot, without stopping the loop. From one thread only."""
+    @property
+    def prepared(self) -> bool:
+        """Whether the connections are open (or failed to) and the worker waits for its start."""
+    @property
+    def finished(self) -> bool: ...
+    @property
+    def connections(self) -> int:
+        """How many connections the worker holds at most."""
+    @property
+    def connections_open(self) -> int:
+        """Connections that are open now; exact once `prepared`, and before the start."""
+    @property
+    def totals(self) -> dict[str, int]:
+        """After the end: planned, sent, responses, errors, abandoned, unsent; elapsed_ns, cpu_ns, wall_ns, loop_turns."""
+    @property
+    def stopped_by(self) -> str:
+        """What ended the load: "count", "duration", "signal" or "fault"; "" before the end."""
+    def trace(self) -> tuple[bytes, int]:
+        """The per-request rows that were kept, packed as struct TraceRow ("<7q2i"), and how many found no room."""

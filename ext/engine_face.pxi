@@ -141,18 +141,18 @@ cdef class Engine(EngineCore):
             store_flag(&self.prepared, True)
             store_flag(&self.finished, True)
         if result < 0:
-            raise OSError(-result, f"{self.io_name} failed: {strerror(-result)}")
+            raise OSError(-result, f"{self.io_name} failed: {strerror(-result).decode()}")
 
     cdef open_io(self):
         cdef int result = self.io.open(self.connection_count)
         if result < 0 and self.io_choice == "auto":
             self.io.shut()
-            self.io_note = f"io_uring is not available here: {strerror(-result)}"
+            self.io_note = f"io_uring is not available here: {strerror(-result).decode()}"
             self.io = EpollIo()
             self.io_name = IO_NAMES[EpollIo]
             result = self.io.open(self.connection_count)
         if result < 0:
-            raise OSError(-result, f"{self.io_name} is not available here: {strerror(-result)}")
+            raise OSError(-result, f"{self.io_name} is not available here: {strerror(-result).decode()}")
 
     def start(self, int64_t at_ns):
         """Let the load begin at this instant of CLOCK_MONOTONIC (or at once, if it has passed)."""
@@ -206,7 +206,7 @@ cdef class Engine(EngineCore):
 
     @property
     def totals(self):
-        """After the end: planned, sent, answered, failed, abandoned, unsent; elapsed_ns, cpu_ns, wall_ns, loop_turns."""
+        """After the end: planned, sent, responses, errors, abandoned, unsent; elapsed_ns, cpu_ns, wall_ns, loop_turns."""
         return {
             "planned": self.planned(),
             "sent": self.begun,
@@ -222,6 +222,7 @@ cdef class Engine(EngineCore):
 
     @property
     def stopped_by(self):
+        """What ended the load: "count", "duration", "signal" or "fault"; "" before the end."""
         return STOP_NAMES[self.stop_reason]
 
     def trace(self):

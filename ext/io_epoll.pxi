@@ -7,14 +7,14 @@
 # Registration is edge-triggered and once for the life of a socket: a request costs one send, one recv and a share
 # of a wait.
 
-cimport cython
+from libc.errno cimport errno
 from libc.stdlib cimport calloc, free, malloc
 
 from heyfleet.ext cimport c_posix as posix
 from heyfleet.ext.c_posix cimport (
     EAGAIN, EINPROGRESS, EINTR, EINVAL, ENOMEM, ENOSYS, EPERM, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP,
     IPPROTO_TCP, MSG_NOSIGNAL, SO_ERROR, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY,
-    epoll_event, errno,
+    epoll_event,
 )
 
 cdef enum:
@@ -29,9 +29,9 @@ cdef enum:
     SLOT_SENDING = 4
     SLOT_DONE = 8  # The connect or send is complete, but its event not yet delivered.
     SLOT_ENDED = 16  # The end of the stream, or its error, was delivered.
-
-cdef uint32_t EPOLL_HANGUP = EPOLLRDHUP | EPOLLHUP | EPOLLERR
-cdef uint32_t EPOLL_READ = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR
+    # Bits of EpollSlot.ready.
+    EPOLL_HANGUP = EPOLLRDHUP | EPOLLHUP | EPOLLERR
+    EPOLL_READ = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR
 
 
 cdef union SendProgress:
@@ -57,7 +57,7 @@ cdef inline bint has_turn(const EpollSlot *at) noexcept nogil:
     return at.ready & EPOLL_READ and not at.state & SLOT_CONNECTING
 
 
-@cython.final
+@final
 cdef class EpollIo(Io):
     """The epoll backend.
 
@@ -156,12 +156,12 @@ cdef class EpollIo(Io):
 
     cdef int wait(self, int64_t deadline_ns) noexcept nogil:
         cdef int count, error
-        cdef int64_t left_ns = 0
+        cdef int64_t left_ns
+        cdef int64_t now_ns = monotonic_ns()
         self.budget = EPOLL_BUDGET
-        deadline_ns = min(deadline_ns, monotonic_ns() + MAX_WAIT_NS)
+        deadline_ns = min(deadline_ns, now_ns + MAX_WAIT_NS)
         while True:
-            if self.head == self.tail:
-                left_ns = max(deadline_ns - monotonic_ns(), 0)
+            left_ns = max(deadline_ns - now_ns, 0) if self.head == self.tail else 0
             count = self.poll(left_ns)
             if count < 0:
                 error = errno
@@ -172,6 +172,7 @@ cdef class EpollIo(Io):
             # Noise (a signal, an edge that nobody waits for) must not end the sleep.
             if left_ns == 0 or self.head != self.tail:
                 return 0
+            now_ns = monotonic_ns()
 
     cdef bint next(self, IoEvent *event) noexcept nogil:
         cdef uint32_t slot
@@ -311,7 +312,7 @@ cdef class EpollIo(Io):
         cdef ssize_t got = posix.recv(at.fd, self.buffer, EPOLL_BUFFER_BYTES, 0)
         if got < 0:
             if errno == EAGAIN:
-                at.ready &= ~EPOLL_READ
+                at.ready &= ~<uint32_t> EPOLL_READ
                 return False
             got = -errno
         event.time_ns = monotonic_ns()

@@ -411,6 +411,3 @@ cdef class UringIo(Io):
         if cqe.res > 0:
             event.data = self.buffers + <size_t> self.held_buffer * URING_BUFFER_BYTES
         return cqe.res != -ENOBUFS
-
-
-IO_NAMES = {EpollIo: "epoll", UringIo: "io_uring"}
