@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from heyfleet.agent import limits
 from heyfleet.agent.request import render
-from heyfleet.agent.resolve import LookupFailure, Resolved, resolve
+from heyfleet.agent.resolve import Resolved, ResolveError, resolve
 from heyfleet.agent.shares import Share, deal
 from heyfleet.ext import Engine, EngineSnapshot, Histogram
 from heyfleet.proto.fleet_pb2 import Assignment, Done, Ready, Refused, Snapshot, WorkerFacts
@@ -43,7 +43,7 @@ class LocalAgent:
             resolved = resolve(plan.target.host, plan.target.port)
             shares = deal(plan.workers or limits.cores(), assignment.connections, assignment.requests)
             limits.allow(sum(share.connections for share in shares), len(resolved.addresses), len(shares))
-        except (LookupFailure, limits.LimitError) as refusal:
+        except (ResolveError, limits.LimitError) as refusal:
             return Refused(reason=str(refusal))
         self._engines = [self._engine(share, resolved, len(shares)) for share in shares]
         for number, engine in enumerate(self._engines):
@@ -130,9 +130,7 @@ class LocalAgent:
         self._sequence += 1
         return merge_workers(
             [engine.snapshot() for engine in self._engines],
-            Snapshot(
-                agent=self._assignment.agent, sequence=self._sequence, begin_ns=begin_ns, end_ns=end_ns
-            ),
+            Snapshot(agent=self._assignment.agent, sequence=self._sequence, begin_ns=begin_ns, end_ns=end_ns),
         )
 
     def done(self) -> Done:
@@ -152,6 +150,7 @@ class LocalAgent:
             abandoned=totals["abandoned"],
             elapsed_ns=max(engine.totals["elapsed_ns"] for engine in self._engines),
             stopped_by=self._stopped_by(),
+            fault=str(self._faults[0].strerror) if self._faults else "",
             workers=[
                 WorkerFacts(
                     worker=number,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 _TRIAL_S = 3.0
 
 
-class LookupFailure(Exception):
+class ResolveError(Exception):
     """The name has no address; the text says why."""
 
 
@@ -23,7 +23,7 @@ class Resolved:
 
 
 def resolve(host: str, port: int) -> Resolved:
-    """Look the host up once, before the run; raises LookupFailure.
+    """Look the host up once, before the run; raises ResolveError.
 
     Where a name has several addresses, the first that accepts a connection is used, as browsers and hey do; if none does,
     the first, so that its refusal is what the report shows.
@@ -33,7 +33,9 @@ def resolve(host: str, port: int) -> Resolved:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise LookupFailure(f"can't resolve the host {host!r}: {reason}; check the URL and the name server") from error
+        raise ResolveError(
+            f"can't resolve the host {host!r}: {reason}; check the URL and the name server"
+        ) from error
     lookup_ns = time.monotonic_ns() - begin_ns
     addresses = list(dict.fromkeys((str(entry[4][0]), port) for entry in found))
     return Resolved([_first_that_accepts(addresses)], lookup_ns)

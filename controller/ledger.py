@@ -18,7 +18,7 @@ class Ledger:
     responses: int
     errors: int
     abandoned: int
-    faults: tuple[str, ...]  # what does not add up, one line each
+    faults: tuple[str, ...]  # why the numbers are not to be relied on, one line each
 
 
 def balance(stats: Stats, done: Done) -> Ledger:
@@ -34,6 +34,8 @@ def balance(stats: Stats, done: Done) -> Ledger:
         for name, value in merged.items()
         if value != (total := getattr(done, name))
     ]
+    if done.fault:
+        faults.append(f"the load ended early: {done.fault}")
     if done.planned != done.sent + done.unsent:
         faults.append(f"planned {done.planned} is not sent {done.sent} + unsent {done.unsent}")
     if done.sent != done.responses + done.errors + done.abandoned:

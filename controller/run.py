@@ -42,7 +42,7 @@ def run(flags: Flags, agent: AgentLink) -> int:
         terminal.complain("interrupted before the start; nothing was sent")
         return interrupts.exit_code
     summary = summarize(measured.stats, flags, plan, measured.ready, measured.done)
-    report(summary, flags, plan, measured.done)
+    report(summary, flags, measured.done)
     return interrupts.exit_code or exit_code(summary)
 
 
@@ -66,12 +66,12 @@ def execute(plan: Plan, agent: AgentLink, interrupts: Interrupts) -> Measured:
         progress.erase()
 
 
-def report(summary: Summary, flags: Flags, plan: Plan, done: Done) -> None:
+def report(summary: Summary, flags: Flags, done: Done) -> None:
     """Print what the flags ask for; only what a report is made with gets imported."""
     if flags.output == "json":
         from heyfleet.controller.report import document
 
-        terminal.write_out([document.render(summary, plan, __version__)])
+        terminal.write_out([document.render(summary, __version__)])
     elif flags.output == "csv":
         from heyfleet.controller.report import notes, rows
 

@@ -7,7 +7,15 @@ from collections import Counter, defaultdict
 from heyfleet.ext import Histogram
 from heyfleet.proto import fleet_pb2
 
-COUNTERS = ("sent", "abandoned", "connections_opened", "bytes_sent", "bytes_received", "body_bytes")
+COUNTERS = (
+    "sent",
+    "abandoned",
+    "connections_opened",
+    "bytes_sent",
+    "bytes_received",
+    "body_bytes",
+    "unasked",
+)
 
 
 class Stats:

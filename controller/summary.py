@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from heyfleet.controller.ledger import Ledger, balance
+from heyfleet.controller.ledger import Ledger as Ledger
+from heyfleet.controller.ledger import balance
 from heyfleet.controller.plan import CONNECTIONS, Flags
+from heyfleet.controller.plan_echo import echo
 from heyfleet.controller.stats import Stats
 from heyfleet.ext import Histogram
 from heyfleet.proto.fleet_pb2 import Done, Plan, Ready
@@ -69,6 +72,7 @@ class Generator:
 class Summary:
     """One run, of all agents."""
 
+    plan: dict[str, Any]  # as plan_echo.py makes it
     total_ns: int
     requests_per_second: float
     stopped_by: str
@@ -82,6 +86,7 @@ class Summary:
     body_bytes: int
     unfollowed_redirects: int
     trace_dropped: int
+    unasked: int  # connections on which the server sent what no request had asked for
     addresses: tuple[str, ...]
     ledger: Ledger
     generator: Generator
@@ -94,6 +99,7 @@ def summarize(stats: Stats, flags: Flags, plan: Plan, ready: Ready, done: Done) 
     latency = stats.histogram("latency")
     phases = {name: distribution(stats.histogram(name)) for name in PHASES}
     return Summary(
+        plan=echo(plan),
         total_ns=done.elapsed_ns,
         requests_per_second=ended * 1e9 / done.elapsed_ns if done.elapsed_ns > 0 else 0.0,
         stopped_by=done.stopped_by,
@@ -109,6 +115,7 @@ def summarize(stats: Stats, flags: Flags, plan: Plan, ready: Ready, done: Done) 
         if flags.disable_redirects
         else sum(stats.responses[code] for code in REDIRECTS),
         trace_dropped=done.trace_dropped,
+        unasked=stats.totals["unasked"],
         addresses=tuple(ready.addresses),
         ledger=ledger,
         generator=Generator(

@@ -201,7 +201,6 @@ class IoProbe:
     def drain(self, timeout_ns: int) -> list[ProbeEvent]:
         """All events of the next `timeout_ns`. OSError if waiting fails."""
 
-
 def backends() -> list[tuple[str, bool, str]]:
     """(name, available, why not) of each real io backend, the best first; tried out by opening it."""
 
@@ -281,7 +280,7 @@ class Engine:
     def io_note(self) -> str:
         """Why a better backend was not taken, or nothing."""
     def run(self) -> None:
-        """Prepare, wait for `start`, make load, and return when it has ended. Call once, in the thread that is to be the worker.
+        """Prepare, wait for `start`, make load, and return when it has ended. Call once, in the worker's own thread.
 
         Raises OSError when the io backend can't be opened or fails; what was measured until then can still be read.
         """

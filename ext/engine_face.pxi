@@ -127,7 +127,7 @@ cdef class Engine(EngineCore):
         free(self.address_lengths)
 
     def run(self):
-        """Prepare, wait for `start`, make load, and return when it has ended. Call once, in the thread that is to be the worker.
+        """Prepare, wait for `start`, make load, and return when it has ended. Call once, in the worker's own thread.
 
         Raises OSError when the io backend can't be opened or fails; what was measured until then can still be read.
         """

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from heyfleet.controller.ledger import Ledger
 from heyfleet.controller.report.notes import notes
-from heyfleet.controller.summary import Bar, Distribution, Generator, Summary
+from heyfleet.controller.summary import Bar, Distribution, Generator, Ledger, Summary
 
 BAR = "■"
 BAR_WIDTH = 40

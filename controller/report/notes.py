@@ -14,7 +14,7 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 def faults(summary: Summary) -> list[str]:
     """Why the numbers are not to be relied on, if so."""
-    return [f"does not add up: {fault}" for fault in summary.ledger.faults]
+    return [f"not to be relied on: {fault}" for fault in summary.ledger.faults]
 
 
 def notes(summary: Summary) -> list[str]:
@@ -42,6 +42,10 @@ def _of_the_load(summary: Summary) -> Iterator[str]:
         yield (
             f"{plural(summary.unfollowed_redirects, 'answer')} asked for a redirect: "
             "counted as any status, not followed"
+        )
+    if summary.unasked:
+        yield (
+            f"{plural(summary.unasked, 'connection')} closed by us: the server sent bytes that no request had asked for"
         )
 
 

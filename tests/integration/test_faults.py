@@ -65,7 +65,15 @@ def test_answers_that_never_come(faulty: Any, io: str, path: str) -> None:  # no
 
 
 @pytest.mark.parametrize(
-    "path", ["/ok?keepalive=3", "/ok?idle-close=0", "/ok?unasked=0", "/ok?length=2", "/ok?garbage=300", "/status/204"]
+    "path",
+    [
+        "/ok?keepalive=3",
+        "/ok?idle-close=0",
+        "/ok?unasked=0",
+        "/ok?length=2",
+        "/ok?garbage=300",
+        "/status/204",
+    ],
 )
 def test_whatever_happens_the_ledger_adds_up(faulty: Any, io: str, path: str) -> None:  # noqa: F811
     outcome = heyfleet("run", "--json", "--io", io, "-n", "60", "-c", "4", faulty.url(path))
@@ -89,13 +97,31 @@ def test_a_server_that_refuses_some(faulty: Any, io: str) -> None:  # noqa: F811
 
 def test_redirects_are_counted_and_said(faulty: Any) -> None:
     path = "/status/302?header=Location:%20/ok"
-    assert any("redirect" in note for note in heyfleet("run", "--json", "-n", "4", "-c", "2", faulty.url(path)).report["notes"])
+    assert any(
+        "redirect" in note
+        for note in heyfleet("run", "--json", "-n", "4", "-c", "2", faulty.url(path)).report["notes"]
+    )
 
 
 def test_what_is_sent(faulty: Any) -> None:
     """One request of ours, as the server got it; /echo is read back through a single plain request of the same shape."""
     outcome = heyfleet(
-        *("run", "--json", "-n", "1", "-c", "1", "-m", "PUT", "-d", "tell me", "-H", "X-A: 1", "-H", "X-A: 2"),
+        *(
+            "run",
+            "--json",
+            "-n",
+            "1",
+            "-c",
+            "1",
+            "-m",
+            "PUT",
+            "-d",
+            "tell me",
+            "-H",
+            "X-A: 1",
+            "-H",
+            "X-A: 2",
+        ),
         faulty.url("/echo?label=what-is-sent"),
     )
     assert outcome.report["statuses"] == {"200": 1}

@@ -5,11 +5,14 @@ import subprocess
 import sys
 
 import pytest
+
 from heyfleet.agent import limits
 
 
 def in_process(code: str) -> str:
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
     assert run.returncode == 0, run.stderr
     return run.stdout
 

@@ -1,6 +1,7 @@
 """Requests as bytes, before a server sees them."""
 
 import pytest
+
 from heyfleet.agent.request import render
 from heyfleet.proto.fleet_pb2 import Header, Plan, Target
 
@@ -16,7 +17,9 @@ def test_a_plain_get_has_no_framing_fields() -> None:
 
 
 def test_header_fields_keep_their_order_and_their_repetition() -> None:
-    headers = [Header(name=name, value=value) for name, value in [("Host", "h"), ("X", "1"), ("a", ""), ("X", "2")]]
+    headers = [
+        Header(name=name, value=value) for name, value in [("Host", "h"), ("X", "1"), ("a", ""), ("X", "2")]
+    ]
     assert render(plan(headers=headers)).endswith(b"\r\nHost: h\r\nX: 1\r\na: \r\nX: 2\r\n\r\n")
 
 

@@ -3,7 +3,8 @@
 import socket
 
 import pytest
-from heyfleet.agent.resolve import LookupFailure, resolve
+
+from heyfleet.agent.resolve import ResolveError, resolve
 
 
 def test_a_literal_address_is_itself() -> None:
@@ -11,7 +12,7 @@ def test_a_literal_address_is_itself() -> None:
 
 
 def test_a_name_without_an_address_is_named() -> None:
-    with pytest.raises(LookupFailure, match=r"can't resolve the host 'no-such-host\.invalid'"):
+    with pytest.raises(ResolveError, match=r"can't resolve the host 'no-such-host\.invalid'"):
         resolve("no-such-host.invalid", 80)
 
 

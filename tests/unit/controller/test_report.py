@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from heyfleet.controller.plan import Flags, make_plan
+from heyfleet.controller.plan_echo import echo
 from heyfleet.controller.report import document, hey, rows
 from heyfleet.controller.summary import Summary
 
@@ -63,16 +64,14 @@ def test_the_text_is_the_golden_one(kit: Any, make: Callable[[Any], Summary]) ->
 
 @pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
 def test_the_document_keeps_its_schema(kit: Any, make: Callable[[Any], Summary]) -> None:
-    plan = make_plan(Flags(url="http://localhost/", user_agent="heyfleet/0", body="x"))
-    text = document.render(make(kit), plan, "0.1.0")
+    text = document.render(make(kit), "0.1.0")
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     jsonschema.validate(json.loads(text), SCHEMA, jsonschema.Draft202012Validator)
     assert "NaN" not in text
 
 
 def test_the_document_says_what_was_measured(kit: Any) -> None:
-    plan = make_plan(Flags(url="http://localhost/", user_agent="heyfleet/0", rate=2.5, workers=3))
-    values = document.document(cut_off(kit), plan, "0.1.0")
+    values = document.document(cut_off(kit), "0.1.0")
     assert values["statuses"] == {"302": 1001}
     assert values["errors"] == {"request timeout": 1}
     assert values["latency"]["clamped"] == 1
@@ -81,23 +80,28 @@ def test_the_document_says_what_was_measured(kit: Any) -> None:
     assert values["service_time"]["fastest_ns"] == 10_000_000
     assert values["generator"]["lag"]["slowest_ns"] == 10_000_000
     assert len(values["ledger"]["faults"]) == 2
-    assert (values["plan"]["rate_per_connection"], values["plan"]["workers"]) == (2.5, 3)
+    assert values["plan"]["requests"] == 2000
 
 
-def test_the_document_keeps_secrets() -> None:
+def test_the_plan_is_echoed() -> None:
+    plan = make_plan(Flags(url="http://localhost/", user_agent="heyfleet/0", rate=2.5, workers=3))
+    assert (echo(plan)["rate_per_connection"], echo(plan)["workers"]) == (2.5, 3)
+
+
+def test_the_echo_keeps_secrets() -> None:
     flags = Flags(
         url="http://me:secret@[::1]:8080/a?b=c",
         user_agent="heyfleet/0",
         headers=(("X-Api-Key", "secret"), ("Cookie", "secret"), ("X", "open")),
         body="secret",
     )
-    echo = document._plan(make_plan(flags))
-    assert "secret" not in json.dumps(echo)
-    assert "bWU6" not in json.dumps(echo)
-    assert echo["url"] == "http://[::1]:8080/a?b=c"
-    assert {"name": "X", "value": "open"} in echo["headers"]
-    assert {"name": "Authorization", "value": "(hidden)"} in echo["headers"]
-    assert echo["body_bytes"] == 6
+    echoed = echo(make_plan(flags))
+    assert "secret" not in json.dumps(echoed)
+    assert "bWU6" not in json.dumps(echoed)
+    assert echoed["url"] == "http://[::1]:8080/a?b=c"
+    assert {"name": "X", "value": "open"} in echoed["headers"]
+    assert {"name": "Authorization", "value": "(hidden)"} in echoed["headers"]
+    assert echoed["body_bytes"] == 6
 
 
 def test_rows_are_those_of_hey() -> None:

@@ -76,8 +76,8 @@ def test_a_report_that_does_not_add_up_says_so(kit: Any, capsys: Streams) -> Non
     snapshots = kit.normal_run()
     assert run(flags(), kit.agent(snapshots[1:], kit.done(snapshots))) == 1
     out = capsys.readouterr().out
-    assert "does not add up: responses: the snapshots add up to 100, the agent's total is 200" in out
-    assert "does not add up: snapshots: 1 of 2 did not arrive" in out
+    assert "not to be relied on: responses: the snapshots add up to 100, the agent's total is 200" in out
+    assert "not to be relied on: snapshots: 1 of 2 did not arrive" in out
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -8,9 +8,10 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from heyfleet.ext import Engine, EngineSnapshot, Histogram, SimIo, SimPeer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from heyfleet.ext import Engine, EngineSnapshot, Histogram, SimIo, SimPeer
 
 PORT = 80
 REQUEST = b"GET / HTTP/1.1\r\nHost: sim\r\n\r\n"
@@ -127,7 +128,10 @@ def test_a_schedule_with_a_count() -> None:
         (SimPeer("refuse"), "connect refused"),
         (SimPeer("unreachable"), "connect unreachable"),
         (SimPeer("answer", response=b"SMTP ready\r\n"), "bad response: "),
-        (SimPeer("answer", response=b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n"), "header too large"),
+        (
+            SimPeer("answer", response=b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n"),
+            "header too large",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -138,7 +142,7 @@ def test_a_peer_that_always_fails(peer: SimPeer, kind: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "error"), [("silent", "request timeout"), ("blackhole", "connect timeout")])
-def test_timeouts(kind: str, error: str) -> None:
+def test_timeouts(kind: Any, error: str) -> None:
     run = simulate(SimPeer(kind), connections=3, requests=6, timeout_ns=2 * S)
     assert run.snapshot.errors == {error: 6}
     assert run.totals["elapsed_ns"] == pytest.approx(4 * S, rel=0.01)
@@ -163,8 +167,15 @@ def test_bytes_behind_an_answer_cost_the_connection() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 2**32), connections=st.integers(1, 20), requests=st.integers(1, 200), split=st.integers(0, 40))
-def test_nothing_is_lost_whatever_the_network_does(seed: int, connections: int, requests: int, split: int) -> None:
+@given(
+    seed=st.integers(0, 2**32),
+    connections=st.integers(1, 20),
+    requests=st.integers(1, 200),
+    split=st.integers(0, 40),
+)
+def test_nothing_is_lost_whatever_the_network_does(
+    seed: int, connections: int, requests: int, split: int
+) -> None:
     peer = answering(
         jitter_ns=5 * MS, split_bytes=split, reset_probability=0.1, close_probability=0.1, stall_probability=0.05,
         requests_per_connection=7,
@@ -187,7 +198,9 @@ def test_the_same_seed_is_the_same_run() -> None:
 
 def test_snapshots_during_a_run_add_up_to_its_totals() -> None:
     network = SimIo({PORT: answering(delay_ns=MS)})
-    engine = Engine(io=network, addresses=[("127.0.0.1", PORT)], request=REQUEST, connections=10, requests=300_000)
+    engine = Engine(
+        io=network, addresses=[("127.0.0.1", PORT)], request=REQUEST, connections=10, requests=300_000
+    )
     thread = threading.Thread(target=engine.run)
     thread.start()
     engine.start(1)
@@ -210,7 +223,9 @@ def test_snapshots_during_a_run_add_up_to_its_totals() -> None:
 
 def test_a_stop_ends_a_run_at_once() -> None:
     network = SimIo({PORT: answering(delay_ns=MS)})
-    engine = Engine(io=network, addresses=[("127.0.0.1", PORT)], request=REQUEST, connections=10, duration_ns=10**15)
+    engine = Engine(
+        io=network, addresses=[("127.0.0.1", PORT)], request=REQUEST, connections=10, duration_ns=10**15
+    )
     thread = threading.Thread(target=engine.run)
     thread.start()
     engine.start(1)
@@ -227,7 +242,12 @@ def test_a_stop_ends_a_run_at_once() -> None:
 def test_the_trace_keeps_what_fits_and_counts_the_rest() -> None:
     network = SimIo({PORT: answering(delay_ns=MS)})
     engine = Engine(
-        io=network, addresses=[("127.0.0.1", PORT)], request=REQUEST, connections=2, requests=30, trace_rows=20
+        io=network,
+        addresses=[("127.0.0.1", PORT)],
+        request=REQUEST,
+        connections=2,
+        requests=30,
+        trace_rows=20,
     )
     engine.start(1)
     engine.run()
