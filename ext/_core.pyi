@@ -96,7 +96,7 @@ class Io:
 
 @final
 class EpollIo(Io):
-    """The epoll backend. With `milliseconds` it waits as on a kernel before 5.11, which knows no finer timeout."""
+    """The epoll backend. With `milliseconds` it waits as on a kernel before 5.11."""
 
     def __init__(self, *, milliseconds: bool = False) -> None: ...
 
@@ -108,17 +108,18 @@ class UringIo(Io):
 class SimPeer:
     """One peer of the simulated network.
 
-    What each kind does once connected: `answer` sends `response` for each complete request, in order; `echo` sends every
-    byte back; `close` sends `response`, if any, then ends the stream, and what comes later is lost; `half_close` does the
-    same, but reads on; `reset` resets at the first bytes; `silent` reads, and says nothing. The others do not connect:
-    `refuse` and `unreachable` fail at once, `blackhole` after 127 s, as Linux does.
+    What each kind does once connected: `answer` sends `response` for each complete request, in order; `echo`
+    sends every byte back; `close` sends `response`, if any, then ends the stream, and what comes later is
+    lost; `half_close` does the same, but reads on; `reset` resets at the first bytes; `silent` reads, and
+    says nothing. The others do not connect: `refuse` and `unreachable` fail at once, `blackhole` after 127 s,
+    as Linux does.
 
-    A request ends with the bytes `request_end` (at most 8) or, when `request_bytes` is not 0, with each such number of
-    bytes. A connect takes `connect_delay_ns`, a send `send_delay_ns` and its length at the bandwidth (0: no limit), an
-    answer `delay_ns`; to the first and the last comes an even share of `jitter_ns`. With `split_bytes` bytes come in random
-    pieces of at most that many. The probabilities are an answer's: of a reset or an end of the stream before its last
-    byte, or of never coming. After `requests_per_connection` answers (0: no limit) the peer closes. ValueError for what
-    makes no sense.
+    A request ends with the bytes `request_end` (at most 8) or, when `request_bytes` is not 0, with each such
+    number of bytes. A connect takes `connect_delay_ns`, a send `send_delay_ns` and its length at the
+    bandwidth (0: no limit), an answer `delay_ns`; to the first and the last comes an even share of
+    `jitter_ns`. With `split_bytes` bytes come in random pieces of at most that many. The probabilities are an
+    answer's: of a reset or an end of the stream before its last byte, or of never coming. After
+    `requests_per_connection` answers (0: no limit) the peer closes. ValueError for what makes no sense.
     """
 
     def __init__(
@@ -146,8 +147,8 @@ class SimPeer:
 class SimIo(Io):
     """The simulated backend: peers by port, on a virtual clock that starts at 1 s.
 
-    What is random comes from `seed`. A connect to a port without a peer is refused. With `open_max`, further sockets fail
-    with EMFILE. The counters are the network's own.
+    What is random comes from `seed`. A connect to a port without a peer is refused. With `open_max`, further
+    sockets fail with EMFILE. The counters are the network's own.
     """
 
     connections_seen: int
@@ -161,7 +162,9 @@ class SimIo(Io):
     def __init__(self, peers: dict[int, SimPeer], *, seed: int = 1, open_max: int = 0) -> None: ...
 
 class ProbeEvent(NamedTuple):
-    """One event of a backend. `result` is a number of bytes (connect: 0) or a negative errno; `data` what was received."""
+    """One event of a backend. `result` is a number of bytes (connect: 0) or a negative errno; `data` what was
+    received.
+    """
 
     op: Literal["connect", "send", "recv"]
     slot: int
@@ -171,7 +174,9 @@ class ProbeEvent(NamedTuple):
 
 @final
 class IoProbe:
-    """Drives a backend from Python, one call a method of the io contract, from one thread. ValueError for a wrong slot."""
+    """Drives a backend from Python, one call a method of the io contract, from one thread. ValueError for a
+    wrong slot.
+    """
 
     def __init__(self, io: Io) -> None: ...
     def open(self, slots: int) -> int:
