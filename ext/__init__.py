@@ -2,11 +2,14 @@
 
 from heyfleet.ext._core import (
     ERROR_NAMES,
+    HTTP1_REASON_NAMES,
+    HTTP1_RESULT_NAMES,
     METRIC_NAMES,
     Engine,
     EngineSnapshot,
     EpollIo,
     Histogram,
+    Http1Parser,
     Io,
     IoProbe,
     PacerProbe,
@@ -19,11 +22,14 @@ from heyfleet.ext._core import (
 
 __all__ = [
     "ERROR_NAMES",
+    "HTTP1_REASON_NAMES",
+    "HTTP1_RESULT_NAMES",
     "METRIC_NAMES",
     "Engine",
     "EngineSnapshot",
     "EpollIo",
     "Histogram",
+    "Http1Parser",
     "Io",
     "IoProbe",
     "PacerProbe",

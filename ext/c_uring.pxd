@@ -46,7 +46,6 @@ cdef extern from "<liburing.h>" nogil:
     int io_uring_register_ring_fd(io_uring *ring)
     int io_uring_register_buf_ring(io_uring *ring, io_uring_buf_reg *reg, unsigned flags)
     int io_uring_submit(io_uring *ring)
-    int io_uring_submit_and_wait(io_uring *ring, unsigned wait_nr)
     int io_uring_submit_and_get_events(io_uring *ring)
     int io_uring_submit_and_wait_timeout(io_uring *ring, io_uring_cqe **cqe, unsigned wait_nr,
                                          __kernel_timespec *timeout, void *sigmask)
@@ -58,7 +57,6 @@ cdef extern from "<liburing.h>" nogil:
     void io_uring_prep_send(io_uring_sqe *sqe, int fd, const void *data, size_t length, int flags)
     void io_uring_prep_recv_multishot(io_uring_sqe *sqe, int fd, void *data, size_t length, int flags)
     void io_uring_prep_cancel64(io_uring_sqe *sqe, uint64_t user_data, int flags)
-    void io_uring_prep_timeout(io_uring_sqe *sqe, __kernel_timespec *timeout, unsigned count, unsigned flags)
     void io_uring_prep_close(io_uring_sqe *sqe, int fd)
     void io_uring_cq_advance(io_uring *ring, unsigned count)
     uint32_t io_uring_smp_load_acquire(const uint32_t *p)

@@ -14,10 +14,10 @@ from heyfleet.ext.c_uring cimport (
     MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, __kernel_timespec, io_uring, io_uring_buf_reg, io_uring_buf_ring,
     io_uring_buf_ring_add, io_uring_buf_ring_advance, io_uring_buf_ring_init, io_uring_buf_ring_mask,
     io_uring_cq_advance, io_uring_cqe, io_uring_get_sqe, io_uring_params, io_uring_prep_cancel64, io_uring_prep_close,
-    io_uring_prep_connect, io_uring_prep_recv_multishot, io_uring_prep_send, io_uring_prep_timeout, io_uring_queue_exit,
+    io_uring_prep_connect, io_uring_prep_recv_multishot, io_uring_prep_send, io_uring_queue_exit,
     io_uring_queue_init_params, io_uring_register_buf_ring, io_uring_register_ring_fd, io_uring_smp_load_acquire,
     io_uring_sqe, io_uring_sqe_set_data64, io_uring_sqe_set_flags, io_uring_submit, io_uring_submit_and_get_events,
-    io_uring_submit_and_wait, io_uring_submit_and_wait_timeout, mmap, munmap,
+    io_uring_submit_and_wait_timeout, mmap, munmap,
 )
 
 cdef enum:
@@ -35,9 +35,8 @@ cdef enum:
     # told as sent at the instant of that call, and the kernel is asked for a completion only if it fails: a completion for
     # each would end the wait for answers before it began, and double the system calls.
     URING_QUIET_MAX_BYTES = 8192
-    # Ops beyond IoOp: completions that nobody waits for (cancel, close), and the clock that ends long waits.
+    # The op, beyond those of IoOp, of completions that nobody waits for (cancel, close).
     URING_IGNORED = 0xff
-    URING_TICK = 0xfe
 
 cdef struct UringSlot:
     int fd
@@ -83,8 +82,6 @@ cdef class UringIo(Io):
         uint32_t submitted_quiet
         uint32_t told_quiet
         int64_t quiet_ns            # when the last of them were submitted
-        bint ticking
-        __kernel_timespec tick
 
     def __cinit__(self):
         self.ring_open = False
@@ -115,7 +112,6 @@ cdef class UringIo(Io):
         self.head = self.ring.cq.khead[0]
         self.reaped_tail = self.head
         self.sends_queued = 0
-        self.ticking = False
         # Spares a look-up of the ring's descriptor at each system call; a kernel without it only is slower.
         io_uring_register_ring_fd(&self.ring)
         self.slots = <UringSlot *> calloc(slots, sizeof(UringSlot))
@@ -293,13 +289,10 @@ cdef class UringIo(Io):
         cdef bint untold = self.told_quiet != self.submitted_quiet
         self.release()
         now_ns = monotonic_ns()
-        left_ns = max(deadline_ns - now_ns, 0)
+        left_ns = min(max(deadline_ns - now_ns, 0), MAX_WAIT_NS)
         self.mark_submitted(now_ns)
         if untold or left_ns == 0 or self.head != io_uring_smp_load_acquire(self.ring.cq.ktail):
             result = io_uring_submit_and_get_events(&self.ring)
-        elif left_ns >= MAX_WAIT_NS:
-            self.keep_ticking()
-            result = io_uring_submit_and_wait(&self.ring, 1)
         else:
             timeout.tv_sec = 0
             timeout.tv_nsec = left_ns
@@ -309,17 +302,6 @@ cdef class UringIo(Io):
         if result < 0 and result != -ETIME and result != -EINTR:
             return result
         return 0
-
-    cdef inline void keep_ticking(self) noexcept nogil:
-        """Let a timer of the ring's own end long waits: cheaper than a timer set up and taken down by each wait."""
-        cdef io_uring_sqe *sqe
-        if not self.ticking:
-            self.ticking = True
-            self.tick.tv_sec = 0
-            self.tick.tv_nsec = MAX_WAIT_NS
-            sqe = self.entry()
-            io_uring_prep_timeout(sqe, &self.tick, 0, 0)
-            io_uring_sqe_set_data64(sqe, uring_token(0, 0, URING_TICK))
 
     cdef inline void release(self) noexcept nogil:
         """Give the buffer of the last event back to the kernel."""
@@ -362,9 +344,6 @@ cdef class UringIo(Io):
         cdef uint32_t op = cqe.user_data & 0xff
         cdef UringSlot *slot
         if op == URING_IGNORED:
-            return False
-        if op == URING_TICK:
-            self.ticking = False
             return False
         slot = &self.slots[index]
         if cqe.flags & IORING_CQE_F_BUFFER:

@@ -1,0 +1,59 @@
+# The HTTP/1 parser for Python: for tests and tools; the engine feeds its own.
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+
+
+@cython.final
+cdef class Http1Parser:
+    """A parser of one HTTP/1.x response; `start` makes it ready for the next.
+
+    head_request: the response answers a HEAD request, so that it has no content whatever its fields say
+    (RFC 9112 6.3).
+    """
+
+    cdef Http1 parser
+
+    def __cinit__(self, head_request: bool = False) -> None:
+        self.start(head_request)
+
+    def start(self, head_request: bool = False) -> None:
+        """Forget everything and expect a status line."""
+        http1_start(&self.parser, head_request)
+
+    def feed(self, data) -> tuple[str, int]:
+        """Read on in any object with the buffer protocol; the result and how many of its bytes were consumed.
+
+        "more": all of them. "done": up to the response's last byte. "bad", "too large": up to what is wrong.
+        """
+        cdef Py_buffer view
+        cdef size_t consumed
+        cdef Http1Result result
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        result = http1_feed(&self.parser, <const uint8_t *> view.buf, view.len, &consumed)
+        PyBuffer_Release(&view)
+        return HTTP1_RESULT_NAMES[<int> result], consumed
+
+    def finish(self) -> str:
+        """Tell that the peer ended the stream: "done", "closed early", or what it was before."""
+        return HTTP1_RESULT_NAMES[<int> http1_finish(&self.parser)]
+
+    @property
+    def status(self) -> int:
+        """The status code; 0 before it is read. After an interim (1xx) response, that of the next one."""
+        return self.parser.status
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection may carry another request (RFC 9112 9.3); False before the head ends."""
+        return bool(self.parser.keep_alive)
+
+    @property
+    def body_bytes(self) -> int:
+        """Bytes of content received, without chunk framing."""
+        return self.parser.body_bytes
+
+    @property
+    def reason(self) -> str:
+        """Why the result is "bad" or "too large", one of HTTP1_REASON_NAMES; else empty."""
+        return HTTP1_REASON_NAMES[self.parser.reason]
