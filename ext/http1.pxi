@@ -1,6 +1,6 @@
 # Sans-I/O parser of HTTP/1.x responses (RFC 9112), one at a time: bytes in, a result and a few facts out.
 #
-# It takes the stream in any pieces, keeps no byte of it and allocates nothing. What it does not interpret it checks.
+# It takes the stream in any pieces, keeps no byte of it and allocates nothing. It checks even what it does not use.
 #
 # Where RFC 9112 leaves a choice:
 # - A line may end in a bare LF (2.2), chunk lines too. A CR that no LF follows is bad.
