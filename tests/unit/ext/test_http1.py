@@ -219,6 +219,10 @@ BAD = [
     bad("CR at a line's start", CR, OK + "\rX: 1\n" + EMPTY),
     bad("CR after a chunk", CR, CHUNKED + "1\nx\r0\n\n"),
     bad("fold first", FOLD, OK + " X: 1\n" + EMPTY),
+    bad("fold first, after 103", FOLD, "HTTP/1.1 103 X\nX: 1\n\n" + OK + " X: 1\n" + EMPTY),
+    bad(
+        "fold first in trailers, after a field", FOLD, OK + "Transfer-Encoding: chunked\nX: 1\n\n0\n Y: 1\n\n"
+    ),
     bad("fold after a length", FOLD, OK + "Content-Length: 5\n 0\n\nhello"),
     bad("fold in trailers", FOLD, CHUNKED + "0\n X: 1\n\n"),
     *(
