@@ -6,6 +6,7 @@ import ctypes
 import mmap
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import h11
@@ -92,6 +93,7 @@ GOOD = [
         keep_alive=False,
     ),
     good("not close", OK + "Connection: closed, clos, close-not, xclose, not close, close not\n" + EMPTY),
+    good("close after its beginning", OK + "Connection: clo,close\n" + EMPTY, keep_alive=False),
     good("empty connection", OK + "Connection:\nConnection: ,, ,\n" + EMPTY),
     good(
         "names like ours",
@@ -132,6 +134,7 @@ GOOD = [
     good("chunked, odd case", OK + "tRANSFER-eNCODING:CHUNKED\n\n0\n\n"),
     good("chunked, after gzip", OK + "Transfer-Encoding: gzip, chunked\n\n1\nx\n0\n\n", 1),
     good("chunked, in a second field", OK + "Transfer-Encoding: gzip\nTransfer-Encoding: chunked\n\n0\n\n"),
+    good("chunked, after its beginning", OK + "Transfer-Encoding: c,chunked\n\n0\n\n"),
     good("chunked, empty members", OK + "Transfer-Encoding: , chunked ,,\n\n0\n\n"),
     good(
         "chunked and length",
@@ -215,14 +218,13 @@ BAD = [
     bad("CR in the status line", CR, "HTTP/1.1 200\rOK\n" + EMPTY),
     bad("CR in a reason", CR, "HTTP/1.1 200 O\rK\n" + EMPTY),
     bad("CR in a value", CR, OK + "X: a\rb\n" + EMPTY),
+    bad("CR in a list", CR, OK + "Connection: c\rlose\n" + EMPTY),
     bad("CR CR LF", CR, OK + "X: a\r\n" + EMPTY),
     bad("CR at a line's start", CR, OK + "\rX: 1\n" + EMPTY),
     bad("CR after a chunk", CR, CHUNKED + "1\nx\r0\n\n"),
     bad("fold first", FOLD, OK + " X: 1\n" + EMPTY),
     bad("fold first, after 103", FOLD, "HTTP/1.1 103 X\nX: 1\n\n" + OK + " X: 1\n" + EMPTY),
-    bad(
-        "fold first in trailers, after a field", FOLD, OK + "Transfer-Encoding: chunked\nX: 1\n\n0\n Y: 1\n\n"
-    ),
+    bad("fold in trailers, X before", FOLD, OK + "Transfer-Encoding: chunked\nX: 1\n\n0\n Y: 1\n\n"),
     bad("fold after a length", FOLD, OK + "Content-Length: 5\n 0\n\nhello"),
     bad("fold in trailers", FOLD, CHUNKED + "0\n X: 1\n\n"),
     *(
@@ -280,6 +282,7 @@ CORPUS = GOOD + BAD
 H11_DIFFERS = {
     "it takes no other coding than chunked; 6.3 reads to the close": (
         "chunked, after gzip",
+        "chunked, after its beginning",
         "chunked, in a second field",
         "to close, other coding",
         "to close, chunked first",
@@ -707,3 +710,46 @@ def test_well_formed(
     got = outcome([expected[:split], expected[split:] + b"HTTP"], guard=guard)
     body_bytes = 0 if bodiless else len(content)
     assert got == ("done", len(expected), status, body_bytes, True, "")
+
+
+WORDS = [
+    "close",
+    "CLOSE",
+    "keep-alive",
+    "Keep-Alive",
+    "chunked",
+    "Chunked",
+    "c",
+    "k",
+    "keep",
+    "clos",
+    "closed",
+    "a b",
+    "",
+]
+LISTS = st.lists(
+    st.tuples(st.sampled_from(["", " ", "\t "]), st.sampled_from(WORDS), st.sampled_from(["", "  "]))
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(LISTS, st.sampled_from("01"), st.integers(1, 20))
+def test_lists_against_a_plain_reading(
+    members: list[tuple[str, str, str]], minor: str, piece_bytes: int
+) -> None:
+    words = [word.lower() for _, word, _ in members if word]
+    value = ",".join("".join(parts) for parts in members)
+
+    connection = crlf(f"HTTP/1.{minor} 200 OK\nConnection:{value}\n{EMPTY}")
+    keep_alive = "close" not in words and (minor == "1" or "keep-alive" in words)
+    got = outcome(pieces_of(connection, piece_bytes))
+    assert got == ("done", len(connection), 200, 0, keep_alive, "")
+
+    coding = crlf(f"HTTP/1.{minor} 200 OK\nTransfer-Encoding:{value}\n\n0\n\n")
+    got = outcome(pieces_of(coding, piece_bytes))
+    if ("chunked", "chunked") in pairwise(words):
+        assert (got.result, got.reason) == ("bad", CODING)
+    elif words[-1:] == ["chunked"]:
+        assert got == ("done", len(coding), 200, 0, minor == "1", "")
+    else:
+        assert got == ("more", len(coding), 200, len("0\r\n\r\n"), False, "")
