@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from heyfleet.ext import EpollIo, Io, IoProbe, ProbeEvent, SimIo, SimPeer, UringIo
+from heyfleet.ext import EpollIo, Io, IoProbe, ProbeEvent, SimIo, SimPeer, UringIo, backends
 
 from .peer import FLOOD, GREETING, Peers
 
@@ -84,19 +84,14 @@ BACKENDS: dict[str, Callable[[], Io]] = {
 }
 
 
-def why_missing(backend: str) -> str | None:
-    """The kernel's reason not to offer a backend here, as the backend's own `open` tells it."""
-    probe = IoProbe(BACKENDS[backend]())
-    result = probe.open(1)
-    probe.shut()
-    return None if result == 0 else f"{backend} is not available here: {os.strerror(-result)}"
-
-
 def all_backends() -> list[object]:
-    missing = {backend: why_missing(backend) for backend in BACKENDS}
+    """Every backend; what this host does not offer is skipped, with the kernel's reason."""
+    missing = {name: reason for name, available, reason in backends() if not available}
     return [
-        pytest.param(backend, marks=pytest.mark.skip(reason=reason) if reason else ())
-        for backend, reason in missing.items()
+        pytest.param(
+            name, marks=pytest.mark.skip(reason=f"no {name} here: {missing[name]}") if name in missing else ()
+        )
+        for name in BACKENDS
     ]
 
 
