@@ -1,0 +1,1 @@
+"""Measurements of heyfleet beside other load generators, all in one run: `python -m bench`."""

@@ -1,0 +1,81 @@
+"""The command `python -m bench`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from bench import machine, table
+from bench.errors import BenchError
+from bench.figures import GROUPS, Findings, Settings
+from bench.measure import raise_file_limit, two_cores
+
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+
+
+def measure_all(names: Sequence[str], settings: Settings) -> Findings:
+    """Measure these groups, telling which on the way."""
+    found = Findings([])
+    for name in names or GROUPS:
+        click.echo(f"measuring {name} ...", err=True)
+        group = GROUPS[name](settings)
+        found.figures.extend(group.figures)
+        found.costs.extend(group.costs)
+        found.warnings.extend(group.warnings)
+    return found
+
+
+def show(found: Findings) -> None:
+    """Print all that was found."""
+    click.echo(table.as_text(table.FIGURE_HEAD, map(table.figure_row, found.figures)))
+    if found.costs:
+        click.echo()
+        click.echo(table.as_text(table.COST_HEAD, map(table.cost_row, found.costs)))
+    for warning in found.warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+@click.command()
+@click.option(
+    "--only", multiple=True, type=click.Choice(list(GROUPS)), help="Measure this group; may be repeated."
+)
+@click.option(
+    "--rounds", default=5, show_default=True, type=click.IntRange(1), help="Rounds of all peers in turn."
+)
+@click.option("--seconds", default=4, show_default=True, type=click.IntRange(1), help="Length of each run.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures to a JSON file too."
+)
+@click.option("--write", is_flag=True, help="Put the figures into docs/benchmarks.md.")
+def main(only: Sequence[str], rounds: int, seconds: int, out: Path | None, write: bool) -> None:
+    """Measure heyfleet beside other load generators, on loopback, each side on a core of its own.
+
+    Exit code 0: all that is asked is met; 1: something is not; 2: a measurement was not possible.
+    """
+    try:
+        raise_file_limit()
+        if note := machine.busy():
+            click.echo(f"warning: {note}", err=True)
+        found = measure_all(only, Settings(rounds, seconds, *two_cores()))
+        show(found)
+        if out:
+            data = {"machine": machine.describe(), **dataclasses.asdict(found)}
+            out.write_text(json.dumps(data, indent=2) + "\n")
+        if write:
+            command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
+            text = table.section(command, machine.describe(), found.figures, found.costs)
+            PAGE.write_text(table.replace_section(PAGE.read_text(), text))
+    except BenchError as error:
+        click.echo(f"bench: {error}", err=True)
+        sys.exit(2)
+    sys.exit(any(figure.met is False for figure in found.figures))
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m bench")

@@ -1,0 +1,194 @@
+"""What is measured, what it must reach, and how each figure comes from runs.
+
+A group measures all figures that need the same runs; GROUPS is what `--only` chooses from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from bench.instructions import instructions_per_request
+from bench.measure import Round, Run, Spread, efficiency, interleave, run_counted, run_pinned, spread
+from bench.memory import bytes_per_connection
+from bench.peers import HEYFLEET, PEERS, Peer
+from bench.target import Nginx
+
+BACKEND = "io_uring"
+OURS = f"heyfleet {BACKEND}"
+OURS_EPOLL = "heyfleet epoll"
+LIMIT = "bare loop io_uring"
+LIMIT_EPOLL = "bare loop epoll"
+FEW, MANY = 64, 1000
+LEAST_STARTUP_ROUNDS = 10
+PYTHON = (HEYFLEET[0], "-c", "pass")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and how often to measure, and where."""
+
+    rounds: int
+    seconds: float
+    client_core: int
+    server_core: int
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure; `asked` is what it must reach, None where it is only for orientation."""
+
+    name: str
+    measured: Spread
+    asked: float | None = None
+    at_most: bool = False
+    digits: int = 2
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the median reaches what is asked."""
+        if self.asked is None:
+            return None
+        return self.measured.median <= self.asked if self.at_most else self.measured.median >= self.asked
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a request cost one load generator."""
+
+    name: str
+    connections: int
+    cpu_us: Spread
+    user_us: Spread
+    requests_per_s: Spread
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that a group found."""
+
+    figures: list[Figure]
+    costs: list[Cost] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def count_mismatch(peer: Peer, run: Run, connections: int) -> str | None:
+    """A warning when a generator's own count and the server's differ by more than what can be on its way at the end."""
+    reported = peer.reported(run.output)
+    if reported is None or abs(reported - run.requests) <= connections:
+        return None
+    return f"{peer.name}, {connections} connections: says {reported:,} requests, nginx had {run.requests:,}"
+
+
+def cost(rounds: Sequence[Round], name: str, connections: int) -> Cost:
+    """The cost of a request in all rounds of one generator."""
+    runs = [each[name] for each in rounds]
+    return Cost(
+        name,
+        connections,
+        spread(run.cpu_us_per_request for run in runs),
+        spread(run.user_us_per_request for run in runs),
+        spread(run.requests / run.wall_s for run in runs),
+    )
+
+
+def cpu_figures(
+    rounds: Sequence[Round], connections: int, asked: dict[tuple[str, str], float]
+) -> list[Figure]:
+    """The ratios of client CPU time; those that nothing is asked of are for orientation."""
+    pairs = [*asked, (OURS_EPOLL, LIMIT_EPOLL)]
+    return [
+        Figure(
+            f"requests per client CPU-second, {ours} ({peer} = 1), {connections:,} connections",
+            efficiency(rounds, ours, peer),
+            asked.get((ours, peer)),
+        )
+        for ours, peer in pairs
+    ]
+
+
+def client_cpu(settings: Settings, connections: int, asked: dict[tuple[str, str], float]) -> Findings:
+    """Client CPU time of a request, of all load generators in turn."""
+    warnings: list[str] = []
+
+    def player(peer: Peer, nginx: Nginx) -> Callable[[], Run]:
+        def play() -> Run:
+            command = peer.command(nginx.url, connections, settings.seconds)
+            run = run_counted(command, settings.client_core, peer.env, nginx.wait_idle)
+            if warning := count_mismatch(peer, run, connections):
+                warnings.append(warning)
+            return run
+
+        return play
+
+    for peer in PEERS:
+        peer.prepare()
+    with Nginx(settings.server_core) as nginx:
+        rounds = interleave({peer.name: player(peer, nginx) for peer in PEERS}, settings.rounds)
+    costs = [cost(rounds, peer.name, connections) for peer in PEERS]
+    return Findings(cpu_figures(rounds, connections, asked), costs, warnings)
+
+
+def cpu_few(settings: Settings) -> Findings:
+    """Client CPU time at 64 connections."""
+    asked = {(OURS, "wrk"): 1.2, (OURS, "hey"): 4.0, (OURS, LIMIT): 0.9, (OURS_EPOLL, "wrk"): 1.1}
+    return client_cpu(settings, FEW, asked)
+
+
+def cpu_many(settings: Settings) -> Findings:
+    """Client CPU time at 1,000 connections."""
+    asked = {(OURS, "wrk"): 1.35, (OURS, "hey"): 4.5, (OURS, LIMIT): 0.9, (OURS_EPOLL, "wrk"): 1.1}
+    return client_cpu(settings, MANY, asked)
+
+
+def instructions(settings: Settings) -> Findings:
+    """User-space instructions of a request, counted by callgrind."""
+    with Nginx(settings.server_core) as nginx:
+        counts = [
+            instructions_per_request(nginx.url, FEW, settings.client_core)
+            for _ in range(min(settings.rounds, 3))
+        ]
+    name = "user-space instructions of a request (callgrind, epoll backend)"
+    return Findings([Figure(name, spread(counts), 1800, at_most=True, digits=0)])
+
+
+def memory(settings: Settings) -> Findings:
+    """Memory of the heyfleet process for each connection beyond the first 1,000."""
+    slopes = []
+    for _ in range(min(settings.rounds, 3)):
+        # A new port each time: those of ended connections rest for a minute, but only towards the same server.
+        with Nginx(settings.server_core) as nginx:
+            slopes.append(bytes_per_connection(nginx, settings.client_core))
+    name = "process memory of an open connection, bytes (1,000 to 15,000 connections)"
+    return Findings([Figure(name, spread(slopes), 1024, at_most=True, digits=0)])
+
+
+def startup(settings: Settings) -> Findings:
+    """What one request takes from start to exit, beside a Python that does nothing."""
+    with Nginx(settings.server_core) as nginx:
+        commands = {"heyfleet": (*HEYFLEET, "run", "-n", "1", "-c", "1", nginx.url), "python": PYTHON}
+        players = {
+            name: (lambda command=command: run_pinned(command, settings.client_core))
+            for name, command in commands.items()
+        }
+        interleave(players, 1)  # reads the files in and compiles the modules
+        rounds = interleave(players, max(settings.rounds, LEAST_STARTUP_ROUNDS))
+    more_ms = spread((each["heyfleet"].wall_s - each["python"].wall_s) * 1e3 for each in rounds)
+    python_ms = spread(each["python"].wall_s * 1e3 for each in rounds)
+    return Findings(
+        [
+            Figure(
+                "heyfleet run -n 1 -c 1, ms more than python -c pass", more_ms, 150, at_most=True, digits=0
+            ),
+            Figure("python -c pass, ms", python_ms, digits=0),
+        ]
+    )
+
+
+GROUPS: dict[str, Callable[[Settings], Findings]] = {
+    "startup": startup,
+    "instructions": instructions,
+    "memory": memory,
+    "cpu-64": cpu_few,
+    "cpu-1000": cpu_many,
+}

@@ -1,0 +1,50 @@
+"""What was measured with: the machine and the versions, without a date."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+PACKAGES = ("nginx", "wrk", "hey", "valgrind", "liburing-dev", "gcc")
+
+
+def package_version(package: str) -> str:
+    """The version of an installed Debian package; "unknown" on other systems."""
+    if shutil.which("dpkg-query") is None:
+        return "unknown"
+    command = ["dpkg-query", "-W", "-f", "${Version}", package]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
+
+
+def read(path: str) -> str:
+    """A small file of /proc, or nothing where it is absent."""
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
+
+
+def describe() -> dict[str, str]:
+    """Names and values, in the order in which to print them."""
+    model = re.search(r"^model name\s*: (.*)", read("/proc/cpuinfo"), re.MULTILINE)
+    versions = ", ".join(f"{package} {package_version(package)}" for package in PACKAGES)
+    return {
+        "CPU": f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "TCP congestion control": read("/proc/sys/net/ipv4/tcp_congestion_control") or "unknown",
+        "Python": platform.python_version(),
+        "packages": versions,
+    }
+
+
+def busy() -> str | None:
+    """A warning when other processes are using the cores that are measured on."""
+    load = os.getloadavg()[0]
+    if load < 0.5:
+        return None
+    return f"the load average is {load:.2f}: other processes are running; what they do is in the figures"

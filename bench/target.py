@@ -1,0 +1,134 @@
+"""What all load generators are pointed at: nginx, one worker, an answer of five bytes, on a core of its own."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from bench.errors import BenchError
+from bench.measure import pinned
+
+CONNECTIONS = 20_000
+START_TIMEOUT_S = 10
+IDLE_TIMEOUT_S = 30
+
+CONFIGURATION = """
+worker_processes 1;
+worker_rlimit_nofile {files};
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections {connections}; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    keepalive_timeout 600s;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{port} backlog=65535;
+        location / {{ return 200 "hello"; }}
+        location = /status {{ stub_status; }}
+    }}
+}}
+"""
+
+
+class Status(NamedTuple):
+    """What nginx has counted, without the connection and the requests of those who ask for it here."""
+
+    connections: int
+    requests: int
+
+
+def parse_status(page: str, asked: int) -> Status:
+    """Read nginx's stub_status page, when it was asked for `asked` times on one connection, this time included."""
+    active = re.search(r"Active connections: (\d+)", page)
+    totals = re.search(r"^ (\d+) (\d+) (\d+) $", page, re.MULTILINE)
+    if not active or not totals:
+        raise BenchError(f"nginx gave no status: {page[:100]!r}")
+    return Status(int(active[1]) - 1, int(totals[3]) - asked)
+
+
+class Nginx:
+    """A running nginx on a free port of loopback, pinned to one core; a context manager."""
+
+    def __init__(self, core: int) -> None:
+        executable = shutil.which("nginx")
+        if executable is None:
+            raise BenchError("nginx is missing; install Debian's package nginx (make bench does it)")
+        self._folder = Path(tempfile.mkdtemp(prefix="heyfleet-bench-"))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        text = CONFIGURATION.format(folder=self._folder, port=self.port, files=files, connections=CONNECTIONS)
+        (self._folder / "nginx.conf").write_text(text)
+        command = [executable, "-c", f"{self._folder}/nginx.conf", "-e", f"{self._folder}/error.log"]
+        self._process = subprocess.Popen(pinned(command, core))
+        self._asked = 0
+        self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+
+    @property
+    def url(self) -> str:
+        """The address of the five bytes."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    def __enter__(self) -> Self:
+        """Wait until nginx answers."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                self.status()
+                return self
+            except ConnectionRefusedError:
+                self._connection.close()  # it is only then ready for another try
+                if self._process.poll() is None and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                    continue
+                self.stop()
+                raise BenchError("nginx did not start") from None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop nginx."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop nginx and remove its files."""
+        self._connection.close()
+        self._process.terminate()
+        self._process.wait()
+        shutil.rmtree(self._folder)
+
+    def status(self) -> Status:
+        """What nginx has counted so far."""
+        self._connection.request("GET", "/status")
+        page = self._connection.getresponse().read().decode()
+        self._asked += 1
+        return parse_status(page, self._asked)
+
+    def wait_idle(self) -> int:
+        """Wait until no connection but the one that asks is open; the number of requests so far.
+
+        Raises BenchError after half a minute.
+        """
+        deadline = time.monotonic() + IDLE_TIMEOUT_S
+        while (status := self.status()).connections > 0:
+            if time.monotonic() > deadline:
+                raise BenchError(f"{status.connections} connections to nginx do not end")
+            time.sleep(0.05)
+        return status.requests
