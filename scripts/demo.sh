@@ -30,5 +30,7 @@ if [[ -z "$url" ]]; then
     exit 1
 fi
 
-echo "\$ heyfleet run -n 20000 -c 50 $url/"
-"$heyfleet" run -n 20000 -c 50 "$url/"
+# A service that takes 2 to 5 ms, and 40 ms for one request in a hundred.
+url="$url/ok?delay=2ms&jitter=3ms&tail=1%25/40ms"
+echo "\$ heyfleet run -n 20000 -c 100 '$url'"
+"$heyfleet" run -n 20000 -c 100 "$url"
