@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from heyfleet.controller.ledger import Ledger as Ledger
-from heyfleet.controller.ledger import balance
+from heyfleet.controller.ledger import Ledger, balance
 from heyfleet.controller.plan import CONNECTIONS, Flags
 from heyfleet.controller.plan_echo import echo
 from heyfleet.controller.stats import Stats

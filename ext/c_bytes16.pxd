@@ -1,5 +1,5 @@
 # Runs of bytes, found sixteen at a time. A rest of less than sixteen is padded with zeros, which end every run:
-# so nothing behind `end` is read, and no run is longer than what is there. Vectors are the compiler's own; only to
+# so nothing behind `end` is read, and no run is longer than what is there. Vectors are the compiler's; only to
 # find a byte's place in one is worth an instruction of the machine's.
 
 from libc.stdint cimport uint8_t

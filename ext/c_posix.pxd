@@ -52,7 +52,9 @@ cdef extern from "<sys/socket.h>" nogil:
     enum: MSG_NOSIGNAL
     enum: MSG_DONTWAIT
     enum: MSG_WAITALL
+    enum: SHUT_RDWR
     int socket(int domain, int type, int protocol)
+    int shutdown(int fd, int how)
     int connect(int fd, const sockaddr *address, socklen_t length)
     ssize_t send(int fd, const void *data, size_t length, int flags)
     ssize_t recv(int fd, void *data, size_t length, int flags)

@@ -56,7 +56,6 @@ cdef extern from "<liburing.h>" nogil:
     void io_uring_prep_connect(io_uring_sqe *sqe, int fd, const sockaddr *address, socklen_t length)
     void io_uring_prep_send(io_uring_sqe *sqe, int fd, const void *data, size_t length, int flags)
     void io_uring_prep_recv_multishot(io_uring_sqe *sqe, int fd, void *data, size_t length, int flags)
-    void io_uring_prep_cancel64(io_uring_sqe *sqe, uint64_t user_data, int flags)
     void io_uring_prep_close(io_uring_sqe *sqe, int fd)
     void io_uring_cq_advance(io_uring *ring, unsigned count)
     uint32_t io_uring_smp_load_acquire(const uint32_t *p)

@@ -1,13 +1,13 @@
 # Sans-I/O parser of HTTP/1.x responses (RFC 9112), one at a time: bytes in, a result and a few facts out.
 #
-# It takes the stream in any pieces, keeps no byte of it and allocates nothing. What it does not interpret it checks.
+# It takes the stream in any pieces, keeps no byte of it and allocates nothing. It checks even what it does not use.
 #
 # Where RFC 9112 leaves a choice:
 # - A line may end in a bare LF (2.2), chunk lines too. A CR that no LF follows is bad.
 # - An empty line before the status line is bad: 2.2 forgives it to clients, not to servers.
 # - A reason phrase may be missing together with the space before it.
 # - A fold in a field value (5.2) reads as a space; in the three fields that frame the message it is bad.
-# - Transfer-Encoding that does not end in chunked is read to the close (6.3); chunked twice is bad (7.1).
+# - Transfer-Encoding that does not end in chunked is read to the close (6.3); chunked twice running is bad (7.1).
 # - Chunk extensions are skipped unread; trailer fields are checked, then discarded (7.1.1, 7.1.2).
 
 from libc.string cimport memcmp
@@ -252,11 +252,12 @@ cdef inline Http1State http1_list(Http1 *parser, Http1Cursor *cursor) noexcept n
                 parser.index = http1_member(parser, byte)
             elif http1_matched(parser):
                 parser.index = HTTP1_TEXT_OTHER
+            if parser.index == HTTP1_TEXT_OTHER:
+                cursor.at += 1
+                continue
             http1_match(parser, cursor)
             if cursor.at < cursor.end and not http1_matched(parser):
                 parser.index = HTTP1_TEXT_OTHER
-            if parser.index == HTTP1_TEXT_OTHER:
-                cursor.at += 1
     return HTTP1_IN_LIST
 
 

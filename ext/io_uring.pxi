@@ -5,15 +5,15 @@ from libc.errno cimport errno
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from heyfleet.ext.c_posix cimport (
-    ECONNRESET, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ETIME, IPPROTO_TCP, MSG_NOSIGNAL, MSG_WAITALL, SOCK_CLOEXEC, SOCK_STREAM,
-    TCP_NODELAY, close as close_fd, setsockopt, socket,
+    ECONNRESET, EINTR, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ETIME, IPPROTO_TCP, MSG_NOSIGNAL, MSG_WAITALL, SHUT_RDWR, SOCK_CLOEXEC, SOCK_STREAM,
+    TCP_NODELAY, close as close_fd, setsockopt, shutdown, socket,
 )
 from heyfleet.ext.c_uring cimport (
     IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_SETUP_CQSIZE, IORING_SETUP_DEFER_TASKRUN,
     IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_SUBMIT_ALL, IOSQE_BUFFER_SELECT, IOSQE_CQE_SKIP_SUCCESS, MAP_ANONYMOUS,
     MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, __kernel_timespec, io_uring, io_uring_buf_reg, io_uring_buf_ring,
     io_uring_buf_ring_add, io_uring_buf_ring_advance, io_uring_buf_ring_init, io_uring_buf_ring_mask,
-    io_uring_cq_advance, io_uring_cqe, io_uring_get_sqe, io_uring_params, io_uring_prep_cancel64, io_uring_prep_close,
+    io_uring_cq_advance, io_uring_cqe, io_uring_get_sqe, io_uring_params, io_uring_prep_close,
     io_uring_prep_connect, io_uring_prep_recv_multishot, io_uring_prep_send, io_uring_queue_exit,
     io_uring_queue_init_params, io_uring_register_buf_ring, io_uring_register_ring_fd, io_uring_smp_load_acquire,
     io_uring_sqe, io_uring_sqe_set_data64, io_uring_sqe_set_flags, io_uring_submit, io_uring_submit_and_get_events,
@@ -35,15 +35,15 @@ cdef enum:
     # told as sent at the instant of that call, and the kernel is asked for a completion only if it fails: a completion for
     # each would end the wait for answers before it began, and double the system calls.
     URING_QUIET_MAX_BYTES = 8192
-    # The op, beyond those of IoOp, of completions that nobody waits for (cancel, close).
+    # Ops beyond those of IoOp: quiet sends, which complete only if they fail; and closes, which nobody waits for.
+    URING_QUIET_SEND = 0xfe
     URING_IGNORED = 0xff
 
 cdef struct UringSlot:
     int fd
-    int error                   # why there is no socket, for a connect that fails here
+    int error                   # why there is no socket; or why a quiet send failed, until its stream ends
     uint32_t generation
-    uint8_t receiving           # a multishot receive is armed
-    uint8_t outstanding         # an op of IoOp + 1, or 0
+    uint8_t ended               # the end of the stream, or its error, was told
     const uint8_t *send_data    # what is left of an outstanding send
     size_t send_left_bytes
     size_t send_bytes
@@ -97,6 +97,8 @@ cdef class UringIo(Io):
         cdef io_uring_params params
         cdef int result
         cdef uint32_t cq_entries = 1024
+        if slots == 0 or self.ring_open:
+            return -EINVAL
         while cq_entries < URING_CQ_ENTRIES_MAX and cq_entries < 2 * slots + URING_BUFFERS:
             cq_entries *= 2
         memset(&params, 0, sizeof(params))
@@ -159,14 +161,20 @@ cdef class UringIo(Io):
     cdef void shut(self) noexcept nogil:
         cdef uint32_t slot
         if self.slots != NULL:
+            # Closes that wait in the queue.
+            io_uring_submit(&self.ring)
             for slot in range(self.slot_count):
                 if self.slots[slot].fd >= 0:
+                    # What is outstanding holds on to the socket, until the kernel takes the ring down some time later.
+                    shutdown(self.slots[slot].fd, SHUT_RDWR)
                     close_fd(self.slots[slot].fd)
             free(self.slots)
             self.slots = NULL
         free(self.quiet)
         self.quiet = NULL
         if self.ring_open:
+            # Lets what the shutdowns have ended complete now, and give its socket back, not when the ring is gone.
+            io_uring_submit_and_get_events(&self.ring)
             io_uring_queue_exit(&self.ring)
             self.ring_open = False
         if self.buffer_ring != NULL:
@@ -206,7 +214,6 @@ cdef class UringIo(Io):
         sqe = self.entry()
         io_uring_prep_connect(sqe, slot.fd, address, length)
         io_uring_sqe_set_data64(sqe, uring_token(index, slot.generation, IO_CONNECT))
-        slot.outstanding = IO_CONNECT + 1
 
     cdef int new_socket(self, const sockaddr *address) noexcept nogil:
         cdef int family = (<const sockaddr_storage *> address).ss_family
@@ -222,11 +229,10 @@ cdef class UringIo(Io):
         slot.send_data = data
         slot.send_left_bytes = length
         slot.send_bytes = length
-        slot.outstanding = IO_SEND + 1
-        if length <= URING_QUIET_MAX_BYTES and self.queued_quiet - self.told_quiet <= self.quiet_mask:
+        if length <= URING_QUIET_MAX_BYTES and not slot.ended and self.queued_quiet - self.told_quiet <= self.quiet_mask:
             self.send_quietly(index, slot)
         else:
-            self.send_rest(index, slot, 0)
+            self.send_rest(index, slot, IO_SEND, 0)
         self.sends_queued += 1
         if self.sends_queued >= URING_SENDS_A_SUBMIT:
             self.submit()
@@ -236,46 +242,36 @@ cdef class UringIo(Io):
         quiet.slot = index
         quiet.generation = slot.generation
         self.queued_quiet += 1
-        self.send_rest(index, slot, IOSQE_CQE_SKIP_SUCCESS)
+        self.send_rest(index, slot, URING_QUIET_SEND, IOSQE_CQE_SKIP_SUCCESS)
 
-    cdef inline void send_rest(self, uint32_t index, UringSlot *slot, unsigned flags) noexcept nogil:
+    cdef inline void send_rest(self, uint32_t index, UringSlot *slot, uint32_t op, unsigned flags) noexcept nogil:
         cdef io_uring_sqe *sqe = self.entry()
         cdef size_t length = slot.send_left_bytes
         if length > URING_SEND_MAX_BYTES:
             length = URING_SEND_MAX_BYTES
         io_uring_prep_send(sqe, slot.fd, slot.send_data, length, MSG_NOSIGNAL | MSG_WAITALL)
         io_uring_sqe_set_flags(sqe, flags)
-        io_uring_sqe_set_data64(sqe, uring_token(index, slot.generation, IO_SEND))
+        io_uring_sqe_set_data64(sqe, uring_token(index, slot.generation, op))
 
     cdef inline void receive(self, uint32_t index, UringSlot *slot) noexcept nogil:
         cdef io_uring_sqe *sqe = self.entry()
         io_uring_prep_recv_multishot(sqe, slot.fd, NULL, 0, 0)
         io_uring_sqe_set_flags(sqe, IOSQE_BUFFER_SELECT)
         io_uring_sqe_set_data64(sqe, uring_token(index, slot.generation, IO_RECV))
-        slot.receiving = True
 
     cdef void close(self, uint32_t index) noexcept nogil:
         cdef UringSlot *slot = &self.slots[index]
         cdef io_uring_sqe *sqe
-        if slot.receiving:
-            self.cancel(index, slot, IO_RECV)
-        if slot.outstanding:
-            self.cancel(index, slot, slot.outstanding - 1)
         if slot.fd >= 0:
-            # Closed through the queue, not by a call: entries of this slot that are still queued must never meet a new
-            # socket under the same number.
+            # Ends whatever is outstanding on the socket, which else would keep it open. The descriptor is closed through the
+            # queue: entries of this slot that still wait there must never meet a new socket under the same number.
+            shutdown(slot.fd, SHUT_RDWR)
             sqe = self.entry()
             io_uring_prep_close(sqe, slot.fd)
             self.ignore(sqe)
         slot.fd = -1
-        slot.receiving = False
-        slot.outstanding = 0
+        slot.ended = False
         slot.generation += 1
-
-    cdef void cancel(self, uint32_t index, UringSlot *slot, uint32_t op) noexcept nogil:
-        cdef io_uring_sqe *sqe = self.entry()
-        io_uring_prep_cancel64(sqe, uring_token(index, slot.generation, op), 0)
-        self.ignore(sqe)
 
     cdef inline void ignore(self, io_uring_sqe *sqe) noexcept nogil:
         io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS)
@@ -331,7 +327,6 @@ cdef class UringIo(Io):
         self.told_quiet += 1
         if slot.generation != quiet.generation:
             return False
-        slot.outstanding = 0
         event.slot = quiet.slot
         event.op = IO_SEND
         event.result = slot.send_bytes
@@ -358,7 +353,10 @@ cdef class UringIo(Io):
             return self.deliver_received(event, index, slot, cqe)
         if op == IO_SEND:
             return self.deliver_sent(event, index, slot)
-        slot.outstanding = 0
+        if op == URING_QUIET_SEND:
+            # Told as sent, it has failed after all: so has the connection, whose stream will end with this error.
+            slot.error = -cqe.res if cqe.res < 0 else ECONNRESET
+            return False
         if cqe.res == 0:
             self.receive(index, slot)
         elif slot.error:
@@ -366,27 +364,23 @@ cdef class UringIo(Io):
         return True
 
     cdef inline bint deliver_sent(self, IoEvent *event, uint32_t index, UringSlot *slot) noexcept nogil:
-        if slot.outstanding != IO_SEND + 1:
-            # A quiet send that was told as sent and failed after all: the connection has failed.
-            event.op = IO_RECV
-            event.result = event.result if event.result < 0 else -ECONNRESET
-            return True
         if event.result > 0:
             slot.send_data += event.result
             slot.send_left_bytes -= event.result
             if slot.send_left_bytes > 0:
-                self.send_rest(index, slot, 0)
+                self.send_rest(index, slot, IO_SEND, 0)
                 return False
             event.result = slot.send_bytes
-        slot.outstanding = 0
         return True
 
     cdef inline bint deliver_received(self, IoEvent *event, uint32_t index, UringSlot *slot,
                                       const io_uring_cqe *cqe) noexcept nogil:
-        if not cqe.flags & IORING_CQE_F_MORE:
-            slot.receiving = False
-            if cqe.res > 0 or cqe.res == -ENOBUFS:
-                self.receive(index, slot)
+        if not cqe.flags & IORING_CQE_F_MORE and (cqe.res > 0 or cqe.res == -ENOBUFS):
+            self.receive(index, slot)
+        if cqe.res == 0 and slot.error:
+            event.result = -slot.error
+        if cqe.res <= 0 and cqe.res != -ENOBUFS:
+            slot.ended = True
         if cqe.res > 0:
             event.data = self.buffers + <size_t> self.held_buffer * URING_BUFFER_BYTES
         return cqe.res != -ENOBUFS

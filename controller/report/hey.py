@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from heyfleet.controller.report.notes import notes
-from heyfleet.controller.summary import Bar, Distribution, Generator, Ledger, Summary
+from heyfleet.controller.summary import Bar, Distribution, Generator, Summary
 
 BAR = "■"
 BAR_WIDTH = 40
@@ -27,7 +27,7 @@ def render(summary: Summary) -> str:
         _errors(summary.errors),
         _service_time(summary.service_time),
         _generator(summary.generator),
-        _ledger(summary.ledger, summary.stopped_by),
+        _ledger(summary),
         _notes(summary),
     ]
     return "".join(f"\n{section}\n" for section in map("\n".join, sections) if section)
@@ -142,14 +142,15 @@ def _p99_and_slowest(values: Distribution) -> str:
     return f"{p99}{values.slowest_ns / 1e6:.3f} ms slowest"
 
 
-def _ledger(ledger: Ledger, stopped_by: str) -> Iterator[str]:
+def _ledger(summary: Summary) -> Iterator[str]:
+    ledger = summary.ledger
     yield "Ledger:"
     yield f"  planned {ledger.planned} = sent {ledger.sent} + unsent {ledger.unsent}"
     yield (
         f"  sent {ledger.sent} = responses {ledger.responses} + errors {ledger.errors}"
         f" + abandoned {ledger.abandoned}"
     )
-    yield f"  stopped by {stopped_by}"
+    yield f"  stopped by {summary.stopped_by}"
 
 
 def _notes(summary: Summary) -> Iterator[str]:

@@ -81,6 +81,7 @@ class Peers:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._ready = threading.Event()
         self._stop = asyncio.Event()
+        self._connections: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -121,15 +122,22 @@ class Peers:
         await self._stop.wait()
         for server in servers:
             server.close()
+        for writer in self._connections:
+            writer.transport.abort()
+        await asyncio.gather(*self._connections.values())
 
     async def _server(self, name: str) -> asyncio.Server:
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
+            # Clients go whenever they like.
+            with suppress(OSError):
                 await HANDLERS[name](reader, writer)
-            except (OSError, asyncio.CancelledError):
-                pass  # The client has gone, or the test is over.
-            finally:
-                writer.close()
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+            del self._connections[writer]
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._connections[writer] = self._loop.create_task(handle(reader, writer))
 
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -138,4 +146,4 @@ class Peers:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         listener.bind(("127.0.0.1", 0))
         self.ports[name] = listener.getsockname()[1]
-        return await asyncio.start_server(handle, sock=listener, backlog=1024)
+        return await asyncio.start_server(connected, sock=listener, backlog=1024)
