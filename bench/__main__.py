@@ -19,20 +19,35 @@ from bench.measure import raise_file_limit, two_cores
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 
-def measure_all(names: Sequence[str], settings: Settings) -> Findings:
-    """Measure these groups, telling which on the way."""
+def measure_all(names: Sequence[str], settings: Settings) -> tuple[Findings, bool]:
+    """Measure these groups, telling which on the way; and whether all of them could be measured."""
     found = Findings([])
+    complete = True
     for name in names or GROUPS:
         click.echo(f"measuring {name} ...", err=True)
-        group = GROUPS[name](settings)
+        try:
+            group = GROUPS[name](settings)
+        except BenchError as error:
+            click.echo(f"bench: {name}: {error}", err=True)
+            complete = False
+            continue
         found.figures.extend(group.figures)
         found.costs.extend(group.costs)
         found.warnings.extend(group.warnings)
-    return found
+    return found, complete
+
+
+def exit_code(found: Findings, complete: bool) -> int:
+    """0: all is met; 1: something is not; 2: something could not be measured."""
+    if not complete:
+        return 2
+    return int(any(figure.met is False for figure in found.figures))
 
 
 def show(found: Findings) -> None:
     """Print all that was found."""
+    if not found.figures:
+        return
     click.echo(table.as_text(table.FIGURE_HEAD, map(table.figure_row, found.figures)))
     if found.costs:
         click.echo()
@@ -58,23 +73,25 @@ def main(only: Sequence[str], rounds: int, seconds: int, out: Path | None, write
 
     Exit code 0: all that is asked is met; 1: something is not; 2: a measurement was not possible.
     """
+    if write and only:
+        raise click.UsageError("--write wants all groups, so it can't be combined with --only.")
     try:
-        raise_file_limit()
-        if note := machine.busy():
-            click.echo(f"warning: {note}", err=True)
-        found = measure_all(only, Settings(rounds, seconds, *two_cores()))
-        show(found)
-        if out:
-            data = {"machine": machine.describe(), **dataclasses.asdict(found)}
-            out.write_text(json.dumps(data, indent=2) + "\n")
-        if write:
-            command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
-            text = table.section(command, machine.describe(), found.figures, found.costs)
-            PAGE.write_text(table.replace_section(PAGE.read_text(), text))
+        settings = Settings(rounds, seconds, *two_cores())
     except BenchError as error:
-        click.echo(f"bench: {error}", err=True)
-        sys.exit(2)
-    sys.exit(any(figure.met is False for figure in found.figures))
+        raise click.ClickException(str(error)) from None
+    raise_file_limit()
+    if note := machine.busy():
+        click.echo(f"warning: {note}", err=True)
+    found, complete = measure_all(only, settings)
+    show(found)
+    if out:
+        data = {"machine": machine.describe(), **dataclasses.asdict(found)}
+        out.write_text(json.dumps(data, indent=2) + "\n")
+    if write and complete:
+        command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
+        text = table.section(command, machine.describe(), found.figures, found.costs)
+        PAGE.write_text(table.replace_section(PAGE.read_text(), text))
+    sys.exit(exit_code(found, complete))
 
 
 if __name__ == "__main__":

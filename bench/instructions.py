@@ -12,8 +12,6 @@ from bench.measure import run_pinned
 from bench.peers import HEYFLEET
 
 SHORT_REQUESTS, LONG_REQUESTS = 10_000, 20_000
-# valgrind runs one thread at a time, and knows no io_uring: a ring can't be set up under it.
-BACKEND = "epoll"
 
 
 def parse_total(profile: str) -> int:
@@ -24,9 +22,9 @@ def parse_total(profile: str) -> int:
     return int(totals[-1])
 
 
-def count_instructions(url: str, requests: int, connections: int, core: int) -> int:
+def count_instructions(url: str, io: str, requests: int, connections: int, core: int) -> int:
     """All instructions of one heyfleet process that sends so many requests."""
-    load = ("-n", str(requests), "-c", str(connections), "-cpus", "1", "--io", BACKEND)
+    load = ("-n", str(requests), "-c", str(connections), "-cpus", "1", "--io", io)
     with tempfile.TemporaryDirectory() as folder:
         profile = Path(folder, "callgrind.out")
         tool = ("valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}")
@@ -35,13 +33,13 @@ def count_instructions(url: str, requests: int, connections: int, core: int) -> 
         return parse_total(profile.read_text())
 
 
-def instructions_per_request(url: str, connections: int, core: int) -> float:
+def instructions_per_request(url: str, io: str, connections: int, core: int) -> float:
     """What each request beyond the first 10,000 adds.
 
     Raises BenchError when valgrind is missing.
     """
     if shutil.which("valgrind") is None:
         raise BenchError("valgrind is missing; install Debian's package valgrind (make bench does it)")
-    short = count_instructions(url, SHORT_REQUESTS, connections, core)
-    long = count_instructions(url, LONG_REQUESTS, connections, core)
+    short = count_instructions(url, io, SHORT_REQUESTS, connections, core)
+    long = count_instructions(url, io, LONG_REQUESTS, connections, core)
     return (long - short) / (LONG_REQUESTS - SHORT_REQUESTS)

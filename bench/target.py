@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import resource
 import shutil
@@ -66,7 +67,7 @@ class Nginx:
     """A running nginx on a free port of loopback, pinned to one core; a context manager."""
 
     def __init__(self, core: int) -> None:
-        executable = shutil.which("nginx")
+        executable = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         if executable is None:
             raise BenchError("nginx is missing; install Debian's package nginx (make bench does it)")
         self._folder = Path(tempfile.mkdtemp(prefix="heyfleet-bench-"))
@@ -77,7 +78,7 @@ class Nginx:
         text = CONFIGURATION.format(folder=self._folder, port=self.port, files=files, connections=CONNECTIONS)
         (self._folder / "nginx.conf").write_text(text)
         command = [executable, "-c", f"{self._folder}/nginx.conf", "-e", f"{self._folder}/error.log"]
-        self._process = subprocess.Popen(pinned(command, core))
+        self._process = subprocess.Popen(pinned(command, core), stderr=subprocess.DEVNULL)
         self._asked = 0
         self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
 
@@ -98,8 +99,10 @@ class Nginx:
                 if self._process.poll() is None and time.monotonic() < deadline:
                     time.sleep(0.02)
                     continue
+                log = self._folder / "error.log"
+                said = log.read_text()[-1000:] if log.exists() else "and left no log"
                 self.stop()
-                raise BenchError("nginx did not start") from None
+                raise BenchError(f"nginx did not start: {said}") from None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
