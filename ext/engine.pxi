@@ -6,6 +6,8 @@ from heyfleet.ext.c_atomic cimport load_flag, load_instant, store_flag, store_in
 cdef enum:
     # Connects outstanding while a worker prepares: below the listen backlog of common servers, so that none is dropped.
     OPENING_AT_ONCE = 100
+    # Closed loops started in one turn: answers to the first of many thousands should not wait until the last has begun.
+    STARTS_A_TURN = 256
     # How precisely a worker that waits for its start looks for the order to start.
     START_POLL_NS = 500000
 
@@ -27,6 +29,7 @@ cdef class EngineCore(Connections):
         int64_t duration_ns         # 0: none
         int64_t stop_ns
         int64_t ended_ns
+        uint32_t loops_started      # of the closed loops
         uint64_t ticks_due          # scheduled requests whose instant has come
         uint64_t loop_turns
         int64_t cpu_ns              # of the worker's thread while it made load
@@ -94,9 +97,9 @@ cdef class EngineCore(Connections):
             self.start_ns = turn_ns
         self.last_event_ns = turn_ns
         self.stop_ns = self.start_ns + self.duration_ns if self.duration_ns > 0 else NEVER_NS
-        self.start_closed_loops()
         while True:
             self.handle_events()
+            self.start_closed_loops()
             now_ns = self.io.now()
             self.expire(now_ns)
             self.release_ticks(now_ns)
@@ -113,11 +116,15 @@ cdef class EngineCore(Connections):
         self.wall_ns = now_ns - self.start_ns
         return result
 
-    cdef void start_closed_loops(self) noexcept nogil:
-        cdef uint32_t index
-        if self.pacer.interval_ns == 0:
-            for index in range(self.connection_count):
-                self.connection_free(index, self.start_ns)
+    cdef inline bint loops_to_start(self) noexcept nogil:
+        return self.pacer.interval_ns == 0 and self.loops_started < self.connection_count
+
+    cdef inline void start_closed_loops(self) noexcept nogil:
+        cdef uint32_t left = STARTS_A_TURN
+        while left > 0 and self.loops_to_start():
+            left -= 1
+            self.loops_started += 1
+            self.connection_free(self.loops_started - 1, self.start_ns)
 
     cdef void connection_free(self, uint32_t index, int64_t now_ns) noexcept nogil:
         cdef Conn *conn = &self.conns[index]
@@ -153,6 +160,8 @@ cdef class EngineCore(Connections):
     cdef inline int64_t next_deadline(self) noexcept nogil:
         cdef int64_t deadline_ns = NEVER_NS
         cdef int64_t expires_ns
+        if self.start_ns != 0 and self.loops_to_start():
+            return 0
         if self.waiting.oldest != NO_CONN:
             expires_ns = self.conns[self.waiting.oldest].waiting_since_ns + self.timeout_ns
             deadline_ns = min(deadline_ns, expires_ns)
