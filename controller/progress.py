@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from heyfleet.controller.stats import Stats
-from heyfleet.proto.fleet_pb2 import Snapshot
+from heyfleet.proto.fleet_pb2 import Plan, Snapshot
 
 
 class Progress:
@@ -13,6 +13,12 @@ class Progress:
 
     def __init__(self) -> None:
         self._shown = sys.stderr.isatty()
+
+    def prepare(self, plan: Plan) -> None:
+        """The load has not begun: names are looked up, connections opened."""
+        if self._shown:
+            line = f"opening {plan.connections} connections to {plan.target.host}:{plan.target.port}"
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
     def show(self, stats: Stats, latest: Snapshot) -> None:
         """How far the run is; the rate is that of the latest snapshot."""

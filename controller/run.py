@@ -50,6 +50,7 @@ def execute(plan: Plan, agent: AgentLink, interrupts: Interrupts) -> Measured:
     """Run the load to its end; whatever goes wrong, none goes on. InputError if the agent refuses."""
     progress, stats = Progress(), Stats()
     try:
+        progress.prepare(plan)
         answer = agent.prepare(whole_plan(plan))
         if isinstance(answer, Refused):
             raise InputError(answer.reason)

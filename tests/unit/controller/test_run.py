@@ -135,6 +135,7 @@ def test_progress_on_a_terminal_only(kit: Any, capsys: Streams, monkeypatch: pyt
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert run(flags(), kit.agent(kit.normal_run())) == 0
     err = capsys.readouterr().err
+    assert "opening 50 connections to localhost:" in err
     assert "1 s   100 requests   100/s   0 errors" in err
     assert "2 s   200 requests   100/s   0 errors" in err
     assert err.endswith("\r\x1b[K")
