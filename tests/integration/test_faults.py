@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from typing import Any
 
 import pytest
@@ -103,26 +105,65 @@ def test_redirects_are_counted_and_said(faulty: Any) -> None:
     )
 
 
-def test_what_is_sent(faulty: Any) -> None:
-    """One request of ours, as the server got it; /echo is read back through a single plain request of the same shape."""
-    outcome = heyfleet(
-        *(
-            "run",
-            "--json",
-            "-n",
-            "1",
-            "-c",
-            "1",
-            "-m",
-            "PUT",
-            "-d",
-            "tell me",
-            "-H",
-            "X-A: 1",
-            "-H",
-            "X-A: 2",
-        ),
-        faulty.url("/echo?label=what-is-sent"),
-    )
-    assert outcome.report["statuses"] == {"200": 1}
-    assert faulty.stats()["requests"]["what-is-sent"] == 1
+def test_what_is_sent() -> None:
+    """The bytes of one request, as a server gets them."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        got: list[bytes] = []
+
+        def answer_one() -> None:
+            connection, _ = server.accept()
+            with connection:
+                while not b"".join(got).endswith(b"tell me"):
+                    got.append(connection.recv(65536))
+                connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+        thread = threading.Thread(target=answer_one)
+        thread.start()
+        outcome = heyfleet(
+            *(
+                "run",
+                "--json",
+                "-n",
+                "1",
+                "-c",
+                "1",
+                "-m",
+                "PUT",
+                "-d",
+                "tell me",
+                "-H",
+                "X-A: 1",
+                "-H",
+                "X-A: 2",
+            ),
+            *(
+                "-a",
+                "me:secret",
+                "-U",
+                "probe/1",
+                "-A",
+                "*/*",
+                "-host",
+                "other.test",
+                f"http://127.0.0.1:{port}/a%20b?c=d",
+            ),
+        )
+        thread.join(timeout=20)
+    assert outcome.report["statuses"] == {"204": 1}
+    head, _, body = b"".join(got).partition(b"\r\n\r\n")
+    first, *fields = head.decode().split("\r\n")
+    assert first == "PUT /a%20b?c=d HTTP/1.1"
+    assert fields[0] == "Host: other.test"
+    assert sorted(fields[1:]) == [
+        "Accept-Encoding: gzip",
+        "Accept: */*",
+        "Authorization: Basic bWU6c2VjcmV0",
+        "Content-Length: 7",
+        "Content-Type: text/html",
+        "User-Agent: probe/1",
+        "X-A: 1",
+        "X-A: 2",
+    ]
+    assert fields.index("X-A: 1") < fields.index("X-A: 2")
+    assert body == b"tell me"
