@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from heyfleet.agent import limits
 from heyfleet.agent.request import render
 from heyfleet.agent.resolve import Resolved, ResolveError, resolve
-from heyfleet.agent.shares import Share, deal
+from heyfleet.shares import Share, deal
 from heyfleet.ext import Engine, EngineSnapshot, Histogram
 from heyfleet.proto.fleet_pb2 import Assignment, Done, Ready, Refused, Snapshot, WorkerFacts
 from heyfleet.proto.fleet_pb2 import Histogram as HistogramMessage

@@ -25,13 +25,16 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "heyfleet.proto": (),
     "heyfleet.lab": (),
     "heyfleet.deploy": (),
-    "heyfleet.agent": ("heyfleet.proto", "heyfleet.ext", "heyfleet.__version__"),
+    "heyfleet.agent": ("heyfleet.proto", "heyfleet.ext", "heyfleet.shares", "heyfleet.__version__"),
     "heyfleet.controller.report": REPORTING,
     "heyfleet.controller.export": REPORTING,
     "heyfleet.controller": (
         "heyfleet.proto",
         "heyfleet.ext.Histogram",
         "heyfleet.ext.ERROR_NAMES",
+        "heyfleet.ext.METRIC_NAMES",
+        "heyfleet.ext.add_encoded_all",
+        "heyfleet.shares",
         "heyfleet.__version__",
     ),
 }

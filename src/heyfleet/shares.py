@@ -1,4 +1,4 @@
-"""How an agent deals its connections and requests out to its workers: integer shares, nothing lost, nothing doubled."""
+"""How a plan is dealt out to agents, and an agent's part of it to its workers: integer shares, nothing lost, nothing doubled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Share:
-    """One worker's part: connections number first, first + stride, ... of all, and so many requests (0: no limit)."""
+    """One part: connections number first, first + stride, ... of all, and so many requests (0: no limit)."""
 
     first: int
     stride: int
@@ -16,7 +16,7 @@ class Share:
 
 
 def deal(workers: int, connections: int, requests: int) -> list[Share]:
-    """Shares for so many workers, never more than connections, nor (where they are counted) than requests.
+    """Shares for so many workers (or agents), never more than connections, nor (where they are counted) than requests.
 
     Connection g goes to worker g modulo the number of workers; the requests are those that each connection would get if
     they went around all connections in turn, which is also the order of a schedule's ticks.
