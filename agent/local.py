@@ -15,6 +15,7 @@ from heyfleet.shares import Share, deal
 from heyfleet.ext import Engine, EngineSnapshot, Histogram
 from heyfleet.proto.fleet_pb2 import Assignment, Done, Ready, Refused, Snapshot, WorkerFacts
 from heyfleet.proto.fleet_pb2 import Histogram as HistogramMessage
+from heyfleet.proto.protocol import TRACE_BYTES_A_SNAPSHOT
 
 _SNAPSHOT_INTERVAL_S = 1.0
 _PREPARE_POLL_S = 0.0005
@@ -78,15 +79,15 @@ class LocalAgent:
             timeout_ns=plan.timeout_ns,
             keep_alive=not plan.disable_keepalive,
             rate_per_connection=plan.rate_per_connection,
-            plan_connections=assignment.connections,
-            first_connection=share.first,
-            connection_stride=share.stride,
+            plan_connections=plan.connections,
+            first_connection=assignment.first_connection + (stride := assignment.connection_stride or 1) * share.first,
+            connection_stride=stride * share.stride,
             trace_rows=self._trace_rows(share, workers),
         )
 
     def _trace_rows(self, share: Share, workers: int) -> int:
-        """The worker's part of the rows that the plan allows, in proportion to its requests where they are counted."""
-        allowed = self._assignment.plan.trace_rows
+        """The worker's part of the agent's rows, in proportion to its requests where they are counted."""
+        allowed = self._assignment.trace_rows
         if self._assignment.requests:
             return -(-allowed * share.requests // self._assignment.requests)
         return allowed // workers
@@ -99,9 +100,9 @@ class LocalAgent:
         finally:
             self._ended.release()
 
-    def start(self) -> None:
-        """Let all workers start together, in a moment."""
-        self._start_ns = time.monotonic_ns() + _START_DELAY_NS
+    def start(self, at_ns: int = 0) -> None:
+        """Let all workers start together at an instant of CLOCK_MONOTONIC; 0: in a moment."""
+        self._start_ns = at_ns or time.monotonic_ns() + _START_DELAY_NS
         for engine in self._engines:
             engine.start(self._start_ns)
 
@@ -123,22 +124,36 @@ class LocalAgent:
                 for thread in self._threads:
                     thread.join()
             end_ns = max(time.monotonic_ns() - self._start_ns, begin_ns)
-            yield self._snapshot(begin_ns, end_ns)
+            yield merge_workers([engine.snapshot() for engine in self._engines], self._next(begin_ns, end_ns))
             begin_ns = end_ns
+        yield from self._traced(end_ns=begin_ns)
 
-    def _snapshot(self, begin_ns: int, end_ns: int) -> Snapshot:
+    def _next(self, begin_ns: int, end_ns: int) -> Snapshot:
         self._sequence += 1
-        return merge_workers(
-            [engine.snapshot() for engine in self._engines],
-            Snapshot(agent=self._assignment.agent, sequence=self._sequence, begin_ns=begin_ns, end_ns=end_ns),
+        began_ns = [began for engine in self._engines if (began := engine.totals["began_ns"])]
+        return Snapshot(
+            agent=self._assignment.agent,
+            sequence=self._sequence,
+            begin_ns=begin_ns,
+            end_ns=end_ns,
+            first_worker_ns=min(began_ns, default=0),
+            last_worker_ns=max(began_ns, default=0),
         )
+
+    def _traced(self, end_ns: int) -> Iterator[Snapshot]:
+        """The rows, in snapshots that hold nothing else, so that no message is large."""
+        for engine in self._engines:
+            rows, _ = engine.trace()
+            for begin in range(0, len(rows), TRACE_BYTES_A_SNAPSHOT):
+                snapshot = self._next(end_ns, end_ns)
+                snapshot.trace = rows[begin : begin + TRACE_BYTES_A_SNAPSHOT]
+                yield snapshot
 
     def done(self) -> Done:
         """The totals that the snapshots must add up to. Call it after the last snapshot."""
         totals: Counter[str] = Counter()
         for engine in self._engines:
             totals.update(engine.totals)
-        traces = [engine.trace() for engine in self._engines]
         return Done(
             agent=self._assignment.agent,
             last_sequence=self._sequence,
@@ -161,8 +176,7 @@ class LocalAgent:
                 )
                 for number, engine in enumerate(self._engines)
             ],
-            trace=b"".join(rows for rows, _ in traces),
-            trace_dropped=sum(dropped for _, dropped in traces),
+            trace_dropped=sum(engine.trace()[1] for engine in self._engines),
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
 

@@ -80,6 +80,7 @@ def whole_plan(plan: Plan) -> Assignment:
         plan=plan,
         requests=plan.requests,
         connections=plan.connections,
+        trace_rows=plan.trace_rows,
     )
 
 

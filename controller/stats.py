@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 
-from heyfleet.ext import Histogram
+from heyfleet.controller.ranges import Ranges
+from heyfleet.ext import ERROR_NAMES, METRIC_NAMES, Histogram, add_encoded_all
 from heyfleet.proto import fleet_pb2
+from heyfleet.proto.fleet_pb2 import Snapshot
 
 COUNTERS = (
     "sent",
@@ -16,40 +19,65 @@ COUNTERS = (
     "body_bytes",
     "unasked",
 )
+METRICS = frozenset(METRIC_NAMES)
+BAD_RESPONSE = "bad response: "  # and a reason of the parser's
+TRACE_ROW_BYTES = 64
+_SEQUENCE_AT_MOST = 1 << 40
+_COUNT_AT_MOST = (1 << 63) - 1
+_INSTANT_AT_MOST_NS = 1 << 62
+_REASON_LENGTH_AT_MOST = 100
+
+
+class Impossible(ValueError):
+    """A snapshot says what can't be; nothing of it was merged."""
 
 
 class Stats:
     """Sums of snapshots. `add` is idempotent by (agent, sequence), associative and commutative."""
 
-    def __init__(self) -> None:
-        self.histograms: dict[str, Histogram] = defaultdict(Histogram)
+    def __init__(self, *, histograms: bool = True) -> None:
+        self.histograms: dict[str, Histogram] = {}
         self.responses: Counter[int] = Counter()  # by status code
         self.errors: Counter[str] = Counter()  # by kind
         self.totals: Counter[str] = Counter(dict.fromkeys(COUNTERS, 0))
         self.end_ns = 0  # of the latest snapshot
-        self._seen: defaultdict[str, set[int]] = defaultdict(set)
+        self._keeps_histograms = histograms
+        self._seen: defaultdict[str, Ranges] = defaultdict(Ranges)
+        self._trace: dict[tuple[str, int], bytes] = {}
 
-    def add(self, snapshot: fleet_pb2.Snapshot) -> bool:
-        """Merge one snapshot; False if it was there already."""
-        seen = self._seen[snapshot.agent]
-        if snapshot.sequence in seen:
+    @classmethod
+    def of_sums(cls, sums: Snapshot, sequences: Mapping[str, Iterable[tuple[int, int]]]) -> Stats:
+        """Stats that were once put into a snapshot by `to_snapshot`. Impossible, as with `add`."""
+        stats = cls()
+        check(sums, whole=bool(sums.histograms))
+        stats._merge(sums)
+        stats._seen.update({agent: Ranges(pairs) for agent, pairs in sequences.items()})
+        return stats
+
+    def add(self, snapshot: Snapshot) -> bool:
+        """Merge one snapshot; False if it was there already. Impossible, with nothing changed, if it can't be."""
+        if snapshot.sequence in self._seen[snapshot.agent]:
             return False
-        for metric, part in snapshot.histograms.items():
-            if part.count:
-                self.histograms[metric].add_encoded(
-                    part.counts_v2,
-                    count=part.count,
-                    sum_ns=part.sum_ns,
-                    min_ns=part.min_ns,
-                    max_ns=part.max_ns,
-                    clamped=part.clamped,
-                )
+        check(snapshot)
+        self._merge(snapshot)
+        self._seen[snapshot.agent].add(snapshot.sequence)
+        if snapshot.trace and self._keeps_histograms:
+            self._trace[snapshot.agent, snapshot.sequence] = snapshot.trace
+        return True
+
+    def _merge(self, snapshot: Snapshot) -> None:
+        if self._keeps_histograms:
+            parts = [(metric, part) for metric, part in snapshot.histograms.items() if part.count]
+            into = {metric: self.histograms.get(metric) or Histogram() for metric, _ in parts}
+            try:
+                add_encoded_all([(into[metric], *_totals(part)) for metric, part in parts])
+            except ValueError as error:
+                raise Impossible(str(error)) from None
+            self.histograms.update(into)
         self.responses.update(snapshot.responses)
         self.errors.update(snapshot.errors)
         self.totals.update({name: getattr(snapshot, name) for name in COUNTERS})
         self.end_ns = max(self.end_ns, snapshot.end_ns)
-        seen.add(snapshot.sequence)
-        return True
 
     def histogram(self, metric: str) -> Histogram | None:
         """What was recorded of a metric, or None."""
@@ -57,4 +85,74 @@ class Stats:
 
     def missing(self, agent: str, last_sequence: int) -> int:
         """How many of the agent's snapshots up to the last did not arrive."""
-        return sum(number not in self._seen[agent] for number in range(1, last_sequence + 1))
+        return self._seen[agent].missing(last_sequence)
+
+    def contiguous(self, agent: str) -> int:
+        """Up to which sequence all of the agent's snapshots are here."""
+        return self._seen[agent].contiguous
+
+    def sequences(self, agent: str) -> list[tuple[int, int]]:
+        """Which of the agent's snapshots are here, as pairs of first and last."""
+        return self._seen[agent].pairs
+
+    def trace(self) -> bytes:
+        """The per-request rows, agent by agent, in the order of their snapshots."""
+        return b"".join(self._trace[key] for key in sorted(self._trace))
+
+    def to_snapshot(self, agent: str = "") -> Snapshot:
+        """All of it as one snapshot, without the trace."""
+        snapshot = Snapshot(agent=agent, end_ns=self.end_ns, responses=self.responses, errors=self.errors)
+        for name in COUNTERS:
+            setattr(snapshot, name, self.totals[name])
+        for metric, histogram in self.histograms.items():
+            snapshot.histograms[metric].CopyFrom(encoded(histogram))
+        return snapshot
+
+
+def encoded(histogram: Histogram) -> fleet_pb2.Histogram:
+    """A histogram as it travels."""
+    return fleet_pb2.Histogram(
+        counts_v2=histogram.encode(),
+        count=histogram.count,
+        sum_ns=histogram.sum_ns,
+        min_ns=histogram.min_ns,
+        max_ns=histogram.max_ns,
+        clamped=histogram.clamped,
+    )
+
+
+def _totals(part: fleet_pb2.Histogram) -> tuple[bytes, int, int, int, int, int]:
+    return part.counts_v2, part.count, part.sum_ns, part.min_ns, part.max_ns, part.clamped
+
+
+def check(snapshot: Snapshot, *, whole: bool = True) -> None:
+    """Raise Impossible if no agent can have measured this. The histograms' own bytes are checked as they are added.
+
+    `whole`: the latencies are there, one for each response.
+    """
+    if not 0 <= snapshot.sequence <= _SEQUENCE_AT_MOST:
+        raise Impossible(f"its sequence is {snapshot.sequence}")
+    if not 0 <= snapshot.begin_ns <= snapshot.end_ns <= _INSTANT_AT_MOST_NS:
+        raise Impossible(f"it goes from {snapshot.begin_ns} to {snapshot.end_ns} ns")
+    if len(snapshot.trace) % TRACE_ROW_BYTES:
+        raise Impossible(f"its {len(snapshot.trace)} bytes of rows end within one")
+    for metric in snapshot.histograms:
+        if metric not in METRICS:
+            raise Impossible(f"it has a histogram of {metric[:_REASON_LENGTH_AT_MOST]!r}, which is no metric")
+    for status in snapshot.responses:
+        if not 100 <= status <= 999:
+            raise Impossible(f"it has responses with status {status}")
+    for kind in snapshot.errors:
+        if kind not in ERROR_NAMES and not _is_bad_response(kind):
+            raise Impossible(f"it has errors of the kind {kind[:_REASON_LENGTH_AT_MOST]!r}, which there is not")
+    counts = [*snapshot.responses.values(), *snapshot.errors.values()]
+    if max([*counts, *(getattr(snapshot, name) for name in COUNTERS)], default=0) > _COUNT_AT_MOST:
+        raise Impossible("one of its counts is beyond 2**63")
+    responses = sum(snapshot.responses.values())
+    latencies = snapshot.histograms["latency"].count if "latency" in snapshot.histograms else 0
+    if whole and latencies != responses:
+        raise Impossible(f"it has {responses} responses, and {latencies} latencies")
+
+
+def _is_bad_response(kind: str) -> bool:
+    return kind.startswith(BAD_RESPONSE) and len(kind) <= _REASON_LENGTH_AT_MOST

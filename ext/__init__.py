@@ -17,6 +17,7 @@ from heyfleet.ext._core import (
     SimIo,
     SimPeer,
     UringIo,
+    add_encoded_all,
     backends,
 )
 
@@ -37,5 +38,6 @@ __all__ = [
     "SimIo",
     "SimPeer",
     "UringIo",
+    "add_encoded_all",
     "backends",
 ]

@@ -95,6 +95,12 @@ class Histogram:
     def buckets(self) -> list[tuple[int, int, int]]:
         """(lowest_ns, highest_ns, count) of each bucket in use, ascending; clamped values are in the last."""
 
+def add_encoded_all(parts: list[tuple[Histogram, bytes, int, int, int, int, int]]) -> None:
+    """Add encoded histograms, each (into, counts_v2, count, sum_ns, min_ns, max_ns, clamped), as `add_encoded` does.
+
+    ValueError, with nothing changed in any of them, if one is not good. The same histogram may be there more than once.
+    """
+
 class Io:
     """What every backend does: connect, send and receive, as completions."""
 
@@ -312,7 +318,10 @@ class Engine:
         """Connections that are open now; exact once `prepared`, and before the start."""
     @property
     def totals(self) -> dict[str, int]:
-        """After the end: planned, sent, responses, errors, abandoned, unsent; elapsed_ns, cpu_ns, wall_ns, loop_turns."""
+        """After the end: planned, sent, responses, errors, abandoned, unsent; elapsed_ns, cpu_ns, wall_ns, loop_turns.
+
+        `began_ns` is good at any time: when the worker began to make load, on CLOCK_MONOTONIC; 0 before.
+        """
     @property
     def stopped_by(self) -> str:
         """What ended the load: "count", "duration", "signal" or "fault"; "" before the end."""

@@ -41,6 +41,7 @@ cdef class EngineCore(Connections):
         int stop_requested
         int swap_requested
         int64_t start_order_ns
+        int64_t began_ns            # when the load really began; 0 before
 
     cdef int work(self) noexcept nogil:
         """Prepare, wait for the start, make load. 0 or a negative errno of a backend that failed."""
@@ -91,6 +92,7 @@ cdef class EngineCore(Connections):
         cdef int64_t turn_ns = self.io.now()
         cdef int64_t now_ns = turn_ns
         cdef int result = 0
+        store_instant(&self.began_ns, turn_ns)
         self.start_ns = load_instant(&self.start_order_ns)
         if turn_ns - self.start_ns > MAX_WAIT_NS:
             # An order for an instant long past is an order to start now.

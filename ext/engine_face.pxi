@@ -218,6 +218,7 @@ cdef class Engine(EngineCore):
             "cpu_ns": self.cpu_ns,
             "wall_ns": self.wall_ns,
             "loop_turns": self.loop_turns,
+            "began_ns": load_instant(&self.began_ns),
         }
 
     @property

@@ -257,20 +257,22 @@ cdef int hdr_check_room(const Hdr *into, uint64_t count) except -1:
     return 0
 
 
-cdef int hdr_add_encoded(Hdr *into, bytes payload, const Hdr *claim) except -1:
-    """Add a payload and its totals (`claim`, without counts), or raise ValueError and change nothing."""
+cdef int hdr_check_encoded(bytes payload, const Hdr *claim, HdrReader *reader) except -1:
+    """A reader of the payload's counts, when they and their totals (`claim`, without counts) are good; or ValueError."""
     cdef HdrFacts facts
-    cdef HdrReader reader
     hdr_check_header(payload)
     reader.at = <const uint8_t *> PyBytes_AS_STRING(payload) + HDR_HEADER_BYTES
     reader.end = reader.at + PyBytes_GET_SIZE(payload) - HDR_HEADER_BYTES
     reader.index = 0
-    cdef HdrFault fault = hdr_survey(reader, &facts)
+    cdef HdrFault fault = hdr_survey(reader[0], &facts)
     if fault:
         raise ValueError(f"histogram payload {HDR_FAULTS[<int> fault]}")
     hdr_check_claim(claim, &facts)
-    hdr_check_room(into, claim.count)
+    return 0
+
+
+cdef void hdr_add_checked(Hdr *into, HdrReader reader, const Hdr *claim) noexcept nogil:
+    """Add what hdr_check_encoded and hdr_check_room have found good."""
     if claim.count:
         hdr_add_counts(into, reader)
         hdr_add_totals(into, claim)
-    return 0

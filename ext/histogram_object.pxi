@@ -14,6 +14,17 @@ cdef uint64_t hdr_total(str name, value, uint64_t limit) except? 0:
     return value
 
 
+cdef int hdr_claim(Hdr *claim, count, sum_ns, min_ns, max_ns, clamped) except -1:
+    """The totals that travel beside a payload."""
+    claim.counts = NULL
+    claim.count = hdr_total("count", count, INT64_MAX)
+    claim.sum_ns = hdr_total("sum_ns", sum_ns, <uint64_t> -1)
+    claim.min_ns = hdr_total("min_ns", min_ns, INT64_MAX)
+    claim.max_ns = hdr_total("max_ns", max_ns, INT64_MAX)
+    claim.clamped = hdr_total("clamped", clamped, INT64_MAX)
+    return 0
+
+
 @cython.final
 cdef class Histogram:
     """An HDR histogram of nanoseconds: lowest discernible 100 ns, highest 1 hour, 3 significant digits."""
@@ -65,13 +76,11 @@ cdef class Histogram:
     def add_encoded(self, bytes payload not None, *, count, sum_ns, min_ns, max_ns, clamped):
         """Add an encoded histogram and its totals, or raise ValueError and change nothing."""
         cdef Hdr claim
-        claim.counts = NULL
-        claim.count = hdr_total("count", count, INT64_MAX)
-        claim.sum_ns = hdr_total("sum_ns", sum_ns, <uint64_t> -1)
-        claim.min_ns = hdr_total("min_ns", min_ns, INT64_MAX)
-        claim.max_ns = hdr_total("max_ns", max_ns, INT64_MAX)
-        claim.clamped = hdr_total("clamped", clamped, INT64_MAX)
-        hdr_add_encoded(&self.hdr, payload, &claim)
+        cdef HdrReader reader
+        hdr_claim(&claim, count, sum_ns, min_ns, max_ns, clamped)
+        hdr_check_encoded(payload, &claim, &reader)
+        hdr_check_room(&self.hdr, claim.count)
+        hdr_add_checked(&self.hdr, reader, &claim)
 
     @property
     def count(self):
@@ -165,3 +174,28 @@ cdef class Histogram:
 
     def __repr__(self):
         return f"<Histogram: {self.count} values, {self.min_ns} to {self.max_ns} ns, {self.clamped} clamped>"
+
+
+def add_encoded_all(list parts not None):
+    """Add several encoded histograms, all of them or, with ValueError, none."""
+    cdef Py_ssize_t index, length = len(parts)
+    cdef Hdr *claims = <Hdr *> malloc(max(length, 1) * sizeof(Hdr))
+    cdef HdrReader *readers = <HdrReader *> malloc(max(length, 1) * sizeof(HdrReader))
+    cdef dict counts = {}
+    cdef Histogram into
+    try:
+        if claims == NULL or readers == NULL:
+            raise MemoryError
+        for index in range(length):
+            into, payload, count, sum_ns, min_ns, max_ns, clamped = parts[index]
+            hdr_claim(&claims[index], count, sum_ns, min_ns, max_ns, clamped)
+            hdr_check_encoded(payload, &claims[index], &readers[index])
+            # The same histogram may be there more than once.
+            counts[id(into)] = counts.get(id(into), 0) + claims[index].count
+            hdr_check_room(&into.hdr, min(counts[id(into)], <uint64_t> -1))
+        for index in range(length):
+            into = parts[index][0]
+            hdr_add_checked(&into.hdr, readers[index], &claims[index])
+    finally:
+        free(claims)
+        free(readers)

@@ -1,0 +1,26 @@
+"""What a controller should know of this host."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import socket
+
+from heyfleet.agent import limits
+from heyfleet.proto.control_pb2 import HostFacts
+
+
+def facts() -> HostFacts:
+    """As they are now."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return HostFacts(
+        host=socket.gethostname(),
+        cores=limits.cores(),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        open_files=0 if hard == resource.RLIM_INFINITY else hard,
+        local_ports=limits.local_ports(),
+        kernel=platform.release(),
+        python=platform.python_version(),
+        pid=os.getpid(),
+    )

@@ -1,0 +1,1 @@
+"""A controller's side of a fleet: agents that attach, one run at a time, everything merged."""

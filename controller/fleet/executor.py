@@ -1,0 +1,151 @@
+"""Runs on a fleet: agents that join this very command, from other hosts or from this one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from heyfleet.controller.fleet import joining
+from heyfleet.controller.fleet.conductor import CannotStart, Conductor
+from heyfleet.controller.fleet.local_agents import LocalAgents, workers_each
+from heyfleet.controller.fleet.registry import LEASE_NS, Fleet
+from heyfleet.controller.fleet.view import view
+from heyfleet.controller.fleet.wire import Server
+from heyfleet.controller.interrupt import Interrupted, Interrupts
+from heyfleet.controller.live import Live
+from heyfleet.controller.measured import Measured
+from heyfleet.controller.plan import InputError
+from heyfleet.proto.control_pb2 import RunRequest
+from heyfleet.proto.fleet_pb2 import Plan
+
+_VIEW_INTERVAL_S = 0.25
+_GOODBYE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetOptions:
+    """The flags of a run that are about the fleet."""
+
+    agents: int = 0
+    min_agents: int = 0
+    local_agents: int = 0
+    join_timeout_ns: int = 600_000_000_000
+    lost_timeout_ns: int = 15_000_000_000
+    lease_ns: int = LEASE_NS
+    listen: str = ""
+    controller: str = ""
+    credentials: str = ""
+    join_folder: str = ""
+    per_agent: bool = False
+    quiet: bool = False
+    spool: str = ""
+
+    def request(self, plan: Plan) -> RunRequest:
+        """What is asked of a fleet, as a message."""
+        return RunRequest(
+            plan=plan,
+            agents=self.local_agents or self.agents,
+            min_agents=self.min_agents,
+            join_timeout_ns=self.join_timeout_ns,
+            lost_timeout_ns=self.lost_timeout_ns,
+            per_agent=self.per_agent,
+        )
+
+
+class FleetExecutor:
+    """Executes a plan on agents that join this command."""
+
+    def __init__(self, options: FleetOptions) -> None:
+        self._options = options
+
+    def execute(self, plan: Plan, interrupts: Interrupts) -> Measured:
+        """The whole run; InputError if it can't begin, Interrupted if it was ended before it began."""
+        if self._options.local_agents and not plan.workers:
+            plan.workers = workers_each(self._options.local_agents)
+        live = Live(quiet=self._options.quiet)
+        try:
+            run = self._on_this_host if self._options.local_agents else self._on_others
+            measured = uvloop.run(run(plan, interrupts, live))
+        except (CannotStart, OSError) as error:
+            raise InputError(str(error)) from None
+        finally:
+            live.close()
+        if measured is None:
+            raise Interrupted
+        return measured
+
+    async def _on_this_host(self, plan: Plan, interrupts: Interrupts, live: Live) -> Measured | None:
+        fleet = Fleet(self._options.lease_ns)
+        async with LocalAgents(self._options.local_agents, self._options.spool) as agents:
+            conductor = Conductor(
+                fleet, self._options.request(plan), died=agents.died, hopeless=agents.hopeless
+            )
+            server = Server(fleet, None)
+            await agents.start()
+            await server.start(agents.address)
+            return await _conducted(conductor, server, interrupts, live)
+
+    async def _on_others(self, plan: Plan, interrupts: Interrupts, live: Live) -> Measured | None:
+        options = self._options
+        fleet = Fleet(options.lease_ns, say=live.say)
+        conductor = Conductor(fleet, options.request(plan))
+        with contextlib.ExitStack() as stack:
+            credentials = joining.credentials(options.credentials)
+            key, certificate = credentials.authority.server()
+            server = Server(
+                fleet,
+                (credentials.authority.ca_pem, key, certificate),
+                join=joining.Registrar(credentials, fleet).join,
+            )
+            host, port = joining.listen_address(options.listen)
+            port = await server.start(joining.join_address(host, port))
+            folder = options.join_folder or stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="heyfleet-join-")
+            )
+            credentials.write_join_files(Path(folder), uses=options.agents, valid_s=options.join_timeout_ns / 1e9)
+            for line in joining.how_to_join(host, port, folder, options.agents):
+                live.say(line)
+            return await _conducted(conductor, server, interrupts, live)
+
+
+async def _conducted(
+    conductor: Conductor, server: Server, interrupts: Interrupts, live: Live
+) -> Measured | None:
+    """A run on a server that listens, to its end and to the agents' leaving."""
+    loop = asyncio.get_running_loop()
+    interrupts.running(lambda: loop.call_soon_threadsafe(conductor.stop))
+    fleet = conductor.fleet
+    fleet.receiver = conductor
+    async with background(fleet.beat), background(lambda: _show(conductor, live)):
+        try:
+            measured = await conductor.conduct()
+            conductor.release()
+            return measured
+        finally:
+            fleet.dismiss("the run is over")
+            await fleet.changes.until(lambda: not fleet.attached, _GOODBYE_S)
+            await server.stop()
+
+
+async def _show(conductor: Conductor, live: Live) -> None:
+    while True:
+        live.show(view(conductor))
+        await asyncio.sleep(_VIEW_INTERVAL_S)
+
+
+@contextlib.asynccontextmanager
+async def background(work: Callable[[], Awaitable[None]]):  # type: ignore[no-untyped-def]
+    """A context in which something goes on beside."""
+    task = asyncio.ensure_future(work())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,120 @@
+"""Runs, and results of runs, from a controller that keeps running elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import uvloop
+
+from heyfleet import __version__
+from heyfleet.controller.fleet.executor import FleetOptions
+from heyfleet.controller.fleet.joining import with_port
+from heyfleet.controller.fleet.result import from_message
+from heyfleet.controller.fleet.wire import CallFailed, Operator
+from heyfleet.controller.interrupt import Interrupted, Interrupts
+from heyfleet.controller.live import Live
+from heyfleet.controller.measured import Measured
+from heyfleet.controller.plan import InputError
+from heyfleet.controller.security.folder import CredentialsError, load_operator
+from heyfleet.proto.control_pb2 import (
+    CollectRequest,
+    FromOperator,
+    Received,
+    RunRequest,
+    RunResult,
+    Stop,
+    ToOperator,
+)
+from heyfleet.proto.fleet_pb2 import Plan
+from heyfleet.proto.protocol import PROTOCOL
+
+
+class RemoteExecutor:
+    """Executes a plan on the fleet of a controller elsewhere."""
+
+    def __init__(self, options: FleetOptions) -> None:
+        self._options = options
+
+    def execute(self, plan: Plan, interrupts: Interrupts) -> Measured:
+        """The whole run; InputError if it can't begin, Interrupted if it was ended before it began."""
+        request = self._options.request(plan)
+        request.protocol, request.version = PROTOCOL, __version__
+        live = Live(quiet=self._options.quiet)
+        try:
+            return uvloop.run(_run(operator(self._options), request, interrupts, live))
+        except CallFailed as error:
+            raise InputError(str(error)) from None
+        finally:
+            live.close()
+
+
+def operator(options: FleetOptions) -> tuple[str, tuple[bytes, bytes, bytes]]:
+    """Address and credentials, as the flags name them."""
+    if not options.credentials:
+        raise InputError("--controller needs --credentials DIR, with the ca.pem and operator.pem of that controller")
+    try:
+        return with_port(options.controller), load_operator(options.credentials)
+    except CredentialsError as error:
+        raise InputError(f"--credentials: {error}") from None
+
+
+def collect(options: FleetOptions, run_id: str) -> Measured:
+    """What the controller keeps of a run; of the latest, if it is not named."""
+    request = CollectRequest(protocol=PROTOCOL, version=__version__, run_id=run_id)
+    try:
+        return uvloop.run(_collect(operator(options), request))
+    except CallFailed as error:
+        raise InputError(str(error)) from None
+
+
+async def _run(
+    reach: tuple[str, tuple[bytes, bytes, bytes]], request: RunRequest, interrupts: Interrupts, live: Live
+) -> Measured:
+    said: asyncio.Queue[FromOperator | None] = asyncio.Queue()
+    said.put_nowait(FromOperator(run=request))
+    loop = asyncio.get_running_loop()
+    interrupts.running(lambda: loop.call_soon_threadsafe(said.put_nowait, FromOperator(stop=Stop())))
+    channel = Operator(*reach)
+    answers = channel.run(_all_of(said))
+    try:
+        measured = await _result(answers, live, interrupts)
+        said.put_nowait(FromOperator(received=Received()))
+        said.put_nowait(None)
+        async for _ in answers:
+            pass
+        return measured
+    finally:
+        await channel.close()
+
+
+async def _collect(reach: tuple[str, tuple[bytes, bytes, bytes]], request: CollectRequest) -> Measured:
+    channel = Operator(*reach)
+    try:
+        return await _result(channel.collect(request), None, None)
+    finally:
+        await channel.close()
+
+
+async def _result(
+    answers: AsyncIterator[ToOperator], live: Live | None, interrupts: Interrupts | None
+) -> Measured:
+    parts: list[bytes] = []
+    async for answer in answers:
+        match answer.WhichOneof("message"):
+            case "view" if live is not None:
+                live.show(answer.view)
+            case "refused":
+                if interrupts is not None and interrupts.signum:
+                    raise Interrupted
+                raise InputError(answer.refused.reason)
+            case "result" if answer.result:
+                parts.append(answer.result)
+            case "result":
+                return from_message(RunResult.FromString(b"".join(parts)))
+    raise CallFailed("the controller ended the call without a result")
+
+
+async def _all_of(said: asyncio.Queue[FromOperator | None]) -> AsyncIterator[FromOperator]:
+    while (message := await said.get()) is not None:
+        yield message

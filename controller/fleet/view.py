@@ -1,0 +1,58 @@
+"""The live view of a run, made from what its conductor knows."""
+
+from __future__ import annotations
+
+import time
+
+from heyfleet.controller.fleet.conductor import Conductor
+from heyfleet.controller.fleet.gathering import Part
+from heyfleet.controller.fleet.session import IDLE, Session
+from heyfleet.proto.control_pb2 import AgentView, View
+
+
+def view(conductor: Conductor, message: str = "") -> View:
+    """How the run stands now."""
+    gathering, request = conductor.gathering, conductor.request
+    parts = gathering.parts
+    idle = [session for session in conductor.fleet.attached if session.agent not in parts]
+    elapsed_ns = time.monotonic_ns() - gathering.started_ns if gathering.started_ns else 0
+    now_s = time.monotonic()
+    p50_ns, p99_ns = gathering.recent.percentiles_ns(now_s, 50, 99)
+    totals = gathering.stats
+    responses, errors = totals.responses.total(), totals.errors.total()
+    return View(
+        stage=conductor.stage,
+        message=message,
+        agents_asked=request.agents,
+        agents=[*(_of_part(conductor, part) for part in parts.values()), *map(_of_idle, idle)],
+        elapsed_ns=max(elapsed_ns, 0),
+        duration_ns=request.plan.duration_ns,
+        requests=request.plan.requests,
+        responses=responses,
+        errors=errors,
+        in_flight=max(totals.totals["sent"] - responses - errors - totals.totals["abandoned"], 0),
+        rate=gathering.recent.rate(now_s),
+        p50_ns=p50_ns,
+        p99_ns=p99_ns,
+    )
+
+
+def _of_idle(session: Session) -> AgentView:
+    return AgentView(agent=session.agent, host=session.facts.host, state=IDLE)
+
+
+def _of_part(conductor: Conductor, part: Part) -> AgentView:
+    latest, stats = part.latest, part.stats
+    ended = sum(latest.responses.values()) + sum(latest.errors.values())
+    seconds = (latest.end_ns - latest.begin_ns) / 1e9
+    responses, errors = stats.responses.total(), stats.errors.total()
+    return AgentView(
+        agent=part.session.agent,
+        host=part.session.facts.host,
+        state=conductor.gathering.state(part),
+        note=part.reason,
+        rate=ended / seconds if seconds > 0 and not part.settled else 0.0,
+        responses=responses,
+        errors=errors,
+        in_flight=max(stats.totals["sent"] - responses - errors - stats.totals["abandoned"], 0),
+    )

@@ -1,0 +1,1 @@
+"""Who may take part in a fleet: a CA, certificates with roles, join tokens."""

@@ -1,0 +1,58 @@
+"""An agent's clock through pings: the true offset always lies within what is stated."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heyfleet.controller.fleet.clock import SAMPLES, Clock
+
+DELAYS = st.lists(st.tuples(st.integers(0, 10**8), st.integers(0, 10**8)), min_size=1, max_size=20)
+
+
+@given(st.integers(-(10**15), 10**15), DELAYS)
+def test_the_truth_is_within_the_uncertainty(offset_ns: int, delays: list[tuple[int, int]]) -> None:
+    clock = Clock()
+    now_ns = 10**12
+    for there_ns, back_ns in delays:
+        clock.add(now_ns, now_ns + there_ns + offset_ns, now_ns + there_ns + back_ns)
+        now_ns += 10**6
+    at_ns = 10**12
+    assert abs(clock.to_agent(at_ns) - (at_ns + offset_ns)) <= clock.uncertainty_ns(at_ns) + 1
+    assert clock.to_ours(clock.to_agent(at_ns)) == at_ns
+
+
+def test_the_least_round_trip_decides() -> None:
+    clock = Clock()
+    clock.add(0, 5_900, 10_000)
+    clock.add(0, 1_050, 100)
+    clock.add(0, 9_000, 10_000)
+    assert clock.round_trip_ns == 100
+    assert clock.to_agent(0) == 1_000
+    assert clock.uncertainty_ns(50) == 50
+
+
+def test_the_uncertainty_grows_with_time() -> None:
+    clock = Clock()
+    clock.add(0, 50, 100)
+    assert clock.uncertainty_ns(50 + 10_000_000_000) == 50 + 1_000_000  # 100 ppm of 10 s
+
+
+def test_a_new_burst_forgets_the_old_best() -> None:
+    clock = Clock()
+    clock.add(0, 50, 100)
+    assert not clock.measured
+    for _ in range(SAMPLES):
+        clock.add(0, 50, 100)
+    assert clock.measured
+    clock.reset()
+    assert not clock.measured
+    assert clock.round_trip_ns == 100
+    clock.add(1_000, 2_500, 2_000)
+    assert clock.round_trip_ns == 1_000
+    assert clock.to_agent(0) == 1_000
+
+
+def test_without_a_sample_nothing_is_known() -> None:
+    clock = Clock()
+    assert (clock.to_agent(7), clock.uncertainty_ns(7), clock.round_trip_ns) == (7, 0, 0)
