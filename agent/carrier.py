@@ -72,9 +72,7 @@ class Carrier:
             Offer(assignment=held.assignment, last_sequence=held.last_sequence, ended=held.done is not None)
             for held in self._held.values()
         ]
-        return Hello(
-            protocol=PROTOCOL, version=__version__, agent=self.agent, facts=facts(), offers=offers
-        )
+        return Hello(protocol=PROTOCOL, version=__version__, agent=self.agent, facts=facts(), offers=offers)
 
     def attached(self, send: Callable[[FromAgent], None]) -> None:
         """From here on there is a controller to talk to."""
@@ -140,7 +138,9 @@ class Carrier:
         if self._pending is not held:
             held.local.stop()
             return
-        if isinstance(answer, Ready) and (reason := self._owner.refusal_of(held.assignment, list(answer.addresses))):
+        if isinstance(answer, Ready) and (
+            reason := self._owner.refusal_of(held.assignment, list(answer.addresses))
+        ):
             answer = Refused(reason=reason)
         if isinstance(answer, Refused):
             self._drop_pending()
@@ -152,7 +152,9 @@ class Carrier:
             held.spool.append(Record(ready=answer))
         except OSError as error:
             self._drop_pending()
-            self._refuse(held.run_id, f"it can't keep results in {self._folder}: {error.strerror}; set --spool")
+            self._refuse(
+                held.run_id, f"it can't keep results in {self._folder}: {error.strerror}; set --spool"
+            )
             return
         self._tell(FromAgent(ready=answer, run_id=held.run_id))
 
@@ -164,7 +166,9 @@ class Carrier:
         self._held[run_id] = held
         held.running = True
         held.local.start(at_ns)
-        self._say(f"run {run_id}: {held.assignment.connections} connections to {held.assignment.plan.target.host}")
+        self._say(
+            f"run {run_id}: {held.assignment.connections} connections to {held.assignment.plan.target.host}"
+        )
         self._task(self._carry_out(held))
 
     def _stop(self, run_id: str) -> None:
@@ -244,7 +248,9 @@ class Carrier:
                     held.ended_by = "lease"
                     held.local.stop()
                     lease_s = self._lease_ns / 1e9
-                    self._say(f"run {held.run_id}: nothing heard from the controller for {lease_s:g} s, load stopped")
+                    self._say(
+                        f"run {held.run_id}: nothing heard from the controller for {lease_s:g} s, load stopped"
+                    )
 
     async def drain(self, reason: str, timeout_s: float) -> None:
         """End any load, hand over what was measured, and wait for its release; then say goodbye."""

@@ -15,9 +15,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 class _Duration(click.ParamType[float]):
     name = "duration"
 
-    def convert(
-        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
         match = _DURATION.fullmatch(value)
@@ -41,7 +39,9 @@ the load was stopped and its results were handed over."""
 @click.option("--join", "address", required=True, metavar="HOST:PORT", help="Where the controller listens.")
 @click.option("--ca", metavar="FILE", help="The controller's ca.pem.")
 @click.option("--token-file", metavar="FILE", help="The controller's join.token.")
-@click.option("--name", default="", help="Wished for; the controller adds what makes it unique. Default: the host's.")
+@click.option(
+    "--name", default="", help="Wished for; the controller adds what makes it unique. Default: the host's."
+)
 @click.option("--spool", metavar="DIR", help="Where results are kept until the controller has them.")
 @click.option("--keep-results", is_flag=True, help="Keep them after that, too.")
 @click.option(
@@ -58,8 +58,12 @@ the load was stopped and its results were handed over."""
     metavar="HOST[:PORT]",
     help="Make load only for this: a name, * in it, or a network like 10.0.0.0/8. May be repeated.",
 )
-@click.option("--max-rate", type=click.FloatRange(min=0), default=0.0, metavar="N", help="Requests a second, at most.")
-@click.option("--max-connections", type=click.IntRange(min=1), metavar="N", help="Connections at once, at most.")
+@click.option(
+    "--max-rate", type=click.FloatRange(min=0), default=0.0, metavar="N", help="Requests a second, at most."
+)
+@click.option(
+    "--max-connections", type=click.IntRange(min=1), metavar="N", help="Connections at once, at most."
+)
 @click.option("--max-duration", type=_Duration(), default=0.0, metavar="DURATION", help="Of a run, at most.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but what is wrong.")
 def agent(

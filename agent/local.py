@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from heyfleet.agent import limits
 from heyfleet.agent.request import render
 from heyfleet.agent.resolve import Resolved, ResolveError, resolve
-from heyfleet.shares import Share, deal
 from heyfleet.ext import Engine, EngineSnapshot, Histogram
 from heyfleet.proto.fleet_pb2 import Assignment, Done, Ready, Refused, Snapshot, WorkerFacts
 from heyfleet.proto.fleet_pb2 import Histogram as HistogramMessage
 from heyfleet.proto.protocol import TRACE_BYTES_A_SNAPSHOT
+from heyfleet.shares import Share, deal
 
 _SNAPSHOT_INTERVAL_S = 1.0
 _PREPARE_POLL_S = 0.0005
@@ -80,7 +80,8 @@ class LocalAgent:
             keep_alive=not plan.disable_keepalive,
             rate_per_connection=plan.rate_per_connection,
             plan_connections=plan.connections,
-            first_connection=assignment.first_connection + (stride := assignment.connection_stride or 1) * share.first,
+            first_connection=assignment.first_connection
+            + (stride := assignment.connection_stride or 1) * share.first,
             connection_stride=stride * share.stride,
             trace_rows=self._trace_rows(share, workers),
         )

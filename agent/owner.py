@@ -32,12 +32,16 @@ class Owner:
                 f"{plan.duration_ns / 1e9:g} s", f"{self.max_duration_ns / 1e9:g} s (--max-duration)"
             )
         if self.max_rate and not plan.rate_per_connection:
-            return self._words("load as fast as answers come", f"{self.max_rate:g} requests/s (--max-rate); set a rate")
+            return self._words(
+                "load as fast as answers come", f"{self.max_rate:g} requests/s (--max-rate); set a rate"
+            )
         if self.max_rate and plan.rate_per_connection * assignment.connections > self.max_rate:
             rate = plan.rate_per_connection * assignment.connections
             return self._words(f"{rate:g} requests/s", f"{self.max_rate:g} (--max-rate)")
         if self.targets and not self._allows(plan.target.host, plan.target.port):
-            return self._words(f"{plan.target.host}:{plan.target.port}", f"{', '.join(self.targets)} (--allow-target)")
+            return self._words(
+                f"{plan.target.host}:{plan.target.port}", f"{', '.join(self.targets)} (--allow-target)"
+            )
         return ""
 
     @staticmethod
@@ -57,7 +61,11 @@ class Owner:
     def refusal_of(self, assignment: Assignment, addresses: list[str]) -> str:
         """The same once the addresses are known that the load would really go to."""
         target = assignment.plan.target
-        if not self.targets or self._by_name(target.host, target.port) or self._by_address(addresses, target.port):
+        if (
+            not self.targets
+            or self._by_name(target.host, target.port)
+            or self._by_address(addresses, target.port)
+        ):
             return ""
         return self._words(", ".join(addresses), f"{', '.join(self.targets)} (--allow-target)")
 

@@ -111,7 +111,9 @@ async def attach(address: str, certificate: Certificate | None, carrier: Carrier
             call.cancel()
 
 
-async def _write(call: grpc.aio.StreamStreamCall[FromAgent, ToAgent], outgoing: asyncio.Queue[FromAgent]) -> None:
+async def _write(
+    call: grpc.aio.StreamStreamCall[FromAgent, ToAgent], outgoing: asyncio.Queue[FromAgent]
+) -> None:
     while True:
         message = await outgoing.get()
         await call.write(message)
@@ -163,6 +165,8 @@ class Patience:
             raise why
         if not self._told and self._wait_s > 4 * _FIRST_WAIT_S:
             self._told = True
-            self._say(f"the controller at {address} can't be reached ({why}); trying for {self._timeout_s:g} s")
+            self._say(
+                f"the controller at {address} can't be reached ({why}); trying for {self._timeout_s:g} s"
+            )
         await asyncio.sleep(self._wait_s)
         self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)

@@ -10,24 +10,29 @@ import click
 from heyfleet import __version__
 from heyfleet.controller import values
 from heyfleet.controller.agent_link import AgentLink
+from heyfleet.controller.executor import Executor
 from heyfleet.controller.flags import Flag, GoCommand, Value
+from heyfleet.controller.fleet import flags as fleet
 from heyfleet.controller.plan import TIMEOUT_NS, Flags
 
-HELP = "Send HTTP requests from this host, and report their latencies as hey does."
+HELP = "Send HTTP requests from this host or from a fleet, and report their latencies as hey does."
 EPILOG = """\b
 Examples:
   heyfleet run http://localhost:8080/
   heyfleet run -n 10000 -c 100 http://localhost:8080/
   heyfleet run -z 30s -c 50 -q 20 -H 'Accept: text/plain' http://localhost:8080/
   heyfleet run -m POST -T application/json -D body.json http://localhost:8080/
+  heyfleet run -z 30s -c 1000 --local-agents 4 http://localhost:8080/
+  heyfleet run -z 30s -c 30000 --agents 3 http://service.internal/
 
 \b
 A DURATION is like 500ms, 10s, 3m or 1h30m. A flag has one dash or two, its
 value follows or is joined to it by =, and it stands before or after the URL.
 
 \b
-Exit code: 0; 1 a fault of heyfleet, or a report that does not add up; 2 bad
-input, nothing was sent; 3 no request was answered; 130 or 143 interrupted."""
+Exit code: 0; 1 a fault of heyfleet, or a report that does not add up; 2 it could
+not begin, nothing was sent; 3 no request was answered; 4 agents were lost, the
+report says what is missing; 130 or 143 interrupted."""
 
 
 def run_command(make_agent: Callable[[], AgentLink]) -> click.Command:
@@ -36,10 +41,13 @@ def run_command(make_agent: Callable[[], AgentLink]) -> click.Command:
     def callback(url: tuple[str, ...], h2: bool, proxy: str, **given: Any) -> None:
         given["output"] = _output(given["output"], given.pop("json"))
         _refuse(url, h2, proxy)
+        fleet.check(given)
         given["user_agent"] = given["user_agent"] or f"heyfleet/{__version__}"
+        options = {name: given.pop(name) for name in fleet.NAMES}
         from heyfleet.controller.run import run
 
-        raise click.exceptions.Exit(run(Flags(url=url[0], **given), make_agent()))
+        flags = Flags(url=url[0], per_agent=options["per_agent"], **given)
+        raise click.exceptions.Exit(run(flags, _executor(options, make_agent)))
 
     return GoCommand(
         "run",
@@ -48,6 +56,7 @@ def run_command(make_agent: Callable[[], AgentLink]) -> click.Command:
             *_load_flags(),
             *_request_flags(),
             *_connection_flags(),
+            *fleet.fleet_flags(),
             *_output_flags(),
             click.Argument(["url"], nargs=-1, type=click.UNPROCESSED),
         ],
@@ -55,6 +64,23 @@ def run_command(make_agent: Callable[[], AgentLink]) -> click.Command:
         epilog=EPILOG,
         context_settings={"help_option_names": ["-h", "-help"]},
     )
+
+
+def _executor(options: dict[str, Any], make_agent: Callable[[], AgentLink]) -> Executor:
+    """Who makes the load; only what that needs gets imported."""
+    if not (options["agents"] or options["local_agents"] or options["controller"]):
+        from heyfleet.controller.executor import LocalExecutor
+
+        return LocalExecutor(make_agent())
+    from heyfleet.controller.fleet.options import FleetOptions
+
+    if options["controller"]:
+        from heyfleet.controller.fleet.remote import RemoteExecutor
+
+        return RemoteExecutor(FleetOptions(**options))
+    from heyfleet.controller.fleet.executor import FleetExecutor
+
+    return FleetExecutor(FleetOptions(**options))
 
 
 def _output(output: str, json: bool) -> str:
@@ -160,6 +186,13 @@ def _connection_flags() -> Iterator[click.Option]:
         ["-disable-redirects"],
         is_flag=True,
         help="Redirects are never followed yet; this says that you know.",
+        section=section,
+    )
+    yield Flag(
+        ["--source", "sources"],
+        type=Value("ADDRESSES", values.sources),
+        default=(),
+        help="Local addresses to connect from, in turn: 10.0.0.5,10.0.0.6 or 127.0.0.2-127.0.0.9.",
         section=section,
     )
     yield Flag(["-x", "proxy"], default="", hidden=True, section=section)

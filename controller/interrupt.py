@@ -18,20 +18,19 @@ class Interrupted(KeyboardInterrupt):
 class Interrupts:
     """A context in which signals mean: stop."""
 
-    def __init__(self, stop: Callable[[], None]) -> None:
+    def __init__(self) -> None:
         self.signum = 0  # of the first signal
-        self._stop = stop
+        self._stop: Callable[[], object] | None = None
         self._before: dict[signal.Signals, Any] = {}
-        self._running = False
 
     @property
     def exit_code(self) -> int:
         """As a shell shows a process that a signal ended; 0 if none came."""
         return 128 + self.signum if self.signum else 0
 
-    def running(self) -> None:
-        """From here on a signal ends the load; until here it raises Interrupted."""
-        self._running = True
+    def running(self, stop: Callable[[], object]) -> None:
+        """From here on a signal calls `stop`, which ends the load; until here it raises Interrupted."""
+        self._stop = stop
 
     def __enter__(self) -> Interrupts:
         for number in SIGNALS:
@@ -49,6 +48,6 @@ class Interrupts:
             # Not sys.exit: threads that still send load must not hold up the end.
             os._exit(128 + signum)
         self.signum = signum
-        if not self._running:
+        if self._stop is None:
             raise Interrupted
         self._stop()

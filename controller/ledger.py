@@ -1,9 +1,11 @@
-"""Whether it adds up: planned = sent + unsent, sent = responses + errors + abandoned, snapshots = totals."""
+"""Whether it adds up: planned = sent + unsent + missing, sent = responses + errors + abandoned + lost, snapshots = totals."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from heyfleet.controller.measured import AgentPart, Measured
 from heyfleet.controller.stats import Stats
 from heyfleet.proto.fleet_pb2 import Done
 
@@ -15,46 +17,109 @@ class Ledger:
     planned: int
     sent: int
     unsent: int
+    missing: int  # planned for agents that were lost; it is not known whether they were sent
     responses: int
     errors: int
     abandoned: int
+    lost: int  # in flight on agents that were lost, when they were last heard
     faults: tuple[str, ...]  # why the numbers are not to be relied on, one line each
 
 
-def balance(stats: Stats, done: Done) -> Ledger:
-    """The agent's totals, with every way in which they and the merged snapshots contradict each other."""
-    merged = {
+def balance(measured: Measured) -> Ledger:
+    """The agents' totals, with every way in which they, their shares and the merged snapshots contradict each other."""
+    stats = measured.stats
+    planned = unsent = missing = lost = 0
+    faults: list[str] = list(measured.faults)
+    for part in measured.parts:
+        who = f"agent {part.agent}: " if measured.agents_asked else ""
+        faults += [f"{who}{fault}" for fault in (*part.faults, *_of_part(part))]
+        sent = part.stats.totals["sent"]
+        if part.done is not None:
+            planned += part.done.planned
+            unsent += part.done.unsent
+            missing += max(part.done.sent - sent, 0)
+        else:
+            planned += part.share.requests or sent
+            missing += max(part.share.requests - sent, 0)
+        lost += _in_flight(part.stats) if part.done is None else 0
+    merged = _merged(stats)
+    faults += _of_sums(planned - unsent - missing, merged, lost)
+    latency = stats.histogram("latency")
+    recorded = latency.count if latency else 0
+    if recorded != merged["responses"]:
+        faults.append(f"latency: {recorded} were recorded, of {merged['responses']} responses")
+    faults += _of_shares(measured)
+    return Ledger(
+        planned=planned,
+        sent=merged["sent"],
+        unsent=unsent,
+        missing=missing,
+        responses=merged["responses"],
+        errors=merged["errors"],
+        abandoned=merged["abandoned"],
+        lost=lost,
+        faults=tuple(faults),
+    )
+
+
+def _merged(stats: Stats) -> dict[str, int]:
+    return {
         "sent": stats.totals["sent"],
         "responses": stats.responses.total(),
         "errors": stats.errors.total(),
         "abandoned": stats.totals["abandoned"],
     }
-    faults = [
-        f"{name}: the snapshots add up to {value}, the agent's total is {total}"
-        for name, value in merged.items()
-        if value != (total := getattr(done, name))
-    ]
+
+
+def _in_flight(stats: Stats) -> int:
+    merged = _merged(stats)
+    return merged["sent"] - merged["responses"] - merged["errors"] - merged["abandoned"]
+
+
+def _of_part(part: AgentPart) -> Iterator[str]:
+    """What one agent's totals and snapshots have against each other."""
+    if _in_flight(part.stats) < 0:
+        yield "its snapshots have more ends of requests than requests"
+    done = part.done
+    if done is None:
+        return
+    missing = part.stats.missing(part.agent, done.last_sequence)
+    if missing:
+        yield f"snapshots: {missing} of {done.last_sequence} did not arrive"
+    else:
+        yield from _of_totals(part.stats, done)
     if done.fault:
-        faults.append(f"the load ended early: {done.fault}")
+        yield f"the load ended early: {done.fault}"
     if done.planned != done.sent + done.unsent:
-        faults.append(f"planned {done.planned} is not sent {done.sent} + unsent {done.unsent}")
+        yield f"planned {done.planned} is not sent {done.sent} + unsent {done.unsent}"
     if done.sent != done.responses + done.errors + done.abandoned:
-        faults.append(
+        yield (
             f"sent {done.sent} is not responses {done.responses} + errors {done.errors}"
             f" + abandoned {done.abandoned}"
         )
-    latency = stats.histogram("latency")
-    recorded = latency.count if latency else 0
-    if recorded != merged["responses"]:
-        faults.append(f"latency: {recorded} were recorded, of {merged['responses']} responses")
-    if missing := stats.missing(done.agent, done.last_sequence):
-        faults.append(f"snapshots: {missing} of {done.last_sequence} did not arrive")
-    return Ledger(
-        planned=done.planned,
-        sent=done.sent,
-        unsent=done.unsent,
-        responses=merged["responses"],
-        errors=merged["errors"],
-        abandoned=merged["abandoned"],
-        faults=tuple(faults),
-    )
+    if part.share.requests and done.planned != part.share.requests:
+        yield f"its total has {done.planned} planned requests, its share was {part.share.requests}"
+
+
+def _of_totals(stats: Stats, done: Done) -> Iterator[str]:
+    for name, value in _merged(stats).items():
+        if value != (total := getattr(done, name)):
+            yield f"{name}: the snapshots add up to {value}, the agent's total is {total}"
+
+
+def _of_sums(sent: int, merged: dict[str, int], lost: int) -> Iterator[str]:
+    if sent != merged["sent"]:
+        yield f"planned - unsent - missing is {sent}, but {merged['sent']} were sent"
+    ended = merged["responses"] + merged["errors"] + merged["abandoned"] + lost
+    if ended != merged["sent"]:
+        yield f"responses + errors + abandoned + lost is {ended}, but {merged['sent']} were sent"
+
+
+def _of_shares(measured: Measured) -> Iterator[str]:
+    """The shares are the plan, where all of them are known."""
+    plan, shares = measured.plan, [part.share for part in measured.parts]
+    if len(shares) < max((share.connection_stride for share in shares), default=0):
+        return
+    for name in ("requests", "connections"):
+        if (total := sum(getattr(share, name) for share in shares)) != getattr(plan, name):
+            yield f"the shares have {total} {name}, the plan has {getattr(plan, name)}"

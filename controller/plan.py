@@ -44,6 +44,8 @@ class Flags:
     disable_redirects: bool = False
     workers: int = 0
     io: str = ""
+    sources: tuple[str, ...] = ()
+    per_agent: bool = False
 
 
 def make_plan(flags: Flags) -> Plan:
@@ -69,6 +71,7 @@ def make_plan(flags: Flags) -> Plan:
         trace_rows=min(TRACE_ROWS, requests or TRACE_ROWS) if flags.output == "csv" else 0,
         io=flags.io,
         workers=flags.workers,
+        sources=flags.sources,
     )
 
 

@@ -32,4 +32,5 @@ def echo(plan: Plan) -> dict[str, Any]:
         "disable_keepalive": plan.disable_keepalive,
         "io": plan.io or None,
         "workers": plan.workers or None,
+        "sources": list(plan.sources),
     }

@@ -144,7 +144,9 @@ def check(snapshot: Snapshot, *, whole: bool = True) -> None:
             raise Impossible(f"it has responses with status {status}")
     for kind in snapshot.errors:
         if kind not in ERROR_NAMES and not _is_bad_response(kind):
-            raise Impossible(f"it has errors of the kind {kind[:_REASON_LENGTH_AT_MOST]!r}, which there is not")
+            raise Impossible(
+                f"it has errors of the kind {kind[:_REASON_LENGTH_AT_MOST]!r}, which there is not"
+            )
     counts = [*snapshot.responses.values(), *snapshot.errors.values()]
     if max([*counts, *(getattr(snapshot, name) for name in COUNTERS)], default=0) > _COUNT_AT_MOST:
         raise Impossible("one of its counts is beyond 2**63")

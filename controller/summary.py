@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from heyfleet.controller.fleet_summary import Fleet, of_fleet
 from heyfleet.controller.ledger import Ledger, balance
-from heyfleet.controller.plan import CONNECTIONS, Flags
+from heyfleet.controller.measured import AgentPart, Measured
 from heyfleet.controller.plan_echo import echo
-from heyfleet.controller.stats import Stats
 from heyfleet.ext import Histogram
-from heyfleet.proto.fleet_pb2 import Done, Plan, Ready
 
 # In hundredths of a percent, so that what a sample can support is decided in whole numbers.
 PERCENTILES = (1000, 2500, 5000, 7500, 9000, 9500, 9900, 9990, 9999)
@@ -89,50 +89,91 @@ class Summary:
     addresses: tuple[str, ...]
     ledger: Ledger
     generator: Generator
+    fleet: Fleet | None  # None: this host alone
+    agents: tuple[Summary, ...] = ()  # one by one, where that was asked for
+    agent: str = ""  # whose summary this is, if only one agent's
 
 
-def summarize(stats: Stats, flags: Flags, plan: Plan, ready: Ready, done: Done) -> Summary:
-    """The numbers of a run that has ended."""
-    ledger = balance(stats, done)
+def summarize(
+    measured: Measured, asked: int | None = None, *, ignore_redirects: bool = False, per_agent: bool = False
+) -> Summary:
+    """The numbers of a run that has ended. `asked`: connections, where more were asked for than the plan has."""
+    stats, plan, parts = measured.stats, measured.plan, measured.parts
+    ledger = balance(measured)
     ended = ledger.responses + ledger.errors
     latency = stats.histogram("latency")
     phases = {name: distribution(stats.histogram(name)) for name in PHASES}
+    total_ns = max(map(elapsed_ns, parts), default=0)
     return Summary(
         plan=echo(plan),
-        total_ns=done.elapsed_ns,
-        requests_per_second=ended * 1e9 / done.elapsed_ns if done.elapsed_ns > 0 else 0.0,
-        stopped_by=done.stopped_by,
+        total_ns=total_ns,
+        requests_per_second=ended * 1e9 / total_ns if total_ns > 0 else 0.0,
+        stopped_by=_stopped_by(measured),
         latency=distribution(latency),
         latency_bars=bars(latency) if latency else (),
         service_time=distribution(stats.histogram("service_time")),
-        lookup_ns=ready.lookup_ns,
+        lookup_ns=max((part.ready.lookup_ns for part in parts), default=0),
         phases={name: phase for name, phase in phases.items() if phase},
         statuses=dict(sorted(stats.responses.items())),
         errors=dict(sorted(stats.errors.items(), key=lambda error: (-error[1], error[0]))),
         body_bytes=stats.totals["body_bytes"],
-        unfollowed_redirects=0
-        if flags.disable_redirects
-        else sum(stats.responses[code] for code in REDIRECTS),
-        trace_dropped=done.trace_dropped,
+        unfollowed_redirects=0 if ignore_redirects else sum(stats.responses[code] for code in REDIRECTS),
+        trace_dropped=sum(part.done.trace_dropped for part in parts if part.done),
         unasked=stats.totals["unasked"],
-        addresses=tuple(ready.addresses),
+        addresses=tuple(dict.fromkeys(address for part in parts for address in part.ready.addresses)),
         ledger=ledger,
-        generator=Generator(
-            io=ready.io,
-            io_note=ready.io_note,
-            workers=ready.workers,
-            connections_asked=flags.connections or CONNECTIONS,
-            connections_used=plan.connections,
-            connections_opened=stats.totals["connections_opened"],
-            busiest_cpu_share=max(
-                (worker.cpu_ns / worker.wall_ns for worker in done.workers if worker.wall_ns), default=None
-            ),
-            loop_turn=distribution(stats.histogram("loop_turn")),
-            lag=distribution(stats.histogram("lag")),
-            bytes_sent=stats.totals["bytes_sent"],
-            bytes_received=stats.totals["bytes_received"],
-            peak_rss_bytes=done.peak_rss_bytes,
+        generator=_generator(measured, asked),
+        fleet=of_fleet(measured, total_ns) if measured.agents_asked else None,
+        agents=tuple(summarize(_alone(measured, part)) for part in parts) if per_agent else (),
+        agent=f"{parts[0].agent}" if len(parts) == 1 and not measured.agents_asked else "",
+    )
+
+
+def elapsed_ns(part: AgentPart) -> int:
+    """How long an agent made load; of a lost one, as far as it was heard."""
+    return part.done.elapsed_ns if part.done else part.stats.end_ns
+
+
+def _alone(measured: Measured, part: AgentPart) -> Measured:
+    """One agent's part as a run of its own."""
+    plan = type(measured.plan)()
+    plan.CopyFrom(measured.plan)
+    plan.requests, plan.connections = part.share.requests, part.share.connections
+    return Measured(plan=plan, stats=part.stats, parts=[part], interrupted=measured.interrupted)
+
+
+def _stopped_by(measured: Measured) -> str:
+    """What ended the load; of several reasons the one that says most."""
+    reasons = {part.done.stopped_by for part in measured.parts if part.done}
+    if measured.interrupted:
+        return "signal"
+    return next(
+        (each for each in ("fault", "lease", "signal", "duration", "count") if each in reasons), "loss"
+    )
+
+
+def _generator(measured: Measured, asked: int | None) -> Generator:
+    stats, parts = measured.stats, measured.parts
+    workers = [worker for part in parts if part.done for worker in part.done.workers]
+    backends = Counter(part.ready.io for part in parts if part.ready.io)
+    notes = dict.fromkeys(part.ready.io_note for part in parts if part.ready.io_note)
+    return Generator(
+        io=next(iter(backends), "")
+        if len(backends) < 2
+        else ", ".join(f"{io} on {count} agents" for io, count in backends.most_common()),
+        io_note="; ".join(notes),
+        workers=sum(part.ready.workers for part in parts),
+        connections_asked=max(asked or 0, measured.plan.connections),
+        connections_used=measured.plan.connections,
+        connections_opened=stats.totals["connections_opened"],
+        busiest_cpu_share=max(
+            (worker.cpu_ns / worker.wall_ns for worker in workers if worker.wall_ns), default=None
         ),
+        loop_turn=distribution(stats.histogram("loop_turn")),
+        lag=distribution(stats.histogram("lag")),
+        bytes_sent=stats.totals["bytes_sent"],
+        bytes_received=stats.totals["bytes_received"],
+        peak_rss_bytes=sum(part.done.peak_rss_bytes for part in parts if part.done),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable
@@ -10,6 +11,12 @@ from collections.abc import Iterable
 def complain(text: str) -> None:
     """One line on stderr, under the name of the program."""
     print("heyfleet:", " ".join(text.splitlines()), file=sys.stderr)
+
+
+def say(text: str) -> None:
+    """One line on stderr of something that goes on; whoever does not read it is no fault."""
+    with contextlib.suppress(OSError):
+        print("heyfleet:", text, file=sys.stderr, flush=True)
 
 
 def write_out(chunks: Iterable[str]) -> None:

@@ -18,6 +18,7 @@ UNITS_NS = {
     "h": 3_600_000_000_000,
 }
 DURATION_PART = re.compile(r"(\d+)?(?:\.(\d*))?(" + "|".join(UNITS_NS) + ")(?![a-z])", re.ASCII)
+SOURCES_AT_MOST = 4096
 # Headers that the agent writes itself: a second one would contradict the first.
 FRAMING_HEADERS = {"content-length", "transfer-encoding"}
 
@@ -136,3 +137,24 @@ def io_backend(text: str) -> str:
     if text not in ("auto", "io_uring", "epoll"):
         raise ValueError(f"{text!r} is not known; there are auto, io_uring and epoll")
     return "" if text == "auto" else text
+
+
+def sources(text: str) -> tuple[str, ...]:
+    """Local addresses of a list like 10.0.0.5,127.0.0.2-127.0.0.9."""
+    import ipaddress
+
+    found: list[str] = []
+    for part in text.split(","):
+        first_text, dash, last_text = part.strip().partition("-")
+        try:
+            first = ipaddress.ip_address(first_text.strip())
+            last = ipaddress.ip_address(last_text.strip()) if dash else first
+        except ValueError:
+            raise ValueError(f"{part!r} is not an address, or a range like 127.0.0.2-127.0.0.9") from None
+        count = int(last) - int(first) + 1
+        if first.version != last.version or count < 1:
+            raise ValueError(f"{part!r} does not go from a lower address to a higher one")
+        if len(found) + count > SOURCES_AT_MOST:
+            raise ValueError(f"{text!r} has more than {SOURCES_AT_MOST} addresses")
+        found += [str(type(first)(int(first) + number)) for number in range(count)]
+    return tuple(dict.fromkeys(found))

@@ -55,8 +55,12 @@ def collect_command() -> click.Command:
         callback=callback,
         params=[
             click.Argument(["run_id"], required=False, default="", metavar="[RUN]"),
-            click.Option(["--controller"], required=True, metavar="HOST:PORT", help="Where the controller runs."),
-            click.Option(["--credentials"], required=True, metavar="DIR", help="With its ca.pem and operator.pem."),
+            click.Option(
+                ["--controller"], required=True, metavar="HOST:PORT", help="Where the controller runs."
+            ),
+            click.Option(
+                ["--credentials"], required=True, metavar="DIR", help="With its ca.pem and operator.pem."
+            ),
             click.Option(["--json"], is_flag=True, help="The whole report as one JSON document."),
         ],
         help="Print the report of a run whose command or controller was lost; of the latest, if none is named.",
@@ -74,7 +78,7 @@ def _reported(work: Callable[[], int]) -> int:
 
 
 def _collect(run_id: str, controller: str, credentials: str, json: bool) -> int:
-    from heyfleet.controller.fleet.executor import FleetOptions
+    from heyfleet.controller.fleet.options import FleetOptions
     from heyfleet.controller.fleet.remote import collect
     from heyfleet.controller.run import report_of
 
@@ -118,7 +122,9 @@ def _serve(listen: str, folder: str, lease_ns: int) -> int:
         terminal.say(f"listening on {joining.join_address(host, bound)}")
         async with background(fleet.beat):
             await stop.wait()
-            terminal.say("stopping: agents end their load, keep their results, and offer them to the next controller")
+            terminal.say(
+                "stopping: agents end their load, keep their results, and offer them to the next controller"
+            )
             await server.stop()
         return 0 if signum == signal.SIGTERM else 128 + signum
 

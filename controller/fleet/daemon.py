@@ -150,7 +150,11 @@ class Daemon:
                 if operator.stop.is_set():
                     yield _refused("interrupted while it waited for its turn; nothing was sent")
                     return
-                before = "another run is being made" if self._waiting == 1 else f"{self._waiting - 1} runs wait, one is made"
+                before = (
+                    "another run is being made"
+                    if self._waiting == 1
+                    else f"{self._waiting - 1} runs wait, one is made"
+                )
                 yield ToOperator(view=View(stage="queued", message=before, agents_asked=request.agents))
                 await asyncio.wait([turn], timeout=1.0)
         finally:
@@ -206,7 +210,11 @@ class Daemon:
         kept = self._kept.get(run_id)
         if kept is None:
             known = ", ".join(self._kept) or "none"
-            yield _refused(f"there is no run {run_id or 'yet'} here; there is {known}" if run_id else "no run is kept here")
+            yield _refused(
+                f"there is no run {run_id or 'yet'} here; there is {known}"
+                if run_id
+                else "no run is kept here"
+            )
             return
         for answer in _parts(kept.measured()):
             yield answer

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
@@ -14,48 +13,18 @@ import uvloop
 from heyfleet.controller.fleet import joining
 from heyfleet.controller.fleet.conductor import CannotStart, Conductor
 from heyfleet.controller.fleet.local_agents import LocalAgents, workers_each
-from heyfleet.controller.fleet.registry import LEASE_NS, Fleet
+from heyfleet.controller.fleet.options import FleetOptions
+from heyfleet.controller.fleet.registry import Fleet
 from heyfleet.controller.fleet.view import view
 from heyfleet.controller.fleet.wire import Server
 from heyfleet.controller.interrupt import Interrupted, Interrupts
 from heyfleet.controller.live import Live
 from heyfleet.controller.measured import Measured
 from heyfleet.controller.plan import InputError
-from heyfleet.proto.control_pb2 import RunRequest
 from heyfleet.proto.fleet_pb2 import Plan
 
 _VIEW_INTERVAL_S = 0.25
 _GOODBYE_S = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FleetOptions:
-    """The flags of a run that are about the fleet."""
-
-    agents: int = 0
-    min_agents: int = 0
-    local_agents: int = 0
-    join_timeout_ns: int = 600_000_000_000
-    lost_timeout_ns: int = 15_000_000_000
-    lease_ns: int = LEASE_NS
-    listen: str = ""
-    controller: str = ""
-    credentials: str = ""
-    join_folder: str = ""
-    per_agent: bool = False
-    quiet: bool = False
-    spool: str = ""
-
-    def request(self, plan: Plan) -> RunRequest:
-        """What is asked of a fleet, as a message."""
-        return RunRequest(
-            plan=plan,
-            agents=self.local_agents or self.agents,
-            min_agents=self.min_agents,
-            join_timeout_ns=self.join_timeout_ns,
-            lost_timeout_ns=self.lost_timeout_ns,
-            per_agent=self.per_agent,
-        )
 
 
 class FleetExecutor:
@@ -105,10 +74,12 @@ class FleetExecutor:
             )
             host, port = joining.listen_address(options.listen)
             port = await server.start(joining.join_address(host, port))
-            folder = options.join_folder or stack.enter_context(
+            folder = options.join_files or stack.enter_context(
                 tempfile.TemporaryDirectory(prefix="heyfleet-join-")
             )
-            credentials.write_join_files(Path(folder), uses=options.agents, valid_s=options.join_timeout_ns / 1e9)
+            credentials.write_join_files(
+                Path(folder), uses=options.agents, valid_s=options.join_timeout_ns / 1e9
+            )
             for line in joining.how_to_join(host, port, folder, options.agents):
                 live.say(line)
             return await _conducted(conductor, server, interrupts, live)

@@ -20,14 +20,34 @@ NAMES = (
 def fleet_flags() -> Iterator[click.Option]:
     """All of them; without any, the load is made by this process alone."""
     count, duration = Value("N", values.small_count), Value("DURATION", values.duration)
-    yield _flag("--agents", "agents", count, 0, "Wait here for so many agents on other hosts, and let them make the load.")
+    yield _flag(
+        "--agents",
+        "agents",
+        count,
+        0,
+        "Wait here for so many agents on other hosts, and let them make the load.",
+    )
     yield _flag("--local-agents", "local_agents", count, 0, "Start so many agents on this host.")
     yield _flag(
-        "--controller", "controller", _text("HOST:PORT"), "", "Use the agents of a `heyfleet controller` that runs there."
+        "--controller",
+        "controller",
+        _text("HOST:PORT"),
+        "",
+        "Use the agents of a `heyfleet controller` that runs there.",
     )
-    yield _flag("--min-agents", "min_agents", count, 0, "Begin with so many if no more have joined in time. Default: all.")
     yield _flag(
-        "--join-timeout", "join_timeout_ns", duration, 600_000_000_000, "How long to wait for agents. Default 10m."
+        "--min-agents",
+        "min_agents",
+        count,
+        0,
+        "Begin with so many if no more have joined in time. Default: all.",
+    )
+    yield _flag(
+        "--join-timeout",
+        "join_timeout_ns",
+        duration,
+        600_000_000_000,
+        "How long to wait for agents. Default 10m.",
     )
     yield _flag(
         "--lost-timeout",
@@ -37,7 +57,11 @@ def fleet_flags() -> Iterator[click.Option]:
         "How long to wait at the end for agents that are away. Default 15s.",
     )
     yield _flag(
-        "--lease", "lease_ns", duration, 10_000_000_000, "Agents that hear nothing for so long stop their load. Default 10s."
+        "--lease",
+        "lease_ns",
+        duration,
+        10_000_000_000,
+        "Agents that hear nothing for so long stop their load. Default 10s.",
     )
     yield _flag("--listen", "listen", _text("HOST:PORT"), "", "Where agents join. Default 0.0.0.0:7700.")
     yield _flag(
@@ -47,7 +71,9 @@ def fleet_flags() -> Iterator[click.Option]:
         "",
         "A folder made by `heyfleet ca init`. Default: new ones, for this run only.",
     )
-    yield _flag("--join-files", "join_files", _text("DIR"), "", "Where to write ca.pem and join.token for the agents.")
+    yield _flag(
+        "--join-files", "join_files", _text("DIR"), "", "Where to write ca.pem and join.token for the agents."
+    )
     yield Flag(
         ["--per-agent"], is_flag=True, help="A short report of each agent after that of all.", section=SECTION
     )

@@ -81,4 +81,6 @@ class Registrar:
 
 def with_port(address: str) -> str:
     """HOST:PORT, with the usual port where there is none."""
-    return join_address(*listen_address(address)) if not address.endswith("]") else f"{address}:{DEFAULT_PORT}"
+    return (
+        join_address(*listen_address(address)) if not address.endswith("]") else f"{address}:{DEFAULT_PORT}"
+    )

@@ -60,7 +60,11 @@ class LocalAgents:
         if process is None or process.returncode is None:
             return ""
         code = process.returncode
-        return f"its process was killed by signal {-code}" if code < 0 else f"its process ended with exit code {code}"
+        return (
+            f"its process was killed by signal {-code}"
+            if code < 0
+            else f"its process ended with exit code {code}"
+        )
 
     def hopeless(self) -> str:
         """Which agent has ended before the run, or nothing."""

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import uvloop
 
 from heyfleet import __version__
-from heyfleet.controller.fleet.executor import FleetOptions
 from heyfleet.controller.fleet.joining import with_port
+from heyfleet.controller.fleet.options import FleetOptions
 from heyfleet.controller.fleet.result import from_message
 from heyfleet.controller.fleet.wire import CallFailed, Operator
 from heyfleet.controller.interrupt import Interrupted, Interrupts
@@ -52,7 +52,9 @@ class RemoteExecutor:
 def operator(options: FleetOptions) -> tuple[str, tuple[bytes, bytes, bytes]]:
     """Address and credentials, as the flags name them."""
     if not options.credentials:
-        raise InputError("--controller needs --credentials DIR, with the ca.pem and operator.pem of that controller")
+        raise InputError(
+            "--controller needs --credentials DIR, with the ca.pem and operator.pem of that controller"
+        )
     try:
         return with_port(options.controller), load_operator(options.credentials)
     except CredentialsError as error:

@@ -37,7 +37,22 @@ def document(summary: Summary, version: str) -> dict[str, Any]:
         "body_bytes": summary.body_bytes,
         "addresses": list(summary.addresses),
         "generator": _generator(summary.generator),
+        "fleet": dataclasses.asdict(summary.fleet) if summary.fleet else None,
+        "agents": [_agent(agent) for agent in summary.agents],
         "notes": notes(summary),
+    }
+
+
+def _agent(summary: Summary) -> dict[str, Any]:
+    """What is asked for with --per-agent, of one agent."""
+    return {
+        "agent": summary.agent,
+        "total_ns": summary.total_ns,
+        "requests_per_second": summary.requests_per_second,
+        "latency": _distribution(summary.latency),
+        "latency_histogram": [dataclasses.asdict(bar) for bar in summary.latency_bars],
+        "statuses": {str(code): count for code, count in summary.statuses.items()},
+        "errors": summary.errors,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from heyfleet.controller.fleet_summary import AgentLine, Fleet
 from heyfleet.controller.report.notes import notes
 from heyfleet.controller.summary import Bar, Distribution, Generator, Summary
 
@@ -27,10 +28,27 @@ def render(summary: Summary) -> str:
         _errors(summary.errors),
         _service_time(summary.service_time),
         _generator(summary.generator),
+        _fleet(summary.fleet),
         _ledger(summary),
         _notes(summary),
     ]
+    return _text(sections) + "".join(map(_of_agent, summary.agents))
+
+
+def _text(sections: list[Iterator[str]]) -> str:
     return "".join(f"\n{section}\n" for section in map("\n".join, sections) if section)
+
+
+def _of_agent(summary: Summary) -> str:
+    """What is worth a look of one agent alone."""
+    sections = [
+        iter([f"Agent {summary.agent}:"]),
+        _head(summary),
+        _percentiles("Latency distribution:", summary.latency),
+        _statuses(summary.statuses),
+        _errors(summary.errors),
+    ]
+    return _text(sections)
 
 
 def secs(value_ns: float) -> str:
@@ -142,13 +160,59 @@ def _p99_and_slowest(values: Distribution) -> str:
     return f"{p99}{values.slowest_ns / 1e6:.3f} ms slowest"
 
 
+def _fleet(fleet: Fleet | None) -> Iterator[str]:
+    if fleet is None:
+        return
+    yield "Fleet:"
+    yield f"  Agents:\t{fleet.asked} asked, {fleet.joined} took part, {fleet.lost} lost"
+    yield from _agent_table(fleet.agents)
+    if fleet.start:
+        start = fleet.start
+        yield (
+            f"  Start skew:\t{start.skew_ns / 1e6:.3f} ms, at most {start.at_most_ns / 1e6:.3f} ms"
+            f" (clocks known to {start.clock_uncertainty_ns / 1e6:.3f} ms)"
+        )
+    if fleet.lost:
+        yield f"  Missing:\t{fleet.missing_share:.1%} of the plan"
+
+
+def _agent_table(agents: tuple[AgentLine, ...]) -> Iterator[str]:
+    rows = [("agent", "connections", "requests", "responses", "errors", "requests/s")]
+    rows += [
+        (
+            agent.agent,
+            str(agent.connections),
+            "-" if agent.requests is None else str(agent.requests),
+            str(agent.responses),
+            str(agent.errors),
+            f"{agent.requests_per_second:.1f}",
+        )
+        for agent in agents
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    notes = ["", *(_agent_note(agent) for agent in agents)]
+    for (name, *numbers), note in zip(rows, notes, strict=True):
+        cells = [name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])]
+        yield f"  {'  '.join(cells)}{note}".rstrip()
+
+
+def _agent_note(agent: AgentLine) -> str:
+    return (
+        ""
+        if agent.last_heard_ns is None
+        else f"  {agent.state}, last heard at {agent.last_heard_ns / 1e9:.1f} s"
+    )
+
+
 def _ledger(summary: Summary) -> Iterator[str]:
     ledger = summary.ledger
+    missing = f" + missing {ledger.missing}" if ledger.missing else ""
+    lost = f" + lost {ledger.lost}" if ledger.lost else ""
     yield "Ledger:"
-    yield f"  planned {ledger.planned} = sent {ledger.sent} + unsent {ledger.unsent}"
+    yield f"  planned {ledger.planned} = sent {ledger.sent} + unsent {ledger.unsent}{missing}"
     yield (
         f"  sent {ledger.sent} = responses {ledger.responses} + errors {ledger.errors}"
-        f" + abandoned {ledger.abandoned}"
+        f" + abandoned {ledger.abandoned}{lost}"
     )
     yield f"  stopped by {summary.stopped_by}"
 

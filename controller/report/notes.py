@@ -19,7 +19,37 @@ def faults(summary: Summary) -> list[str]:
 
 def notes(summary: Summary) -> list[str]:
     """Every note that this run gives occasion for; what does not add up comes first."""
-    return [*faults(summary), *_of_the_load(summary), *_of_the_numbers(summary)]
+    return [
+        *faults(summary),
+        *_of_the_fleet(summary),
+        *_of_the_load(summary),
+        *_of_the_numbers(summary),
+    ]
+
+
+def _of_the_fleet(summary: Summary) -> Iterator[str]:
+    fleet, ledger = summary.fleet, summary.ledger
+    if fleet is None:
+        return
+    for agent in fleet.agents:
+        if agent.last_heard_ns is not None:
+            where = f" on {agent.host}" if agent.host else ""
+            yield (
+                f"agent {agent.agent} was lost: {agent.reason}; last heard {agent.last_heard_ns / 1e9:.1f} s after the "
+                f"start; what it did after that is not in this report, and may be in its spool{where}"
+            )
+    if ledger.missing:
+        yield (
+            f"{plural(ledger.missing, 'planned request')} of lost agents missing: "
+            "not known whether they were sent, or how they ended"
+        )
+    if ledger.lost:
+        yield f"{plural(ledger.lost, 'request')} in flight on lost agents when they were last heard: end not known"
+    if fleet.joined < fleet.asked:
+        yield f"{plural(fleet.asked, 'agent')} asked, {fleet.joined} took part"
+    yield from (f"not in this run: {line}" for line in fleet.turned_away)
+    if fleet.recovered:
+        yield fleet.recovered
 
 
 def _of_the_load(summary: Summary) -> Iterator[str]:

@@ -82,7 +82,9 @@ class Authority:
         request = x509.load_pem_x509_csr(request_pem)
         key = request.public_key()
         if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.key_size < 256:
-            raise ValueError("the request for a certificate is not for an elliptic curve's key of 256 bits or more")
+            raise ValueError(
+                "the request for a certificate is not for an elliptic curve's key of 256 bits or more"
+            )
         if not request.is_signature_valid:
             raise ValueError("the request for a certificate is not signed by its own key")
         return self._sign(key, f"{ROLE_AGENT}:{agent}", ExtendedKeyUsageOID.CLIENT_AUTH, valid)

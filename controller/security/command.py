@@ -28,7 +28,9 @@ def ca() -> None:
 
 @ca.command("init", context_settings=_HELP)
 @click.argument("folder", metavar="DIR")
-@click.option("--valid", type=_DURATION, default=365 * 24 * 60 * _MINUTES_NS, help="How long. Default 8760h, a year.")
+@click.option(
+    "--valid", type=_DURATION, default=365 * 24 * 60 * _MINUTES_NS, help="How long. Default 8760h, a year."
+)
 def init(folder: str, valid: int) -> None:
     """Make DIR with a new CA, and the certificate of an operator."""
     try:
@@ -42,7 +44,9 @@ def init(folder: str, valid: int) -> None:
 
 @ca.command("token", context_settings=_HELP)
 @click.argument("folder", metavar="DIR")
-@click.option("--uses", type=click.IntRange(min=1), default=1, metavar="N", help="For so many agents. Default 1.")
+@click.option(
+    "--uses", type=click.IntRange(min=1), default=1, metavar="N", help="For so many agents. Default 1."
+)
 @click.option("--valid", type=_DURATION, default=30 * _MINUTES_NS, help="How long. Default 30m.")
 @click.option("--output", metavar="FILE", help="Default: join.token in DIR.")
 def token(folder: str, uses: int, valid: int, output: str | None) -> None:
@@ -56,7 +60,9 @@ def token(folder: str, uses: int, valid: int, output: str | None) -> None:
         raise click.UsageError(str(error)) from None
     except OSError as error:
         raise click.UsageError(f"can't write {str(path)!r}: {error.strerror}") from None
-    click.echo(f"token {token_id} is in {path}: for {uses} agent{'s' if uses > 1 else ''}, for {valid / 60e9:g} minutes")
+    click.echo(
+        f"token {token_id} is in {path}: for {uses} agent{'s' if uses > 1 else ''}, for {valid / 60e9:g} minutes"
+    )
     ca_file = Path(folder) / folders.CA
     click.echo(f"next, on a host with copies of {ca_file} and of this file:")
     click.echo("  heyfleet agent --join HOST:PORT --ca ca.pem --token-file join.token")
@@ -72,4 +78,6 @@ def list_tokens(folder: str) -> None:
         raise click.UsageError(str(error)) from None
     for entry in entries:
         end = datetime.datetime.fromtimestamp(entry.expires_s, datetime.UTC)
-        click.echo(f"{entry.token_id}  {entry.uses_left} of {entry.uses} uses left  until {end:%Y-%m-%d %H:%M:%S} UTC")
+        click.echo(
+            f"{entry.token_id}  {entry.uses_left} of {entry.uses} uses left  until {end:%Y-%m-%d %H:%M:%S} UTC"
+        )

@@ -96,7 +96,9 @@ def _read(folder: Path, name: str, *, private: bool = True) -> bytes:
         data = path.read_bytes()
         mode = path.stat().st_mode & 0o777
     except FileNotFoundError:
-        raise CredentialsError(f"there is no {name} in {str(folder)!r}; `heyfleet ca init {folder}` makes one") from None
+        raise CredentialsError(
+            f"there is no {name} in {str(folder)!r}; `heyfleet ca init {folder}` makes one"
+        ) from None
     except OSError as error:
         raise CredentialsError(f"can't read {path}: {error.strerror}") from None
     if private and mode & 0o077:

@@ -88,7 +88,9 @@ class Tokens:
                 raise TokenError("the secret of its token is wrong")
             if entry.expires_s < self._now_s():
                 when = datetime.datetime.fromtimestamp(entry.expires_s, datetime.UTC)
-                raise TokenError(f"its token expired at {when:%Y-%m-%d %H:%M:%S} UTC; `heyfleet ca token` makes a new one")
+                raise TokenError(
+                    f"its token expired at {when:%Y-%m-%d %H:%M:%S} UTC; `heyfleet ca token` makes a new one"
+                )
             if entry.uses_left <= 0:
                 raise TokenError(
                     f"its token has been used as often as it may ({entry.uses}); `heyfleet ca token --uses N` makes one for N"

@@ -28,6 +28,30 @@ def _run() -> click.Command:
     return run_command(_local_agent)
 
 
+def _agent() -> click.Command:
+    from heyfleet.agent.command import agent
+
+    return agent
+
+
+def _controller() -> click.Command:
+    from heyfleet.controller.fleet.command import controller_command
+
+    return controller_command()
+
+
+def _collect() -> click.Command:
+    from heyfleet.controller.fleet.command import collect_command
+
+    return collect_command()
+
+
+def _ca() -> click.Command:
+    from heyfleet.controller.security.command import ca
+
+    return ca
+
+
 def _lab() -> click.Command:
     from heyfleet.lab.cli import lab
 
@@ -35,7 +59,11 @@ def _lab() -> click.Command:
 
 
 COMMANDS: dict[str, tuple[Callable[[], click.Command], str]] = {
-    "run": (_run, "Send HTTP requests from this host and print one report."),
+    "run": (_run, "Send HTTP requests, from this host or a fleet, and print one report."),
+    "agent": (_agent, "Make load for a controller on another host."),
+    "controller": (_controller, "Keep a controller running, for several runs on one fleet."),
+    "collect": (_collect, "Print the report of a run whose command or controller was lost."),
+    "ca": (_ca, "Make certificates and join tokens."),
     "lab": (_lab, "Practice targets to send them to."),
 }
 

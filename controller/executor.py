@@ -1,0 +1,56 @@
+"""How a plan is executed: the seam between the command and whoever makes the load; and this host alone, the simplest."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from heyfleet.controller.agent_link import AgentLink
+from heyfleet.controller.interrupt import Interrupts
+from heyfleet.controller.measured import AgentPart, Measured
+from heyfleet.controller.plan import InputError, whole_plan
+from heyfleet.controller.progress import Progress
+from heyfleet.controller.stats import Stats
+from heyfleet.proto.fleet_pb2 import Plan, Refused
+
+
+class Executor(Protocol):
+    """Makes the load of a plan."""
+
+    def execute(self, plan: Plan, interrupts: Interrupts) -> Measured:
+        """Run the load to its end, or to the first signal; whatever goes wrong, none goes on.
+
+        InputError if it can't begin, Interrupted if a signal came before it began.
+        """
+        ...
+
+
+class LocalExecutor:
+    """One agent in this process makes all of it."""
+
+    def __init__(self, agent: AgentLink) -> None:
+        self._agent = agent
+
+    def execute(self, plan: Plan, interrupts: Interrupts) -> Measured:
+        """See Executor."""
+        agent, progress, stats = self._agent, Progress(), Stats()
+        assignment = whole_plan(plan)
+        try:
+            progress.prepare(plan)
+            answer = agent.prepare(assignment)
+            if isinstance(answer, Refused):
+                raise InputError(answer.reason)
+            interrupts.running(agent.stop)
+            agent.start()
+            for snapshot in agent.snapshots():
+                stats.add(snapshot)
+                progress.show(stats, snapshot)
+            done = agent.done()
+        except BaseException:
+            agent.stop()
+            raise
+        finally:
+            progress.erase()
+        part = AgentPart(
+            agent=assignment.agent, host="", share=assignment, ready=answer, done=done, stats=stats
+        )
+        return Measured(run_id=assignment.run_id, plan=plan, stats=stats, parts=[part], trace=stats.trace())

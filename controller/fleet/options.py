@@ -1,0 +1,38 @@
+"""How the flags of a run describe its fleet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from heyfleet.proto.control_pb2 import RunRequest
+from heyfleet.proto.fleet_pb2 import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetOptions:
+    """The flags of a run that are about the fleet."""
+
+    agents: int = 0
+    min_agents: int = 0
+    local_agents: int = 0
+    join_timeout_ns: int = 600_000_000_000
+    lost_timeout_ns: int = 15_000_000_000
+    lease_ns: int = 10_000_000_000
+    listen: str = ""
+    controller: str = ""
+    credentials: str = ""
+    join_files: str = ""
+    per_agent: bool = False
+    quiet: bool = False
+    spool: str = ""
+
+    def request(self, plan: Plan) -> RunRequest:
+        """What is asked of a fleet, as a message."""
+        return RunRequest(
+            plan=plan,
+            agents=self.local_agents or self.agents,
+            min_agents=self.min_agents,
+            join_timeout_ns=self.join_timeout_ns,
+            lost_timeout_ns=self.lost_timeout_ns,
+            per_agent=self.per_agent,
+        )
