@@ -82,7 +82,7 @@ def _collect(run_id: str, controller: str, credentials: str, json: bool) -> int:
     from heyfleet.controller.fleet.remote import collect
     from heyfleet.controller.run import report_of
 
-    measured = collect(FleetOptions(controller=controller, credentials=credentials), run_id)
+    measured = collect(FleetOptions(controller=controller, credentials_folder=credentials), run_id)
     return report_of(measured, "json" if json else "")
 
 

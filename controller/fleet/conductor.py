@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 
@@ -144,6 +145,8 @@ class Conductor:
         return [session for session in self.fleet.attached if session.clock.measured and not session.left]
 
     async def _enough_agents(self) -> list[Session]:
+        if not self.request.agents:
+            self.request.agents = max(len(self.fleet.attached), 1)  # all that are there now
         wanted = self.request.agents
         timeout_s = self.request.join_timeout_ns / 1e9
         await self.fleet.changes.until(
@@ -156,7 +159,7 @@ class Conductor:
                 f" (at least {self._least} are needed; --join-timeout waits longer)"
             )
             raise CannotStart("; ".join([missing, *self.fleet.turned_away]))
-        return usable[:wanted]
+        return sorted(usable[:wanted], key=lambda session: _natural(session.agent))
 
     async def _prepare(self, sessions: list[Session]) -> dict[str, str]:
         """Deal the plan out; who can't take part, and why."""
@@ -253,3 +256,8 @@ class Conductor:
                 self.gathering.lose(part, f"it left: {session.left}")
             elif waited_s >= patience_s:
                 self.gathering.lose(part, f"not heard of again, {patience_s:g} s after the others had ended")
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """For sorting: numbers in a name by their value."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]

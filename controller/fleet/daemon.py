@@ -173,7 +173,7 @@ class Daemon:
         self.fleet.turned_away.clear()
         conductor = self._conductor = Conductor(self.fleet, request)
         operator.on_stop(conductor.stop)
-        self._say(f"run {conductor.run_id}: {request.agents} agents, {request.plan.target.host}")
+        self._say(f"run {conductor.run_id} to {request.plan.target.host}")
         conducting = asyncio.ensure_future(conductor.conduct())
         try:
             while not conducting.done():

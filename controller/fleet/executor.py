@@ -65,7 +65,7 @@ class FleetExecutor:
         fleet = Fleet(options.lease_ns, say=live.say)
         conductor = Conductor(fleet, options.request(plan))
         with contextlib.ExitStack() as stack:
-            credentials = joining.credentials(options.credentials)
+            credentials = joining.credentials(options.credentials_folder)
             key, certificate = credentials.authority.server()
             server = Server(
                 fleet,

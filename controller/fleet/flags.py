@@ -13,7 +13,7 @@ from heyfleet.controller.flags import Flag, Value
 SECTION = "Fleet"
 NAMES = (
     *("agents", "min_agents", "local_agents", "join_timeout_ns", "lost_timeout_ns", "lease_ns", "listen"),
-    *("controller", "credentials", "join_files", "per_agent", "quiet", "spool"),
+    *("controller", "credentials_folder", "join_files", "per_agent", "quiet", "spool"),
 )
 
 
@@ -66,7 +66,7 @@ def fleet_flags() -> Iterator[click.Option]:
     yield _flag("--listen", "listen", _text("HOST:PORT"), "", "Where agents join. Default 0.0.0.0:7700.")
     yield _flag(
         "--credentials",
-        "credentials",
+        "credentials_folder",
         _text("DIR"),
         "",
         "A folder made by `heyfleet ca init`. Default: new ones, for this run only.",

@@ -20,7 +20,7 @@ class FleetOptions:
     lease_ns: int = 10_000_000_000
     listen: str = ""
     controller: str = ""
-    credentials: str = ""
+    credentials_folder: str = ""
     join_files: str = ""
     per_agent: bool = False
     quiet: bool = False

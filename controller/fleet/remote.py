@@ -51,12 +51,12 @@ class RemoteExecutor:
 
 def operator(options: FleetOptions) -> tuple[str, tuple[bytes, bytes, bytes]]:
     """Address and credentials, as the flags name them."""
-    if not options.credentials:
+    if not options.credentials_folder:
         raise InputError(
             "--controller needs --credentials DIR, with the ca.pem and operator.pem of that controller"
         )
     try:
-        return with_port(options.controller), load_operator(options.credentials)
+        return with_port(options.controller), load_operator(options.credentials_folder)
     except CredentialsError as error:
         raise InputError(f"--credentials: {error}") from None
 
