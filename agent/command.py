@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from heyfleet.agent.identity import Token
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -67,6 +71,7 @@ the load was stopped and its results were handed over."""
 @click.option("--max-duration", type=_Duration(), default=0.0, metavar="DURATION", help="Of a run, at most.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but what is wrong.")
 def agent(
+    *,
     address: str,
     ca: str | None,
     token_file: str | None,
@@ -112,7 +117,7 @@ def _say(text: str) -> None:
     print("heyfleet agent:", text, file=sys.stderr, flush=True)
 
 
-def _credentials(address: str, ca: str | None, token_file: str | None):  # type: ignore[no-untyped-def]
+def _credentials(address: str, ca: str | None, token_file: str | None) -> tuple[Token | None, bytes]:
     from heyfleet.agent import identity
     from heyfleet.proto.protocol import LOCAL_PREFIX
 

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from heyfleet.agent.carrier import Carrier
@@ -33,7 +33,7 @@ class Options:
     folder: Path
     keep_results: bool = False
     rejoin_timeout_s: float = 600.0
-    owner: Owner = Owner()
+    owner: Owner = field(default_factory=Owner)
 
 
 class Life:
@@ -45,6 +45,7 @@ class Life:
         self._complain = complain
         self._carrier: Carrier | None = None
         self._signum = 0
+        self._leaving: asyncio.Future[None] | None = None
 
     async def live(self) -> int:
         """To the end; the exit code."""
@@ -61,7 +62,7 @@ class Life:
         if self._signum:
             os._exit(128 + number)  # threads that still send load must not hold up the end
         self._signum = number
-        asyncio.ensure_future(self._leave(number, work))  # noqa: RUF006: it ends with the process
+        self._leaving = asyncio.ensure_future(self._leave(number, work))
 
     async def _leave(self, number: int, work: asyncio.Future[int]) -> None:
         if self._carrier is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 # Descriptors that a worker needs beside its connections (ring, epoll), and the process (standard streams, modules, sockets).
@@ -21,13 +23,30 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def allow_sources(sources: Iterable[str]) -> None:
+    """Raise LimitError if one of the local addresses that connections should come from is not one."""
+    for source in sources:
+        family = socket.AF_INET6 if ":" in source else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            try:
+                trial.bind((source, 0))
+            except OSError as error:
+                raise LimitError(
+                    f"--source {source} can't be used on {socket.gethostname()}: {error.strerror}; "
+                    "name addresses that this host has (ip address)"
+                ) from None
+
+
 def allow(connections: int, addresses: int, workers: int) -> None:
-    """Make room for so many connections at once to one port of so many addresses, or raise LimitError."""
+    """Make room for so many connections at once to one port of so many addresses, or raise LimitError.
+
+    An address counts once for each source that connections to it come from.
+    """
     _allow_descriptors(connections, workers)
     ports = local_ports() * addresses
     if connections > ports:
         raise LimitError(
-            f"-c {connections} is more than the {ports} local ports for connections to one address and port "
+            f"-c {connections} is more than the {ports} local ports for connections from one address to another "
             f"(net.ipv4.ip_local_port_range): use -c {ports} at most, or widen the range with sysctl"
         )
 

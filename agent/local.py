@@ -43,7 +43,9 @@ class LocalAgent:
         try:
             resolved = resolve(plan.target.host, plan.target.port)
             shares = deal(plan.workers or limits.cores(), assignment.connections, assignment.requests)
-            limits.allow(sum(share.connections for share in shares), len(resolved.addresses), len(shares))
+            limits.allow_sources(plan.sources)
+            ways = len(resolved.addresses) * max(len(plan.sources), 1)
+            limits.allow(sum(share.connections for share in shares), ways, len(shares))
         except (ResolveError, limits.LimitError) as refusal:
             return Refused(reason=str(refusal))
         self._engines = [self._engine(share, resolved, len(shares)) for share in shares]
@@ -84,6 +86,7 @@ class LocalAgent:
             + (stride := assignment.connection_stride or 1) * share.first,
             connection_stride=stride * share.stride,
             trace_rows=self._trace_rows(share, workers),
+            sources=list(plan.sources),
         )
 
     def _trace_rows(self, share: Share, workers: int) -> int:

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -20,6 +21,9 @@ from heyfleet.proto.control_pb2 import FromAgent, JoinReply, JoinRequest, ToAgen
 _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 2.0
 _JOIN_TIMEOUT_S = 10.0
+
+
+_Call = grpc.aio.StreamStreamCall[Any, ToAgent]
 
 
 class Denied(Exception):
@@ -41,7 +45,7 @@ class Certificate:
 
 def _channel(address: str, certificate: Certificate | None) -> grpc.aio.Channel:
     """Mutual TLS, or a socket file of this host. A channel of its own each time: an old one waits before it tries again."""
-    options = [*protocol.CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
+    options: list[tuple[str, int | str]] = [*protocol.CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
     if certificate is None:
         return grpc.aio.insecure_channel(address, options=options)
     credentials = grpc.ssl_channel_credentials(
@@ -111,9 +115,7 @@ async def attach(address: str, certificate: Certificate | None, carrier: Carrier
             call.cancel()
 
 
-async def _write(
-    call: grpc.aio.StreamStreamCall[FromAgent, ToAgent], outgoing: asyncio.Queue[FromAgent]
-) -> None:
+async def _write(call: _Call, outgoing: asyncio.Queue[FromAgent]) -> None:
     while True:
         message = await outgoing.get()
         await call.write(message)
@@ -122,7 +124,7 @@ async def _write(
 
 async def _read(
     address: str,
-    call: grpc.aio.StreamStreamCall[FromAgent, ToAgent],
+    call: _Call,
     carrier: Carrier,
     outgoing: asyncio.Queue[FromAgent],
 ) -> None:

@@ -36,8 +36,8 @@ class Spool:
 
     def __init__(self, folder: Path, run_id: str, agent: str) -> None:
         self.path = folder / f"{run_id}.{agent}{SUFFIX}"
-        self._file: BinaryIO = open(  # noqa: SIM115: it is open as long as the run goes on
-            self.path, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)
+        self._file: BinaryIO = os.fdopen(
+            os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
         )
 
     def append(self, record: Record) -> None:

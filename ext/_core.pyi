@@ -198,8 +198,8 @@ class IoProbe:
     def now(self) -> int:
         """Nanoseconds of the backend's clock."""
 
-    def connect(self, slot: int, address: tuple[str, int]) -> None:
-        """Connect to (host, port), the host as an IPv4 or IPv6 literal. ValueError if it is none."""
+    def connect(self, slot: int, address: tuple[str, int], source: str | None = None) -> None:
+        """Connect to (host, port) from the address `source`, hosts as IPv4 or IPv6 literals. ValueError if not."""
 
     def send(self, slot: int, data: bytes) -> None:
         """Send all of `data`."""
@@ -287,6 +287,7 @@ class Engine:
         first_connection: int = 0,
         connection_stride: int = 1,
         trace_rows: int = 0,
+        sources: list[str] | None = None,
     ) -> None: ...
     @property
     def io_name(self) -> str:

@@ -55,6 +55,7 @@ cdef extern from "<sys/socket.h>" nogil:
     enum: SHUT_RDWR
     int socket(int domain, int type, int protocol)
     int shutdown(int fd, int how)
+    int bind(int fd, const sockaddr *address, socklen_t length)
     int connect(int fd, const sockaddr *address, socklen_t length)
     ssize_t send(int fd, const void *data, size_t length, int flags)
     ssize_t recv(int fd, void *data, size_t length, int flags)
@@ -62,7 +63,9 @@ cdef extern from "<sys/socket.h>" nogil:
     int getsockopt(int fd, int level, int option, void *value, socklen_t *length)
 
 cdef extern from "<netinet/in.h>" nogil:
+    enum: IPPROTO_IP
     enum: IPPROTO_TCP
+    enum: IP_BIND_ADDRESS_NO_PORT
     struct in_addr:
         pass
     struct in6_addr:

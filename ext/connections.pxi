@@ -19,6 +19,10 @@ cdef class Connections:
         sockaddr_storage *addresses
         socklen_t *address_lengths
         uint32_t address_count
+        sockaddr_storage *sources   # local addresses; none: the kernel's choice
+        uint32_t source_count
+        uint32_t first_source       # of connection 0 here; the plan's connections take them in turn
+        uint32_t source_stride
         const uint8_t *request
         size_t request_bytes
         bint head                   # answers have no body
@@ -44,7 +48,16 @@ cdef class Connections:
         self.opening += 1
         if not conn.has_request:
             self.expect_answer(index, now_ns)
-        self.io.connect(index, <sockaddr *> &self.addresses[address], self.address_lengths[address])
+        self.io.connect(
+            index, <sockaddr *> &self.addresses[address], self.address_lengths[address], self.source(index)
+        )
+
+    cdef inline const sockaddr *source(self, uint32_t index) noexcept nogil:
+        cdef uint64_t number
+        if self.source_count == 0:
+            return NULL
+        number = self.first_source + <uint64_t> index * self.source_stride
+        return <sockaddr *> &self.sources[number % self.source_count]
 
     cdef inline void expect_answer(self, uint32_t index, int64_t now_ns) noexcept nogil:
         """From now on the connection's time is running."""

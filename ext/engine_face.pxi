@@ -48,8 +48,8 @@ cdef class Engine(EngineCore):
     `io` is "auto", "io_uring", "epoll" or an Io object. `addresses` are (literal address, port) pairs, used in turn by the
     connections. `request` is one rendered request, sent over and over; `head` says that its answers have no body. `requests`
     and `duration_ns` end the load, 0 is no limit; `timeout_ns` ends a request, 0 is never. `rate_per_connection` is in
-    requests a second, 0 is a closed loop. A plan's connections may be dealt out to several engines: this one has
-    `connections` of its `plan_connections`, those numbered first_connection, first_connection + connection_stride, ...
+    requests a second, 0 is a closed loop. `sources` are local addresses that the plan's connections come from in
+    turn. A plan's connections may be dealt out to several engines: this one has `connections` of its `plan_connections`, those numbered first_connection, first_connection + connection_stride, ...
 
     Raises ValueError for arguments that make no sense and MemoryError.
     """
@@ -65,11 +65,12 @@ cdef class Engine(EngineCore):
         self.conns = NULL
         self.addresses = NULL
         self.address_lengths = NULL
+        self.sources = NULL
 
     def __init__(self, *, io, list addresses not None, bytes request not None, uint32_t connections, bint head=False,
                  uint64_t requests=0, int64_t duration_ns=0, int64_t timeout_ns=0, bint keep_alive=True,
                  double rate_per_connection=0.0, uint32_t plan_connections=0, uint32_t first_connection=0,
-                 uint32_t connection_stride=1, uint64_t trace_rows=0):
+                 uint32_t connection_stride=1, uint64_t trace_rows=0, list sources=None):
         if connections == 0 or not addresses or not request:
             raise ValueError("an engine needs at least one connection, one address and a request")
         if duration_ns < 0 or timeout_ns < 0 or not 0 <= rate_per_connection <= 1e9:
@@ -88,7 +89,9 @@ cdef class Engine(EngineCore):
         self.connection_count = connections
         self.pacer = make_pacer(rate_per_connection, plan_connections or connections, first_connection,
                                 connection_stride)
-        self.take_memory(addresses, trace_rows)
+        self.first_source = first_connection
+        self.source_stride = connection_stride
+        self.take_memory(addresses, sources or [], trace_rows)
 
     cdef choose_io(self, io):
         self.io_choice = io if isinstance(io, str) else "given"
@@ -103,13 +106,15 @@ cdef class Engine(EngineCore):
         self.io_name = IO_NAMES.get(type(self.io), "given")
         self.io_note = ""
 
-    cdef take_memory(self, list addresses, uint64_t trace_rows):
+    cdef take_memory(self, list addresses, list sources, uint64_t trace_rows):
         cdef uint32_t index
         self.conns = <Conn *> calloc(self.connection_count, sizeof(Conn))
         self.address_count = len(addresses)
         self.addresses = <sockaddr_storage *> calloc(self.address_count, sizeof(sockaddr_storage))
         self.address_lengths = <socklen_t *> calloc(self.address_count, sizeof(socklen_t))
-        if self.conns == NULL or self.addresses == NULL or self.address_lengths == NULL:
+        self.source_count = len(sources)
+        self.sources = <sockaddr_storage *> calloc(max(self.source_count, 1), sizeof(sockaddr_storage))
+        if self.conns == NULL or self.addresses == NULL or self.address_lengths == NULL or self.sources == NULL:
             raise MemoryError
         if recorder_init(&self.recorder, trace_rows) < 0:
             raise MemoryError
@@ -117,6 +122,10 @@ cdef class Engine(EngineCore):
             self.conns[index].next_tick = index
         for index, (host, port) in enumerate(addresses):
             self.address_lengths[index] = fill_address(host, port, &self.addresses[index])
+        for index, source in enumerate(sources):
+            fill_address(source, 0, &self.sources[index])
+            if any((":" in host) != (":" in source) for host, _ in addresses):
+                raise ValueError(f"the source {source} is not of the family of every address")
 
     def __dealloc__(self):
         if self.io is not None:
@@ -125,6 +134,7 @@ cdef class Engine(EngineCore):
         free(self.conns)
         free(self.addresses)
         free(self.address_lengths)
+        free(self.sources)
 
     def run(self):
         """Prepare, wait for `start`, make load, and return when it has ended. Call once, in the worker's own thread.

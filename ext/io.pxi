@@ -6,7 +6,10 @@
 # Failures are events too: no call fails at once, so that a caller never recurses. After `close` no event of the slot's
 # past is delivered: backends drop stale completions by comparing generations. One thread uses a backend, from `open` on.
 
-from heyfleet.ext.c_posix cimport sockaddr, sockaddr_storage, socklen_t
+from libc.errno cimport errno
+from heyfleet.ext.c_posix cimport (
+    IP_BIND_ADDRESS_NO_PORT, IPPROTO_IP, bind, setsockopt, sockaddr, sockaddr_storage, socklen_t,
+)
 
 cdef enum IoOp:
     IO_CONNECT
@@ -24,6 +27,16 @@ cdef struct IoEvent:
     int64_t time_ns
 
 
+cdef inline int bind_source(int fd, const sockaddr *source, socklen_t length) noexcept nogil:
+    """Let a fresh socket come from an address; 0 or a positive errno.
+
+    The port is left to connect(2), which knows the peer: two connections to different peers may then share one.
+    """
+    cdef int on = 1
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on))
+    return errno if bind(fd, source, length) != 0 else 0
+
+
 cdef class Io:
     """What every backend does; see the head of this part."""
 
@@ -39,8 +52,13 @@ cdef class Io:
         """Nanoseconds of the clock that events are stamped with; simulated in the simulated backend."""
         return monotonic_ns()
 
-    cdef void connect(self, uint32_t slot, const sockaddr *address, socklen_t length) noexcept nogil:
-        """Open a TCP connection on a closed slot. `address` stays valid until the event."""
+    cdef void connect(
+        self, uint32_t slot, const sockaddr *address, socklen_t length, const sockaddr *source
+    ) noexcept nogil:
+        """Open a TCP connection on a closed slot. `address` stays valid until the event.
+
+        `source`: the local address to come from, of the same family; NULL: the kernel's choice.
+        """
         pass
 
     cdef void send(self, uint32_t slot, const uint8_t *data, size_t length) noexcept nogil:

@@ -123,12 +123,14 @@ cdef class EpollIo(Io):
         self.epoll_fd = -1
         self.slots = self.head = self.tail = 0
 
-    cdef void connect(self, uint32_t slot, const sockaddr *address, socklen_t length) noexcept nogil:
+    cdef void connect(
+        self, uint32_t slot, const sockaddr *address, socklen_t length, const sockaddr *source
+    ) noexcept nogil:
         cdef EpollSlot *at = &self.table[slot]
         cdef int error
         at.state = (at.state & SLOT_QUEUED) | SLOT_CONNECTING
         at.ready = 0
-        error = self.start_connect(slot, at, address, length)
+        error = self.start_connect(slot, at, address, length, source)
         if error == EINPROGRESS:
             return
         if error:
@@ -204,7 +206,7 @@ cdef class EpollIo(Io):
             at.generation += 1
 
     cdef inline int start_connect(
-        self, uint32_t slot, EpollSlot *at, const sockaddr *address, socklen_t length
+        self, uint32_t slot, EpollSlot *at, const sockaddr *address, socklen_t length, const sockaddr *source
     ) noexcept nogil:
         """Start connecting: EINPROGRESS as a rule, 0 when connected already, else a positive errno."""
         cdef int error = 0
@@ -214,6 +216,10 @@ cdef class EpollIo(Io):
         if at.fd < 0:
             return errno
         posix.setsockopt(at.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))
+        if source != NULL:
+            error = bind_source(at.fd, source, length)
+            if error != 0:
+                return error
         if posix.connect(at.fd, address, length) != 0:
             error = errno
             if error != EINPROGRESS:

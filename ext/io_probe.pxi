@@ -57,14 +57,19 @@ cdef class IoProbe:
         """Nanoseconds of the backend's clock."""
         return self.io.now()
 
-    def connect(self, uint32_t slot, address):
-        """Connect to (host, port), the host as an IPv4 or IPv6 literal."""
+    def connect(self, uint32_t slot, address, str source=None):
+        """Connect to (host, port), the host as an IPv4 or IPv6 literal, from the address `source`."""
         cdef socklen_t length
+        cdef sockaddr_storage from_
+        cdef const sockaddr *bound = NULL
         self.check(slot)
         host, port = address
         length = fill_address(host, port, &self.addresses[slot])
+        if source is not None:
+            fill_address(source, 0, &from_)
+            bound = <const sockaddr *> &from_
         with nogil:
-            self.io.connect(slot, <const sockaddr *> &self.addresses[slot], length)
+            self.io.connect(slot, <const sockaddr *> &self.addresses[slot], length, bound)
 
     def send(self, uint32_t slot, bytes data):
         """Send all of `data`."""

@@ -128,7 +128,9 @@ cdef class SimIo(Io):
     cdef int64_t now(self) noexcept nogil:
         return self.now_ns
 
-    cdef void connect(self, uint32_t slot, const sockaddr *address, socklen_t length) noexcept nogil:
+    cdef void connect(
+        self, uint32_t slot, const sockaddr *address, socklen_t length, const sockaddr *source
+    ) noexcept nogil:
         cdef SimConnection *at = &self.table[slot]
         cdef const SimBehaviour *peer = self.by_port[ntohs((<const sockaddr_in *> address).sin_port)]
         cdef uint32_t generation = at.generation

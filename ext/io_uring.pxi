@@ -202,7 +202,9 @@ cdef class UringIo(Io):
         self.submitted_quiet = self.queued_quiet
         self.quiet_ns = now_ns
 
-    cdef void connect(self, uint32_t index, const sockaddr *address, socklen_t length) noexcept nogil:
+    cdef void connect(
+        self, uint32_t index, const sockaddr *address, socklen_t length, const sockaddr *source
+    ) noexcept nogil:
         cdef UringSlot *slot = &self.slots[index]
         cdef io_uring_sqe *sqe
         cdef int one = 1
@@ -211,6 +213,11 @@ cdef class UringIo(Io):
         slot.error = 0 if slot.fd >= 0 else errno
         if slot.fd >= 0:
             setsockopt(slot.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+        if slot.fd >= 0 and source != NULL:
+            slot.error = bind_source(slot.fd, source, length)
+            if slot.error != 0:
+                close_fd(slot.fd)
+                slot.fd = -1
         sqe = self.entry()
         io_uring_prep_connect(sqe, slot.fd, address, length)
         io_uring_sqe_set_data64(sqe, uring_token(index, slot.generation, IO_CONNECT))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from heyfleet import __version__
 from heyfleet.controller.fleet.conductor import CannotStart, Conductor
@@ -125,7 +125,7 @@ class Daemon:
 
     # What operators ask
 
-    async def run(self, messages: AsyncIterator[FromOperator]) -> AsyncIterator[ToOperator]:
+    async def run(self, messages: AsyncIterator[FromOperator]) -> AsyncGenerator[ToOperator, None]:
         """One run, when those asked for before it are over."""
         first = await anext(aiter(messages), None)
         if first is None or not first.HasField("run"):
@@ -142,7 +142,7 @@ class Daemon:
         finally:
             reader.cancel()
 
-    async def _in_turn(self, request: RunRequest, operator: _Voice) -> AsyncIterator[ToOperator]:
+    async def _in_turn(self, request: RunRequest, operator: _Voice) -> AsyncGenerator[ToOperator, None]:
         self._waiting += 1
         turn = asyncio.ensure_future(self._one_at_a_time.acquire())
         try:
@@ -169,7 +169,7 @@ class Daemon:
             self._conductor = None
             self._one_at_a_time.release()
 
-    async def _conduct(self, request: RunRequest, operator: _Voice) -> AsyncIterator[ToOperator]:
+    async def _conduct(self, request: RunRequest, operator: _Voice) -> AsyncGenerator[ToOperator, None]:
         self.fleet.turned_away.clear()
         conductor = self._conductor = Conductor(self.fleet, request)
         operator.on_stop(conductor.stop)
@@ -201,7 +201,7 @@ class Daemon:
         self._kept[conductor.run_id].recovered = "collected again"
         conductor.release()
 
-    async def collect(self, request: CollectRequest) -> AsyncIterator[ToOperator]:
+    async def collect(self, request: CollectRequest) -> AsyncGenerator[ToOperator, None]:
         """The result of a run that is kept here; the latest, if none is named."""
         if refusal := _other_version(request.protocol, request.version):
             yield refusal

@@ -37,7 +37,7 @@ def listen_address(text: str) -> tuple[str, int]:
     host = host.removeprefix("[").removesuffix("]")
     if port and (not port.isdecimal() or int(port) > 65535):
         raise InputError(f"--listen: {text!r} has no port between 0 and 65535; write HOST:PORT")
-    return host or "0.0.0.0", int(port) if port else DEFAULT_PORT  # noqa: S104: agents come from other hosts
+    return host or "0.0.0.0", int(port) if port else DEFAULT_PORT  # noqa: S104
 
 
 def join_address(host: str, port: int) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 import grpc.aio
@@ -27,6 +27,10 @@ from heyfleet.proto.control_pb2 import (
 _GRACE_S = 1.0
 
 
+_Handler = grpc.RpcMethodHandler[Any, Any]
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
 class JoinRefused(Exception):
     """Nobody joins with that: one line of why."""
 
@@ -34,11 +38,11 @@ class JoinRefused(Exception):
 class Operators(Protocol):
     """What operators may ask of a controller that keeps running."""
 
-    def run(self, messages: AsyncIterator[FromOperator]) -> AsyncIterator[ToOperator]:
+    def run(self, messages: AsyncIterator[FromOperator]) -> AsyncGenerator[ToOperator, None]:
         """One run, from its request to its result."""
         ...
 
-    def collect(self, request: CollectRequest) -> AsyncIterator[ToOperator]:
+    def collect(self, request: CollectRequest) -> AsyncGenerator[ToOperator, None]:
         """The result of an earlier run."""
         ...
 
@@ -63,8 +67,8 @@ class Server:
         self._server = grpc.aio.server(options=protocol.CHANNEL_OPTIONS)
         self._server.add_generic_rpc_handlers((_Calls(self._handlers()),))
 
-    def _handlers(self) -> dict[str, grpc.RpcMethodHandler]:
-        handlers = {
+    def _handlers(self) -> dict[str, _Handler]:
+        handlers: dict[str, _Handler] = {
             protocol.ATTACH: grpc.stream_stream_rpc_method_handler(
                 self._attach, FromAgent.FromString, ToAgent.SerializeToString
             )
@@ -104,11 +108,11 @@ class Server:
         """End every stream and stop listening."""
         await self._server.stop(_GRACE_S)
 
-    async def _role(self, context: grpc.aio.ServicerContext, role: str) -> str | None:
+    async def _role(self, context: _Context, role: str) -> str | None:
         """The name in the peer's certificate; None on a socket of this host. Ends the call of any other role."""
         if self._tls is None:
             return None
-        names = context.auth_context().get("x509_common_name") or [b""]
+        names = list(context.auth_context().get("x509_common_name", [b""]))
         has, _, name = bytes(names[0]).decode(errors="replace").partition(":")
         if has != role:
             await context.abort(
@@ -116,7 +120,7 @@ class Server:
             )
         return name
 
-    async def _join(self, request: JoinRequest, context: grpc.aio.ServicerContext) -> JoinReply:
+    async def _join(self, request: JoinRequest, context: _Context) -> JoinReply:
         token_id = await self._role(context, protocol.ROLE_JOIN)
         assert self._join_with is not None
         try:
@@ -128,9 +132,7 @@ class Server:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(refusal))
             raise
 
-    async def _attach(
-        self, messages: AsyncIterator[FromAgent], context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[ToAgent]:
+    async def _attach(self, messages: AsyncIterator[FromAgent], context: _Context) -> AsyncIterator[ToAgent]:
         identity = await self._role(context, protocol.ROLE_AGENT)
         first = await anext(aiter(messages), None)
         if first is None:
@@ -161,17 +163,15 @@ class Server:
             stream.close()
 
     async def _run(
-        self, messages: AsyncIterator[FromOperator], context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[ToOperator]:
+        self, messages: AsyncIterator[FromOperator], context: _Context
+    ) -> AsyncGenerator[ToOperator, None]:
         await self._role(context, protocol.ROLE_OPERATOR)
         assert self._operators is not None
-        async with aclosing(_generator(self._operators.run(messages))) as answers:
+        async with aclosing(self._operators.run(messages)) as answers:
             async for answer in answers:
                 yield answer
 
-    async def _collect(
-        self, request: CollectRequest, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[ToOperator]:
+    async def _collect(self, request: CollectRequest, context: _Context) -> AsyncGenerator[ToOperator, None]:
         await self._role(context, protocol.ROLE_OPERATOR)
         assert self._operators is not None
         async for answer in self._operators.collect(request):
@@ -181,19 +181,14 @@ class Server:
 class _Calls(grpc.GenericRpcHandler):
     """Calls by their path: the schema names them, so no generated code is needed."""
 
-    def __init__(self, handlers: dict[str, grpc.RpcMethodHandler]) -> None:
+    def __init__(self, handlers: dict[str, _Handler]) -> None:
         self._handlers = handlers
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> _Handler | None:
         return self._handlers.get(handler_call_details.method)
 
 
-async def _generator(answers: AsyncIterator[ToOperator]) -> AsyncIterator[ToOperator]:
-    async for answer in answers:
-        yield answer
-
-
-def _peer(context: grpc.aio.ServicerContext) -> str:
+def _peer(context: _Context) -> str:
     """ipv4:10.0.0.1:4711 as people write it."""
     return str(context.peer()).partition(":")[2]
 
@@ -212,7 +207,7 @@ class Operator:
         options = (*protocol.CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", protocol.SERVER_NAME))
         self._channel = grpc.aio.secure_channel(address, credentials, options=options)
 
-    async def run(self, messages: AsyncIterator[FromOperator]) -> AsyncIterator[ToOperator]:
+    async def run(self, messages: AsyncIterator[FromOperator]) -> AsyncGenerator[ToOperator, None]:
         """One run; CallFailed."""
         call = self._channel.stream_stream(
             protocol.RUN,
@@ -222,7 +217,7 @@ class Operator:
         async for answer in self._answers(call(messages)):
             yield answer
 
-    async def collect(self, request: CollectRequest) -> AsyncIterator[ToOperator]:
+    async def collect(self, request: CollectRequest) -> AsyncGenerator[ToOperator, None]:
         """The result of an earlier run; CallFailed."""
         call = self._channel.unary_stream(
             protocol.COLLECT,
@@ -232,7 +227,7 @@ class Operator:
         async for answer in self._answers(call(request)):
             yield answer
 
-    async def _answers(self, answers: AsyncIterator[ToOperator]) -> AsyncIterator[ToOperator]:
+    async def _answers(self, answers: AsyncIterable[ToOperator]) -> AsyncGenerator[ToOperator, None]:
         try:
             async for answer in answers:
                 yield answer

@@ -1,4 +1,4 @@
-"""How a plan is dealt out to agents, and an agent's part of it to its workers: integer shares, nothing lost, nothing doubled."""
+"""How a plan is dealt out to agents, and an agent's part to its workers: integer shares, nothing lost, nothing doubled."""
 
 from __future__ import annotations
 
