@@ -46,9 +46,9 @@ class LocalAgent:
             limits.allow_sources(plan.sources)
             ways = len(resolved.addresses) * max(len(plan.sources), 1)
             limits.allow(sum(share.connections for share in shares), ways, len(shares))
-        except (ResolveError, limits.LimitError) as refusal:
+            self._engines = [self._engine(share, resolved, len(shares)) for share in shares]
+        except (ResolveError, limits.LimitError, ValueError) as refusal:
             return Refused(reason=str(refusal))
-        self._engines = [self._engine(share, resolved, len(shares)) for share in shares]
         for number, engine in enumerate(self._engines):
             thread = threading.Thread(target=self._work, args=(engine,), name=f"worker-{number}", daemon=True)
             self._threads.append(thread)

@@ -43,12 +43,14 @@ def balance(measured: Measured) -> Ledger:
             missing += max(part.share.requests - sent, 0)
         lost += _in_flight(part.stats) if part.done is None else 0
     merged = _merged(stats)
-    faults += _of_sums(planned - unsent - missing, merged, lost)
+    if not faults:
+        faults += _of_sums(planned - unsent - missing, merged, lost)
     latency = stats.histogram("latency")
     recorded = latency.count if latency else 0
     if recorded != merged["responses"]:
         faults.append(f"latency: {recorded} were recorded, of {merged['responses']} responses")
-    faults += _of_shares(measured)
+    if measured.agents_asked:
+        faults += _of_shares(measured)
     return Ledger(
         planned=planned,
         sent=merged["sent"],
@@ -83,11 +85,12 @@ def _of_part(part: AgentPart) -> Iterator[str]:
     done = part.done
     if done is None:
         return
+    if done.agent != part.agent:
+        yield f"its totals are of the agent {done.agent!r}"
     missing = part.stats.missing(part.agent, done.last_sequence)
     if missing:
         yield f"snapshots: {missing} of {done.last_sequence} did not arrive"
-    else:
-        yield from _of_totals(part.stats, done)
+    yield from _of_totals(part.stats, done)
     if done.fault:
         yield f"the load ended early: {done.fault}"
     if done.planned != done.sent + done.unsent:
@@ -97,8 +100,6 @@ def _of_part(part: AgentPart) -> Iterator[str]:
             f"sent {done.sent} is not responses {done.responses} + errors {done.errors}"
             f" + abandoned {done.abandoned}"
         )
-    if part.share.requests and done.planned != part.share.requests:
-        yield f"its total has {done.planned} planned requests, its share was {part.share.requests}"
 
 
 def _of_totals(stats: Stats, done: Done) -> Iterator[str]:
@@ -116,8 +117,11 @@ def _of_sums(sent: int, merged: dict[str, int], lost: int) -> Iterator[str]:
 
 
 def _of_shares(measured: Measured) -> Iterator[str]:
-    """The shares are the plan, where all of them are known."""
+    """The agents planned what their shares were, and the shares are the plan, where all of them are known."""
     plan, shares = measured.plan, [part.share for part in measured.parts]
+    for part in measured.parts:
+        if part.done is not None and part.share.requests not in (0, part.done.planned):
+            yield f"agent {part.agent}: it planned {part.done.planned} requests, its share was {part.share.requests}"
     if len(shares) < max((share.connection_stride for share in shares), default=0):
         return
     for name in ("requests", "connections"):

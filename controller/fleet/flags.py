@@ -17,76 +17,64 @@ NAMES = (
 )
 
 
-def fleet_flags() -> Iterator[click.Option]:
-    """All of them; without any, the load is made by this process alone."""
-    count, duration = Value("N", values.small_count), Value("DURATION", values.duration)
-    yield _flag(
+_COUNT, _DURATION = Value("N", values.small_count), Value("DURATION", values.duration)
+_ADDRESS, _FOLDER = Value("HOST:PORT", str), Value("DIR", str)
+_S = 1_000_000_000
+
+# flag, name of its value, type, default, help
+_FLAGS: tuple[tuple[str, str, Value, Any, str], ...] = (
+    (
         "--agents",
         "agents",
-        count,
+        _COUNT,
         0,
-        "Wait here for so many agents on other hosts, and let them make the load.",
-    )
-    yield _flag("--local-agents", "local_agents", count, 0, "Start so many agents on this host.")
-    yield _flag(
-        "--controller",
-        "controller",
-        _text("HOST:PORT"),
-        "",
-        "Use the agents of a `heyfleet controller` that runs there.",
-    )
-    yield _flag(
+        "Let so many agents on other hosts make the load; wait here for them to join.",
+    ),
+    ("--local-agents", "local_agents", _COUNT, 0, "Let so many agents make it, started on this host."),
+    ("--controller", "controller", _ADDRESS, "", "Use agents of a `heyfleet controller` that runs there."),
+    (
         "--min-agents",
         "min_agents",
-        count,
+        _COUNT,
         0,
         "Begin with so many if no more have joined in time. Default: all.",
-    )
-    yield _flag(
-        "--join-timeout",
-        "join_timeout_ns",
-        duration,
-        600_000_000_000,
-        "How long to wait for agents. Default 10m.",
-    )
-    yield _flag(
+    ),
+    ("--join-timeout", "join_timeout_ns", _DURATION, 600 * _S, "How long to wait for agents. Default 10m."),
+    (
         "--lost-timeout",
         "lost_timeout_ns",
-        duration,
-        15_000_000_000,
-        "How long to wait at the end for agents that are away. Default 15s.",
-    )
-    yield _flag(
+        _DURATION,
+        15 * _S,
+        "How long to wait, at the end, for lost ones. Default 15s.",
+    ),
+    (
         "--lease",
         "lease_ns",
-        duration,
-        10_000_000_000,
+        _DURATION,
+        10 * _S,
         "Agents that hear nothing for so long stop their load. Default 10s.",
-    )
-    yield _flag("--listen", "listen", _text("HOST:PORT"), "", "Where agents join. Default 0.0.0.0:7700.")
-    yield _flag(
+    ),
+    ("--listen", "listen", _ADDRESS, "", "Where agents join. Default 0.0.0.0:7700."),
+    (
         "--credentials",
         "credentials_folder",
-        _text("DIR"),
+        _FOLDER,
         "",
-        "A folder made by `heyfleet ca init`. Default: new ones, for this run only.",
-    )
-    yield _flag(
-        "--join-files", "join_files", _text("DIR"), "", "Where to write ca.pem and join.token for the agents."
-    )
+        "Made by `heyfleet ca init`. Default: new ones for this run.",
+    ),
+    ("--join-files", "join_files", _FOLDER, "", "Where to write the ca.pem and join.token that agents need."),
+    ("--spool", "spool", _FOLDER, "", "Local agents keep what they measured in files there."),
+)
+
+
+def fleet_flags() -> Iterator[click.Option]:
+    """All of them; without any, the load is made by this process alone."""
+    for flag, name, kind, default, text in _FLAGS:
+        yield Flag([flag, name], type=kind, default=default, help=text, section=SECTION)
     yield Flag(
         ["--per-agent"], is_flag=True, help="A short report of each agent after that of all.", section=SECTION
     )
     yield Flag(["--quiet"], is_flag=True, help="Say nothing while the run goes on.", section=SECTION)
-    yield _flag("--spool", "spool", _text("DIR"), "", "Local agents keep what they measured in files there.")
-
-
-def _text(name: str) -> Value:
-    return Value(name, str)
-
-
-def _flag(flag: str, name: str, kind: Value, default: Any, text: str) -> Flag:
-    return Flag([flag, name], type=kind, default=default, help=text, section=SECTION)
 
 
 def check(given: dict[str, Any]) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from heyfleet.controller.plan import Flags, make_plan
+from heyfleet.controller.measured import AgentPart, Measured
+from heyfleet.controller.plan import CONNECTIONS, Flags, make_plan
 from heyfleet.controller.stats import Stats
 from heyfleet.controller.summary import Summary, summarize
 from heyfleet.ext import Histogram
@@ -41,7 +42,7 @@ def make_snapshot(
     errors: Mapping[str, int] | None = None,
     abandoned: int = 0,
     metrics: Mapping[str, Sequence[int]] | None = None,
-    **counters: int,
+    **counters: Any,
 ) -> fleet_pb2.Snapshot:
     """A snapshot that adds up."""
     values = {"latency": latencies_ns, **(metrics or {})}
@@ -131,11 +132,28 @@ def make_summary(
     **flags: Any,
 ) -> Summary:
     """The summary of a run of these snapshots."""
+    asked = Flags(**{"url": "http://localhost/", "user_agent": "heyfleet/0", **flags})
+    measured = make_measured(snapshots, done or make_done(snapshots), ready=ready, plan=make_plan(asked))
+    connections = asked.connections or CONNECTIONS
+    return summarize(measured, connections, ignore_redirects=asked.disable_redirects)
+
+
+def make_measured(
+    snapshots: Sequence[fleet_pb2.Snapshot],
+    done: fleet_pb2.Done,
+    *,
+    ready: fleet_pb2.Ready | None = None,
+    plan: fleet_pb2.Plan | None = None,
+) -> Measured:
+    """What one agent on this host did."""
     stats = Stats()
     for snapshot in snapshots:
         stats.add(snapshot)
-    asked = Flags(**{"url": "http://localhost/", "user_agent": "heyfleet/0", **flags})
-    return summarize(stats, asked, make_plan(asked), ready or make_ready(), done or make_done(snapshots))
+    share = fleet_pb2.Assignment(agent="local")
+    if plan is not None:
+        share.requests, share.connections = plan.requests, plan.connections
+    part = AgentPart(agent="local", host="", share=share, ready=ready or make_ready(), done=done, stats=stats)
+    return Measured(plan=plan or fleet_pb2.Plan(), stats=stats, parts=[part], trace=stats.trace())
 
 
 class Kit:
@@ -147,6 +165,7 @@ class Kit:
     done = staticmethod(make_done)
     ready = staticmethod(make_ready)
     summary = staticmethod(make_summary)
+    measured = staticmethod(make_measured)
     agent = FakeAgent
 
     def normal_run(self) -> list[fleet_pb2.Snapshot]:

@@ -92,8 +92,8 @@ def test_the_second_signal_leaves_at_once() -> None:
         "-c",
         "import os, signal\n"
         "from heyfleet.controller.interrupt import Interrupts\n"
-        "with Interrupts(lambda: print('stop', flush=True)) as interrupts:\n"
-        "    interrupts.running()\n"
+        "with Interrupts() as interrupts:\n"
+        "    interrupts.running(lambda: print('stop', flush=True))\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    print('still here', flush=True)\n",

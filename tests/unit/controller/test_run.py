@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from heyfleet.controller.executor import LocalExecutor
 from heyfleet.controller.plan import Flags
 from heyfleet.controller.run import run
 from heyfleet.proto.fleet_pb2 import Refused
@@ -27,7 +28,7 @@ def sending(signum: int) -> Callable[[], None]:
 
 def test_a_run_in_its_order(kit: Any, capsys: Streams) -> None:
     agent = kit.agent(kit.normal_run())
-    assert run(flags(requests=200, connections=2), agent) == 0
+    assert run(flags(requests=200, connections=2), LocalExecutor(agent)) == 0
     out, err = capsys.readouterr()
     assert agent.calls == ["prepare", "start", "done"]
     assert (agent.assignment.requests, agent.assignment.connections) == (200, 2)
@@ -38,13 +39,13 @@ def test_a_run_in_its_order(kit: Any, capsys: Streams) -> None:
 def test_a_snapshot_that_comes_twice_counts_once(kit: Any, capsys: Streams) -> None:
     first, second = kit.normal_run()
     agent = kit.agent([first, first, second], kit.done([first, second]))
-    assert run(flags(), agent) == 0
+    assert run(flags(), LocalExecutor(agent)) == 0
     assert "  [200]\t200 responses\n" in capsys.readouterr().out
 
 
 def test_refused(kit: Any, capsys: Streams) -> None:
     agent = kit.agent([], answer=Refused(reason="50 open files allowed; the largest -c is 20"))
-    assert run(flags(), agent) == 2
+    assert run(flags(), LocalExecutor(agent)) == 2
     out, err = capsys.readouterr()
     assert (out, err) == ("", "heyfleet: 50 open files allowed; the largest -c is 20\n")
     assert "start" not in agent.calls
@@ -52,7 +53,7 @@ def test_refused(kit: Any, capsys: Streams) -> None:
 
 def test_bad_input_reaches_no_agent(kit: Any, capsys: Streams) -> None:
     agent = kit.agent([])
-    assert run(flags(url="localhost"), agent) == 2
+    assert run(flags(url="localhost"), LocalExecutor(agent)) == 2
     assert capsys.readouterr().err.startswith("heyfleet: URL 'localhost' has no scheme")
     assert agent.calls == []
 
@@ -62,19 +63,19 @@ def test_bad_input_reaches_no_agent(kit: Any, capsys: Streams) -> None:
     [{"errors": {"connect refused": 200}}, {"abandoned": 50}, {"errors": {"reset": 1}, "abandoned": 1}],
 )
 def test_no_response_at_all(kit: Any, capsys: Streams, snapshot: dict[str, Any]) -> None:
-    assert run(flags(), kit.agent([kit.snapshot(**snapshot)])) == 3
+    assert run(flags(), LocalExecutor(kit.agent([kit.snapshot(**snapshot)]))) == 3
     out = capsys.readouterr().out
     assert "Ledger:" in out
     assert "NaN" not in out
 
 
 def test_a_status_of_500_is_a_response(kit: Any, capsys: Streams) -> None:
-    assert run(flags(), kit.agent([kit.snapshot(latencies_ns=[1000], status=500)])) == 0
+    assert run(flags(), LocalExecutor(kit.agent([kit.snapshot(latencies_ns=[1000], status=500)]))) == 0
 
 
 def test_a_report_that_does_not_add_up_says_so(kit: Any, capsys: Streams) -> None:
     snapshots = kit.normal_run()
-    assert run(flags(), kit.agent(snapshots[1:], kit.done(snapshots))) == 1
+    assert run(flags(), LocalExecutor(kit.agent(snapshots[1:], kit.done(snapshots)))) == 1
     out = capsys.readouterr().out
     assert "not to be relied on: responses: the snapshots add up to 100, the agent's total is 200" in out
     assert "not to be relied on: snapshots: 1 of 2 did not arrive" in out
@@ -87,7 +88,7 @@ def test_a_signal_ends_the_load_and_the_report_comes(
     agent = kit.agent(kit.normal_run()[:1], in_snapshots=sending(signum))
     agent.last = kit.done(agent.played, unsent=100, stopped_by="signal")
     before = signal.getsignal(signum)
-    assert run(flags(), agent) == code
+    assert run(flags(), LocalExecutor(agent)) == code
     assert agent.calls == ["prepare", "start", "stop", "done"]
     assert "interrupted: the report is of what was done until then" in capsys.readouterr().out
     assert signal.getsignal(signum) is before
@@ -96,7 +97,7 @@ def test_a_signal_ends_the_load_and_the_report_comes(
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_before_the_start(kit: Any, capsys: Streams, signum: int, code: int) -> None:
     agent = kit.agent([], in_prepare=sending(signum))
-    assert run(flags(), agent) == code
+    assert run(flags(), LocalExecutor(agent)) == code
     assert agent.calls == ["prepare", "stop"]
     assert capsys.readouterr() == ("", "heyfleet: interrupted before the start; nothing was sent\n")
 
@@ -107,23 +108,23 @@ def test_a_fault_of_the_agent_ends_the_load(kit: Any) -> None:
 
     agent = kit.agent(kit.normal_run(), in_snapshots=fail)
     with pytest.raises(RuntimeError, match="broken"):
-        run(flags(), agent)
+        run(flags(), LocalExecutor(agent))
     assert agent.calls == ["prepare", "start", "stop"]
 
 
 def test_json(kit: Any, capsys: Streams) -> None:
-    assert run(flags(output="json"), kit.agent(kit.normal_run())) == 0
+    assert run(flags(output="json"), LocalExecutor(kit.agent(kit.normal_run()))) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["ledger"]["responses"] == 200
     assert err == ""
 
 
 def test_csv_tells_people_elsewhere(kit: Any, capsys: Streams) -> None:
-    snapshot = kit.snapshot(latencies_ns=[1000], errors={"reset": 2})
-    agent = kit.agent([snapshot], kit.done([snapshot], trace=bytes(64), trace_dropped=7))
-    assert run(flags(output="csv", requests=3, connections=3), agent) == 0
+    snapshot = kit.snapshot(latencies_ns=[1000], errors={"reset": 2}, trace=bytes(64))
+    agent = kit.agent([snapshot], kit.done([snapshot], trace_dropped=7))
+    assert run(flags(output="csv", requests=3, connections=3), LocalExecutor(agent)) == 0
     out, err = capsys.readouterr()
-    assert agent.assignment.plan.trace_rows == 3
+    assert agent.assignment.trace_rows == 3
     assert len(out.splitlines()) == 2
     assert err.splitlines() == [
         "heyfleet: errors, not among the rows: 2 reset",
@@ -133,7 +134,7 @@ def test_csv_tells_people_elsewhere(kit: Any, capsys: Streams) -> None:
 
 def test_progress_on_a_terminal_only(kit: Any, capsys: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    assert run(flags(), kit.agent(kit.normal_run())) == 0
+    assert run(flags(), LocalExecutor(kit.agent(kit.normal_run()))) == 0
     err = capsys.readouterr().err
     assert "opening 50 connections to localhost:" in err
     assert "1 s   100 requests   100/s   0 errors" in err

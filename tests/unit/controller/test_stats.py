@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from heyfleet.controller.ledger import balance
-from heyfleet.controller.stats import COUNTERS, Stats
+from heyfleet.controller.stats import COUNTERS, Impossible, Stats
 
 
 def merged(snapshots: Any) -> Stats:
@@ -78,7 +78,7 @@ def test_what_did_not_arrive(kit: Any) -> None:
 
 def test_the_ledger_of_a_run_without_fault(kit: Any) -> None:
     snapshots = three(kit)[:2]
-    ledger = balance(merged(snapshots), kit.done(snapshots, unsent=5))
+    ledger = balance(kit.measured(snapshots, kit.done(snapshots, unsent=5)))
     assert (ledger.planned, ledger.sent, ledger.unsent) == (17, 12, 5)
     assert (ledger.responses, ledger.errors, ledger.abandoned) == (5, 3, 4)
     assert ledger.faults == ()
@@ -102,23 +102,22 @@ def test_the_ledger_of_a_run_without_fault(kit: Any) -> None:
             ["abandoned: the snapshots add up to 4, the agent's total is 0", "sent 12 is not"],
         ),
         ({"last_sequence": 3}, ["snapshots: 1 of 3 did not arrive"]),
-        ({"agent": "c"}, ["snapshots: 2 of 2 did not arrive"]),
+        ({"agent": "c"}, ["its totals are of the agent 'c'"]),
     ],
 )
 def test_the_ledger_names_what_does_not_add_up(kit: Any, change: dict[str, Any], words: list[str]) -> None:
     snapshots = three(kit)[:2]
-    ledger = balance(merged(snapshots), kit.done(snapshots, unsent=5, **change))
+    ledger = balance(kit.measured(snapshots, kit.done(snapshots, unsent=5, **change)))
     assert len(ledger.faults) == len(words)
     assert all(fault.startswith(start) for fault, start in zip(ledger.faults, words, strict=True))
 
 
-def test_the_ledger_misses_a_latency(kit: Any) -> None:
+def test_a_missing_latency_is_impossible(kit: Any) -> None:
     snapshot = kit.snapshot(latencies_ns=[1000])
     snapshot.responses[200] += 1
     snapshot.sent += 1
-    assert balance(merged([snapshot]), kit.done([snapshot])).faults == (
-        "latency: 1 were recorded, of 2 responses",
-    )
+    with pytest.raises(Impossible, match="it has 2 responses, and 1 latencies"):
+        merged([snapshot])
 
 
 def test_a_damaged_histogram_is_no_silent_loss(kit: Any) -> None:
