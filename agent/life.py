@@ -54,9 +54,10 @@ class Life:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_signal, number, work)
         try:
-            return await work
+            code = await work
         except asyncio.CancelledError:
-            return 128 + self._signum
+            code = 0
+        return 128 + self._signum if self._signum else code
 
     def _on_signal(self, number: int, work: asyncio.Future[int]) -> None:
         if self._signum:

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -23,7 +23,8 @@ _LONGEST_WAIT_S = 2.0
 _JOIN_TIMEOUT_S = 10.0
 
 
-_Call = grpc.aio.StreamStreamCall[Any, ToAgent]
+if TYPE_CHECKING:  # it takes no parameters at run time
+    _Call = grpc.aio.StreamStreamCall[Any, ToAgent]
 
 
 class Denied(Exception):

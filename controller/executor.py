@@ -13,13 +13,17 @@ from heyfleet.controller.stats import Stats
 from heyfleet.proto.fleet_pb2 import Plan, Refused
 
 
+class ResultsElsewhereError(Exception):
+    """The load had begun, and what it measured can't be had here now: one line of where to ask."""
+
+
 class Executor(Protocol):
     """Makes the load of a plan."""
 
     def execute(self, plan: Plan, interrupts: Interrupts) -> Measured:
         """Run the load to its end, or to the first signal; whatever goes wrong, none goes on.
 
-        InputError if it can't begin, Interrupted if a signal came before it began.
+        InputError if it can't begin, Interrupted if a signal came before it began, ResultsElsewhereError.
         """
         ...
 

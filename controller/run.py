@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heyfleet import __version__
 from heyfleet.controller import terminal
-from heyfleet.controller.executor import Executor
+from heyfleet.controller.executor import Executor, ResultsElsewhereError
 from heyfleet.controller.interrupt import Interrupted, Interrupts
 from heyfleet.controller.measured import Measured
 from heyfleet.controller.plan import CONNECTIONS, Flags, InputError, make_plan
@@ -26,6 +26,9 @@ def run(flags: Flags, executor: Executor) -> int:
     except InputError as error:
         terminal.complain(str(error))
         return EXIT_CANNOT_START
+    except ResultsElsewhereError as error:
+        terminal.complain(str(error))
+        return interrupts.exit_code or EXIT_FAULT
     except Interrupted:
         terminal.complain("interrupted before the start; nothing was sent")
         return interrupts.exit_code

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import uvloop
 
 from heyfleet import __version__
+from heyfleet.controller.executor import ResultsElsewhereError
 from heyfleet.controller.fleet.joining import with_port
 from heyfleet.controller.fleet.options import FleetOptions
 from heyfleet.controller.fleet.result import from_message
@@ -25,6 +26,7 @@ from heyfleet.proto.control_pb2 import (
     RunResult,
     Stop,
     ToOperator,
+    View,
 )
 from heyfleet.proto.fleet_pb2 import Plan
 from heyfleet.proto.protocol import PROTOCOL
@@ -35,6 +37,7 @@ class RemoteExecutor:
 
     def __init__(self, options: FleetOptions) -> None:
         self._options = options
+        self._began = False
 
     def execute(self, plan: Plan, interrupts: Interrupts) -> Measured:
         """The whole run; InputError if it can't begin, Interrupted if it was ended before it began."""
@@ -42,11 +45,22 @@ class RemoteExecutor:
         request.protocol, request.version = PROTOCOL, __version__
         live = Live(quiet=self._options.quiet)
         try:
-            return uvloop.run(_run(operator(self._options), request, interrupts, live))
+            return uvloop.run(
+                _run(operator(self._options), request, interrupts, lambda view: self._show(live, view))
+            )
         except CallFailed as error:
+            if self._began:
+                raise ResultsElsewhereError(
+                    f"{error}; agents end their load and keep its results: when the controller is there again,"
+                    f" `heyfleet collect --controller {self._options.controller}` has the report"
+                ) from None
             raise InputError(str(error)) from None
         finally:
             live.close()
+
+    def _show(self, live: Live, view: View) -> None:
+        self._began = self._began or view.elapsed_ns > 0
+        live.show(view)
 
 
 def operator(options: FleetOptions) -> tuple[str, tuple[bytes, bytes, bytes]]:
@@ -71,7 +85,10 @@ def collect(options: FleetOptions, run_id: str) -> Measured:
 
 
 async def _run(
-    reach: tuple[str, tuple[bytes, bytes, bytes]], request: RunRequest, interrupts: Interrupts, live: Live
+    reach: tuple[str, tuple[bytes, bytes, bytes]],
+    request: RunRequest,
+    interrupts: Interrupts,
+    show: Callable[[View], None],
 ) -> Measured:
     said: asyncio.Queue[FromOperator | None] = asyncio.Queue()
     said.put_nowait(FromOperator(run=request))
@@ -80,7 +97,7 @@ async def _run(
     channel = Operator(*reach)
     answers = channel.run(_all_of(said))
     try:
-        measured = await _result(answers, live, interrupts)
+        measured = await _result(answers, show, interrupts)
         said.put_nowait(FromOperator(received=Received()))
         said.put_nowait(None)
         async for _ in answers:
@@ -93,19 +110,19 @@ async def _run(
 async def _collect(reach: tuple[str, tuple[bytes, bytes, bytes]], request: CollectRequest) -> Measured:
     channel = Operator(*reach)
     try:
-        return await _result(channel.collect(request), None, None)
+        return await _result(channel.collect(request), lambda view: None, None)
     finally:
         await channel.close()
 
 
 async def _result(
-    answers: AsyncIterator[ToOperator], live: Live | None, interrupts: Interrupts | None
+    answers: AsyncIterator[ToOperator], show: Callable[[View], None], interrupts: Interrupts | None
 ) -> Measured:
     parts: list[bytes] = []
     async for answer in answers:
         match answer.WhichOneof("message"):
-            case "view" if live is not None:
-                live.show(answer.view)
+            case "view":
+                show(answer.view)
             case "refused":
                 if interrupts is not None and interrupts.signum:
                     raise Interrupted

@@ -1,0 +1,206 @@
+"""A fleet of real processes over real mutual TLS on loopback, and what its agents kept, to hold the report against."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from heyfleet.agent.spool import read_records
+from heyfleet.controller.stats import Stats
+
+HEYFLEET = [sys.executable, "-m", "heyfleet"]
+
+
+class Process:
+    """A process whose stderr is read as it comes."""
+
+    def __init__(self, *arguments: str, prefix: tuple[str, ...] = ()) -> None:
+        self.process = subprocess.Popen(
+            [*prefix, *HEYFLEET, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.lines: list[str] = []
+        self._out: list[str] = []
+        self._readers = [
+            threading.Thread(target=self._read, args=(self.process.stderr, self.lines), daemon=True),
+            threading.Thread(target=self._read, args=(self.process.stdout, self._out), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @staticmethod
+    def _read(stream: Any, into: list[str]) -> None:
+        for line in stream:
+            into.append(line.rstrip("\n"))
+
+    @property
+    def said(self) -> str:
+        """All of stderr so far."""
+        return "\n".join(self.lines)
+
+    def wait_for(self, pattern: str, timeout_s: float = 30) -> re.Match[str]:
+        """Wait for a line on stderr."""
+        deadline = time.monotonic() + timeout_s
+        while not (found := re.search(pattern, self.said)):
+            assert time.monotonic() < deadline, f"{pattern!r} was not said, but: {self.said}"
+            assert self.process.poll() is None or self._draining(), (
+                f"{pattern!r}: it ended, and said: {self.said}"
+            )
+            time.sleep(0.02)
+        return found
+
+    def _draining(self) -> bool:
+        return any(reader.is_alive() for reader in self._readers)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def end(self, timeout_s: float = 60) -> int:
+        """Wait for its end; the exit code."""
+        code = self.process.wait(timeout_s)
+        for reader in self._readers:
+            reader.join(10)
+        assert "Traceback" not in self.said, self.said
+        return code
+
+    @property
+    def stdout(self) -> str:
+        """All of it, after the end."""
+        return "\n".join(self._out)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The JSON report, after the end."""
+        document: dict[str, Any] = json.loads(self.stdout)
+        return document
+
+    def kill(self) -> None:
+        """Leave nothing running."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+        for reader in self._readers:
+            reader.join(10)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+@dataclass
+class Fleet:
+    """Processes of one test, under one folder."""
+
+    folder: Path
+    processes: list[Process] = field(default_factory=list)
+    port: int = 0
+
+    def start(self, *arguments: str, prefix: tuple[str, ...] = ()) -> Process:
+        """Any command of heyfleet."""
+        self.processes.append(Process(*arguments, prefix=prefix))
+        return self.processes[-1]
+
+    def run(self, agents: int, *arguments: str, listen: str = "127.0.0.1:0") -> Process:
+        """A run that waits for agents; its port is known when this returns."""
+        files = str(self.folder / "join")
+        flags = ("--agents", str(agents), "--listen", listen, "--join-files", files, "--json")
+        command = self.start("run", *flags, *arguments)
+        self.port = int(command.wait_for(r"on port (\d+)")[1])
+        command.wait_for(r"heyfleet agent --join")
+        return command
+
+    def agent(
+        self, name: str, *arguments: str, host: str = "127.0.0.1", prefix: tuple[str, ...] = ()
+    ) -> Process:
+        """An agent that keeps its results."""
+        files = self.folder / "join"
+        keep = ("--spool", str(self.folder / f"spool-{name}"), "--keep-results", "--rejoin-timeout", "60s")
+        where = (
+            "--join",
+            f"{host}:{self.port}",
+            "--ca",
+            f"{files}/ca.pem",
+            "--token-file",
+            f"{files}/join.token",
+        )
+        return self.start("agent", *where, "--name", name, *keep, *arguments, prefix=prefix)
+
+    def agents(self, count: int, *arguments: str) -> list[Process]:
+        """Several of them."""
+        return [self.agent(f"a{number}", *arguments) for number in range(1, count + 1)]
+
+    def archives(self, run_id: str = "") -> Archives:
+        """What all agents kept, of one run or of all."""
+        return Archives(sorted(self.folder.glob(f"spool-*/{run_id}*.records")))
+
+    def stop(self) -> None:
+        """Kill what still runs; a stopped process must go on to die."""
+        for process in self.processes:
+            process.kill()
+
+
+class Archives:
+    """Spool files, summed up without the controller's merging of streams."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+        self.stats = Stats()
+        self.counts: Counter[str] = Counter()
+        self.dones = 0
+        for path in paths:
+            for record in read_records(path):
+                if record.HasField("snapshot"):
+                    self.counts.update(
+                        sent=record.snapshot.sent, responses=sum(record.snapshot.responses.values())
+                    )
+                    self.counts.update(errors=sum(record.snapshot.errors.values()))
+                    assert self.stats.add(record.snapshot)
+                elif record.HasField("done"):
+                    self.dones += 1
+
+    def check(self, report: dict[str, Any]) -> None:
+        """The report is exactly the union of what the agents kept: every count, and every percentile."""
+        ledger = report["ledger"]
+        assert self.paths
+        assert {name: ledger[name] for name in ("sent", "responses", "errors")} == {
+            name: self.counts[name] for name in ("sent", "responses", "errors")
+        }
+        assert report["statuses"] == {
+            str(code): count for code, count in sorted(self.stats.responses.items())
+        }
+        latency = self.stats.histogram("latency")
+        assert latency is not None
+        found = report["latency"]
+        assert (found["count"], found["fastest_ns"], found["slowest_ns"]) == (
+            latency.count,
+            latency.min_ns,
+            latency.max_ns,
+        )
+        for row in found["percentiles"]:
+            assert row["value_ns"] == latency.value_at_percentile(row["percent"]), row
+
+
+def adds_up(report: dict[str, Any]) -> None:
+    """The ledger's two equations."""
+    ledger = report["ledger"]
+    assert ledger["faults"] == []
+    assert ledger["planned"] == ledger["sent"] + ledger["unsent"] + ledger["missing"]
+    assert ledger["sent"] == ledger["responses"] + ledger["errors"] + ledger["abandoned"] + ledger["lost"]
+    assert sum(bar["count"] for bar in report["latency_histogram"]) == ledger["responses"]
+
+
+def until(holds: Callable[[], bool], timeout_s: float = 30) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -1,0 +1,165 @@
+"""A controller that keeps running: runs one after the other, its own death, and what is collected afterwards."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .processes import Fleet, Process, adds_up
+
+SLOW = "/ok?delay=2ms"
+
+
+@pytest.fixture
+def credentials(fleet: Fleet) -> str:
+    """A folder with a CA, and a token for agents."""
+    folder = fleet.folder / "join"
+    assert fleet.start("ca", "init", str(folder)).end() == 0
+    assert fleet.start("ca", "token", str(folder), "--uses", "9").end() == 0
+    return str(folder)
+
+
+def controller(fleet: Fleet, credentials: str, port: int = 0) -> Process:
+    process = fleet.start(
+        "controller", "--listen", f"127.0.0.1:{port}", "--credentials", credentials, "--lease", "2s"
+    )
+    fleet.port = int(process.wait_for(r"listening on 127.0.0.1:(\d+)")[1])
+    return process
+
+
+def run(fleet: Fleet, credentials: str, *arguments: str) -> Process:
+    where = ("--controller", f"127.0.0.1:{fleet.port}", "--credentials", credentials)
+    return fleet.start("run", *where, "--json", *arguments)
+
+
+def collect(fleet: Fleet, credentials: str, *arguments: str) -> dict[str, Any]:
+    where = ("--controller", f"127.0.0.1:{fleet.port}", "--credentials", credentials)
+    process = fleet.start("collect", *where, "--json", *arguments)
+    assert process.end() == 0, process.said
+    return process.report
+
+
+def test_two_runs_on_one_fleet(fleet: Fleet, faulty: Any, credentials: str) -> None:
+    keeps = controller(fleet, credentials)
+    agents = fleet.agents(2)
+    for number in (1, 2):
+        keeps.wait_for(rf"a{number}-\w+ .*joined")
+    first = run(fleet, credentials, "-z", "2s", "-c", "8", faulty.url(SLOW))
+    keeps.wait_for(r"run (\w+) to 127.0.0.1")
+    second = run(fleet, credentials, "-n", "1003", "-c", "7", faulty.url(SLOW))
+    assert [first.end(), second.end()] == [0, 0]
+    run_ids = [line.split()[2] for line in keeps.lines if " to 127.0.0.1" in line]
+    assert len(run_ids) == 2
+    for run_id, report in zip(run_ids, (first.report, second.report), strict=True):
+        adds_up(report)
+        fleet.archives(run_id).check(report)
+    assert second.report["ledger"]["responses"] == 1003
+    keeps.signal(signal.SIGTERM)
+    assert keeps.end() == 0
+    for agent in agents:
+        assert agent.process.poll() is None
+        agent.signal(signal.SIGTERM)
+        assert agent.end() == 143
+
+
+def test_ctrl_c_of_a_run_elsewhere(fleet: Fleet, faulty: Any, credentials: str) -> None:
+    keeps = controller(fleet, credentials)
+    agents = fleet.agents(2)
+    for number in (1, 2):
+        keeps.wait_for(rf"a{number}-\w+ .*joined")
+    command = run(fleet, credentials, "-z", "60s", "-c", "8", faulty.url(SLOW))
+    agents[0].wait_for(r"run \w+: 4 connections")
+    time.sleep(1.2)
+    command.signal(signal.SIGINT)
+    assert command.end() == 130
+    adds_up(command.report)
+    fleet.archives().check(command.report)
+
+
+def test_a_controller_dies_and_another_gathers_what_agents_hold(
+    fleet: Fleet, faulty: Any, credentials: str
+) -> None:
+    keeps = controller(fleet, credentials)
+    agents = fleet.agents(3)
+    for number in (1, 2, 3):
+        keeps.wait_for(rf"a{number}-\w+ .*joined")
+    command = run(fleet, credentials, "-z", "60s", "-c", "9", faulty.url(SLOW))
+    agents[0].wait_for(r"run \w+: 3 connections")
+    time.sleep(1.5)
+    keeps.signal(signal.SIGKILL)
+    killed_s = time.monotonic()
+    assert command.end() == 1
+    assert "heyfleet collect" in command.said
+    for agent in agents:
+        agent.wait_for("nothing heard from the controller for 2 s, load stopped")
+    assert time.monotonic() - killed_s < 60  # not the 60 s of the plan: the lease ended it
+    for agent in agents:
+        agent.wait_for(r"ended by lease")
+    again = controller(fleet, credentials, fleet.port)
+    for number in (1, 2, 3):
+        again.wait_for(rf"a{number}-\w+ .*joined")
+    report = collected(fleet, credentials)
+    fleet.archives().check(report)
+    assert report["stopped_by"] == "lease"
+    assert report["fleet"]["joined"] == 3
+    # How long the load went on is in the agents' own records: the lease, and not much more.
+    assert report["total_ns"] < 9e9
+
+
+def collected(fleet: Fleet, credentials: str) -> dict[str, Any]:
+    """Asked again until all of it has come."""
+    for _ in range(50):
+        report = collect_any(fleet, credentials)
+        if report and not report["fleet"]["lost"]:
+            adds_up(report)
+            return report
+        time.sleep(0.2)
+    pytest.fail("the results never came")
+
+
+def collect_any(fleet: Fleet, credentials: str) -> dict[str, Any]:
+    where = ("--controller", f"127.0.0.1:{fleet.port}", "--credentials", credentials)
+    process = fleet.start("collect", *where, "--json")
+    process.end()
+    return process.report if process.stdout else {}
+
+
+def test_the_command_of_a_run_dies(fleet: Fleet, faulty: Any, credentials: str) -> None:
+    keeps = controller(fleet, credentials)
+    agents = fleet.agents(2)
+    for number in (1, 2):
+        keeps.wait_for(rf"a{number}-\w+ .*joined")
+    command = run(fleet, credentials, "-z", "60s", "-c", "8", faulty.url(SLOW))
+    agents[0].wait_for(r"run \w+: 4 connections")
+    time.sleep(1.2)
+    command.signal(signal.SIGKILL)
+    agents[0].wait_for(r"ended by signal")
+    report = collected(fleet, credentials)
+    fleet.archives().check(report)
+
+
+def test_nothing_to_collect(fleet: Fleet, credentials: str) -> None:
+    controller(fleet, credentials)
+    where = ("--controller", f"127.0.0.1:{fleet.port}", "--credentials", credentials)
+    process = fleet.start("collect", *where)
+    assert process.end() == 2
+    assert "no run is kept here" in process.said
+
+
+def test_whose_controller_is_it(fleet: Fleet, faulty: Any, credentials: str) -> None:
+    controller(fleet, credentials)
+    other = str(fleet.folder / "other")
+    assert fleet.start("ca", "init", other).end() == 0
+    mixed = fleet.folder / "mixed"
+    mixed.mkdir()
+    (mixed / "ca.pem").write_bytes(Path(credentials, "ca.pem").read_bytes())
+    (mixed / "operator.pem").write_bytes(Path(other, "operator.pem").read_bytes())
+    (mixed / "operator.pem").chmod(0o600)
+    for folder, words in ((other, "not of our CA"), (str(mixed), "refuses our certificate")):
+        command = run(fleet, folder, "-n", "1", faulty.url("/ok"))
+        assert command.end() == 2
+        assert words in command.said
