@@ -121,7 +121,6 @@ def test_an_agent_that_stops_for_a_while_goes_on(fleet: Fleet, faulty: Any) -> N
     fleet.archives().check(report)
     assert report["fleet"]["lost"] == 0
     assert report["latency"]["slowest_ns"] > 4_000_000_000  # the stop is in the times, not left out
-    run.wait_for(r"a1-\w+ .*is back")
 
 
 def test_ctrl_c_reports_what_was_done(fleet: Fleet, faulty: Any) -> None:

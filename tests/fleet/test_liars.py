@@ -1,0 +1,233 @@
+"""What agents say is merged once, or refused with a reason; never half, and never silently."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heyfleet.controller.fleet.conductor import CannotStart
+from heyfleet.controller.ledger import balance
+from heyfleet.controller.summary import summarize
+from heyfleet.ext import Histogram
+from heyfleet.proto.fleet_pb2 import Snapshot
+
+from .fake import FakeAgent, done, play, snapshot
+
+VALUES = [[1000, 2000, 3000], [4000, 5_000_000], [6000] * 50]
+
+
+def honest(agent: str) -> list[Any]:
+    parts = [snapshot(agent, number, values) for number, values in enumerate(VALUES, 1)]
+    return [*parts, done(agent, parts)]
+
+
+def expected(times: int = 1) -> Histogram:
+    histogram = Histogram()
+    for values in VALUES * times:
+        for value in values:
+            histogram.record(value)
+    return histogram
+
+
+def test_four_agents_are_one(tmp_path: Path) -> None:
+    """The same values dealt to one agent and to four: identical histograms, bucket by bucket."""
+    flat = [value for values in VALUES for value in values]
+
+    def part(number: int) -> Callable[[str], list[Any]]:
+        def messages(agent: str) -> list[Any]:
+            mine = flat[number::4]
+            parts = [snapshot(agent, 1, mine[:1]), snapshot(agent, 2, mine[1:])]
+            return [*parts, done(agent, parts)]
+
+        return messages
+
+    (tmp_path / "one").mkdir()
+    (tmp_path / "four").mkdir()
+    one = play(tmp_path / "one", [FakeAgent("a1", honest)])
+    four = play(tmp_path / "four", [FakeAgent(f"a{number}", part(number)) for number in range(4)])
+    assert one.stats.histograms == four.stats.histograms
+    assert one.stats.histograms["latency"].buckets() == four.stats.histograms["latency"].buckets()
+    assert one.stats.responses == four.stats.responses
+    single, several = summarize(one), summarize(four)
+    for name in ("latency", "latency_bars", "statuses", "errors", "ledger", "body_bytes", "total_ns"):
+        assert getattr(single, name) == getattr(several, name), name
+
+
+def test_duplicates_and_reordering(tmp_path: Path) -> None:
+    def messages(agent: str) -> list[Any]:
+        *parts, last = honest(agent)
+        return [parts[2], parts[0], parts[2], parts[0], parts[1], parts[1], last, last]
+
+    agent = FakeAgent("a1", messages)
+    measured = play(tmp_path, [agent])
+    assert measured.stats.histograms["latency"] == expected()
+    assert balance(measured).faults == ()
+    assert sorted(agent.acks) == [(1, ""), (1, ""), (2, ""), (2, ""), (3, ""), (3, "")]
+    assert agent.released
+
+
+def test_totals_before_the_last_snapshot(tmp_path: Path) -> None:
+    def messages(agent: str) -> list[Any]:
+        first, second, third, last = honest(agent)
+        return [first, last, third, second]
+
+    measured = play(tmp_path, [FakeAgent("a1", messages)])
+    assert measured.stats.histograms["latency"] == expected()
+    assert balance(measured).faults == ()
+
+
+def test_a_broken_stream_is_made_good(tmp_path: Path) -> None:
+    def messages(agent: str) -> list[Any]:
+        first, second, third, last = honest(agent)
+        return [first, second, "break", first, second, third, last]
+
+    measured = play(tmp_path, [FakeAgent("a1", messages), FakeAgent("a2", honest)])
+    assert measured.stats.histograms["latency"] == expected(2)
+    assert balance(measured).faults == ()
+    assert [part.state for part in measured.parts] == ["done", "done"]
+
+
+def changed(**changes: Any) -> Callable[[Snapshot], None]:
+    def change(part: Snapshot) -> None:
+        for name, value in changes.items():
+            setattr(part, name, value)
+
+    return change
+
+
+def in_histogram(**changes: Any) -> Callable[[Snapshot], None]:
+    def change(part: Snapshot) -> None:
+        for name, value in changes.items():
+            setattr(part.histograms["latency"], name, value)
+
+    return change
+
+
+def corrupt(part: Snapshot) -> None:
+    payload = bytearray(part.histograms["latency"].counts_v2)
+    payload[-1] ^= 0x81
+    part.histograms["latency"].counts_v2 = bytes(payload)
+
+
+def other_layout(part: Snapshot) -> None:
+    payload = bytearray(part.histograms["latency"].counts_v2)
+    payload[15] = 2  # significant digits
+    part.histograms["latency"].counts_v2 = bytes(payload)
+
+
+def half_bad(part: Snapshot) -> None:
+    """One histogram is good, the other not: none of them may be merged."""
+    part.histograms["wait"].CopyFrom(part.histograms["latency"])
+    part.histograms["wait"].max_ns += 10**9
+
+
+def huge(part: Snapshot) -> None:
+    payload = part.histograms["latency"].counts_v2
+    length = 5_000_000
+    part.histograms["latency"].counts_v2 = (
+        payload[:4] + length.to_bytes(4) + payload[8:40] + bytes([2]) * length
+    )
+
+
+LIES: dict[str, tuple[Callable[[Snapshot], None], str]] = {
+    "corrupt": (corrupt, "histogram"),
+    "truncated": (in_histogram(counts_v2=b"\x1c\x84\x93\x13"), "histogram payload has 4 bytes"),
+    "another layout": (other_layout, "number of significant digits 2, expected 3"),
+    "huge": (huge, "beyond the highest trackable value"),
+    "half": (half_bad, "max_ns"),
+    "count": (in_histogram(count=7), "2 responses, and 7 latencies"),
+    "more responses than latencies": (
+        lambda part: part.responses.update({200: 3}),
+        "3 responses, and 2 latencies",
+    ),
+    "status": (lambda part: part.responses.update({7: 0}), "status 7"),
+    "error kind": (lambda part: part.errors.update({"bad luck": 1}), "'bad luck'"),
+    "metric": (lambda part: part.histograms["luck"].SetInParent(), "'luck', which is no metric"),
+    "backwards": (changed(begin_ns=9 * 10**9), "it goes from 9000000000 to 2000000000 ns"),
+    "rows": (changed(trace=b"x" * 63), "63 bytes of rows"),
+    "somebody else's": (changed(agent="a9"), "of the agent 'a9'"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_what_can_not_be_is_refused_whole(tmp_path: Path, lie: str) -> None:
+    change, words = LIES[lie]
+
+    def messages(agent: str) -> list[Any]:
+        first, second, third, last = honest(agent)
+        change(second)
+        return [first, second, third, last]
+
+    agent = FakeAgent("a1", messages)
+    measured = play(tmp_path, [agent, FakeAgent("a2", honest)])
+    refused = [reason for sequence, reason in agent.acks if sequence == 2]
+    assert len(refused) == 1
+    assert words in refused[0]
+    merged = expected()
+    for value in VALUES[0] + VALUES[2]:
+        merged.record(value)
+    assert measured.stats.histograms == {"latency": merged}
+    faults = balance(measured).faults
+    assert any(fault.startswith("agent a1: snapshot 2 was refused") and words in fault for fault in faults)
+    assert not any("agent a2" in fault for fault in faults)
+
+
+def test_more_than_its_share(tmp_path: Path) -> None:
+    measured = play(tmp_path, [FakeAgent("a1", honest)], requests=10)
+    faults = balance(measured).faults
+    assert any("55 requests sent are more than its share of 10" in fault for fault in faults)
+
+
+def test_totals_that_contradict_the_snapshots(tmp_path: Path) -> None:
+    def messages(agent: str) -> list[Any]:
+        *parts, last = honest(agent)
+        last.responses += 1
+        return [*parts, last]
+
+    faults = balance(play(tmp_path, [FakeAgent("a1", messages)])).faults
+    assert "agent a1: responses: the snapshots add up to 55, the agent's total is 56" in faults
+
+
+def test_many_lies_of_one_agent_are_told_in_few_lines(tmp_path: Path) -> None:
+    def messages(agent: str) -> list[Any]:
+        parts = [snapshot(agent, number, [1000]) for number in range(1, 31)]
+        for part in parts:
+            part.responses[200] += 1
+        return [*parts, done(agent, parts)]
+
+    faults = balance(play(tmp_path, [FakeAgent("a1", messages)])).faults
+    assert "agent a1: and 20 more of this kind" in faults
+
+
+def test_another_version_is_turned_away(tmp_path: Path) -> None:
+    agent = FakeAgent("a1", honest, spoken=99)
+    with pytest.raises(CannotStart, match="0 of 1 agents joined"):
+        play_briefly(tmp_path, agent)
+    assert "it speaks protocol 99 (heyfleet 0), this controller 1" in agent.rejected
+
+
+def play_briefly(folder: Path, agent: FakeAgent) -> None:
+    import asyncio
+
+    from heyfleet.controller.fleet.conductor import Conductor
+    from heyfleet.controller.fleet.registry import Fleet
+    from heyfleet.controller.fleet.wire import Server
+    from heyfleet.proto.control_pb2 import RunRequest
+
+    async def scenario() -> None:
+        fleet = Fleet()
+        conductor = fleet.receiver = Conductor(fleet, RunRequest(agents=1, join_timeout_ns=500_000_000))
+        server = Server(fleet, None)
+        await server.start(f"unix:{folder}/socket")
+        life = asyncio.create_task(agent.live(f"unix:{folder}/socket"))
+        try:
+            await conductor.conduct()
+        finally:
+            await life
+            await server.stop()
+            assert fleet.turned_away
+
+    asyncio.run(scenario())
