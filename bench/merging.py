@@ -1,0 +1,133 @@
+"""A controller that merges what many agents stream:  python -m bench.merging AGENTS SECONDS
+
+Prints its cost as JSON: CPU time of decoding, merging and statistics, of the whole process, peak memory, and how long
+agents waited for their acknowledgements in the first and in the last quarter of the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from heyfleet.controller.fleet import wire
+from heyfleet.controller.fleet.conductor import Conductor
+from heyfleet.controller.fleet.executor import background
+from heyfleet.controller.fleet.registry import Fleet
+from heyfleet.controller.fleet.view import view
+from heyfleet.controller.ledger import balance
+from heyfleet.controller.security.authority import Authority
+from heyfleet.proto.control_pb2 import FromAgent, RunRequest
+from heyfleet.proto.fleet_pb2 import Plan, Target
+
+PROCESSES = 4
+
+
+class Meter:
+    """CPU time of one thread inside some functions."""
+
+    def __init__(self) -> None:
+        self.ns = 0
+
+    def of(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, measured."""
+
+        def measured(*arguments: Any) -> Any:
+            begin_ns = time.thread_time_ns()
+            try:
+                return function(*arguments)
+            finally:
+                self.ns += time.thread_time_ns() - begin_ns
+
+        return measured
+
+
+def credentials(folder: Path, agents: int) -> tuple[bytes, bytes, bytes]:
+    """Files for the agents; what the server needs."""
+    authority = Authority.create()
+    (folder / "ca.pem").write_bytes(authority.ca_pem)
+    for number in range(agents):
+        key, certificate = authority.client("agent", f"sim-{number}", timedelta(hours=1))
+        (folder / f"sim-{number}.key").write_bytes(key)
+        (folder / f"sim-{number}.pem").write_bytes(certificate)
+    return (authority.ca_pem, *authority.server())
+
+
+async def main(agents: int, seconds: int, folder: Path) -> dict[str, float]:
+    """One run."""
+    meter = Meter()
+    fleet = Fleet()
+    fleet.receive = meter.of(fleet.receive)  # type: ignore[method-assign]
+    decode = meter.of(FromAgent.FromString)
+    wire.FromAgent = type("FromAgent", (), {"FromString": staticmethod(decode)})  # type: ignore[misc,assignment]
+    plan = Plan(
+        target=Target(scheme="http", host="nowhere", port=80), connections=agents, duration_ns=seconds * 10**9
+    )
+    conductor = fleet.receiver = Conductor(
+        fleet, RunRequest(plan=plan, agents=agents, join_timeout_ns=120 * 10**9, lost_timeout_ns=10**9)
+    )
+    server = wire.Server(fleet, credentials(folder, agents))
+    address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
+    each = agents // PROCESSES
+    streams = [
+        subprocess.Popen(
+            [sys.executable, "-m", "bench.simulated", address, folder, str(first), str(each), str(seconds)],
+            stdout=subprocess.PIPE,
+        )
+        for first in range(0, each * PROCESSES, each)
+    ]
+    drawn = meter.of(lambda: view(conductor))
+
+    async def live() -> None:
+        while True:
+            drawn()
+            await asyncio.sleep(0.25)
+
+    begun: dict[str, float] = {}
+
+    async def note_the_start() -> None:
+        await fleet.changes.until(lambda: conductor.stage == "running")
+        begun.update(cpu_s=_cpu_s(), meter_ns=meter.ns, at_s=time.monotonic())
+
+    async with background(fleet.beat), background(live), background(note_the_start):
+        measured = await conductor.conduct()
+        cpu_s, wall_s = _cpu_s() - begun["cpu_s"], time.monotonic() - begun["at_s"]
+        fleet.dismiss("over")
+        outputs = [(await asyncio.to_thread(stream.communicate))[0] for stream in streams]
+    await server.stop()
+    assert measured is not None
+    ledger = balance(measured)
+    delays = [tuple(pair) for output in outputs for pair in json.loads(output)]
+    quarter = max(seconds // 4, 1)
+    return {
+        "agents": len(measured.parts),
+        "responses": ledger.responses,
+        "faults": len(ledger.faults),
+        "merge_cores": (meter.ns - begun["meter_ns"]) / 1e9 / wall_s,
+        "process_cores": cpu_s / wall_s,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "ack_first_s": statistics.median(delay for sequence, delay in delays if sequence <= quarter),
+        "ack_last_s": statistics.median(delay for sequence, delay in delays if sequence > seconds - quarter),
+        "ack_worst_s": max(delay for _, delay in delays),
+    }
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as made:
+        print(json.dumps(uvloop.run(main(int(sys.argv[1]), int(sys.argv[2]), Path(made)))))
