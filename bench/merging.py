@@ -25,7 +25,7 @@ from heyfleet.controller.fleet import wire
 from heyfleet.controller.fleet.conductor import Conductor
 from heyfleet.controller.fleet.executor import background
 from heyfleet.controller.fleet.registry import Fleet
-from heyfleet.controller.fleet.view import view
+from heyfleet.controller.fleet.view import interval_s, view
 from heyfleet.controller.ledger import balance
 from heyfleet.controller.security.authority import Authority
 from heyfleet.proto.control_pb2 import FromAgent, RunRequest
@@ -92,7 +92,7 @@ async def main(agents: int, seconds: int, folder: Path) -> dict[str, float]:
     async def live() -> None:
         while True:
             drawn()
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(interval_s(conductor))
 
     begun: dict[str, float] = {}
 

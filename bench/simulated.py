@@ -50,6 +50,7 @@ class Agent:
         self._histograms = histograms
         self._snapshots = snapshots
         self._sent_s: dict[int, float] = {}
+        self._writing = asyncio.Lock()  # a stream takes one message at a time
 
     async def live(self, address: str, folder: Path) -> None:
         """From hello to dismissal."""
@@ -74,6 +75,10 @@ class Agent:
             )
             await self._listen(call)
 
+    async def _write(self, call: Any, message: FromAgent) -> None:
+        async with self._writing:
+            await call.write(message)
+
     async def _listen(self, call: Any) -> None:
         load: asyncio.Task[None] | None = None
         while (message := await call.read()) is not grpc.aio.EOF:
@@ -85,9 +90,9 @@ class Agent:
                         sent_ns=message.ping.sent_ns,
                         received_ns=time.monotonic_ns(),
                     )
-                    await call.write(FromAgent(pong=pong))
+                    await self._write(call, FromAgent(pong=pong))
                 case "assignment":
-                    await call.write(FromAgent(ready=Ready(workers=1), run_id=run_id))
+                    await self._write(call, FromAgent(ready=Ready(workers=1), run_id=run_id))
                 case "start":
                     load = asyncio.create_task(self._stream(call, run_id, message.start.at_ns))
                 case "ack":
@@ -113,7 +118,7 @@ class Agent:
                 sent=SAMPLES,
             )
             self._sent_s[sequence] = due_s
-            await call.write(FromAgent(snapshot=snapshot, run_id=run_id))
+            await self._write(call, FromAgent(snapshot=snapshot, run_id=run_id))
         sent = SAMPLES * self._snapshots
         done = Done(
             agent=self.name,
@@ -124,7 +129,7 @@ class Agent:
             elapsed_ns=self._snapshots * 10**9,
             stopped_by="duration",
         )
-        await call.write(FromAgent(done=done, run_id=run_id))
+        await self._write(call, FromAgent(done=done, run_id=run_id))
 
 
 async def main(address: str, folder: Path, first: int, count: int, snapshots: int) -> None:

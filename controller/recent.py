@@ -3,52 +3,44 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
-from heyfleet.ext import Histogram, add_encoded_all
-from heyfleet.proto.fleet_pb2 import Snapshot
+from heyfleet.controller.stats import Stats
+from heyfleet.ext import Histogram
 
 SECONDS = 5
 
 
-class _Second:
-    """What came in within one second."""
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """How things stood at an instant."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.ended = 0
-        self.latency = Histogram()
+    at_s: float
+    ended: int
+    latency: Histogram
 
 
 class Recent:
-    """Latencies and ends of requests, by the second in which they were told. `now_s` is any clock that goes on."""
+    """What came into `stats` within the last seconds. `now_s` is any clock that goes on."""
 
-    def __init__(self) -> None:
-        self._seconds: deque[_Second] = deque(maxlen=SECONDS + 1)
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+        self._marks: deque[_Mark] = deque([_Mark(float("-inf"), 0, Histogram())], maxlen=SECONDS + 1)
+        self.rate = 0.0  # ended requests a second
+        self.percentiles_ns = (0, 0)  # 50 and 99, of the latency; 0 without a response
 
-    def add(self, snapshot: Snapshot, now_s: float) -> None:
-        """Count a snapshot whose numbers were found good."""
-        if not self._seconds or self._seconds[-1].number != int(now_s):
-            self._seconds.append(_Second(int(now_s)))
-        second = self._seconds[-1]
-        second.ended += sum(snapshot.responses.values()) + sum(snapshot.errors.values())
-        part = snapshot.histograms.get("latency")
-        if part is not None and part.count:
-            numbers = (part.count, part.sum_ns, part.min_ns, part.max_ns, part.clamped)
-            add_encoded_all([(second.latency, part.counts_v2, *numbers)])
-
-    def _whole(self, now_s: float) -> list[_Second]:
-        """The seconds that are over; the one that goes on would make any rate too low."""
-        return [each for each in self._seconds if int(now_s) - SECONDS <= each.number < int(now_s)]
-
-    def rate(self, now_s: float) -> float:
-        """Ended requests a second."""
-        seconds = self._whole(now_s)
-        span = int(now_s) - seconds[0].number if seconds else 0
-        return sum(each.ended for each in seconds) / span if span else 0.0
-
-    def percentiles_ns(self, now_s: float, *percentiles: float) -> tuple[int, ...]:
-        """Of the latency; 0 without a response."""
-        merged = Histogram()
-        for each in self._whole(now_s):
-            merged.add(each.latency)
-        return tuple(merged.value_at_percentile(p) if merged.count else 0 for p in percentiles)
+    def look(self, now_s: float) -> None:
+        """Compute `rate` and `percentiles_ns` anew, at most once a second; to be called oftener than that."""
+        if now_s - self._marks[-1].at_s < 1:
+            return
+        latency = self._stats.histogram("latency") or Histogram()
+        ended = self._stats.responses.total() + self._stats.errors.total()
+        oldest = self._marks[0]
+        news = latency.since(oldest.latency)
+        if oldest.at_s > 0:
+            self.rate = (ended - oldest.ended) / (now_s - oldest.at_s)
+        if news.count:
+            self.percentiles_ns = (news.value_at_percentile(50), news.value_at_percentile(99))
+        else:
+            self.percentiles_ns = (0, 0)
+        self._marks.append(_Mark(now_s, ended, latency.copy()))

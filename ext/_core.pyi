@@ -39,6 +39,9 @@ class Histogram:
     def copy(self) -> Histogram:
         """Another histogram with the same values."""
 
+    def since(self, older: Histogram) -> Histogram:
+        """What was added after `older` was copied from this. Its extremes and its sum are those of the buckets."""
+
     def encode(self) -> bytes:
         """The counts in HdrHistogram's V2 encoding, not compressed. The totals are not in it."""
 

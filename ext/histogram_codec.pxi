@@ -46,9 +46,15 @@ cdef struct HdrReader:
     const uint8_t *end
     int32_t index               # of the count that comes next
 
+# One count of a payload that is not 0.
+cdef struct HdrCount:
+    int32_t index
+    uint64_t count
+
 cdef struct HdrFacts:
     # What the counts of a payload say by themselves.
     uint64_t count
+    int32_t used                # how many of them are not 0
     uint64_t count_last
     int32_t first               # indexes in use; undefined if count is 0
     int32_t last
@@ -156,10 +162,10 @@ cdef inline HdrFault take_count(HdrReader *reader, int32_t *index, uint64_t *cou
     return HDR_OK
 
 
-cdef HdrFault hdr_survey(HdrReader reader, HdrFacts *facts) noexcept nogil:
-    """Read all of it and change nothing. `facts` are good if it returns HDR_OK."""
+cdef HdrFault hdr_survey(HdrReader reader, HdrFacts *facts, HdrCount *found) noexcept nogil:
+    """Read all of it into `found`, which has room for a count each byte. `facts` are good if it returns HDR_OK."""
     cdef HdrFault fault
-    cdef int32_t index = 0, first = -1, last = 0
+    cdef int32_t index = 0, first = -1, last = 0, used = 0
     cdef uint64_t count = 0, count_last = 0
     # 27,648 counts below 2^63, of values below 2^42: 128 bits hold their sums.
     cdef uint128_t total = 0, lowest_ns = 0, highest_ns = 0
@@ -174,6 +180,9 @@ cdef HdrFault hdr_survey(HdrReader reader, HdrFacts *facts) noexcept nogil:
         last = index
         count_last = count
         total += count
+        found[used].index = index
+        found[used].count = count
+        used += 1
         lowest_ns += <uint128_t> <uint64_t> hdr_lowest_ns(index) * count
         highest_ns += <uint128_t> <uint64_t> hdr_highest_ns(index) * count
     if last >= HDR_USED_LENGTH:
@@ -181,18 +190,10 @@ cdef HdrFault hdr_survey(HdrReader reader, HdrFacts *facts) noexcept nogil:
     if total > <uint64_t> INT64_MAX:
         return HDR_OVERFLOW
     facts.count = <uint64_t> total
+    facts.used = used
     facts.count_last, facts.first, facts.last = count_last, first, last
     facts.sum_lowest_ns, facts.sum_highest_ns = lowest_ns, highest_ns
     return HDR_OK
-
-
-cdef void hdr_add_counts(Hdr *into, HdrReader reader) noexcept nogil:
-    """Add what hdr_survey has found good."""
-    cdef int32_t index = 0
-    cdef uint64_t count = 0
-    while reader.at != reader.end:
-        take_count(&reader, &index, &count)
-        into.counts[index] += count
 
 
 cdef int hdr_check_index(str name, int64_t value_ns, int32_t index) except -1:
@@ -257,22 +258,61 @@ cdef int hdr_check_room(const Hdr *into, uint64_t count) except -1:
     return 0
 
 
-cdef int hdr_check_encoded(bytes payload, const Hdr *claim, HdrReader *reader) except -1:
-    """A reader of the payload's counts, when they and their totals (`claim`, without counts) are good; or ValueError."""
+# Room for decoded counts, kept from one call to the next: fresh memory of that size costs more than the decoding.
+cdef HdrCount *hdr_room = NULL
+cdef size_t hdr_room_length = 0
+
+
+cdef HdrCount *hdr_borrow_room(size_t length) except NULL:
+    """Room for so many counts, the caller's own until hdr_return_room."""
+    global hdr_room
+    cdef HdrCount *room = hdr_room
+    hdr_room = NULL
+    if room == NULL or hdr_room_length < length:
+        free(room)
+        room = <HdrCount *> malloc((length + 1) * sizeof(HdrCount))
+        if room == NULL:
+            raise MemoryError
+    return room
+
+
+cdef void hdr_return_room(HdrCount *room, size_t length) noexcept:
+    global hdr_room, hdr_room_length
+    if hdr_room == NULL:
+        hdr_room, hdr_room_length = room, length
+    else:
+        free(room)
+
+
+# An encoded histogram that was found good, decoded.
+cdef struct HdrPart:
+    Hdr claim                   # its totals, without counts
+    HdrCount *counts
+    int32_t used
+
+
+cdef int hdr_take_part(HdrPart *part, bytes payload, HdrCount *room) except -1:
+    """Decode a payload into `room`, which has a place for each of its bytes, and check it. ValueError."""
     cdef HdrFacts facts
+    cdef HdrReader reader
+    cdef HdrFault fault
     hdr_check_header(payload)
     reader.at = <const uint8_t *> PyBytes_AS_STRING(payload) + HDR_HEADER_BYTES
     reader.end = reader.at + PyBytes_GET_SIZE(payload) - HDR_HEADER_BYTES
     reader.index = 0
-    cdef HdrFault fault = hdr_survey(reader[0], &facts)
+    part.counts = room
+    fault = hdr_survey(reader, &facts, room)
     if fault:
         raise ValueError(f"histogram payload {HDR_FAULTS[<int> fault]}")
-    hdr_check_claim(claim, &facts)
+    part.used = facts.used
+    hdr_check_claim(&part.claim, &facts)
     return 0
 
 
-cdef void hdr_add_checked(Hdr *into, HdrReader reader, const Hdr *claim) noexcept nogil:
-    """Add what hdr_check_encoded and hdr_check_room have found good."""
-    if claim.count:
-        hdr_add_counts(into, reader)
-        hdr_add_totals(into, claim)
+cdef void hdr_add_part(Hdr *into, const HdrPart *part) noexcept nogil:
+    """Add what hdr_take_part and hdr_check_room have found good."""
+    cdef int32_t at
+    if part.claim.count:
+        for at in range(part.used):
+            into.counts[part.counts[at].index] += part.counts[at].count
+        hdr_add_totals(into, &part.claim)

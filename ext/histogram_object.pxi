@@ -49,6 +49,17 @@ cdef class Histogram:
         hdr_add(&new.hdr, h)
         return new
 
+    def since(self, Histogram older not None):
+        """What was added after `older` was a copy of this; extremes and sum are those of the buckets, not exact."""
+        cdef Histogram new = Histogram()
+        cdef int32_t index
+        if not self.hdr.count:
+            return new
+        for index in range(hdr_first(&self.hdr), hdr_last(&self.hdr) + 1):
+            if self.hdr.counts[index] > older.hdr.counts[index]:
+                hdr_record_times(&new.hdr, hdr_highest_ns(index), self.hdr.counts[index] - older.hdr.counts[index])
+        return new
+
     def copy(self):
         """A histogram of its own with the same values."""
         return Histogram.from_hdr(&self.hdr)
@@ -75,12 +86,7 @@ cdef class Histogram:
 
     def add_encoded(self, bytes payload not None, *, count, sum_ns, min_ns, max_ns, clamped):
         """Add an encoded histogram and its totals, or raise ValueError and change nothing."""
-        cdef Hdr claim
-        cdef HdrReader reader
-        hdr_claim(&claim, count, sum_ns, min_ns, max_ns, clamped)
-        hdr_check_encoded(payload, &claim, &reader)
-        hdr_check_room(&self.hdr, claim.count)
-        hdr_add_checked(&self.hdr, reader, &claim)
+        add_encoded_all([(self, payload, count, sum_ns, min_ns, max_ns, clamped)])
 
     @property
     def count(self):
@@ -179,23 +185,27 @@ cdef class Histogram:
 def add_encoded_all(list parts not None):
     """Add several encoded histograms, all of them or, with ValueError, none."""
     cdef Py_ssize_t index, length = len(parts)
-    cdef Hdr *claims = <Hdr *> malloc(max(length, 1) * sizeof(Hdr))
-    cdef HdrReader *readers = <HdrReader *> malloc(max(length, 1) * sizeof(HdrReader))
+    cdef size_t room_length = sum([min(len(part[1]), HDR_COUNTS_LENGTH) for part in parts]), used = 0
+    cdef HdrPart *taken = <HdrPart *> calloc(max(length, 1), sizeof(HdrPart))
+    cdef HdrCount *room = NULL
     cdef dict counts = {}
     cdef Histogram into
+    if taken == NULL:
+        raise MemoryError
     try:
-        if claims == NULL or readers == NULL:
-            raise MemoryError
+        room = hdr_borrow_room(room_length)
         for index in range(length):
             into, payload, count, sum_ns, min_ns, max_ns, clamped = parts[index]
-            hdr_claim(&claims[index], count, sum_ns, min_ns, max_ns, clamped)
-            hdr_check_encoded(payload, &claims[index], &readers[index])
+            hdr_claim(&taken[index].claim, count, sum_ns, min_ns, max_ns, clamped)
+            hdr_take_part(&taken[index], payload, room + used)
+            used += <size_t> min(len(payload), HDR_COUNTS_LENGTH)
             # The same histogram may be there more than once.
-            counts[id(into)] = counts.get(id(into), 0) + claims[index].count
+            counts[id(into)] = counts.get(id(into), 0) + taken[index].claim.count
             hdr_check_room(&into.hdr, min(counts[id(into)], <uint64_t> -1))
         for index in range(length):
             into = parts[index][0]
-            hdr_add_checked(&into.hdr, readers[index], &claims[index])
+            hdr_add_part(&into.hdr, &taken[index])
     finally:
-        free(claims)
-        free(readers)
+        free(taken)
+        if room != NULL:
+            hdr_return_room(room, room_length)

@@ -12,7 +12,7 @@ from heyfleet.controller.fleet.gathering import Gathering
 from heyfleet.controller.fleet.registry import Fleet, release
 from heyfleet.controller.fleet.result import to_message
 from heyfleet.controller.fleet.session import DONE, Session
-from heyfleet.controller.fleet.view import view
+from heyfleet.controller.fleet.view import interval_s, view
 from heyfleet.controller.measured import Measured
 from heyfleet.proto.control_pb2 import (
     CollectRequest,
@@ -27,7 +27,6 @@ from heyfleet.proto.fleet_pb2 import Refused
 from heyfleet.proto.protocol import PROTOCOL
 
 _RUNS_KEPT = 16
-_VIEW_INTERVAL_S = 0.25
 _CHUNK_BYTES = 1 << 20
 _NOT_WATCHED = "gathered from what the agents held: the controller that began this run did not see its end"
 _NOT_DELIVERED = "gathered after the operator of this run had gone"
@@ -178,7 +177,7 @@ class Daemon:
         try:
             while not conducting.done():
                 yield ToOperator(view=view(conductor))
-                await asyncio.wait([conducting], timeout=_VIEW_INTERVAL_S)
+                await asyncio.wait([conducting], timeout=interval_s(conductor))
             measured = conducting.result()
         except CannotStart as error:
             self._say(f"run {conductor.run_id} did not begin: {error}")

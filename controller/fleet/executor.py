@@ -15,7 +15,7 @@ from heyfleet.controller.fleet.conductor import CannotStart, Conductor
 from heyfleet.controller.fleet.local_agents import LocalAgents, workers_each
 from heyfleet.controller.fleet.options import FleetOptions
 from heyfleet.controller.fleet.registry import Fleet
-from heyfleet.controller.fleet.view import view
+from heyfleet.controller.fleet.view import interval_s, view
 from heyfleet.controller.fleet.wire import Server
 from heyfleet.controller.interrupt import Interrupted, Interrupts
 from heyfleet.controller.live import Live
@@ -23,7 +23,6 @@ from heyfleet.controller.measured import Measured
 from heyfleet.controller.plan import InputError
 from heyfleet.proto.fleet_pb2 import Plan
 
-_VIEW_INTERVAL_S = 0.25
 _GOODBYE_S = 2.0
 
 
@@ -107,7 +106,7 @@ async def _conducted(
 async def _show(conductor: Conductor, live: Live) -> None:
     while True:
         live.show(view(conductor))
-        await asyncio.sleep(_VIEW_INTERVAL_S)
+        await asyncio.sleep(interval_s(conductor))
 
 
 @contextlib.asynccontextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from heyfleet.controller.fleet.registry import ack
 from heyfleet.controller.fleet.session import AWAY, DONE, LOST, Session
 from heyfleet.controller.measured import DONE as PART_DONE
@@ -62,7 +60,7 @@ class Gathering:
         self.started_ns = 0
         self.parts: dict[str, Part] = {}
         self.stats = Stats()
-        self.recent = Recent()
+        self.recent = Recent(self.stats)
 
     def add_part(self, session: Session, share: Assignment) -> Part:
         """Expect results of an agent."""
@@ -96,8 +94,7 @@ class Gathering:
             )
         if not self.stats.add(snapshot):
             return
-        part.stats.add(snapshot)
-        self.recent.add(snapshot, time.monotonic())
+        part.stats.add(snapshot, checked=True)
         if snapshot.end_ns >= part.latest.end_ns and snapshot.end_ns > snapshot.begin_ns:
             part.latest = snapshot
         if part.first_worker_ns is None and snapshot.first_worker_ns and self.started_ns:

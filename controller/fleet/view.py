@@ -10,14 +10,22 @@ from heyfleet.controller.fleet.session import IDLE, Session
 from heyfleet.proto.control_pb2 import AgentView, View
 
 
+_INTERVAL_S = 0.25
+
+
+def interval_s(conductor: Conductor) -> float:
+    """How long to wait until the next view: longer for a fleet so large that a view of it costs something."""
+    return max(_INTERVAL_S, len(conductor.gathering.parts) / 1000)
+
+
 def view(conductor: Conductor, message: str = "") -> View:
     """How the run stands now."""
     gathering, request = conductor.gathering, conductor.request
     parts = gathering.parts
     idle = [session for session in conductor.fleet.attached if session.agent not in parts]
     elapsed_ns = time.monotonic_ns() - gathering.started_ns if gathering.started_ns else 0
-    now_s = time.monotonic()
-    p50_ns, p99_ns = gathering.recent.percentiles_ns(now_s, 50, 99)
+    gathering.recent.look(time.monotonic())
+    p50_ns, p99_ns = gathering.recent.percentiles_ns
     totals = gathering.stats
     responses, errors = totals.responses.total(), totals.errors.total()
     return View(
@@ -31,7 +39,7 @@ def view(conductor: Conductor, message: str = "") -> View:
         responses=responses,
         errors=errors,
         in_flight=max(totals.totals["sent"] - responses - errors - totals.totals["abandoned"], 0),
-        rate=gathering.recent.rate(now_s),
+        rate=gathering.recent.rate,
         p50_ns=p50_ns,
         p99_ns=p99_ns,
     )
