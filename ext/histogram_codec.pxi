@@ -162,37 +162,68 @@ cdef inline HdrFault take_count(HdrReader *reader, int32_t *index, uint64_t *cou
     return HDR_OK
 
 
+# Sums over the counts of one bucket of buckets, in which all widths are the same.
+cdef struct HdrSums:
+    int32_t end                 # the first index beyond it
+    int32_t base                # what to take from an index
+    int shift                   # and how far to shift the rest, for the lowest value
+    uint128_t counts
+    uint128_t products          # of a count and its index less the base
+
+
+cdef void hdr_flush_sums(HdrSums *sums, HdrFacts *facts) noexcept nogil:
+    """Add the sums to the bounds of all values, and be ready for others."""
+    cdef uint128_t lowest_ns = sums.products << sums.shift
+    facts.sum_lowest_ns += lowest_ns
+    facts.sum_highest_ns += lowest_ns + sums.counts * ((<uint64_t> 1 << sums.shift) - 1)
+    sums.counts = sums.products = 0
+
+
+cdef inline void hdr_sums_of(HdrSums *sums, int32_t index) noexcept nogil:
+    """Make ready for the indexes around this one."""
+    cdef int bucket = hdr_bucket(index)
+    sums.base = bucket << HDR_HALF_BITS
+    sums.end = (bucket + 2) << HDR_HALF_BITS
+    sums.shift = HDR_UNIT_BITS + bucket
+
+
 cdef HdrFault hdr_survey(HdrReader reader, HdrFacts *facts, HdrCount *found) noexcept nogil:
     """Read all of it into `found`, which has room for a count each byte. `facts` are good if it returns HDR_OK."""
     cdef HdrFault fault
-    cdef int32_t index = 0, first = -1, last = 0, used = 0
-    cdef uint64_t count = 0, count_last = 0
+    cdef int32_t index = 0, used = 0
+    cdef uint64_t count = 0
     # 27,648 counts below 2^63, of values below 2^42: 128 bits hold their sums.
-    cdef uint128_t total = 0, lowest_ns = 0, highest_ns = 0
+    cdef uint128_t total = 0
+    cdef HdrSums sums
+    sums.counts = sums.products = 0
+    hdr_sums_of(&sums, 0)
+    facts.sum_lowest_ns = facts.sum_highest_ns = 0
     while reader.at != reader.end:
         fault = take_count(&reader, &index, &count)
         if fault:
             return fault
         if count == 0:
             continue
-        if first < 0:
-            first = index
-        last = index
-        count_last = count
-        total += count
+        if index >= sums.end:
+            total += sums.counts
+            hdr_flush_sums(&sums, facts)
+            hdr_sums_of(&sums, index)
+        sums.counts += count
+        sums.products += <uint128_t> count * <uint32_t> (index - sums.base)
         found[used].index = index
         found[used].count = count
         used += 1
-        lowest_ns += <uint128_t> <uint64_t> hdr_lowest_ns(index) * count
-        highest_ns += <uint128_t> <uint64_t> hdr_highest_ns(index) * count
-    if last >= HDR_USED_LENGTH:
+    total += sums.counts
+    hdr_flush_sums(&sums, facts)
+    facts.used = used
+    facts.first = found[0].index if used else 0
+    facts.last = found[used - 1].index if used else 0
+    facts.count_last = found[used - 1].count if used else 0
+    if facts.last >= HDR_USED_LENGTH:
         return HDR_BEYOND
     if total > <uint64_t> INT64_MAX:
         return HDR_OVERFLOW
     facts.count = <uint64_t> total
-    facts.used = used
-    facts.count_last, facts.first, facts.last = count_last, first, last
-    facts.sum_lowest_ns, facts.sum_highest_ns = lowest_ns, highest_ns
     return HDR_OK
 
 
