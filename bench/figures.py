@@ -8,6 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from bench.fleet import (
+    SIMULATED_AGENTS,
+    merging,
+    requests_per_cpu_s,
+    start_skew,
+    time_to_first_request,
+)
 from bench.instructions import instructions_per_request
 from bench.measure import Round, Run, Spread, efficiency, interleave, run_counted, run_pinned, spread
 from bench.memory import bytes_per_connection
@@ -186,10 +193,67 @@ def startup(settings: Settings) -> Findings:
     )
 
 
+def fleet_merging(settings: Settings) -> Findings:
+    """What a controller needs for a thousand agents; once, since it takes more than a minute."""
+    found = merging()
+    one = f"controller, {SIMULATED_AGENTS:,} agents: "
+    return Findings(
+        [
+            Figure(
+                f"{one}decode, merge and stats, cores", spread([found["merge_cores"]]), 0.35, at_most=True
+            ),
+            Figure(f"{one}whole process with gRPC and TLS, cores", spread([found["process_cores"]])),
+            Figure(f"{one}peak memory, MiB", spread([found["peak_mib"]]), 400, at_most=True, digits=0),
+            Figure(
+                f"{one}median wait for an acknowledgement, last quarter less first, s",
+                spread([found["ack_last_s"] - found["ack_first_s"]]),
+                0.25,
+                at_most=True,
+            ),
+            Figure(f"{one}longest wait for an acknowledgement, s", spread([found["ack_worst_s"]])),
+        ]
+    )
+
+
+def fleet_streaming(settings: Settings) -> Findings:
+    """An agent that streams to a controller beside one that streams nowhere."""
+    ratios = []
+    with Nginx(settings.server_core) as nginx:
+        for _ in range(settings.rounds):
+            on, off = (
+                requests_per_cpu_s(nginx, settings.seconds, settings.client_core, streaming=streaming)
+                for streaming in (True, False)
+            )
+            ratios.append(on / off)
+    return Findings(
+        [Figure("agent's requests per CPU-second, streaming (not streaming = 1)", spread(ratios), 0.98)]
+    )
+
+
+def fleet_start(settings: Settings) -> Findings:
+    """How well 4 agents on this host start together, and how soon."""
+    with Nginx(settings.server_core) as nginx:
+        skews = [start_skew(nginx.url) for _ in range(settings.rounds)]
+    bounds_ms, slack_ms = zip(*skews, strict=True)
+    first_s = [time_to_first_request() for _ in range(settings.rounds)]
+    return Findings(
+        [
+            Figure("4 local agents: stated bound of the start skew, ms", spread(bounds_ms), 2, at_most=True),
+            Figure("4 local agents: stated bound less true skew, least, ms", spread([min(slack_ms)]), 0),
+            Figure(
+                "4 local agents: from the command to the first request, s", spread(first_s), 1.5, at_most=True
+            ),
+        ]
+    )
+
+
 GROUPS: dict[str, Callable[[Settings], Findings]] = {
     "startup": startup,
     "instructions": instructions,
     "memory": memory,
     "cpu-64": cpu_few,
     "cpu-1000": cpu_many,
+    "fleet-start": fleet_start,
+    "fleet-streaming": fleet_streaming,
+    "fleet-merging": fleet_merging,
 }

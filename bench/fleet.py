@@ -54,7 +54,9 @@ def plan_of(url: str, seconds: float) -> Plan:
 
 def requests_per_cpu_s(nginx: Nginx, seconds: float, core: int, *, streaming: bool) -> float:
     """An agent's requests per CPU-second while it makes load: streaming to a controller, or alone."""
-    code = f"import bench.fleet as f; f.{'streams' if streaming else 'alone'}({nginx.url!r}, {seconds}, {core})"
+    code = (
+        f"import bench.fleet as f; f.{'streams' if streaming else 'alone'}({nginx.url!r}, {seconds}, {core})"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
         raise BenchError(f"the agent failed: {done.stderr.strip()[-500:]}")
@@ -83,9 +85,7 @@ def streams(url: str, seconds: float, core: int) -> None:
 
 async def _streams(plan: Plan, core: int, folder: Path) -> float:
     fleet = Fleet()
-    conductor = fleet.receiver = Conductor(
-        fleet, RunRequest(plan=plan, agents=1, join_timeout_ns=20 * 10**9)
-    )
+    conductor = fleet.receiver = Conductor(fleet, RunRequest(plan=plan, agents=1, join_timeout_ns=20 * 10**9))
     server = Server(fleet, None)
     await server.start(f"unix:{folder}/socket")
     flags = ("--join", f"unix:{folder}/socket", "--spool", str(folder), "--quiet")

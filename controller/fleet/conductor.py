@@ -231,6 +231,7 @@ class Conductor:
             part.state = RUNNING
             at_ns = part.session.clock.to_agent(start_ns)
             part.session.send(ToAgent(start=Start(at_ns=at_ns), run_id=self.run_id))
+        self.fleet.changes.notify()
 
     async def _hear_to_the_end(self) -> None:
         gathering = self.gathering

@@ -9,7 +9,6 @@ from heyfleet.controller.fleet.gathering import Part
 from heyfleet.controller.fleet.session import IDLE, Session
 from heyfleet.proto.control_pb2 import AgentView, View
 
-
 _INTERVAL_S = 0.25
 
 
