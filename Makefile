@@ -13,7 +13,7 @@ typed := src tests scripts $(wildcard bench)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo test lint sanitize bench clean distclean
+.PHONY: help setup build demo test hosts lint sanitize bench clean distclean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,10 @@ lint: $(VENV)/built ## Check style, types, import directions, the stub of the ex
 	$(python) -m mypy.stubtest --mypy-config-file pyproject.toml \
 	    --allowlist scripts/stubtest-allowlist.txt --ignore-unused-allowlist heyfleet.ext._core
 	@$(MAKE) --no-print-directory $(VENV)/compiled-strictly
+
+hosts: $(VENV)/built ## Run the tests with hosts in network namespaces of their own (root; two minutes)
+	@scripts/system-packages.sh hosts
+	$(python) -m pytest -q -m hosts tests/hosts $(ARGS)
 
 sanitize: $(VENV)/built ## Run all tests on an extension with gcc's address and undefined-behaviour sanitizers
 	@scripts/system-packages.sh test

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that what comes from the system is here:  scripts/system-packages.sh build|test|bench
+# Makes sure that what comes from the system is here:  scripts/system-packages.sh build|test|hosts|bench
 # What is missing is installed with apt-get if we may; otherwise the command to type is printed and the exit code is 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -57,6 +57,10 @@ check() {
     test)
         need_command nginx nginx
         ;;
+    hosts)
+        need_command nginx nginx
+        need_command ip iproute2
+        ;;
     bench)
         need_command nginx nginx
         need_command wrk wrk
@@ -64,7 +68,7 @@ check() {
         need_command valgrind valgrind
         ;;
     *)
-        echo "usage: $0 build|test|bench" >&2
+        echo "usage: $0 build|test|hosts|bench" >&2
         exit 2
         ;;
     esac

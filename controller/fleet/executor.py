@@ -54,8 +54,8 @@ class FleetExecutor:
             conductor = Conductor(
                 fleet, self._options.request(plan), died=agents.died, hopeless=agents.hopeless
             )
-            server = Server(fleet, None)
             await agents.start()
+            server = Server(fleet, None)
             await server.start(agents.address)
             return await _conducted(conductor, server, interrupts, live)
 

@@ -1,0 +1,30 @@
+"""Hosts for tests: they need root, and are run by `make hosts`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..fleet.processes import Fleet
+from .hosts import Hosts, hosts
+
+
+@pytest.fixture
+def three_hosts() -> Iterator[Hosts]:
+    """Three of them."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("network namespaces need root and the command ip (iproute2)")
+    with hosts(3) as made:
+        yield made
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """Processes that end with the test."""
+    made = Fleet(tmp_path)
+    yield made
+    made.stop()

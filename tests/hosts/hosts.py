@@ -1,0 +1,74 @@
+"""Hosts in network namespaces of our own: a bridge, a link each, and nothing that leads anywhere else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+NETWORK = "10.77.0"
+HERE = f"{NETWORK}.254"  # this side of the bridge
+
+
+def ip(*arguments: str, check: bool = True) -> None:
+    subprocess.run(["ip", *arguments], check=check, capture_output=True)
+
+
+class Hosts:
+    """Namespaces `1` to `count`, each with an address of the network, all reachable from here."""
+
+    def __init__(self, count: int) -> None:
+        self._tag = f"hf{os.getpid() % 10000}"
+        self._count = count
+
+    def make(self) -> None:
+        """Bridge, namespaces, links."""
+        bridge = f"{self._tag}b"
+        ip("link", "add", bridge, "type", "bridge")
+        ip("addr", "add", f"{HERE}/24", "dev", bridge)
+        ip("link", "set", bridge, "up")
+        for number in range(1, self._count + 1):
+            space, link = self._space(number), self._link(number)
+            ip("netns", "add", space)
+            ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", space)
+            ip("link", "set", link, "master", bridge, "up")
+            ip("-n", space, "addr", "add", f"{NETWORK}.{number}/24", "dev", "eth0")
+            ip("-n", space, "link", "set", "lo", "up")
+            ip("-n", space, "link", "set", "eth0", "up")  # and no default route: nothing can leave
+
+    def remove(self) -> None:
+        """All of it; also the root ends of links, which outlive a namespace with sockets that still try."""
+        for number in range(1, self._count + 1):
+            ip("netns", "del", self._space(number), check=False)
+            ip("link", "del", self._link(number), check=False)
+        ip("link", "del", f"{self._tag}b", check=False)
+
+    def enter(self, number: int) -> tuple[str, ...]:
+        """What to put before a command that is to run on a host."""
+        return ("ip", "netns", "exec", self._space(number))
+
+    def cut(self, number: int) -> None:
+        """Cut a host's link without a word: no FIN, no RST."""
+        ip("link", "set", self._link(number), "down")
+
+    def mend(self, number: int) -> None:
+        """Connect it again."""
+        ip("link", "set", self._link(number), "up")
+
+    def _space(self, number: int) -> str:
+        return f"{self._tag}-{number}"
+
+    def _link(self, number: int) -> str:
+        return f"{self._tag}v{number}"
+
+
+@contextmanager
+def hosts(count: int) -> Iterator[Hosts]:
+    """Hosts for one test."""
+    made = Hosts(count)
+    try:
+        made.make()
+        yield made
+    finally:
+        made.remove()

@@ -1,0 +1,78 @@
+"""A link that is cut without a word, for less than the lease, for more, and for good."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ..fleet.processes import Fleet, Process, adds_up
+from .hosts import HERE, Hosts
+
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(180)]
+
+
+def started(
+    fleet: Fleet, hosts: Hosts, start_faulty: Callable[..., Any], *flags: str
+) -> tuple[Process, list[Process]]:
+    """A run on three hosts, under load."""
+    target = start_faulty("--host", HERE, "--allow-remote")
+    url = f"http://{HERE}:{target.port}/ok?delay=2ms"
+    run = fleet.run(3, "-c", "12", "-t", "5", *flags, url, listen=f"{HERE}:0")
+    agents = [
+        fleet.agent(f"h{number}", host=HERE, prefix=hosts.enter(number)) for number in (1, 2, 3)
+    ]
+    for agent in agents:
+        agent.wait_for(r"run \w+: 4 connections")
+    time.sleep(2)
+    return run, agents
+
+
+def test_shorter_than_the_lease(fleet: Fleet, three_hosts: Hosts, start_faulty: Any) -> None:
+    run, _ = started(fleet, three_hosts, start_faulty, "-z", "20s")
+    three_hosts.cut(2)
+    run.wait_for(r"h2-\w+ .*is away")  # keepalive has noticed
+    time.sleep(1)
+    three_hosts.mend(2)
+    run.wait_for(r"h2-\w+ .*is back")
+    assert run.end() == 0
+    report = run.report
+    adds_up(report)
+    fleet.archives().check(report)
+    assert report["fleet"]["lost"] == 0
+    assert report["stopped_by"] == "duration"
+
+
+def test_longer_than_the_lease(fleet: Fleet, three_hosts: Hosts, start_faulty: Any) -> None:
+    run, agents = started(fleet, three_hosts, start_faulty, "-z", "25s", "--lost-timeout", "60s")
+    three_hosts.cut(2)
+    agents[1].wait_for("nothing heard from the controller for 10 s, load stopped")
+    time.sleep(20)  # the link was down for 30 s and more
+    three_hosts.mend(2)
+    run.wait_for(r"h2-\w+ .*is back")
+    assert run.end() == 0
+    report = run.report
+    adds_up(report)
+    fleet.archives().check(report)
+    assert report["fleet"]["lost"] == 0
+    lines = {agent["agent"][:2]: agent for agent in report["fleet"]["agents"]}
+    assert lines["h2"]["responses"] < 0.7 * lines["h1"]["responses"]  # it had stopped
+
+
+def test_for_good(fleet: Fleet, three_hosts: Hosts, start_faulty: Any) -> None:
+    run, agents = started(fleet, three_hosts, start_faulty, "-z", "12s", "--lost-timeout", "3s")
+    three_hosts.cut(2)
+    assert run.end() == 4
+    report = run.report
+    adds_up(report)
+    assert report["fleet"]["lost"] == 1
+    lost = next(agent for agent in report["fleet"]["agents"] if agent["state"] == "lost")
+    assert lost["agent"].startswith("h2-")
+    assert lost["last_heard_ns"] < 5e9
+    assert 0.1 < report["fleet"]["missing_share"] < 0.34
+    # The agent holds more than was heard of it; the others' archives are all in the report.
+    agents[1].wait_for("load stopped")
+    kept = fleet.archives()
+    assert kept.counts["responses"] >= report["ledger"]["responses"]
