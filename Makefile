@@ -23,7 +23,7 @@ setup: $(VENV)/built ## Make .venv with all that is needed, from a fresh clone o
 
 build: $(VENV)/built ## Build the extension and the messages again where their sources changed
 
-demo: $(VENV)/built ## Set up, start the practice target, run 20,000 requests against it, print the report
+demo: $(VENV)/built ## Set up, start the practice target, run 20,000 requests against it from 3 local agents, print one report
 	@scripts/demo.sh $(VENV)/bin/heyfleet
 
 test: $(VENV)/built ## Run all tests (ARGS="-k name" to choose)

@@ -25,22 +25,22 @@ class Recent:
 
     def __init__(self, stats: Stats) -> None:
         self._stats = stats
-        self._marks: deque[_Mark] = deque([_Mark(float("-inf"), 0, Histogram())], maxlen=SECONDS + 1)
+        self._marks: deque[_Mark] = deque(maxlen=SECONDS + 1)
         self.rate = 0.0  # ended requests a second
         self.percentiles_ns = (0, 0)  # 50 and 99, of the latency; 0 without a response
 
     def look(self, now_s: float) -> None:
         """Compute `rate` and `percentiles_ns` anew, at most once a second; to be called oftener than that."""
-        if now_s - self._marks[-1].at_s < 1:
+        if self._marks and now_s - self._marks[-1].at_s < 1:
             return
         latency = self._stats.histogram("latency") or Histogram()
         ended = self._stats.responses.total() + self._stats.errors.total()
-        oldest = self._marks[0]
-        news = latency.since(oldest.latency)
-        if oldest.at_s > 0:
+        if self._marks:
+            oldest = self._marks[0]
+            news = latency.since(oldest.latency)
             self.rate = (ended - oldest.ended) / (now_s - oldest.at_s)
-        if news.count:
-            self.percentiles_ns = (news.value_at_percentile(50), news.value_at_percentile(99))
-        else:
-            self.percentiles_ns = (0, 0)
+            some = news.count > 0
+            self.percentiles_ns = (
+                (news.value_at_percentile(50), news.value_at_percentile(99)) if some else (0, 0)
+            )
         self._marks.append(_Mark(now_s, ended, latency.copy()))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A real run against the practice target, which is started for it and stopped after it:  scripts/demo.sh HEYFLEET
+# A real run on a fleet of a controller and three agents, against the practice target, which is started for it and stopped after it:  scripts/demo.sh HEYFLEET
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,5 +32,5 @@ fi
 
 # A service that takes 2 to 5 ms, and 40 ms for one request in a hundred.
 url="$url/ok?delay=2ms&jitter=3ms&tail=1%25/40ms"
-echo "\$ heyfleet run -n 20000 -c 100 '$url'"
-"$heyfleet" run -n 20000 -c 100 "$url"
+echo "\$ heyfleet run --local-agents 3 -n 20000 -c 100 '$url'"
+"$heyfleet" run --local-agents 3 -n 20000 -c 100 "$url"

@@ -21,9 +21,7 @@ def started(
     target = start_faulty("--host", HERE, "--allow-remote")
     url = f"http://{HERE}:{target.port}/ok?delay=2ms"
     run = fleet.run(3, "-c", "12", "-t", "5", *flags, url, listen=f"{HERE}:0")
-    agents = [
-        fleet.agent(f"h{number}", host=HERE, prefix=hosts.enter(number)) for number in (1, 2, 3)
-    ]
+    agents = [fleet.agent(f"h{number}", host=HERE, prefix=hosts.enter(number)) for number in (1, 2, 3)]
     for agent in agents:
         agent.wait_for(r"run \w+: 4 connections")
     time.sleep(2)

@@ -1,0 +1,69 @@
+"""Limits that an agent's owner sets."""
+
+from __future__ import annotations
+
+import pytest
+
+from heyfleet.agent.owner import Owner, split
+from heyfleet.proto.fleet_pb2 import Assignment, Plan, Target
+
+
+def assignment(host: str = "127.0.0.1", port: int = 80, connections: int = 4, **plan: float) -> Assignment:
+    target = Target(scheme="http", host=host, port=port)
+    return Assignment(plan=Plan(target=target, **plan), connections=connections)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("targets", "host", "allowed"),
+    [
+        ((), "anything.example.com", True),
+        (("shop.example.com",), "shop.example.com", True),
+        (("shop.example.com",), "SHOP.example.com", True),
+        (("*.example.com",), "shop.example.com", True),
+        (("*.example.com",), "example.com.evil.org", False),
+        (("127.0.0.0/8",), "127.0.0.1", True),
+        (("127.0.0.0/8",), "localhost", True),
+        (("10.0.0.0/8", "192.168.0.0/16"), "127.0.0.1", False),
+        (("127.0.0.1:80",), "127.0.0.1", True),
+        (("127.0.0.1:8080",), "127.0.0.1", False),
+        (("127.0.0.0/8:81",), "127.0.0.1", False),
+        (("[::1]:80",), "::1", True),
+        (("10.0.0.0/8",), "name.invalid", False),
+    ],
+)
+def test_targets(targets: tuple[str, ...], host: str, allowed: bool) -> None:
+    reason = Owner(targets).refusal(assignment(host))
+    assert bool(reason) != allowed
+    if reason:
+        assert host in reason
+        assert "--allow-target" in reason
+
+
+def test_the_address_that_is_really_used_decides() -> None:
+    owner = Owner(("10.0.0.0/8",))
+    assert owner.refusal_of(assignment("inside.example.com"), ["10.1.2.3"]) == ""
+    assert "192.0.2.1" in owner.refusal_of(assignment("inside.example.com"), ["10.1.2.3", "192.0.2.1"])
+
+
+@pytest.mark.parametrize(
+    ("owner", "asked", "words"),
+    [
+        (Owner(max_connections=3), assignment(), "4 connections, only 3 (--max-connections)"),
+        (Owner(max_duration_ns=10**9), assignment(duration_ns=2 * 10**9), "2 s, only 1 s (--max-duration)"),
+        (Owner(max_rate=10), assignment(), "as fast as answers come, only 10 requests/s (--max-rate)"),
+        (Owner(max_rate=10), assignment(rate_per_connection=3.0), "12 requests/s, only 10 (--max-rate)"),
+        (Owner(max_rate=12), assignment(rate_per_connection=3.0), ""),
+        (Owner(max_connections=4, max_duration_ns=10**9), assignment(duration_ns=10**9), ""),
+    ],
+)
+def test_limits(owner: Owner, asked: Assignment, words: str) -> None:
+    reason = owner.refusal(asked)
+    assert words in reason
+    assert bool(reason) == bool(words)
+
+
+def test_ports() -> None:
+    assert split("[2001:db8::1]:443") == ("2001:db8::1", 443)
+    assert split("2001:db8::/32") == ("2001:db8::/32", 0)
+    with pytest.raises(ValueError, match="'http' is not a port"):
+        split("example.com:http")

@@ -1,0 +1,59 @@
+"""What an agent keeps, to the last whole record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from heyfleet.agent.spool import Spool, default_folder, prepare, read_records
+from heyfleet.proto.fleet_pb2 import Assignment, Done, Record, Snapshot
+
+
+def written(folder: Path) -> Spool:
+    spool = Spool(folder, "run", "a1")
+    spool.append(Record(assignment=Assignment(run_id="run", agent="a1")))
+    for sequence in range(1, 4):
+        spool.append(Record(snapshot=Snapshot(agent="a1", sequence=sequence, trace=bytes(300))))
+    spool.append(Record(done=Done(agent="a1", last_sequence=3)))
+    return spool
+
+
+def test_what_is_written_can_be_read_meanwhile(tmp_path: Path) -> None:
+    spool = written(tmp_path)
+    kinds = [record.WhichOneof("record") for record in spool.records()]
+    assert kinds == ["assignment", "snapshot", "snapshot", "snapshot", "done"]
+    assert spool.path.stat().st_mode & 0o777 == 0o600
+    spool.close(keep=True)
+    assert spool.path.exists()
+
+
+def test_what_is_released_is_gone(tmp_path: Path) -> None:
+    spool = written(tmp_path)
+    spool.close(keep=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_was_cut_off(tmp_path: Path) -> None:
+    spool = written(tmp_path)
+    spool.close(keep=True)
+    whole = spool.path.read_bytes()
+    lengths = []
+    for length in range(len(whole) + 1):
+        spool.path.write_bytes(whole[:length])
+        lengths.append(len(list(read_records(spool.path))))
+    assert lengths == sorted(lengths)
+    assert (lengths[0], lengths[-2], lengths[-1]) == (0, 4, 5)
+
+
+def test_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert default_folder() == tmp_path / "heyfleet" / "spool"
+    assert default_folder().stat().st_mode & 0o777 == 0o700
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    other = default_folder()
+    assert other.name.startswith("heyfleet-spool-")
+    other.rmdir()
+    with pytest.raises(OSError, match=r".+"):
+        prepare(tmp_path / "file" / "spool")

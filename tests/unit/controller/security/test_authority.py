@@ -1,0 +1,92 @@
+"""Certificates: what each is good for, and for how long."""
+
+from __future__ import annotations
+
+import datetime
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+
+from heyfleet.agent.identity import new_key
+from heyfleet.controller.security.authority import Authority
+from heyfleet.proto.protocol import SERVER_NAME
+
+
+def load(pem: bytes) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(pem)
+
+
+def name(certificate: x509.Certificate) -> str:
+    return str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+
+
+def store(authority: Authority) -> PolicyBuilder:
+    return PolicyBuilder().store(Store([load(authority.ca_pem)]))
+
+
+def test_the_server_is_what_clients_look_for() -> None:
+    authority = Authority.create()
+    _, certificate = authority.server()
+    store(authority).build_server_verifier(x509.DNSName(SERVER_NAME)).verify(load(certificate), [])
+    with pytest.raises(VerificationError):
+        store(Authority.create()).build_server_verifier(x509.DNSName(SERVER_NAME)).verify(
+            load(certificate), []
+        )
+
+
+def test_a_client_can_not_be_the_server() -> None:
+    authority = Authority.create()
+    _, certificate = authority.client("agent", SERVER_NAME, timedelta(days=1))
+    with pytest.raises(VerificationError):
+        store(authority).build_server_verifier(x509.DNSName(SERVER_NAME)).verify(load(certificate), [])
+
+
+def test_an_agent_gets_its_name_whatever_it_asked_for() -> None:
+    authority = Authority.create()
+    key_pem, _ = new_key()
+    key = serialization.load_pem_private_key(key_pem, None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    wish = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "operator:me")])
+    request = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(wish)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=3), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate = load(authority.sign_agent(request.public_bytes(serialization.Encoding.PEM), "a1"))
+    assert name(certificate) == "agent:a1"
+    assert certificate.public_key() == key.public_key()
+    assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+
+
+def test_requests_that_are_none() -> None:
+    authority = Authority.create()
+    weak = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    pem = weak.sign(rsa.generate_private_key(65537, 2048), hashes.SHA256()).public_bytes(
+        serialization.Encoding.PEM
+    )
+    with pytest.raises(ValueError, match="elliptic curve"):
+        authority.sign_agent(pem, "a1")
+    with pytest.raises(ValueError, match=r".+"):
+        authority.sign_agent(b"nothing", "a1")
+
+
+def test_nothing_outlives_the_authority() -> None:
+    authority = Authority.create(timedelta(hours=1))
+    _, certificate = authority.client("operator", "o", timedelta(days=365))
+    assert load(certificate).not_valid_after_utc <= authority.expires
+    assert load(certificate).not_valid_before_utc < datetime.datetime.now(datetime.UTC)
+
+
+def test_it_can_be_kept() -> None:
+    authority = Authority.create()
+    again = Authority.from_pem(authority.ca_pem, authority.key_pem)
+    _, certificate = again.client("agent", "a1", timedelta(days=1))
+    load(certificate).verify_directly_issued_by(load(authority.ca_pem))
+    with pytest.raises(ValueError, match="not that of the CA"):
+        Authority.from_pem(authority.ca_pem, Authority.create().key_pem)
