@@ -70,6 +70,8 @@ def headline(view: View) -> str:
     """The run in one line."""
     if view.stage in ("running", "collecting") and view.elapsed_ns:
         return f"{view.stage}: {_progress(view)}"
+    if view.stage == "running":
+        return f"starting {len(view.agents)} agents"
     ready = sum(agent.state in ("idle", "ready") for agent in view.agents)
     words = f"{view.stage}: {view.message}" if view.message else view.stage
     return f"{words} ({ready} of {view.agents_asked} agents)" if view.agents_asked else words

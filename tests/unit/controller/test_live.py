@@ -1,0 +1,116 @@
+"""The live view: one line for logs, a table on a terminal that leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from heyfleet.controller.live import Live, chosen, headline
+from heyfleet.proto.control_pb2 import AgentView, View
+
+MS = 1_000_000
+
+
+def running(**more: Any) -> View:
+    agents = [
+        AgentView(agent="a1", state="running", rate=100, responses=700, in_flight=3),
+        AgentView(agent="a2", state="away", responses=500, errors=2),
+    ]
+    return View(
+        stage="running",
+        agents_asked=2,
+        agents=agents,
+        elapsed_ns=7000 * MS,
+        responses=1200,
+        errors=2,
+        in_flight=3,
+        rate=171.4,
+        p50_ns=2 * MS,
+        p99_ns=9 * MS,
+        **more,
+    )
+
+
+def test_one_line() -> None:
+    assert headline(running(duration_ns=30_000 * MS)) == (
+        "running: 7 of 30 s, 1202 requests, 171/s, 3 in flight, p50 2.0 ms, p99 9.0 ms, 2 errors, away: a2"
+    )
+    assert "7 s, 1202 of 5000 requests" in headline(running(requests=5000))
+    waiting = View(stage="waiting for agents", agents_asked=3, agents=[AgentView(agent="a1", state="idle")])
+    assert headline(waiting) == "waiting for agents (1 of 3 agents)"
+    queued = View(stage="queued", message="another run is being made")
+    assert headline(queued) == "queued: another run is being made"
+
+
+def test_who_is_shown_of_many() -> None:
+    agents = [AgentView(agent=f"a{number}", state="running") for number in range(100)]
+    agents[70].state = "lost"
+    shown = chosen(agents, 10)
+    assert [agent.agent for agent in shown][:3] == ["a70", "a0", "a1"]
+    assert len(shown) == 10
+    assert chosen(agents[:5], 10) == agents[:5]
+
+
+def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    live = Live(quiet=True)
+    live.say("something")
+    live.show(running())
+    live.close()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_lines_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now_s[0])
+    live = Live(quiet=False)
+    live.say("a1 joined")
+    for now_s[0] in (1.0, 4.9, 5.0, 5.1, 9.9):
+        live.show(running())
+    live.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "heyfleet: a1 joined"
+    assert len(lines) == 2
+    assert lines[1].startswith("heyfleet: running: 7 s")
+
+
+SHOW = """
+from heyfleet.controller.live import Live
+from heyfleet.proto.control_pb2 import AgentView, View
+live = Live(quiet=False)
+live.say("a1 [joined]")
+live.show(View(stage="running", elapsed_ns=1, agents=[AgentView(agent="a[1]", state="lost")]))
+live.close()
+"""
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_a_terminal(term: str) -> None:
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "TERM": term, "COLUMNS": "60", "LINES": "20", "LC_ALL": "C"}
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW], stderr=follower, env=environment, timeout=30, check=False
+    )
+    os.close(follower)
+    said = b""
+    try:
+        while data := os.read(leader, 65536):
+            said += data
+    except OSError:
+        pass
+    os.close(leader)
+    assert done.returncode == 0, said
+    assert b"heyfleet: a1 [joined]" in said
+    if term == "dumb":
+        assert b"\x1b" not in said
+    else:
+        assert b"a[1]" in said
+        assert b"lost" in said
+        # What was drawn last is erased: after it nothing but erasing and the cursor.
+        assert b"a[1]" not in said.rpartition(b"\x1b[2K")[2]
