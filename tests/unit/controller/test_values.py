@@ -118,3 +118,31 @@ def test_what_is_refused(convert: Callable[[str], Any], text: str, words: str) -
 
 def test_methods_are_in_upper_case() -> None:
     assert values.method("purge") == "PURGE"
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("127.0.0.1", ("127.0.0.1",)),
+        ("127.0.0.2-127.0.0.4", ("127.0.0.2", "127.0.0.3", "127.0.0.4")),
+        ("10.0.0.5, 10.0.0.9 ,10.0.0.5", ("10.0.0.5", "10.0.0.9")),
+        ("::1,fe80::1-fe80::2", ("::1", "fe80::1", "fe80::2")),
+    ],
+)
+def test_sources(text: str, addresses: tuple[str, ...]) -> None:
+    assert values.sources(text) == addresses
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "not an address"),
+        ("eth0", "'eth0' is not an address"),
+        ("10.0.0.9-10.0.0.1", "lower address to a higher"),
+        ("10.0.0.1-::1", "lower address to a higher"),
+        ("10.0.0.0-10.1.0.0", "more than 4096 addresses"),
+    ],
+)
+def test_what_are_no_sources(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        values.sources(text)

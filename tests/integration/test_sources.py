@@ -1,0 +1,70 @@
+"""`--source`: a server sees the plan's connections come from all addresses, evenly, whoever makes them."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from .command import heyfleet, measure
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+class Peers:
+    """A server that counts where its connections come from."""
+
+    def __init__(self) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0), backlog=1000)
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}/"
+        self.seen: Counter[str] = Counter()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, address = self._server.accept()
+            except OSError:
+                return
+            self.seen[address[0]] += 1
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    @staticmethod
+    def _answer(connection: socket.socket) -> None:
+        with connection:
+            while connection.recv(65536):
+                connection.sendall(ANSWER)
+
+    def stop(self) -> None:
+        self._server.close()
+
+
+@pytest.fixture
+def peers() -> Iterator[Peers]:
+    made = Peers()
+    yield made
+    made.stop()
+
+
+@pytest.mark.parametrize("who", [(), ("--io", "epoll"), ("--local-agents", "2")])
+def test_each_address_in_turn(peers: Peers, who: tuple[str, ...]) -> None:
+    report = measure(*who, "--source", "127.0.0.2-127.0.0.4", "-n", "300", "-c", "30", peers.url)
+    assert report["statuses"] == {"200": 300}
+    assert peers.seen == {"127.0.0.2": 10, "127.0.0.3": 10, "127.0.0.4": 10}
+    assert report["plan"]["sources"] == ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
+
+
+def test_an_address_that_this_host_has_not(peers: Peers) -> None:
+    run = heyfleet("run", "--source", "192.0.2.1", "-n", "1", peers.url)
+    assert run.exit_code == 2
+    assert "--source 192.0.2.1 can't be used on" in run.stderr
+    assert not peers.seen
+
+
+def test_an_address_of_another_family(peers: Peers) -> None:
+    run = heyfleet("run", "--source", "::1", "-n", "1", peers.url)
+    assert run.exit_code == 2
+    assert "the source ::1 is not of the family of every address" in run.stderr
