@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 # gRPC would want to take part in every fork, and complain on stderr when it can't; we only ever fork to execute.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+# What it says by itself is for its developers; what matters of it we say in words.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 import grpc.aio

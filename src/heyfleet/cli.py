@@ -108,6 +108,13 @@ def _explain(error: click.ClickException) -> str:
     """One line, with the name of the flag that it is about."""
     if isinstance(error, click.NoSuchOption | click.exceptions.NoSuchCommand):
         return f"{error.format_message().rstrip('.')}; try heyfleet run [flags] URL, or heyfleet -h"
+    if isinstance(error, click.MissingParameter) and error.param:
+        name = (
+            error.param.human_readable_name
+            if isinstance(error.param, click.Argument)
+            else error.param.opts[0]
+        )
+        return f"{name} is missing; --help shows what there is"
     if isinstance(error, click.BadParameter) and error.param:
         return f"{error.param.opts[0]}: {error.message}"
     return error.format_message()
