@@ -196,6 +196,8 @@ def add_encoded_all(list parts not None):
         room = hdr_borrow_room(room_length)
         for index in range(length):
             into, payload, count, sum_ns, min_ns, max_ns, clamped = parts[index]
+            if into is None:
+                raise TypeError("a histogram to add to is None")
             hdr_claim(&taken[index].claim, count, sum_ns, min_ns, max_ns, clamped)
             hdr_take_part(&taken[index], payload, room + used)
             used += <size_t> min(len(payload), HDR_COUNTS_LENGTH)
