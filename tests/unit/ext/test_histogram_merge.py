@@ -60,7 +60,12 @@ def test_too_many_values_in_the_same_histogram() -> None:
 
 def test_what_is_no_part() -> None:
     add_encoded_all([])
-    for wrong in ([None], [(Histogram(), "text", 0, 0, 0, 0, 0)], [(None, Histogram().encode(), 0, 0, 0, 0, 0)], [(1, 2)]):
+    for wrong in (
+        [None],
+        [(Histogram(), "text", 0, 0, 0, 0, 0)],
+        [(None, Histogram().encode(), 0, 0, 0, 0, 0)],
+        [(1, 2)],
+    ):
         with pytest.raises((TypeError, ValueError)):
             add_encoded_all(wrong)  # type: ignore[arg-type]
 
