@@ -108,3 +108,7 @@ cdef extern from "<sys/epoll.h>" nogil:
     int epoll_ctl(int epfd, int op, int fd, epoll_event *event)
     int epoll_pwait2(int epfd, epoll_event *events, int maxevents, const timespec *timeout, const void *sigmask)
     int epoll_wait(int epfd, epoll_event *events, int maxevents, int timeout_ms)
+
+cdef extern from "<sys/prctl.h>" nogil:
+    enum: PR_SET_TIMERSLACK
+    int prctl(int option, unsigned long value)

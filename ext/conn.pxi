@@ -13,10 +13,15 @@ cdef struct Conn:
     uint8_t state               # of ConnState
     bint has_request
     bint listed                 # in the list of timeouts
+    bint warm                   # the request is one of the warm-up
+    uint32_t request            # which of the plan's requests it is
+    uint32_t part               # its stage and request
     uint32_t older              # neighbours in that list
     uint32_t newer
-    uint64_t ticks_waiting      # scheduled requests of this connection that are due and not begun
+    uint64_t ticks_waiting      # with ticks of its own: those that are due and not begun
     uint64_t next_tick          # the worker's tick that the next of them has
+    int64_t ends_ns             # of its user
+    uint64_t random             # of its user's thinking
     int64_t intended_ns
     int64_t sent_ns             # when we acted on the request: began to connect or to write
     int64_t waiting_since_ns    # when its time began to run
@@ -26,6 +31,13 @@ cdef struct Conn:
     int64_t written_ns          # 0: not yet
     int64_t first_byte_ns       # 0: not yet
     Http1 parser
+
+
+# One of the plan's requests, rendered.
+cdef struct Message:
+    const uint8_t *data
+    size_t bytes
+    bint head                   # its answers have no body
 
 
 cdef struct ConnList:

@@ -14,7 +14,7 @@ cdef class Connections:
         Io io
         Conn *conns
         uint32_t connection_count
-        ConnList waiting            # requests and connects that can time out
+        ConnList expected           # requests and connects that can time out
         Recorder recorder
         sockaddr_storage *addresses
         socklen_t *address_lengths
@@ -23,17 +23,23 @@ cdef class Connections:
         uint32_t source_count
         uint32_t first_source       # of connection 0 here; the plan's connections take them in turn
         uint32_t source_stride
-        const uint8_t *request
-        size_t request_bytes
-        bint head                   # answers have no body
+        Message *messages           # the plan's requests
+        uint32_t message_count
+        uint16_t *order             # which of them is sent as the plan's number 0, 1, 2, ..., over and over
+        uint32_t order_count
+        Shape shape                 # of the load; it tells the stage of a request
+        uint32_t stage              # of the latest
+        bint scheduled              # requests have intended instants
         bint keep_alive             # of our own will; the peer may refuse
         int64_t timeout_ns          # 0: none
         int64_t start_ns
+        int64_t warm_until_ns       # what is intended before is warm-up
         int64_t last_event_ns
-        uint64_t begun              # requests
+        uint64_t begun              # requests; those of the warm-up are counted apart
         uint64_t answered
         uint64_t failed
-        uint32_t in_flight
+        uint64_t warm_begun
+        uint32_t in_flight          # of either kind
         uint32_t opening            # connects outstanding
 
     cdef void connection_free(self, uint32_t index, int64_t now_ns) noexcept nogil:
@@ -63,18 +69,40 @@ cdef class Connections:
         """From now on the connection's time is running."""
         if self.timeout_ns > 0:
             self.conns[index].waiting_since_ns = now_ns
-            conn_list_append(&self.waiting, self.conns, index)
+            conn_list_append(&self.expected, self.conns, index)
 
-    cdef inline void begin(self, uint32_t index, int64_t intended_ns) noexcept nogil:
-        """Begin a request on an idle or closed connection; `intended_ns` 0 means now, as in a closed loop."""
+    cdef inline Bank *bank(self, const Conn *conn) noexcept nogil:
+        """Where the connection's request is counted."""
+        return &self.recorder.active.warmup if conn.warm else &self.recorder.active.all
+
+    cdef inline Bank *part(self, const Conn *conn) noexcept nogil:
+        """Where it is counted once more, or NULL."""
+        if self.recorder.part_count == 0 or conn.warm:
+            return NULL
+        return &self.recorder.active.parts[conn.part]
+
+    cdef inline void begin(self, uint32_t index, int64_t intended_ns, uint64_t number) noexcept nogil:
+        """Begin the plan's request of a number on an idle or closed connection.
+
+        `intended_ns` 0 means now, as in a closed loop.
+        """
         cdef Conn *conn = &self.conns[index]
         cdef int64_t now_ns = self.io.now()
+        cdef Bank *part
         conn.has_request = True
         conn.sent_ns = now_ns
         conn.intended_ns = intended_ns if intended_ns != 0 else now_ns
-        self.begun += 1
+        conn.request = self.order[number % self.order_count]
+        self.place(conn)
+        part = self.part(conn)
+        if part != NULL:
+            part.tally.sent += 1
+        if conn.warm:
+            self.warm_begun += 1
+        else:
+            self.begun += 1
         self.in_flight += 1
-        self.recorder.active.tally.sent += 1
+        self.bank(conn).tally.sent += 1
         self.expect_answer(index, now_ns)
         if conn.state == CONN_IDLE:
             conn.connect_took_ns = 0
@@ -82,13 +110,20 @@ cdef class Connections:
         else:
             self.open_connection(index, now_ns)
 
+    cdef inline void place(self, Conn *conn) noexcept nogil:
+        """Find where the connection's request belongs to."""
+        if self.shape.count > 1:
+            self.stage = shape_stage_at(&self.shape, conn.intended_ns - self.start_ns, self.stage)
+        conn.part = self.stage * self.message_count + conn.request
+        conn.warm = conn.intended_ns < self.warm_until_ns
+
     cdef inline void send_request(self, uint32_t index, Conn *conn, int64_t now_ns) noexcept nogil:
         conn.state = CONN_BUSY
         conn.ready_ns = now_ns
         conn.written_ns = 0
         conn.first_byte_ns = 0
-        http1_start(&conn.parser, self.head)
-        self.io.send(index, self.request, self.request_bytes)
+        http1_start(&conn.parser, self.messages[conn.request].head)
+        self.io.send(index, self.messages[conn.request].data, self.messages[conn.request].bytes)
 
     cdef inline void handle_events(self) noexcept nogil:
         cdef IoEvent event
@@ -110,12 +145,12 @@ cdef class Connections:
             self.connect_failed(event.slot, error_from_connect(<int> -event.result))
             return
         conn.connect_took_ns = event.time_ns - conn.connect_began_ns
-        hdr_record(&self.recorder.active.metrics[METRIC_CONNECT], conn.connect_took_ns)
-        self.recorder.active.tally.connections_opened += 1
+        hdr_record(&self.recorder.active.all.metrics[METRIC_CONNECT], conn.connect_took_ns)
+        self.recorder.active.all.tally.connections_opened += 1
         if conn.has_request:
             self.send_request(event.slot, conn, event.time_ns)
         else:
-            conn_list_remove(&self.waiting, self.conns, event.slot)
+            conn_list_remove(&self.expected, self.conns, event.slot)
             conn.state = CONN_IDLE
 
     cdef void connect_failed(self, uint32_t index, int kind) noexcept nogil:
@@ -130,7 +165,7 @@ cdef class Connections:
             self.fail(event.slot, error_from_errno(<int> -event.result))
             return
         self.conns[event.slot].written_ns = event.time_ns
-        self.recorder.active.tally.bytes_sent += <uint64_t> event.result
+        self.bank(&self.conns[event.slot]).tally.bytes_sent += <uint64_t> event.result
 
     cdef inline void on_received(self, const IoEvent *event) noexcept nogil:
         cdef Conn *conn = &self.conns[event.slot]
@@ -142,7 +177,7 @@ cdef class Connections:
         if event.result <= 0:
             self.stream_ended(event, conn)
             return
-        self.recorder.active.tally.bytes_received += <uint64_t> event.result
+        self.bank(conn).tally.bytes_received += <uint64_t> event.result
         if conn.first_byte_ns == 0:
             conn.first_byte_ns = event.time_ns
         result = http1_feed(&conn.parser, event.data, <size_t> event.result, &consumed)
@@ -156,8 +191,8 @@ cdef class Connections:
     cdef void received_idle(self, const IoEvent *event) noexcept nogil:
         """The end of an idle connection, or bytes on it that no request asked for."""
         if event.result > 0:
-            self.recorder.active.tally.bytes_received += <uint64_t> event.result
-            self.recorder.active.tally.unasked += 1
+            self.recorder.active.all.tally.bytes_received += <uint64_t> event.result
+            self.recorder.active.all.tally.unasked += 1
         self.drop(event.slot)
 
     cdef void stream_ended(self, const IoEvent *event, Conn *conn) noexcept nogil:
@@ -178,20 +213,27 @@ cdef class Connections:
         elif result == HTTP1_TOO_LARGE:
             self.fail(index, ERROR_HEADER_TOO_LARGE)
         else:
-            self.recorder.active.tally.bad_responses[self.conns[index].parser.reason] += 1
+            self.count_bad_response(&self.conns[index])
             self.fail(index, ERROR_BAD_RESPONSE)
+
+    cdef void count_bad_response(self, const Conn *conn) noexcept nogil:
+        cdef Bank *part = self.part(conn)
+        self.bank(conn).tally.bad_responses[conn.parser.reason] += 1
+        if part != NULL:
+            part.tally.bad_responses[conn.parser.reason] += 1
 
     cdef inline void complete(self, uint32_t index, int64_t done_ns, bint leftover) noexcept nogil:
         """The last byte of the answer is in. `leftover`: bytes follow that belong to no request."""
         cdef Conn *conn = &self.conns[index]
-        cdef Bank *bank = self.recorder.active
+        cdef Bank *bank = self.bank(conn)
         self.record(conn, bank, done_ns)
         if leftover:
             bank.tally.unasked += 1
         conn.has_request = False
-        conn_list_remove(&self.waiting, self.conns, index)
+        conn_list_remove(&self.expected, self.conns, index)
         self.in_flight -= 1
-        self.answered += 1
+        if not conn.warm:
+            self.answered += 1
         if conn.parser.keep_alive and self.keep_alive and not leftover and conn.written_ns != 0:
             conn.state = CONN_IDLE
         else:
@@ -201,31 +243,45 @@ cdef class Connections:
     cdef inline void record(self, Conn *conn, Bank *bank, int64_t done_ns) noexcept nogil:
         # An answer may come before the request was sent whole; its writing then ended, for us, with the answer's first byte.
         cdef int64_t written_ns = conn.written_ns if conn.written_ns != 0 else conn.first_byte_ns
-        cdef TraceRow row
+        cdef Bank *part = self.part(conn)
         bank.tally.responses[conn.parser.status] += 1
         bank.tally.body_bytes += conn.parser.body_bytes
         hdr_record(&bank.metrics[METRIC_LATENCY], done_ns - conn.intended_ns)
-        if conn.intended_ns != conn.sent_ns:
+        if self.scheduled:
             hdr_record(&bank.metrics[METRIC_SERVICE_TIME], done_ns - conn.sent_ns)
+        if part != NULL:
+            part.tally.responses[conn.parser.status] += 1
+            part.tally.body_bytes += conn.parser.body_bytes
+            hdr_record(&part.metrics[METRIC_LATENCY], done_ns - conn.intended_ns)
+            if self.scheduled:
+                hdr_record(&part.metrics[METRIC_SERVICE_TIME], done_ns - conn.sent_ns)
         hdr_record(&bank.metrics[METRIC_REQUEST_WRITE], written_ns - conn.ready_ns)
         hdr_record(&bank.metrics[METRIC_WAIT], conn.first_byte_ns - written_ns)
         hdr_record(&bank.metrics[METRIC_READ], done_ns - conn.first_byte_ns)
-        if self.recorder.trace_capacity > 0:
-            row.offset_ns = conn.intended_ns - self.start_ns
-            row.latency_ns = done_ns - conn.intended_ns
-            row.connect_ns = conn.connect_took_ns
-            row.lookup_ns = 0
-            row.write_ns = written_ns - conn.ready_ns
-            row.wait_ns = conn.first_byte_ns - written_ns
-            row.read_ns = done_ns - conn.first_byte_ns
-            row.status = conn.parser.status
-            row.reserved = 0
-            recorder_trace(&self.recorder, &row)
+        if self.recorder.trace_capacity > 0 and not conn.warm:
+            self.trace_request(conn, written_ns, done_ns)
+
+    cdef void trace_request(self, const Conn *conn, int64_t written_ns, int64_t done_ns) noexcept nogil:
+        cdef TraceRow row
+        row.offset_ns = conn.intended_ns - self.start_ns
+        row.latency_ns = done_ns - conn.intended_ns
+        row.connect_ns = conn.connect_took_ns
+        row.lookup_ns = 0
+        row.write_ns = written_ns - conn.ready_ns
+        row.wait_ns = conn.first_byte_ns - written_ns
+        row.read_ns = done_ns - conn.first_byte_ns
+        row.status = conn.parser.status
+        row.reserved = 0
+        recorder_trace(&self.recorder, &row)
 
     cdef void fail(self, uint32_t index, int kind) noexcept nogil:
         cdef Conn *conn = &self.conns[index]
-        self.recorder.active.tally.errors[kind] += 1
-        self.failed += 1
+        cdef Bank *part = self.part(conn)
+        self.bank(conn).tally.errors[kind] += 1
+        if part != NULL:
+            part.tally.errors[kind] += 1
+        if not conn.warm:
+            self.failed += 1
         self.in_flight -= 1
         conn.has_request = False
         self.drop(index)
@@ -234,27 +290,31 @@ cdef class Connections:
 
     cdef void drop(self, uint32_t index) noexcept nogil:
         """Close a connection and let its slot be used again."""
-        conn_list_remove(&self.waiting, self.conns, index)
+        conn_list_remove(&self.expected, self.conns, index)
         self.io.close(index)
         self.conns[index].state = CONN_CLOSED
 
     cdef inline void expire(self, int64_t now_ns) noexcept nogil:
         """End what has waited longer than the timeout."""
-        cdef uint32_t index = self.waiting.oldest
+        cdef uint32_t index = self.expected.oldest
         while index != NO_CONN and self.conns[index].waiting_since_ns + self.timeout_ns <= now_ns:
             if self.conns[index].state == CONN_OPENING:
                 self.opening -= 1
                 self.connect_failed(index, ERROR_CONNECT_TIMEOUT)
             else:
                 self.fail(index, ERROR_REQUEST_TIMEOUT)
-            index = self.waiting.oldest
+            index = self.expected.oldest
 
     cdef void abandon_all(self) noexcept nogil:
         """End the requests that are in flight without an outcome of their own, and close every connection."""
         cdef uint32_t index
+        cdef Bank *part
         for index in range(self.connection_count):
             if self.conns[index].has_request:
-                self.recorder.active.tally.abandoned += 1
+                self.bank(&self.conns[index]).tally.abandoned += 1
+                part = self.part(&self.conns[index])
+                if part != NULL:
+                    part.tally.abandoned += 1
                 self.in_flight -= 1
                 self.conns[index].has_request = False
             self.drop(index)

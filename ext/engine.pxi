@@ -6,8 +6,6 @@ from heyfleet.ext.c_atomic cimport load_flag, load_instant, store_flag, store_in
 cdef enum:
     # Connects outstanding while a worker prepares: below the listen backlog of common servers, so that none is dropped.
     OPENING_AT_ONCE = 100
-    # Closed loops started in one turn: answers to the first of many thousands should not wait until the last has begun.
-    STARTS_A_TURN = 256
     # How precisely a worker that waits for its start looks for the order to start.
     START_POLL_NS = 500000
 
@@ -21,16 +19,12 @@ cdef enum StopReason:
 STOP_NAMES = ("", "count", "duration", "signal", "fault")
 
 
-cdef class EngineCore(Connections):
+cdef class EngineCore(Loops):
 
     cdef:
-        Pacer pacer
-        uint64_t request_limit      # 0: none
-        int64_t duration_ns         # 0: none
-        int64_t stop_ns
+        int64_t duration_ns         # of the measured part; 0: no limit
+        int64_t warmup_ns
         int64_t ended_ns
-        uint32_t loops_started      # of the closed loops
-        uint64_t ticks_due          # scheduled requests whose instant has come
         uint64_t loop_turns
         int64_t cpu_ns              # of the worker's thread while it made load
         int64_t wall_ns
@@ -65,7 +59,7 @@ cdef class EngineCore(Connections):
         cdef int result = 0
         cdef int64_t now_ns = self.io.now()
         while result == 0 and not load_flag(&self.stop_requested):
-            while self.keep_alive and next_index < self.connection_count and self.opening < OPENING_AT_ONCE:
+            while self.opens_ahead() and next_index < self.connection_count and self.opening < OPENING_AT_ONCE:
                 self.open_connection(next_index, now_ns)
                 next_index += 1
             if self.opening == 0:
@@ -75,6 +69,10 @@ cdef class EngineCore(Connections):
             now_ns = self.io.now()
             self.expire(now_ns)
         return result
+
+    cdef inline bint opens_ahead(self) noexcept nogil:
+        """Whether every connection will be used from the start on; others are opened when they are."""
+        return self.keep_alive and (self.loop == LOOP_CONNECTIONS or self.loop == LOOP_TICKS)
 
     cdef int await_start(self) noexcept nogil:
         cdef int64_t start_ns, now_ns
@@ -91,6 +89,7 @@ cdef class EngineCore(Connections):
     cdef int make_load(self) noexcept nogil:
         cdef int64_t turn_ns = self.io.now()
         cdef int64_t now_ns = turn_ns
+        cdef int64_t wake_ns
         cdef int result = 0
         store_instant(&self.began_ns, turn_ns)
         self.start_ns = load_instant(&self.start_order_ns)
@@ -98,84 +97,48 @@ cdef class EngineCore(Connections):
             # An order for an instant long past is an order to start now.
             self.start_ns = turn_ns
         self.last_event_ns = turn_ns
-        self.stop_ns = self.start_ns + self.duration_ns if self.duration_ns > 0 else NEVER_NS
+        self.warm_until_ns = self.start_ns + self.warmup_ns
+        self.stop_ns = self.warm_until_ns + self.duration_ns if self.duration_ns > 0 else NEVER_NS
+        self.begin_loops()
         while True:
             self.handle_events()
-            self.start_closed_loops()
             now_ns = self.io.now()
             self.expire(now_ns)
-            self.release_ticks(now_ns)
-            hdr_record(&self.recorder.active.metrics[METRIC_LOOP_TURN], now_ns - turn_ns)
+            self.release(now_ns)
+            hdr_record(&self.side_now(now_ns).metrics[METRIC_LOOP_TURN], now_ns - turn_ns)
             self.loop_turns += 1
             if load_flag(&self.swap_requested):
                 recorder_swap(&self.recorder)
                 store_flag(&self.swap_requested, False)
             if result < 0 or self.must_stop(now_ns):
                 break
-            result = self.io.wait(self.next_deadline())
+            wake_ns = min(self.next_deadline(), now_ns + MAX_WAIT_NS)
+            result = self.io.wait(wake_ns)
             turn_ns = self.io.now()
+            if turn_ns >= wake_ns > now_ns:
+                hdr_record(&self.side_now(turn_ns).metrics[METRIC_WAKE_LATE], turn_ns - wake_ns)
         self.ended_ns = self.last_event_ns if self.stop_reason == STOP_COUNT else now_ns
         self.wall_ns = now_ns - self.start_ns
         return result
 
-    cdef inline bint loops_to_start(self) noexcept nogil:
-        return self.pacer.interval_ns == 0 and self.loops_started < self.connection_count
-
-    cdef inline void start_closed_loops(self) noexcept nogil:
-        cdef uint32_t left = STARTS_A_TURN
-        while left > 0 and self.loops_to_start():
-            left -= 1
-            self.loops_started += 1
-            self.connection_free(self.loops_started - 1, self.start_ns)
-
-    cdef void connection_free(self, uint32_t index, int64_t now_ns) noexcept nogil:
-        cdef Conn *conn = &self.conns[index]
-        if self.pacer.interval_ns > 0:
-            if conn.ticks_waiting > 0 and now_ns < self.stop_ns:
-                self.begin_tick(index, conn)
-        elif now_ns < self.stop_ns and (self.request_limit == 0 or self.begun < self.request_limit):
-            self.begin(index, 0)
-
-    cdef inline void begin_tick(self, uint32_t index, Conn *conn) noexcept nogil:
-        """Begin the connection's oldest scheduled request, late as it may be: no tick is lost."""
-        cdef int64_t intended_ns = self.start_ns + pacer_offset_ns(&self.pacer, conn.next_tick, self.connection_count)
-        conn.ticks_waiting -= 1
-        conn.next_tick += self.connection_count
-        self.begin(index, intended_ns)
-        hdr_record(&self.recorder.active.metrics[METRIC_LAG], conn.sent_ns - intended_ns)
-
-    cdef inline void release_ticks(self, int64_t now_ns) noexcept nogil:
-        cdef uint32_t index
-        while self.next_tick_ns() <= now_ns and self.next_tick_ns() < self.stop_ns:
-            index = self.ticks_due % self.connection_count
-            self.ticks_due += 1
-            self.conns[index].ticks_waiting += 1
-            if not self.conns[index].has_request and now_ns < self.stop_ns:
-                self.begin_tick(index, &self.conns[index])
-
-    cdef inline int64_t next_tick_ns(self) noexcept nogil:
-        """When the next scheduled request is due; NEVER_NS in a closed loop and after the last."""
-        if self.pacer.interval_ns == 0 or (self.request_limit > 0 and self.ticks_due >= self.request_limit):
-            return NEVER_NS
-        return self.start_ns + pacer_offset_ns(&self.pacer, self.ticks_due, self.connection_count)
+    cdef inline Bank *side_now(self, int64_t now_ns) noexcept nogil:
+        """Where what belongs to no request is counted now."""
+        return &self.recorder.active.warmup if now_ns < self.warm_until_ns else &self.recorder.active.all
 
     cdef inline int64_t next_deadline(self) noexcept nogil:
         cdef int64_t deadline_ns = NEVER_NS
         cdef int64_t expires_ns
-        if self.start_ns != 0 and self.loops_to_start():
-            return 0
-        if self.waiting.oldest != NO_CONN:
-            expires_ns = self.conns[self.waiting.oldest].waiting_since_ns + self.timeout_ns
-            deadline_ns = min(deadline_ns, expires_ns)
         if self.start_ns != 0:
-            deadline_ns = min(deadline_ns, self.stop_ns)
-            deadline_ns = min(deadline_ns, self.next_tick_ns())
+            deadline_ns = min(self.stop_ns, self.next_release_ns())
+        if self.expected.oldest != NO_CONN:
+            expires_ns = self.conns[self.expected.oldest].waiting_since_ns + self.timeout_ns
+            deadline_ns = min(deadline_ns, expires_ns)
         return deadline_ns
 
     cdef inline bint must_stop(self, int64_t now_ns) noexcept nogil:
         if load_flag(&self.stop_requested):
             self.stop_reason = STOP_SIGNAL
-        elif self.request_limit > 0 and self.begun >= self.request_limit and self.in_flight == 0:
+        elif self.request_limit > 0 and self.begun + self.missed >= self.request_limit and self.in_flight == 0:
             self.stop_reason = STOP_COUNT
         elif now_ns >= self.stop_ns:
             self.stop_reason = STOP_DURATION
@@ -185,4 +148,4 @@ cdef class EngineCore(Connections):
         """Requests that the plan wanted until the end: the count if there is one, else what the schedule asked for."""
         if self.request_limit > 0:
             return self.request_limit
-        return self.ticks_due if self.pacer.interval_ns > 0 else self.begun
+        return self.ticks_due if self.scheduled else self.begun

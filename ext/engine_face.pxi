@@ -1,5 +1,7 @@
 # What Python sees of the engine.
 
+from heyfleet.ext.c_posix cimport PR_SET_TIMERSLACK, prctl
+
 
 @final
 cdef class EngineSnapshot:
@@ -10,14 +12,38 @@ cdef class EngineSnapshot:
     cdef readonly dict errors
     cdef readonly uint64_t sent
     cdef readonly uint64_t abandoned
+    cdef readonly uint64_t missed
     cdef readonly uint64_t connections_opened
     cdef readonly uint64_t unasked
     cdef readonly uint64_t bytes_sent
     cdef readonly uint64_t bytes_received
     cdef readonly uint64_t body_bytes
+    cdef readonly EngineSnapshot warmup     # None: nothing in it
+    cdef readonly dict parts                # by (stage, request), where there are several of either
 
 
-cdef EngineSnapshot make_snapshot(const Bank *bank):
+cdef EngineSnapshot snapshot_of_side(const Side *side, uint32_t part_count, uint32_t messages):
+    cdef EngineSnapshot snapshot = snapshot_of_bank(&side.all)
+    cdef uint32_t part
+    if not bank_is_empty(&side.warmup):
+        snapshot.warmup = snapshot_of_bank(&side.warmup)
+    snapshot.parts = {
+        (part // messages, part % messages): snapshot_of_bank(&side.parts[part])
+        for part in range(part_count) if not bank_is_empty(&side.parts[part])
+    }
+    return snapshot
+
+
+cdef bint bank_is_empty(const Bank *bank) noexcept nogil:
+    cdef const uint64_t *counts = <const uint64_t *> &bank.tally
+    cdef size_t index
+    for index in range(sizeof(Tally) // sizeof(uint64_t)):
+        if counts[index] != 0:
+            return False
+    return True
+
+
+cdef EngineSnapshot snapshot_of_bank(const Bank *bank):
     cdef EngineSnapshot snapshot = EngineSnapshot.__new__(EngineSnapshot)
     snapshot.histograms = {
         name: Histogram.from_hdr(&bank.metrics[metric])
@@ -33,6 +59,7 @@ cdef EngineSnapshot make_snapshot(const Bank *bank):
             snapshot.errors[f"{ERROR_NAMES[ERROR_BAD_RESPONSE]}: {name}"] = bank.tally.bad_responses[reason]
     snapshot.sent = bank.tally.sent
     snapshot.abandoned = bank.tally.abandoned
+    snapshot.missed = bank.tally.missed
     snapshot.connections_opened = bank.tally.connections_opened
     snapshot.unasked = bank.tally.unasked
     snapshot.bytes_sent = bank.tally.bytes_sent
@@ -46,52 +73,96 @@ cdef class Engine(EngineCore):
     """One worker's load: create it, call `run` in a thread of its own, steer it from another.
 
     `io` is "auto", "io_uring", "epoll" or an Io object. `addresses` are (literal address, port) pairs, used in turn by the
-    connections. `request` is one rendered request, sent over and over; `head` says that its answers have no body. `requests`
-    and `duration_ns` end the load, 0 is no limit; `timeout_ns` ends a request, 0 is never. `rate_per_connection` is in
-    requests a second, 0 is a closed loop. `sources` are local addresses that the plan's connections come from in
-    turn. A plan's connections may be dealt out to several engines: this one has `connections` of its `plan_connections`, those numbered first_connection, first_connection + connection_stride, ...
+    connections; `sources` are local addresses that the plan's connections come from in turn. `messages` are the plan's
+    requests, each (rendered bytes, whether its answers have no body); the plan's request number i is
+    messages[order[i % len(order)]].
+
+    `requests` and `duration_ns` end the load, 0 is no limit; what is intended in the first `warmup_ns` counts for
+    neither. `timeout_ns` ends a request, 0 is never. `loop` says when requests are sent: "connections" have the next at
+    once; "ticks", each of its own connection, or a "rate" on any free connection, follow `stages`, each (duration_ns,
+    requests a second at its begin, at its end), evenly or `poisson`; "users", as many as connections, come and go with
+    `stages` and think between requests, `think` being ("uniform", low_ns, high_ns) or ("exponential", mean_ns, 0). A
+    stage of duration 0 has no end. A "rate" does not send what the engine itself was 100 ms too late for, but with
+    `catch_up`.
+
+    A plan's connections may be dealt out to several engines: this one has `connections` of its `plan_connections`,
+    those numbered first_connection, first_connection + connection_stride, ...
 
     Raises ValueError for arguments that make no sense and MemoryError.
     """
 
-    cdef bytes request_object
+    cdef list message_objects
     cdef str io_choice
     cdef readonly str io_name
     cdef readonly str io_note
 
     def __cinit__(self):
-        self.waiting.oldest = self.waiting.newest = NO_CONN
+        self.expected.oldest = self.expected.newest = NO_CONN
         memset(&self.recorder, 0, sizeof(self.recorder))
-        self.conns = NULL
-        self.addresses = NULL
-        self.address_lengths = NULL
-        self.sources = NULL
 
-    def __init__(self, *, io, list addresses not None, bytes request not None, uint32_t connections, bint head=False,
+    def __init__(self, *, io, list addresses not None, list messages not None, uint32_t connections, order=(0,),
                  uint64_t requests=0, int64_t duration_ns=0, int64_t timeout_ns=0, bint keep_alive=True,
-                 double rate_per_connection=0.0, uint32_t plan_connections=0, uint32_t first_connection=0,
+                 str loop="connections", list stages=None, bint poisson=False, uint64_t seed=0, think=None,
+                 int64_t warmup_ns=0, bint catch_up=False, uint32_t plan_connections=0, uint32_t first_connection=0,
                  uint32_t connection_stride=1, uint64_t trace_rows=0, list sources=None):
-        if connections == 0 or not addresses or not request:
+        if self.conns != NULL:
+            raise ValueError("an engine is made once")
+        if connections == 0 or not addresses or not messages or not all(data for data, _ in messages):
             raise ValueError("an engine needs at least one connection, one address and a request")
-        if duration_ns < 0 or timeout_ns < 0 or not 0 <= rate_per_connection <= 1e9:
-            raise ValueError("durations can't be negative, a rate must be between 0 and 1e9 requests a second")
+        if min(duration_ns, timeout_ns, warmup_ns) < 0:
+            raise ValueError("durations can't be negative")
         if requests == 0 and duration_ns == 0:
             raise ValueError("an engine needs a number of requests or a duration")
         self.choose_io(io)
-        self.request_object = request
-        self.request = request
-        self.request_bytes = len(request)
-        self.head = head
+        self.take_loop(loop, stages or [], think)
         self.keep_alive = keep_alive
         self.request_limit = requests
         self.duration_ns = duration_ns
+        self.warmup_ns = warmup_ns
         self.timeout_ns = timeout_ns
+        self.catch_up = catch_up
         self.connection_count = connections
-        self.pacer = make_pacer(rate_per_connection, plan_connections or connections, first_connection,
-                                connection_stride)
         self.first_source = first_connection
         self.source_stride = connection_stride
+        self.take_messages(messages, order)
         self.take_memory(addresses, sources or [], trace_rows)
+        self.pacer = make_pacer(&self.shape, plan_connections or connections, first_connection, connection_stride,
+                                connections, poisson, seed)
+        self.waiting = self.pacer
+        for index in range(connections):
+            self.conns[index].random = chance_seed(~seed, pacer_number(&self.pacer, index))
+
+    cdef take_loop(self, str loop, list stages, think):
+        if loop not in LOOP_NAMES:
+            raise ValueError(f"loop must be one of {', '.join(LOOP_NAMES)}, not {loop!r}")
+        self.loop = <LoopKind> <int> LOOP_NAMES.index(loop)
+        self.scheduled = self.loop == LOOP_TICKS or self.loop == LOOP_RATE
+        if self.loop != LOOP_CONNECTIONS and not stages:
+            raise ValueError("a load with a schedule or users needs a stage")
+        shape_init(&self.shape, stages)
+        if think is not None:
+            kind, self.think_low_ns, self.think_high_ns = think
+            self.think = <ThinkKind> <int> THINK_NAMES.index(kind)
+            if self.think_low_ns < 0 or (self.think == THINK_UNIFORM and self.think_high_ns < self.think_low_ns):
+                raise ValueError("thinking can't take less than no time")
+
+    cdef take_messages(self, list messages, order):
+        cdef uint32_t index
+        self.message_count = len(messages)
+        self.order_count = len(order)
+        if not order or not all(0 <= place < self.message_count < 0x10000 for place in order):
+            raise ValueError("the order names requests by their places")
+        self.messages = <Message *> calloc(self.message_count, sizeof(Message))
+        self.order = <uint16_t *> calloc(self.order_count, sizeof(uint16_t))
+        if self.messages == NULL or self.order == NULL:
+            raise MemoryError
+        self.message_objects = [data for data, _ in messages]
+        for index in range(self.message_count):
+            self.messages[index].data = <const uint8_t *> <char *> self.message_objects[index]
+            self.messages[index].bytes = len(self.message_objects[index])
+            self.messages[index].head = messages[index][1]
+        for index in range(self.order_count):
+            self.order[index] = order[index]
 
     cdef choose_io(self, io):
         self.io_choice = io if isinstance(io, str) else "given"
@@ -116,7 +187,14 @@ cdef class Engine(EngineCore):
         self.sources = <sockaddr_storage *> calloc(max(self.source_count, 1), sizeof(sockaddr_storage))
         if self.conns == NULL or self.addresses == NULL or self.address_lengths == NULL or self.sources == NULL:
             raise MemoryError
-        if recorder_init(&self.recorder, trace_rows) < 0:
+        self.timers.heap = <Timer *> calloc(self.connection_count if self.loop == LOOP_USERS else 1, sizeof(Timer))
+        free_room = self.connection_count if self.loop == LOOP_RATE else 1
+        self.open_free = <uint32_t *> calloc(free_room, sizeof(uint32_t))
+        self.closed_free = <uint32_t *> calloc(free_room, sizeof(uint32_t))
+        if self.timers.heap == NULL or self.open_free == NULL or self.closed_free == NULL:
+            raise MemoryError
+        parts = max(self.shape.count, 1) * self.message_count
+        if recorder_init(&self.recorder, parts if parts > 1 else 0, trace_rows) < 0:
             raise MemoryError
         for index in range(self.connection_count):
             self.conns[index].next_tick = index
@@ -135,6 +213,12 @@ cdef class Engine(EngineCore):
         free(self.addresses)
         free(self.address_lengths)
         free(self.sources)
+        free(self.messages)
+        free(self.order)
+        free(self.shape.stages)
+        free(self.timers.heap)
+        free(self.open_free)
+        free(self.closed_free)
 
     def run(self):
         """Prepare, wait for `start`, make load, and return when it has ended. Call once, in the worker's own thread.
@@ -144,6 +228,8 @@ cdef class Engine(EngineCore):
         cdef int result
         try:
             self.open_io()
+            # Threads that sleep until an instant are woken up to 50 us late, so that the kernel can wake several at once.
+            prctl(PR_SET_TIMERSLACK, 1)
             with nogil:
                 result = self.work()
                 self.io.shut()
@@ -182,17 +268,17 @@ cdef class Engine(EngineCore):
         if load_flag(&self.finished):
             store_flag(&self.swap_requested, False)
             return self.final_snapshot()
-        snapshot = make_snapshot(self.recorder.inactive)
-        bank_reset(self.recorder.inactive)
+        snapshot = snapshot_of_side(self.recorder.inactive, self.recorder.part_count, self.message_count)
+        side_reset(self.recorder.inactive, self.recorder.part_count)
         return snapshot
 
     cdef final_snapshot(self):
         cdef EngineSnapshot snapshot
-        # A swap that the loop still made, just before it ended, left measurements in the other bank as well.
-        bank_add(self.recorder.active, self.recorder.inactive)
-        bank_reset(self.recorder.inactive)
-        snapshot = make_snapshot(self.recorder.active)
-        bank_reset(self.recorder.active)
+        # A swap that the loop still made, just before it ended, left measurements on the other side as well.
+        side_add(self.recorder.active, self.recorder.inactive, self.recorder.part_count)
+        side_reset(self.recorder.inactive, self.recorder.part_count)
+        snapshot = snapshot_of_side(self.recorder.active, self.recorder.part_count, self.message_count)
+        side_reset(self.recorder.active, self.recorder.part_count)
         return snapshot
 
     @property
@@ -216,7 +302,7 @@ cdef class Engine(EngineCore):
 
     @property
     def totals(self):
-        """After the end: planned, sent, responses, errors, abandoned, unsent; elapsed_ns, cpu_ns, wall_ns, loop_turns."""
+        """After the end: planned, sent, responses, errors, abandoned, unsent, missed; elapsed_ns, cpu_ns, wall_ns, loop_turns."""
         return {
             "planned": self.planned(),
             "sent": self.begun,
@@ -224,7 +310,8 @@ cdef class Engine(EngineCore):
             "errors": self.failed,
             "abandoned": self.begun - self.answered - self.failed,
             "unsent": self.planned() - self.begun,
-            "elapsed_ns": max(self.ended_ns - self.start_ns, 0),
+            "missed": self.missed,
+            "elapsed_ns": max(self.ended_ns - self.warm_until_ns, 0),
             "cpu_ns": self.cpu_ns,
             "wall_ns": self.wall_ns,
             "loop_turns": self.loop_turns,

@@ -322,15 +322,10 @@ cdef class SimIo(Io):
         self.closes_sent += 1
         return 0
 
-    # Chance: splitmix64 (Steele, Lea and Flood 2014).
+    # Chance.
 
     cdef uint64_t draw(self) noexcept nogil:
-        cdef uint64_t z
-        self.random += <uint64_t> 0x9e3779b97f4a7c15
-        z = self.random
-        z = (z ^ (z >> 30)) * <uint64_t> 0xbf58476d1ce4e5b9
-        z = (z ^ (z >> 27)) * <uint64_t> 0x94d049bb133111eb
-        return z ^ (z >> 31)
+        return chance_draw(&self.random)
 
     cdef uint64_t below(self, uint64_t bound) noexcept nogil:
         return self.draw() % bound

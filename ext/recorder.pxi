@@ -9,10 +9,16 @@ cdef enum:  # metrics; anonymous, since they index arrays
     METRIC_WAIT
     METRIC_READ
     METRIC_LOOP_TURN
+    METRIC_OWN_LAG          # the part of the lag that is the generator's own: not the wait for a free connection
+    METRIC_WAKE_LATE        # a worker that slept until an instant looked again so much later
+    METRIC_KERNEL_LATENCY   # between the kernel's own stamps of the last byte sent and the last byte received
     METRICS
 
 # In the order of the metrics; these names go to the wire.
-METRIC_NAMES = ("latency", "service_time", "lag", "connect", "request_write", "wait", "read", "loop_turn")
+METRIC_NAMES = (
+    "latency", "service_time", "lag", "connect", "request_write", "wait", "read", "loop_turn", "own_lag", "wake_late",
+    "kernel_latency",
+)
 
 cdef enum:
     STATUS_CODES = 1000
@@ -24,6 +30,7 @@ cdef struct Tally:
     uint64_t bad_responses[HTTP1_REASONS]
     uint64_t sent
     uint64_t abandoned
+    uint64_t missed             # not sent: the generator itself was too late for them
     uint64_t connections_opened
     uint64_t unasked            # connections dropped because the peer sent what nobody had asked for
     uint64_t bytes_sent
@@ -46,26 +53,76 @@ cdef struct TraceRow:
     int32_t status
     int32_t reserved
 
+# Where the worker writes, or what is being read: everything; the warm-up, which is in nothing else; and, where a plan has
+# several stages or requests, everything once more by stage and request.
+cdef struct Side:
+    Bank all
+    Bank warmup
+    Bank *parts
+
 cdef struct Recorder:
-    Bank *active
-    Bank *inactive
+    Side *active
+    Side *inactive
+    uint32_t part_count
     TraceRow *trace
     uint64_t trace_capacity
     uint64_t trace_length
     uint64_t trace_dropped
 
 
-cdef int recorder_init(Recorder *recorder, uint64_t trace_capacity) noexcept nogil:
-    """0, or -1 without memory. Untouched pages of the banks and of the trace cost nothing."""
+cdef int bank_init(Bank *bank, int metrics) noexcept nogil:
+    """Room for the first so many metrics; 0, or -1 without memory."""
     cdef int metric
+    for metric in range(metrics):
+        if hdr_init(&bank.metrics[metric]) < 0:
+            return -1
+    return 0
+
+
+cdef Side *side_make(uint32_t parts) noexcept nogil:
+    """NULL without memory. Pages that nothing touches cost nothing."""
+    cdef uint32_t part
+    cdef Side *side = <Side *> calloc(1, sizeof(Side))
+    if side == NULL:
+        return NULL
+    side.parts = <Bank *> calloc(max(parts, 1), sizeof(Bank))
+    if side.parts != NULL and bank_init(&side.all, METRICS) == 0 and bank_init(&side.warmup, METRICS) == 0:
+        for part in range(parts):
+            if bank_init(&side.parts[part], METRIC_SERVICE_TIME + 1) < 0:
+                break
+        else:
+            return side
+    side_free(side, parts)
+    return NULL
+
+
+cdef void bank_free(Bank *bank) noexcept nogil:
+    cdef int metric
+    for metric in range(METRICS):
+        hdr_free(&bank.metrics[metric])
+
+
+cdef void side_free(Side *side, uint32_t parts) noexcept nogil:
+    cdef uint32_t part
+    if side == NULL:
+        return
+    bank_free(&side.all)
+    bank_free(&side.warmup)
+    if side.parts != NULL:
+        for part in range(parts):
+            bank_free(&side.parts[part])
+    free(side.parts)
+    free(side)
+
+
+cdef int recorder_init(Recorder *recorder, uint32_t parts, uint64_t trace_capacity) noexcept nogil:
+    """0, or -1 without memory. `parts`: stages times requests; 0 where a part would be the whole."""
     memset(recorder, 0, sizeof(Recorder))
-    recorder.active = <Bank *> calloc(1, sizeof(Bank))
-    recorder.inactive = <Bank *> calloc(1, sizeof(Bank))
+    recorder.part_count = parts
+    recorder.active = side_make(parts)
+    recorder.inactive = side_make(parts)
     if recorder.active == NULL or recorder.inactive == NULL:
         return -1
-    for metric in range(METRICS):
-        if hdr_init(&recorder.active.metrics[metric]) < 0 or hdr_init(&recorder.inactive.metrics[metric]) < 0:
-            return -1
     if trace_capacity > 0:
         recorder.trace = <TraceRow *> calloc(trace_capacity, sizeof(TraceRow))
         if recorder.trace == NULL:
@@ -74,25 +131,17 @@ cdef int recorder_init(Recorder *recorder, uint64_t trace_capacity) noexcept nog
     return 0
 
 
-cdef void bank_free(Bank *bank) noexcept nogil:
-    cdef int metric
-    if bank != NULL:
-        for metric in range(METRICS):
-            hdr_free(&bank.metrics[metric])
-        free(bank)
-
-
 cdef void recorder_free(Recorder *recorder) noexcept nogil:
-    bank_free(recorder.active)
-    bank_free(recorder.inactive)
+    side_free(recorder.active, recorder.part_count)
+    side_free(recorder.inactive, recorder.part_count)
     free(recorder.trace)
     memset(recorder, 0, sizeof(Recorder))
 
 
 cdef inline void recorder_swap(Recorder *recorder) noexcept nogil:
-    cdef Bank *bank = recorder.active
+    cdef Side *side = recorder.active
     recorder.active = recorder.inactive
-    recorder.inactive = bank
+    recorder.inactive = side
 
 
 cdef void bank_reset(Bank *bank) noexcept nogil:
@@ -108,9 +157,26 @@ cdef void bank_add(Bank *into, const Bank *other) noexcept nogil:
     cdef size_t index
     cdef int metric
     for metric in range(METRICS):
-        hdr_add(&into.metrics[metric], &other.metrics[metric])
+        if other.metrics[metric].count > 0:
+            hdr_add(&into.metrics[metric], &other.metrics[metric])
     for index in range(sizeof(Tally) // sizeof(uint64_t)):
         counts[index] += more[index]
+
+
+cdef void side_reset(Side *side, uint32_t parts) noexcept nogil:
+    cdef uint32_t part
+    bank_reset(&side.all)
+    bank_reset(&side.warmup)
+    for part in range(parts):
+        bank_reset(&side.parts[part])
+
+
+cdef void side_add(Side *into, const Side *other, uint32_t parts) noexcept nogil:
+    cdef uint32_t part
+    bank_add(&into.all, &other.all)
+    bank_add(&into.warmup, &other.warmup)
+    for part in range(parts):
+        bank_add(&into.parts[part], &other.parts[part])
 
 
 cdef inline void recorder_trace(Recorder *recorder, const TraceRow *row) noexcept nogil:

@@ -16,6 +16,7 @@ from heyfleet.ext import Engine, EngineSnapshot, Histogram, SimIo, SimPeer
 PORT = 80
 REQUEST = b"GET / HTTP/1.1\r\nHost: sim\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+MESSAGES = [(REQUEST, False)]
 MS = 1_000_000
 S = 1000 * MS
 
@@ -46,7 +47,12 @@ class Run:
 
 def simulate(peer: SimPeer, *, seed: int = 1, **plan: Any) -> Run:
     network = SimIo({PORT: peer}, seed=seed)
-    return Run(Engine(io=network, addresses=[("127.0.0.1", PORT)], request=REQUEST, **plan), network)
+    return Run(Engine(io=network, addresses=[("127.0.0.1", PORT)], messages=MESSAGES, **plan), network)
+
+
+def ticks(rate: float) -> dict[str, Any]:
+    """A constant rate for all connections, each with ticks of its own."""
+    return {"loop": "ticks", "stages": [(0, rate, rate)]}
 
 
 def answering(**behaviour: Any) -> SimPeer:
@@ -97,7 +103,7 @@ def test_a_duration_stops_in_time_and_abandons_what_is_in_flight() -> None:
 
 def test_a_schedule_loses_no_tick_to_a_stall() -> None:
     """10 requests a second for 10 s; an answer takes 0.35 s, so that the connection is always late, later each time."""
-    run = simulate(answering(delay_ns=350 * MS), connections=1, duration_ns=10 * S, rate_per_connection=10.0)
+    run = simulate(answering(delay_ns=350 * MS), connections=1, duration_ns=10 * S, **ticks(10))
     assert run.totals["planned"] == 100
     assert run.totals["sent"] == 29
     assert run.totals["unsent"] == 71
@@ -108,14 +114,14 @@ def test_a_schedule_loses_no_tick_to_a_stall() -> None:
 
 
 def test_a_schedule_that_is_kept_has_no_lag() -> None:
-    run = simulate(answering(delay_ns=MS), connections=8, duration_ns=3 * S, rate_per_connection=25.0)
+    run = simulate(answering(delay_ns=MS), connections=8, duration_ns=3 * S, **ticks(8 * 25))
     assert run.totals["planned"] == run.totals["sent"] == 8 * 25 * 3
     assert run.histogram("lag").count == run.totals["sent"]
     assert run.histogram("lag").max_ns < 0.1 * MS
 
 
 def test_a_schedule_with_a_count() -> None:
-    run = simulate(answering(), connections=4, requests=10, rate_per_connection=2.0)
+    run = simulate(answering(), connections=4, requests=10, **ticks(4 * 2))
     assert run.totals["responses"] == 10
     assert run.totals["elapsed_ns"] == pytest.approx(9 * S / 8, rel=0.01)
 
@@ -199,7 +205,7 @@ def test_the_same_seed_is_the_same_run() -> None:
 def test_snapshots_during_a_run_add_up_to_its_totals() -> None:
     network = SimIo({PORT: answering(delay_ns=MS)})
     engine = Engine(
-        io=network, addresses=[("127.0.0.1", PORT)], request=REQUEST, connections=10, requests=300_000
+        io=network, addresses=[("127.0.0.1", PORT)], messages=MESSAGES, connections=10, requests=300_000
     )
     thread = threading.Thread(target=engine.run)
     thread.start()
@@ -224,7 +230,7 @@ def test_snapshots_during_a_run_add_up_to_its_totals() -> None:
 def test_a_stop_ends_a_run_at_once() -> None:
     network = SimIo({PORT: answering(delay_ns=MS)})
     engine = Engine(
-        io=network, addresses=[("127.0.0.1", PORT)], request=REQUEST, connections=10, duration_ns=10**15
+        io=network, addresses=[("127.0.0.1", PORT)], messages=MESSAGES, connections=10, duration_ns=10**15
     )
     thread = threading.Thread(target=engine.run)
     thread.start()
@@ -244,7 +250,7 @@ def test_the_trace_keeps_what_fits_and_counts_the_rest() -> None:
     engine = Engine(
         io=network,
         addresses=[("127.0.0.1", PORT)],
-        request=REQUEST,
+        messages=MESSAGES,
         connections=2,
         requests=30,
         trace_rows=20,
@@ -267,10 +273,10 @@ def test_the_trace_keeps_what_fits_and_counts_the_rest() -> None:
         ({"connections": 0, "requests": 1}, "at least one connection"),
         ({"connections": 1}, "a number of requests or a duration"),
         ({"connections": 1, "requests": 1, "timeout_ns": -1}, "can't be negative"),
-        ({"connections": 1, "requests": 1, "rate_per_connection": float("nan")}, "a rate must be"),
+        ({"connections": 1, "requests": 1, "loop": "rate", "stages": [(0, -1, -1)]}, "levels from 0"),
         ({"connections": 1, "requests": 1, "io": "kqueue"}, "io must be"),
     ],
 )
 def test_arguments_that_make_no_sense(bad: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Engine(**{"io": "epoll", "addresses": [("127.0.0.1", 1)], "request": REQUEST, **bad})
+        Engine(**{"io": "epoll", "addresses": [("127.0.0.1", 1)], "messages": MESSAGES, **bad})
