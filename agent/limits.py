@@ -52,7 +52,7 @@ def allow(connections: int, addresses: int, workers: int) -> None:
 
 
 def _allow_descriptors(connections: int, workers: int) -> None:
-    spare = _FDS_OF_PROCESS + _FDS_A_WORKER * workers + _open_descriptors()
+    spare = _FDS_OF_PROCESS + _FDS_A_WORKER * workers + open_descriptors()
     needed = connections + spare
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed:
@@ -65,7 +65,8 @@ def _allow_descriptors(connections: int, workers: int) -> None:
         )
 
 
-def _open_descriptors() -> int:
+def open_descriptors() -> int:
+    """Descriptors that this process has open."""
     return len(os.listdir("/proc/self/fd"))
 
 

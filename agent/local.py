@@ -8,16 +8,40 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from heyfleet.agent import limits
+from heyfleet.agent import limits, watch
 from heyfleet.agent.request import render
 from heyfleet.agent.resolve import Resolved, ResolveError, resolve
 from heyfleet.ext import Engine, EngineSnapshot, Histogram
-from heyfleet.proto.fleet_pb2 import Assignment, Done, Ready, Refused, Snapshot, WorkerFacts
+from heyfleet.proto.fleet_pb2 import (
+    CONNECTIONS,
+    RATE,
+    TICKS,
+    USERS,
+    Assignment,
+    Done,
+    PartNumbers,
+    Ready,
+    Refused,
+    Snapshot,
+    Think,
+    WorkerFacts,
+)
 from heyfleet.proto.fleet_pb2 import Histogram as HistogramMessage
 from heyfleet.proto.protocol import TRACE_BYTES_A_SNAPSHOT
-from heyfleet.shares import Share, deal
+from heyfleet.shares import Share, deal, mix_order
 
+_LOOPS = {CONNECTIONS: "connections", TICKS: "ticks", RATE: "rate", USERS: "users"}
 _SNAPSHOT_INTERVAL_S = 1.0
+_COUNTERS = (
+    "sent",
+    "abandoned",
+    "missed",
+    "connections_opened",
+    "unasked",
+    "bytes_sent",
+    "bytes_received",
+    "body_bytes",
+)
 _PREPARE_POLL_S = 0.0005
 # From the order to the start: long enough for every worker to see the order in time, so that they start together.
 _START_DELAY_NS = 2_000_000
@@ -34,6 +58,8 @@ class LocalAgent:
         self._ended = threading.Semaphore(0)
         self._stopped = False
         self._start_ns = 0
+        self._watch = watch.Watch()
+        self._waited: dict[Engine, tuple[int, int]] = {}
         self._sequence = 0
 
     def prepare(self, assignment: Assignment) -> Ready | Refused:
@@ -73,14 +99,22 @@ class LocalAgent:
         return Engine(
             io=plan.io or "auto",
             addresses=resolved.addresses,
-            request=render(plan),
-            head=plan.method == "HEAD",
+            messages=[
+                (render(request, close=plan.disable_keepalive), request.method == "HEAD") for request in plan.mix
+            ],
+            order=mix_order([request.weight for request in plan.mix]),
+            loop=_LOOPS[plan.loop],
+            stages=[(stage.duration_ns, stage.first, stage.last) for stage in plan.stages],
+            poisson=plan.poisson,
+            seed=plan.seed,
+            think=_think(plan.think),
+            warmup_ns=plan.warmup_ns,
+            catch_up=plan.catch_up,
             connections=share.connections,
             requests=share.requests,
             duration_ns=plan.duration_ns,
             timeout_ns=plan.timeout_ns,
             keep_alive=not plan.disable_keepalive,
-            rate_per_connection=plan.rate_per_connection,
             plan_connections=plan.connections,
             first_connection=assignment.first_connection
             + (stride := assignment.connection_stride or 1) * share.first,
@@ -97,15 +131,19 @@ class LocalAgent:
         return allowed // workers
 
     def _work(self, engine: Engine) -> None:
+        before_ns, before = watch.waited()
         try:
             engine.run()
         except OSError as fault:
             self._faults.append(fault)
         finally:
+            waited_ns, times = watch.waited()
+            self._waited[engine] = (waited_ns - before_ns, times - before)
             self._ended.release()
 
     def start(self, at_ns: int = 0) -> None:
         """Let all workers start together at an instant of CLOCK_MONOTONIC; 0: in a moment."""
+        self._watch.begin()
         self._start_ns = at_ns or time.monotonic_ns() + _START_DELAY_NS
         for engine in self._engines:
             engine.start(self._start_ns)
@@ -164,6 +202,7 @@ class LocalAgent:
             planned=totals["planned"],
             sent=totals["sent"],
             unsent=totals["unsent"],
+            missed=totals["missed"],
             responses=totals["responses"],
             errors=totals["errors"],
             abandoned=totals["abandoned"],
@@ -177,9 +216,12 @@ class LocalAgent:
                     wall_ns=engine.totals["wall_ns"],
                     connections=engine.connections,
                     loop_turns=engine.totals["loop_turns"],
+                    run_queue_ns=self._waited[engine][0],
+                    switched_out=self._waited[engine][1],
                 )
                 for number, engine in enumerate(self._engines)
             ],
+            host=self._watch.end(len(self._assignment.plan.sources)),
             trace_dropped=sum(engine.trace()[1] for engine in self._engines),
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
@@ -190,8 +232,26 @@ class LocalAgent:
         return next((reason for reason in ("fault", "signal", "duration", "count") if reason in reasons), "")
 
 
+def _think(think: Think) -> tuple[str, int, int] | None:
+    if think.kind == Think.NONE:
+        return None
+    return ("uniform" if think.kind == Think.UNIFORM else "exponential"), think.low_ns, think.high_ns
+
+
 def merge_workers(parts: list[EngineSnapshot], into: Snapshot) -> Snapshot:
     """Sum the workers' snapshots up into one message."""
+    _merge_numbers(parts, into)
+    if warm := [part.warmup for part in parts if part.warmup is not None]:
+        _merge_numbers(warm, into.warmup)
+    for stage, request in sorted({place for part in parts for place in part.parts}):
+        numbers = PartNumbers(stage=stage, request=request)
+        place = (stage, request)
+        _merge_numbers([part.parts[place] for part in parts if place in part.parts], numbers.numbers)
+        into.parts.append(numbers)
+    return into
+
+
+def _merge_numbers(parts: list[EngineSnapshot], into: Snapshot) -> None:
     histograms: dict[str, Histogram] = {}
     responses: Counter[int] = Counter()
     errors: Counter[str] = Counter()
@@ -200,18 +260,12 @@ def merge_workers(parts: list[EngineSnapshot], into: Snapshot) -> Snapshot:
             histograms.setdefault(metric, Histogram()).add(histogram)
         responses.update(part.responses)
         errors.update(part.errors)
-        into.sent += part.sent
-        into.abandoned += part.abandoned
-        into.connections_opened += part.connections_opened
-        into.unasked += part.unasked
-        into.bytes_sent += part.bytes_sent
-        into.bytes_received += part.bytes_received
-        into.body_bytes += part.body_bytes
+        for name in _COUNTERS:
+            setattr(into, name, getattr(into, name) + getattr(part, name))
     for metric, histogram in histograms.items():
         into.histograms[metric].CopyFrom(_message(histogram))
     into.responses.update(responses)
     into.errors.update(errors)
-    return into
 
 
 def _message(histogram: Histogram) -> HistogramMessage:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from heyfleet.agent.resolve import ResolveError, resolve
-from heyfleet.proto.fleet_pb2 import Assignment
+from heyfleet.proto.fleet_pb2 import CONNECTIONS, USERS, Assignment
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,16 @@ class Owner:
             return self._words(
                 f"{assignment.connections} connections", f"{self.max_connections} (--max-connections)"
             )
-        if self.max_duration_ns and plan.duration_ns > self.max_duration_ns:
+        whole_ns = plan.warmup_ns + plan.duration_ns
+        if self.max_duration_ns and whole_ns > self.max_duration_ns:
             return self._words(
-                f"{plan.duration_ns / 1e9:g} s", f"{self.max_duration_ns / 1e9:g} s (--max-duration)"
+                f"{whole_ns / 1e9:g} s", f"{self.max_duration_ns / 1e9:g} s (--max-duration)"
             )
-        if self.max_rate and not plan.rate_per_connection:
+        if self.max_rate and plan.loop in (CONNECTIONS, USERS):
             return self._words(
                 "load as fast as answers come", f"{self.max_rate:g} requests/s (--max-rate); set a rate"
             )
-        if self.max_rate and plan.rate_per_connection * assignment.connections > self.max_rate:
-            rate = plan.rate_per_connection * assignment.connections
+        if self.max_rate and (rate := _highest_rate(assignment)) > self.max_rate:
             return self._words(f"{rate:g} requests/s", f"{self.max_rate:g} (--max-rate)")
         if self.targets and not self._allows(plan.target.host, plan.target.port):
             return self._words(
@@ -82,6 +82,13 @@ class Owner:
             if network and allowed_port in (0, port)
         ]
         return all(_within(ipaddress.ip_address(address), networks) for address in addresses)
+
+
+def _highest_rate(assignment: Assignment) -> float:
+    """The agent's part of the plan's rate, which goes by connections."""
+    plan = assignment.plan
+    highest = max(max(stage.first, stage.last) for stage in plan.stages)
+    return float(highest * assignment.connections / plan.connections)
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,8 +13,13 @@ from heyfleet.controller import values
 from heyfleet.controller.agent_link import AgentLink
 from heyfleet.controller.executor import Executor
 from heyfleet.controller.flags import Flag, GoCommand, Value
+from heyfleet.controller.load_flags import shape_flags, threshold_flags
 from heyfleet.controller.fleet import flags as fleet
-from heyfleet.controller.plan import TIMEOUT_NS, Flags
+from heyfleet.controller.plan import TIMEOUT_NS, Flags, make_plan
+from heyfleet.proto.fleet_pb2 import Plan
+
+if TYPE_CHECKING:
+    from heyfleet.controller.planfile import PlanFile
 
 HELP = "Send HTTP requests from this host or from a fleet, and report their latencies as hey does."
 EPILOG = """\b
@@ -22,6 +28,9 @@ Examples:
   heyfleet run -n 10000 -c 100 http://localhost:8080/
   heyfleet run -z 30s -c 50 -q 20 -H 'Accept: text/plain' http://localhost:8080/
   heyfleet run -m POST -T application/json -D body.json http://localhost:8080/
+  heyfleet run --rate 5k -z 30s --slo 'p99<50ms, errors<0.1%' http://localhost:8080/
+  heyfleet run --users 1100 --spawn-rate 100 -z 30s http://localhost:8080/
+  heyfleet run -f plan.yaml
   heyfleet run -z 30s -c 1000 --local-agents 4 http://localhost:8080/
   heyfleet run -z 30s -c 30000 --agents 3 http://service.internal/
 
@@ -32,28 +41,52 @@ value follows or is joined to it by =, and it stands before or after the URL.
 \b
 Exit code: 0; 1 a fault of heyfleet, or a report that does not add up; 2 it could
 not begin, nothing was sent; 3 no request was answered; 4 agents were lost, the
-report says what is missing; 130 or 143 interrupted."""
+report says what is missing; 5 a threshold of --slo was not met, --abort-on ended
+the load, or --find-max found no rate; 130 or 143 interrupted."""
 
 
-def run_command(make_agent: Callable[[], AgentLink]) -> click.Command:
+class RunCommand(GoCommand):
+    """`run`, whose flags may come from a plan file; those of the command line go before."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the plan file first, so that what it says is the flags' default."""
+        flags = self._canonical(ctx, args)
+        rest = iter(flags)
+        for flag in rest:
+            if flag == "--":
+                break
+            if flag == "-f":
+                ctx.meta["plan_file"] = file = self.load(next(rest))
+                ctx.default_map = file.given
+        return super().parse_args(ctx, args)
+
+    def load(self, path: str) -> PlanFile:
+        """A plan file of these flags."""
+        from heyfleet.controller.planfile import key_of, load
+
+        return load(path, {key_of(param): param for param in self.params if key_of(param)})
+
+
+def run_command(make_agent: Callable[[], AgentLink]) -> RunCommand:
     """The command, for one kind of agent; that is made only when each flag is known to be good."""
 
-    def callback(url: tuple[str, ...], h2: bool, proxy: str, **given: Any) -> None:
-        given["output"] = _output(given["output"], given.pop("json"))
-        _refuse(url, h2, proxy)
-        fleet.check(given)
-        given["user_agent"] = given["user_agent"] or f"heyfleet/{__version__}"
-        options = {name: given.pop(name) for name in fleet.NAMES}
+    def callback(**given: Any) -> None:
+        find_max, options, flags = asked(click.get_current_context(), given)
+        if find_max:
+            from heyfleet.controller.search import search
+
+            raise click.exceptions.Exit(search(flags, find_max, lambda: _executor(options, make_agent)))
         from heyfleet.controller.run import run
 
-        flags = Flags(url=url[0], per_agent=options["per_agent"], **given)
         raise click.exceptions.Exit(run(flags, _executor(options, make_agent)))
 
-    return GoCommand(
+    return RunCommand(
         "run",
         callback=callback,
         params=[
             *_load_flags(),
+            *shape_flags(),
+            *threshold_flags(),
             *_request_flags(),
             *_connection_flags(),
             *fleet.fleet_flags(),
@@ -64,6 +97,45 @@ def run_command(make_agent: Callable[[], AgentLink]) -> click.Command:
         epilog=EPILOG,
         context_settings={"help_option_names": ["-h", "-help"]},
     )
+
+
+def asked(ctx: click.Context, given: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Any], Flags]:
+    """What --find-max looks for, the flags of the fleet, and those of the plan; UsageError."""
+    file: PlanFile | None = ctx.meta.get("plan_file")
+    del given["plan_file"]
+    url = given.pop("url")
+    given["output"] = _output(given["output"], given.pop("json"))
+    _refuse(url, given.pop("h2"), given.pop("proxy"))
+    fleet.check(given)
+    find_max = given.pop("find_max")
+    if find_max and options_that_leave(given):
+        raise click.UsageError(
+            "--find-max makes several runs, and agents that join one command leave with its first: "
+            "use --local-agents, or a `heyfleet controller`"
+        )
+    given["user_agent"] = given["user_agent"] or f"heyfleet/{__version__}"
+    options = {name: given.pop(name) for name in fleet.NAMES}
+    flags = Flags(url=url[0], per_agent=options["per_agent"], **given)
+    if file is not None and file.requests:
+        from heyfleet.controller.requests import of_file
+
+        flags = replace(flags, mix=tuple(of_file(request, flags) for request in file.requests))
+    return find_max, options, flags
+
+
+def options_that_leave(given: dict[str, Any]) -> bool:
+    """Whether the fleet is one that joins for one run."""
+    return bool(given["agents"]) and not given["controller"]
+
+
+def planned(run: RunCommand, args: list[str]) -> tuple[Plan, dict[str, Any], PlanFile | None]:
+    """The plan that arguments of `run` make; the texts that flags and file gave, by the flags' names; the file."""
+    with run.make_context("run", list(args)) as ctx:
+        texts = dict(ctx.default_map or {})
+        texts.update(run.texts(ctx, args))
+        texts["url"] = ctx.params["url"][0] if ctx.params["url"] else ""
+        _, _, flags = asked(ctx, dict(ctx.params))
+        return make_plan(flags), {"url": texts.pop("url"), **texts}, ctx.meta.get("plan_file")
 
 
 def _executor(options: dict[str, Any], make_agent: Callable[[], AgentLink]) -> Executor:
@@ -113,6 +185,13 @@ def _load_flags() -> Iterator[click.Option]:
     count, small = Value("N", values.count), Value("N", values.small_count)
     section = "Load"
     yield Flag(
+        ["-f", "plan_file"],
+        metavar="FILE",
+        default="",
+        help="A plan, in YAML: all flags, and several requests. Flags given here go before it.",
+        section=section,
+    )
+    yield Flag(
         ["-n", "requests"], type=count, help="Requests to send, exactly. Default 200.", section=section
     )
     yield Flag(
@@ -122,7 +201,7 @@ def _load_flags() -> Iterator[click.Option]:
         section=section,
     )
     yield Flag(
-        ["-q", "rate"],
+        ["-q", "rate_per_connection"],
         type=Value("RATE", values.rate),
         default=0.0,
         help="Requests a second on each connection. Default 0: as fast as answers come.",
@@ -186,6 +265,12 @@ def _connection_flags() -> Iterator[click.Option]:
         ["-disable-redirects"],
         is_flag=True,
         help="Redirects are never followed yet; this says that you know.",
+        section=section,
+    )
+    yield Flag(
+        ["--kernel-timestamps"],
+        is_flag=True,
+        help="Latency between the kernel's own stamps too, without the generator's scheduling; takes epoll.",
         section=section,
     )
     yield Flag(

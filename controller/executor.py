@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
+from heyfleet.controller.abort import AbortWatch
 from heyfleet.controller.agent_link import AgentLink
 from heyfleet.controller.interrupt import Interrupts
 from heyfleet.controller.measured import AgentPart, Measured
-from heyfleet.controller.plan import InputError, whole_plan
+from heyfleet.controller.errors import InputError
+from heyfleet.controller.plan import whole_plan
 from heyfleet.controller.progress import Progress
 from heyfleet.controller.stats import Stats
 from heyfleet.proto.fleet_pb2 import Plan, Refused
@@ -45,9 +48,12 @@ class LocalExecutor:
                 raise InputError(answer.reason)
             interrupts.running(agent.stop)
             agent.start()
+            watch, aborted = AbortWatch(plan, stats), ""
             for snapshot in agent.snapshots():
                 stats.add(snapshot)
                 progress.show(stats, snapshot)
+                if not aborted and (aborted := watch.look(time.monotonic())):
+                    agent.stop()
             done = agent.done()
         except BaseException:
             agent.stop()
@@ -57,4 +63,4 @@ class LocalExecutor:
         part = AgentPart(
             agent=assignment.agent, host="", share=assignment, ready=answer, done=done, stats=stats
         )
-        return Measured(run_id=assignment.run_id, plan=plan, stats=stats, parts=[part], trace=stats.trace())
+        return Measured(run_id=assignment.run_id, plan=plan, stats=stats, parts=[part], trace=stats.trace(), aborted=aborted)

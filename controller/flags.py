@@ -41,6 +41,22 @@ class GoCommand(click.Command):
         """Bring the flags into the one form that click can't misread (it takes -dfoo for -d foo)."""
         return super().parse_args(ctx, self._canonical(ctx, args))
 
+    def texts(self, ctx: click.Context, args: list[str]) -> dict[str, Any]:
+        """What was typed for each flag that was given, by its name; of one that may be repeated, a list."""
+        known = {param.opts[0]: param for param in self.get_params(ctx) if isinstance(param, click.Option)}
+        found: dict[str, Any] = {}
+        rest = iter(self._canonical(ctx, args))
+        for flag in rest:
+            if flag == "--":
+                break
+            param = known[flag]
+            value = True if param.is_flag else next(rest)
+            if param.multiple:
+                found.setdefault(str(param.name), []).append(value)
+            elif not param.name == "plan_file":
+                found[str(param.name)] = value
+        return found
+
     def _canonical(self, ctx: click.Context, args: list[str]) -> list[str]:
         known = {
             opt.lstrip("-"): param

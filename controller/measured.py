@@ -42,6 +42,7 @@ class Measured:
     turned_away: tuple[str, ...] = ()  # who could not take part, and why
     trace: bytes = b""
     interrupted: bool = False
+    aborted: str = ""  # the threshold of --abort-on that ended the load, and what was measured
     recovered: str = ""  # how the results came here, if not by a run that was watched to its end
     run_id: str = ""
     faults: tuple[str, ...] = field(default=())

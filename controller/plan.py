@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from heyfleet.controller import target
-from heyfleet.proto.fleet_pb2 import Assignment, Header, Plan, Target
+from heyfleet.controller import shapes, target
+from heyfleet.controller.errors import InputError
+from heyfleet.controller.requests import Wanted, make_mix, read_body
+from heyfleet.controller.shapes import Stages
+from heyfleet.proto.fleet_pb2 import CONNECTIONS as CLOSED
+from heyfleet.proto.fleet_pb2 import RATE, TICKS, USERS, Assignment, Loop, Plan, Stage, Target, Think
 
 REQUESTS = 200
 CONNECTIONS = 50
+CONNECTIONS_OF_RATE = 1000
 TIMEOUT_NS = 20_000_000_000
-CONTENT_TYPE = "text/html"
 TRACE_ROWS = 1_000_000
-
-
-class InputError(Exception):
-    """What was asked for can't be done: one line that names the cause and the cure."""
+PARTS_AT_MOST = 1024
+# A connection that must answer oftener than that is worth a word before the run.
+_BRISK = 1000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +30,16 @@ class Flags:
     url: str
     requests: int | None = None
     connections: int | None = None
-    rate: float = 0.0
+    rate_per_connection: float = 0.0
+    rate: float | None = None
+    poisson: bool = False
+    seed: int | None = None
+    catch_up: bool = False
+    users: int | None = None
+    spawn_rate: float | None = None
+    think: Think | None = None
+    stages: Stages | None = None
+    warmup_ns: int = 0
     duration_ns: int = 0
     output: str = ""  # "", "csv" or "json"
     method: str = "GET"
@@ -44,7 +57,11 @@ class Flags:
     disable_redirects: bool = False
     workers: int = 0
     io: str = ""
+    kernel_timestamps: bool = False
     sources: tuple[str, ...] = ()
+    slo: tuple[str, ...] = ()
+    abort_on: tuple[str, ...] = ()
+    mix: tuple[Wanted, ...] = ()  # of a plan file; none: the one request that the flags describe
     per_agent: bool = False
 
 
@@ -54,25 +71,47 @@ def make_plan(flags: Flags) -> Plan:
         url = target.parse(flags.url)
     except ValueError as error:
         raise InputError(str(error)) from None
-    body = _body(flags)
-    requests = flags.requests or (0 if flags.duration_ns else REQUESTS)
-    connections = flags.connections or CONNECTIONS
-    return Plan(
-        target=Target(scheme=url.scheme, host=url.host, port=url.port, request_target=url.request_target),
-        method=flags.method,
-        headers=[Header(name=name, value=value) for name, value in _headers(flags, url, has_body=bool(body))],
-        body=body,
+    loop, stages = _shape(flags)
+    duration_ns = _duration_ns(flags, stages)
+    requests = flags.requests or (0 if duration_ns else REQUESTS)
+    connections = _connections(flags, loop, stages, requests)
+    if loop == TICKS:
+        stages = [shapes.constant(flags.rate_per_connection * connections)]
+    plan = Plan(
+        target=Target(scheme=url.scheme, host=url.host, port=url.port),
+        mix=make_mix(url, flags.mix or [_one_request(flags)]),
+        loop=loop,
+        stages=stages,
+        poisson=flags.poisson,
+        seed=_seed(flags),
+        think=flags.think,
+        warmup_ns=flags.warmup_ns,
+        catch_up=flags.catch_up,
         requests=requests,
-        duration_ns=flags.duration_ns,
-        connections=min(connections, requests) if requests else connections,
-        rate_per_connection=flags.rate,
+        duration_ns=duration_ns,
+        connections=connections,
         timeout_ns=flags.timeout_ns,
         disable_keepalive=flags.disable_keepalive,
         trace_rows=min(TRACE_ROWS, requests or TRACE_ROWS) if flags.output == "csv" else 0,
         io=flags.io,
         workers=flags.workers,
         sources=flags.sources,
+        slo=flags.slo,
+        abort_on=flags.abort_on,
+        kernel_timestamps=flags.kernel_timestamps,
     )
+    _check(plan)
+    return plan
+
+
+def warnings(plan: Plan) -> Iterator[str]:
+    """What to know before a run: one line each."""
+    rate = shapes.highest_rate(plan)
+    if plan.loop == RATE and rate > _BRISK * plan.connections:
+        yield (
+            f"{rate:g} requests/s over -c {plan.connections}: each connection has to answer within "
+            f"{plan.connections / rate * 1e3:.3g} ms on average, or requests will wait and stay unsent; raise -c"
+        )
 
 
 def whole_plan(plan: Plan) -> Assignment:
@@ -87,42 +126,92 @@ def whole_plan(plan: Plan) -> Assignment:
     )
 
 
-def _body(flags: Flags) -> bytes:
-    if not flags.body_file:
-        return (flags.body or "").encode("utf-8", "surrogateescape")
-    try:
-        with open(flags.body_file, "rb") as file:
-            return file.read()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"-D: can't read {flags.body_file!r}: {reason}") from None
+def _shape(flags: Flags) -> tuple[Loop.ValueType, list[Stage]]:
+    """What decides when requests are sent, and at which level."""
+    given = {
+        "-q": bool(flags.rate_per_connection),
+        "--rate": flags.rate is not None,
+        "--users": flags.users is not None,
+        "--stages": flags.stages is not None,
+    }
+    chosen = [name for name, is_given in given.items() if is_given]
+    if len(chosen) > 1:
+        raise InputError(f"{' and '.join(chosen)} exclude each other: each is a shape of load of its own")
+    loop, stages = _stages(flags)
+    if flags.spawn_rate is not None and flags.users is None:
+        raise InputError("--spawn-rate says how fast users come; it needs --users")
+    if flags.think is not None and loop != USERS:
+        raise InputError("--think is of users; it needs --users, or --stages 'users: ...'")
+    if (flags.poisson or flags.catch_up) and loop != RATE:
+        raise InputError(f"{'--arrivals' if flags.poisson else '--catch-up'} is of a rate; it needs --rate or --stages")
+    return loop, stages
 
 
-def _headers(flags: Flags, url: target.Url, *, has_body: bool) -> list[tuple[str, str]]:
-    """Host first; then what flags and defaults make, unless -H names the same; then -H, in its order."""
-    given = {name.lower() for name, _ in flags.headers}
-    made = [
-        ("User-Agent", flags.user_agent),
-        ("Accept", flags.accept or None),
-        ("Accept-Encoding", None if flags.disable_compression else "gzip"),
-        ("Authorization", _basic(flags.credentials or url.credentials)),
-        ("Content-Type", flags.content_type or (CONTENT_TYPE if has_body else None)),
-    ]
-    hosts = [value for name, value in flags.headers if name.lower() == "host"] or [
-        flags.host or url.authority
-    ]
-    if len(hosts) > 1:
-        raise InputError("-H: more than one Host; a request has exactly one")
-    return [
-        ("Host", hosts[0]),
-        *((name, value) for name, value in made if value is not None and name.lower() not in given),
-        *((name, value) for name, value in flags.headers if name.lower() != "host"),
-    ]
+def _stages(flags: Flags) -> tuple[Loop.ValueType, list[Stage]]:
+    if flags.stages is not None:
+        return flags.stages[0], list(flags.stages[1])
+    if flags.rate is not None:
+        return RATE, [shapes.constant(flags.rate)]
+    if flags.users is not None:
+        return USERS, shapes.spawning(flags.users, flags.spawn_rate or 0.0)
+    return (TICKS if flags.rate_per_connection else CLOSED), []
 
 
-def _basic(credentials: str | None) -> str | None:
-    if not credentials:
-        return None
-    from base64 import b64encode
+def _duration_ns(flags: Flags, stages: list[Stage]) -> int:
+    """How long results are taken: -z, or the stages, less the warm-up that is their first part."""
+    whole_ns = shapes.length_ns(Plan(stages=stages))
+    if not whole_ns:
+        return flags.duration_ns
+    if flags.warmup_ns >= whole_ns:
+        raise InputError(
+            f"--warmup {flags.warmup_ns / 1e9:g}s leaves nothing of the stages, which take {whole_ns / 1e9:g} s"
+        )
+    left_ns = whole_ns - flags.warmup_ns
+    return min(flags.duration_ns or left_ns, left_ns)
 
-    return "Basic " + b64encode(credentials.encode("utf-8", "surrogateescape")).decode()
+
+def _connections(flags: Flags, loop: Loop.ValueType, stages: list[Stage], requests: int) -> int:
+    if loop == USERS:
+        if flags.connections is not None:
+            raise InputError("-c and users exclude each other: each user has one connection")
+        return shapes.most_users(stages)
+    connections = flags.connections or (CONNECTIONS_OF_RATE if loop == RATE else CONNECTIONS)
+    return min(connections, requests) if requests else connections
+
+
+def _seed(flags: Flags) -> int:
+    """Without one a run has its own; the report names it."""
+    random = flags.poisson or (flags.think is not None and flags.think.low_ns != flags.think.high_ns)
+    if flags.seed is None and random:
+        return int.from_bytes(os.urandom(4))
+    return flags.seed or 0
+
+
+def _check(plan: Plan) -> None:
+    """What no single flag could see."""
+    parts = max(len(plan.stages), 1) * len(plan.mix)
+    if parts > PARTS_AT_MOST:
+        raise InputError(
+            f"{len(plan.stages)} stages of {len(plan.mix)} requests are {parts} results; the most is {PARTS_AT_MOST}"
+        )
+    if plan.kernel_timestamps and plan.io == "io_uring":
+        raise InputError("--kernel-timestamps needs epoll: io_uring does not tell the kernel's stamps; drop --io")
+    if plan.slo or plan.abort_on:
+        from heyfleet.controller.thresholds import check
+
+        check(plan)
+
+
+def _one_request(flags: Flags) -> Wanted:
+    body = (flags.body or "").encode("utf-8", "surrogateescape")
+    return Wanted(
+        method=flags.method,
+        headers=flags.headers,
+        body=read_body(flags.body_file, "-D") if flags.body_file else body,
+        content_type=flags.content_type,
+        accept=flags.accept,
+        user_agent=flags.user_agent,
+        credentials=flags.credentials,
+        host=flags.host,
+        disable_compression=flags.disable_compression,
+    )

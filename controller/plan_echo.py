@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from heyfleet.controller.target import Url
-from heyfleet.proto.fleet_pb2 import Plan
+from heyfleet.proto.fleet_pb2 import TICKS, Loop, Plan, Request, Think
 
 SECRET_HEADER = re.compile(r"auth|cookie|token|secret|key|passw|session|signature|credential", re.IGNORECASE)
 HIDDEN = "(hidden)"
@@ -15,22 +15,57 @@ HIDDEN = "(hidden)"
 def echo(plan: Plan) -> dict[str, Any]:
     """What was asked for; a limit that there is not is None."""
     target = plan.target
-    url = Url(target.scheme, target.host, target.port, target.request_target, None)
+    origin = Url(target.scheme, target.host, target.port, "", None)
+    base = f"{origin.scheme}://{origin.authority}"
     return {
-        "url": f"{url.scheme}://{url.authority}{url.request_target}",
-        "method": plan.method,
-        "headers": [
-            {"name": header.name, "value": HIDDEN if SECRET_HEADER.search(header.name) else header.value}
-            for header in plan.headers
-        ],
-        "body_bytes": len(plan.body),
+        "url": base + (plan.mix[0].request_target if plan.mix else ""),
+        "mix": [_request(request, base) for request in plan.mix],
         "requests": plan.requests or None,
         "duration_ns": plan.duration_ns or None,
+        "warmup_ns": plan.warmup_ns or None,
         "connections": plan.connections,
-        "rate_per_connection": plan.rate_per_connection or None,
+        "loop": Loop.Name(plan.loop).lower(),
+        "stages": [
+            {
+                "name": stage.name,
+                "duration_ns": stage.duration_ns or None,
+                "first": stage.first,
+                "last": stage.last,
+            }
+            for stage in plan.stages
+        ],
+        "rate_per_connection": plan.stages[0].first / plan.connections if plan.loop == TICKS else None,
+        "arrivals": "poisson" if plan.poisson else "constant",
+        "seed": plan.seed or None,
+        "think": _think(plan.think),
+        "catch_up": plan.catch_up,
         "timeout_ns": plan.timeout_ns or None,
         "disable_keepalive": plan.disable_keepalive,
         "io": plan.io or None,
+        "kernel_timestamps": plan.kernel_timestamps,
         "workers": plan.workers or None,
         "sources": list(plan.sources),
+        "slo": list(plan.slo),
+        "abort_on": list(plan.abort_on),
     }
+
+
+def _request(request: Request, base: str) -> dict[str, Any]:
+    return {
+        "name": request.name,
+        "weight": request.weight,
+        "method": request.method,
+        "url": base + request.request_target,
+        "headers": [
+            {"name": header.name, "value": HIDDEN if SECRET_HEADER.search(header.name) else header.value}
+            for header in request.headers
+        ],
+        "body_bytes": len(request.body),
+        "expected": [[each.first, each.last] for each in request.expected],
+    }
+
+
+def _think(think: Think) -> dict[str, Any] | None:
+    if think.kind == Think.NONE:
+        return None
+    return {"kind": Think.Kind.Name(think.kind).lower(), "low_ns": think.low_ns, "high_ns": think.high_ns}

@@ -7,7 +7,10 @@ from heyfleet.controller import terminal
 from heyfleet.controller.executor import Executor, ResultsElsewhereError
 from heyfleet.controller.interrupt import Interrupted, Interrupts
 from heyfleet.controller.measured import Measured
-from heyfleet.controller.plan import CONNECTIONS, Flags, InputError, make_plan
+from heyfleet.controller.errors import InputError
+from heyfleet.controller.plan import CONNECTIONS, Flags, make_plan, warnings
+from heyfleet.proto.fleet_pb2 import CONNECTIONS as CLOSED
+from heyfleet.proto.fleet_pb2 import TICKS
 from heyfleet.controller.summary import Summary, summarize
 
 EXIT_OK = 0
@@ -15,12 +18,15 @@ EXIT_FAULT = 1
 EXIT_CANNOT_START = 2
 EXIT_NO_RESPONSE = 3
 EXIT_INCOMPLETE = 4
+EXIT_THRESHOLD = 5
 
 
 def run(flags: Flags, executor: Executor) -> int:
     """Plan, execute, report on stdout; the exit code."""
     try:
         plan = make_plan(flags)
+        for line in warnings(plan):
+            terminal.say(f"warning: {line}")
         with Interrupts() as interrupts:
             measured = executor.execute(plan, interrupts)
     except InputError as error:
@@ -38,7 +44,8 @@ def run(flags: Flags, executor: Executor) -> int:
 
 def report_of(measured: Measured, output: str, *, flags: Flags | None = None, per_agent: bool = False) -> int:
     """Print what was measured; the exit code that follows from it. Without `flags`, the plan says what was asked."""
-    asked = (flags.connections or CONNECTIONS) if flags else None
+    closed = measured.plan.loop in (CLOSED, TICKS)
+    asked = (flags.connections or CONNECTIONS) if flags and closed else None
     ignore_redirects = bool(flags and flags.disable_redirects)
     summary = summarize(measured, asked, ignore_redirects=ignore_redirects, per_agent=per_agent)
     report(summary, output, measured.trace)
@@ -72,4 +79,7 @@ def exit_code(summary: Summary) -> int:
         return EXIT_FAULT
     if summary.fleet and summary.fleet.lost:
         return EXIT_INCOMPLETE
-    return EXIT_OK if summary.ledger.responses else EXIT_NO_RESPONSE
+    if not summary.ledger.responses:
+        return EXIT_NO_RESPONSE
+    met = all(verdict.holds for verdict in summary.thresholds) and not summary.aborted
+    return EXIT_OK if met else EXIT_THRESHOLD

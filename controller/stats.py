@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 from heyfleet.controller.ranges import Ranges
 from heyfleet.ext import ERROR_NAMES, METRIC_NAMES, Histogram, add_encoded_all
 from heyfleet.proto import fleet_pb2
-from heyfleet.proto.fleet_pb2 import Snapshot
+from heyfleet.proto.fleet_pb2 import PartNumbers, Snapshot
 
 COUNTERS = (
     "sent",
     "abandoned",
+    "missed",
     "connections_opened",
     "bytes_sent",
     "bytes_received",
@@ -26,20 +27,74 @@ _SEQUENCE_AT_MOST = 1 << 40
 _COUNT_AT_MOST = (1 << 63) - 1
 _INSTANT_AT_MOST_NS = 1 << 62
 _REASON_LENGTH_AT_MOST = 100
+_PARTS_AT_MOST = 4096
 
 
 class Impossible(ValueError):
     """A snapshot says what can't be; nothing of it was merged."""
 
 
-class Stats:
-    """Sums of snapshots. `add` is idempotent by (agent, sequence), associative and commutative."""
+class Numbers:
+    """Sums of what snapshots say: of a whole run, of its warm-up, or of one stage and request."""
 
-    def __init__(self, *, histograms: bool = True) -> None:
+    def __init__(self) -> None:
         self.histograms: dict[str, Histogram] = {}
         self.responses: Counter[int] = Counter()  # by status code
         self.errors: Counter[str] = Counter()  # by kind
         self.totals: Counter[str] = Counter(dict.fromkeys(COUNTERS, 0))
+
+    def histogram(self, metric: str) -> Histogram | None:
+        """What was recorded of a metric, or None."""
+        return self.histograms.get(metric)
+
+    @property
+    def ended(self) -> int:
+        """Requests that were answered, or failed."""
+        return self.responses.total() + self.errors.total()
+
+    def count(self, snapshot: Snapshot) -> None:
+        """Add all but the histograms."""
+        # Loops, and not Counter.update: a controller does this a thousand times a second.
+        for status, count in snapshot.responses.items():
+            self.responses[status] += count
+        for kind, count in snapshot.errors.items():
+            self.errors[kind] += count
+        for name in COUNTERS:
+            if value := getattr(snapshot, name):
+                self.totals[name] += value
+
+    def plus(self, other: Numbers) -> Numbers:
+        """The sums of both, as new numbers."""
+        both = Numbers()
+        for each in (self, other):
+            both.responses.update(each.responses)
+            both.errors.update(each.errors)
+            both.totals.update(each.totals)
+            for metric, histogram in each.histograms.items():
+                both.histograms.setdefault(metric, Histogram()).add(histogram)
+        return both
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Put everything into a snapshot that is empty."""
+        snapshot.responses.update(self.responses)
+        snapshot.errors.update(self.errors)
+        for name in COUNTERS:
+            setattr(snapshot, name, self.totals[name])
+        for metric, histogram in self.histograms.items():
+            snapshot.histograms[metric].CopyFrom(encoded(histogram))
+
+
+class Stats(Numbers):
+    """Sums of snapshots. `add` is idempotent by (agent, sequence), associative and commutative.
+
+    `warmup` is in none of the other numbers; `parts`, by the places of stage and request in the plan, are the same once
+    more, where there are several of either.
+    """
+
+    def __init__(self, *, histograms: bool = True) -> None:
+        super().__init__()
+        self.warmup = Numbers()
+        self.parts: dict[tuple[int, int], Numbers] = {}
         self.end_ns = 0  # of the latest snapshot
         self._keeps_histograms = histograms
         self._seen: defaultdict[str, Ranges] = defaultdict(Ranges)
@@ -70,27 +125,32 @@ class Stats:
         return True
 
     def _merge(self, snapshot: Snapshot) -> None:
+        pairs: list[tuple[Numbers, Snapshot]] = [(self, snapshot)]
+        if snapshot.HasField("warmup"):
+            pairs.append((self.warmup, snapshot.warmup))
         if self._keeps_histograms:
-            parts = [(metric, part) for metric, part in snapshot.histograms.items() if part.count]
-            into = {metric: self.histograms.get(metric) or Histogram() for metric, _ in parts}
-            try:
-                add_encoded_all([(into[metric], *_totals(part)) for metric, part in parts])
-            except ValueError as error:
-                raise Impossible(str(error)) from None
-            self.histograms.update(into)
-        # Loops, and not Counter.update: a controller does this a thousand times a second.
-        for status, count in snapshot.responses.items():
-            self.responses[status] += count
-        for kind, count in snapshot.errors.items():
-            self.errors[kind] += count
-        for name in COUNTERS:
-            if value := getattr(snapshot, name):
-                self.totals[name] += value
+            parts = {(part.stage, part.request): part.numbers for part in snapshot.parts}
+            known = {place: self.parts.get(place) or Numbers() for place in parts}
+            pairs += [(known[place], numbers) for place, numbers in parts.items()]
+            _merge_histograms(pairs)
+            self.parts.update(known)
+        for numbers, part in pairs:
+            numbers.count(part)
         self.end_ns = max(self.end_ns, snapshot.end_ns)
 
-    def histogram(self, metric: str) -> Histogram | None:
-        """What was recorded of a metric, or None."""
-        return self.histograms.get(metric)
+    def of_stage(self, stage: int) -> Numbers:
+        """All requests of a stage; the plan has several."""
+        return self._sum(place for place in self.parts if place[0] == stage)
+
+    def of_request(self, request: int) -> Numbers:
+        """One request in all stages; the plan has several."""
+        return self._sum(place for place in self.parts if place[1] == request)
+
+    def _sum(self, places: Iterable[tuple[int, int]]) -> Numbers:
+        total = Numbers()
+        for place in sorted(places):
+            total = total.plus(self.parts[place])
+        return total
 
     def missing(self, agent: str, last_sequence: int) -> int:
         """How many of the agent's snapshots up to the last did not arrive."""
@@ -110,12 +170,35 @@ class Stats:
 
     def to_snapshot(self, agent: str = "") -> Snapshot:
         """All of it as one snapshot, without the trace."""
-        snapshot = Snapshot(agent=agent, end_ns=self.end_ns, responses=self.responses, errors=self.errors)
-        for name in COUNTERS:
-            setattr(snapshot, name, self.totals[name])
-        for metric, histogram in self.histograms.items():
-            snapshot.histograms[metric].CopyFrom(encoded(histogram))
+        snapshot = Snapshot(agent=agent, end_ns=self.end_ns)
+        self.write(snapshot)
+        if self.warmup.totals["sent"] or self.warmup.histograms:
+            self.warmup.write(snapshot.warmup)
+        for (stage, request), numbers in sorted(self.parts.items()):
+            part = PartNumbers(stage=stage, request=request)
+            numbers.write(part.numbers)
+            snapshot.parts.append(part)
         return snapshot
+
+
+def _merge_histograms(pairs: list[tuple[Numbers, Snapshot]]) -> None:
+    """All of them, or none: Impossible."""
+    into: list[tuple[Histogram, bytes, int, int, int, int, int]] = []
+    made: list[tuple[Numbers, str, Histogram]] = []
+    for numbers, snapshot in pairs:
+        for metric, part in snapshot.histograms.items():
+            if part.count:
+                histogram = numbers.histograms.get(metric)
+                if histogram is None:
+                    histogram = Histogram()
+                    made.append((numbers, metric, histogram))
+                into.append((histogram, *_totals(part)))
+    try:
+        add_encoded_all(into)
+    except ValueError as error:
+        raise Impossible(str(error)) from None
+    for numbers, metric, histogram in made:
+        numbers.histograms[metric] = histogram
 
 
 def encoded(histogram: Histogram) -> fleet_pb2.Histogram:
@@ -135,6 +218,25 @@ def _totals(part: fleet_pb2.Histogram) -> tuple[bytes, int, int, int, int, int]:
 
 
 def check(snapshot: Snapshot, *, whole: bool = True) -> None:
+    """Raise Impossible if no agent can have measured this, in any of its parts."""
+    _check_one(snapshot, whole=whole)
+    if snapshot.HasField("warmup"):
+        _check_nested(snapshot.warmup, whole=whole)
+    if len(snapshot.parts) > _PARTS_AT_MOST:
+        raise Impossible(f"it has {len(snapshot.parts)} parts")
+    if len({(part.stage, part.request) for part in snapshot.parts}) != len(snapshot.parts):
+        raise Impossible("it has a part twice")
+    for part in snapshot.parts:
+        _check_nested(part.numbers, whole=whole)
+
+
+def _check_nested(numbers: Snapshot, *, whole: bool) -> None:
+    if numbers.HasField("warmup") or numbers.parts or numbers.trace:
+        raise Impossible("a part of it has parts itself")
+    _check_one(numbers, whole=whole)
+
+
+def _check_one(snapshot: Snapshot, *, whole: bool) -> None:
     """Raise Impossible if no agent can have measured this. The histograms' own bytes are checked as they are added.
 
     `whole`: the latencies are there, one for each response.

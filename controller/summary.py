@@ -6,47 +6,17 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from heyfleet.controller.distribution import Bar, Distribution, bars, distribution
 from heyfleet.controller.fleet_summary import Fleet, of_fleet
 from heyfleet.controller.ledger import Ledger, balance
 from heyfleet.controller.measured import AgentPart, Measured
+from heyfleet.controller.part_summary import PartLine, request_lines, stage_lines, verdicts, warmup_line
 from heyfleet.controller.plan_echo import echo
-from heyfleet.ext import Histogram
+from heyfleet.controller.thresholds import Verdict
+from heyfleet.controller.trust import Trust, trust_of
 
-# In hundredths of a percent, so that what a sample can support is decided in whole numbers.
-PERCENTILES = (1000, 2500, 5000, 7500, 9000, 9500, 9900, 9990, 9999)
-WHOLE = 10000
-INTERVALS = 10
 PHASES = ("connect", "request_write", "wait", "read")
 REDIRECTS = (301, 302, 303, 307, 308)
-
-
-@dataclass(frozen=True, slots=True)
-class Percentile:
-    """A value by nearest rank; None where so few values can't support it."""
-
-    percent: float
-    value_ns: int | None
-    needs: int  # values, for this row to mean something
-
-
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """One metric. All but `percentiles` are exact; those are within 0.1 %."""
-
-    count: int
-    average_ns: float
-    fastest_ns: int
-    slowest_ns: int
-    clamped: int
-    percentiles: tuple[Percentile, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """How many values lie at or below a mark and above the mark before it."""
-
-    mark_ns: float
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +32,7 @@ class Generator:
     busiest_cpu_share: float | None  # 1.0: the thread never waited
     loop_turn: Distribution | None
     lag: Distribution | None
+    own_lag: Distribution | None  # the part of the lag that was not the wait for a free connection
     bytes_sent: int
     bytes_received: int
     peak_rss_bytes: int
@@ -75,20 +46,28 @@ class Summary:
     total_ns: int
     requests_per_second: float
     stopped_by: str
+    aborted: str  # the threshold that ended the load
     latency: Distribution | None
     latency_bars: tuple[Bar, ...]
     service_time: Distribution | None
+    kernel_latency: Distribution | None
     lookup_ns: int
     phases: dict[str, Distribution]
     statuses: dict[int, int]
     errors: dict[str, int]  # the most frequent first
     body_bytes: int
     unfollowed_redirects: int
+    missed: int  # of the unsent: the generator itself was too late for them
     trace_dropped: int
     unasked: int  # connections on which the server sent what no request had asked for
     addresses: tuple[str, ...]
     ledger: Ledger
     generator: Generator
+    trust: Trust
+    thresholds: tuple[Verdict, ...]
+    warmup: PartLine | None
+    stages: tuple[PartLine, ...]  # where there are several
+    requests: tuple[PartLine, ...]  # where there are several
     fleet: Fleet | None  # None: this host alone
     agents: tuple[Summary, ...] = ()  # one by one, where that was asked for
     agent: str = ""  # whose summary this is, if only one agent's
@@ -109,20 +88,28 @@ def summarize(
         total_ns=total_ns,
         requests_per_second=ended * 1e9 / total_ns if total_ns > 0 else 0.0,
         stopped_by=_stopped_by(measured),
+        aborted=measured.aborted,
         latency=distribution(latency),
         latency_bars=bars(latency) if latency else (),
         service_time=distribution(stats.histogram("service_time")),
+        kernel_latency=distribution(stats.histogram("kernel_latency")),
         lookup_ns=max((part.ready.lookup_ns for part in parts), default=0),
         phases={name: phase for name, phase in phases.items() if phase},
         statuses=dict(sorted(stats.responses.items())),
         errors=dict(sorted(stats.errors.items(), key=lambda error: (-error[1], error[0]))),
         body_bytes=stats.totals["body_bytes"],
         unfollowed_redirects=0 if ignore_redirects else sum(stats.responses[code] for code in REDIRECTS),
+        missed=stats.totals["missed"],
         trace_dropped=sum(part.done.trace_dropped for part in parts if part.done),
         unasked=stats.totals["unasked"],
         addresses=tuple(dict.fromkeys(address for part in parts for address in part.ready.addresses)),
         ledger=ledger,
         generator=_generator(measured, asked),
+        trust=trust_of(measured, ledger),
+        thresholds=tuple(verdicts(measured, ledger, total_ns)),
+        warmup=warmup_line(measured),
+        stages=stage_lines(measured, total_ns),
+        requests=request_lines(measured, total_ns),
         fleet=of_fleet(measured, total_ns) if measured.agents_asked else None,
         agents=tuple(summarize(_alone(measured, part)) for part in parts) if per_agent else (),
         agent=f"{parts[0].agent}" if len(parts) == 1 and not measured.agents_asked else "",
@@ -139,12 +126,15 @@ def _alone(measured: Measured, part: AgentPart) -> Measured:
     plan = type(measured.plan)()
     plan.CopyFrom(measured.plan)
     plan.requests, plan.connections = part.share.requests, part.share.connections
+    del plan.slo[:]
     return Measured(plan=plan, stats=part.stats, parts=[part], interrupted=measured.interrupted)
 
 
 def _stopped_by(measured: Measured) -> str:
     """What ended the load; of several reasons the one that says most."""
     reasons = {part.done.stopped_by for part in measured.parts if part.done}
+    if measured.aborted:
+        return "threshold"
     if measured.interrupted:
         return "signal"
     return next(
@@ -171,42 +161,8 @@ def _generator(measured: Measured, asked: int | None) -> Generator:
         ),
         loop_turn=distribution(stats.histogram("loop_turn")),
         lag=distribution(stats.histogram("lag")),
+        own_lag=distribution(stats.histogram("own_lag")),
         bytes_sent=stats.totals["bytes_sent"],
         bytes_received=stats.totals["bytes_received"],
         peak_rss_bytes=sum(part.done.peak_rss_bytes for part in parts if part.done),
-    )
-
-
-def distribution(histogram: Histogram | None) -> Distribution | None:
-    """Everything about one metric; None if nothing was recorded."""
-    if histogram is None or not histogram.count:
-        return None
-    return Distribution(
-        count=histogram.count,
-        average_ns=histogram.mean_ns,
-        fastest_ns=histogram.min_ns,
-        slowest_ns=histogram.max_ns,
-        clamped=histogram.clamped,
-        percentiles=tuple(_percentile(histogram, point) for point in PERCENTILES),
-    )
-
-
-def _percentile(histogram: Histogram, point: int) -> Percentile:
-    needs = -(-WHOLE // min(point, WHOLE - point))
-    if histogram.count < needs:
-        return Percentile(point / 100, None, needs)
-    return Percentile(point / 100, histogram.value_at_percentile(point / 100), needs)
-
-
-def bars(histogram: Histogram) -> tuple[Bar, ...]:
-    """hey's marks: the fastest, nine in equal steps, the slowest. The counts add up to all values."""
-    if not histogram.count:
-        return ()
-    step_ns = (histogram.max_ns - histogram.min_ns) / INTERVALS
-    marks_ns = [histogram.min_ns + index * step_ns for index in range(INTERVALS)]
-    below = [histogram.count_at_or_below(int(mark_ns)) for mark_ns in marks_ns]
-    edges = [0, *below, histogram.count]
-    marks_ns.append(histogram.max_ns)
-    return tuple(
-        Bar(mark_ns, high - low) for mark_ns, low, high in zip(marks_ns, edges[:-1], edges[1:], strict=True)
     )

@@ -55,7 +55,7 @@ def parse(text: str) -> Url:
         scheme=scheme,
         host=host,
         port=_port(pieces["port"], shown),
-        request_target=_percent_encoded((path or "/") + (query or "")),
+        request_target=percent_encoded((path or "/") + (query or "")),
         credentials=_credentials(pieces["user"]),
     )
 
@@ -98,7 +98,7 @@ def _port(text: str | None, url: str) -> int:
     return int(text)
 
 
-def _percent_encoded(text: str) -> str:
+def percent_encoded(text: str) -> str:
     """As typed, but what is not ASCII as percent-encoded UTF-8 (RFC 3986, 2.5)."""
     if text.isascii():
         return text

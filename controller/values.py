@@ -68,6 +68,48 @@ def rate(text: str) -> float:
     return value
 
 
+RATE = re.compile(r"(\d+\.?\d*|\.\d+)([kKM]?)(?:/(s|m|h))?", re.ASCII)
+MULTIPLES = {"": 1, "k": 1_000, "K": 1_000, "M": 1_000_000}
+PER_S = {None: 1, "s": 1, "m": 60, "h": 3600}
+RATE_AT_MOST = 1e9
+
+
+def total_rate(text: str) -> float:
+    """Requests a second of 5000, 5k/s, 300/m or 1.5M/s."""
+    parts = RATE.fullmatch(text.strip())
+    if parts is None:
+        raise ValueError(f"{text.strip()!r} is not a rate like 5000, 5k/s, 300/m or 0.5/s")
+    value = float(parts[1]) * MULTIPLES[parts[2]] / PER_S[parts[3]]
+    if value > RATE_AT_MOST:
+        raise ValueError(f"{text.strip()} is too large; the most is 1000M/s")
+    return value
+
+
+def positive_rate(text: str) -> float:
+    """The same, but not 0."""
+    value = total_rate(text)
+    if not value:
+        raise ValueError(f"{text.strip()} sends nothing; a rate must be above 0")
+    return value
+
+
+def users(text: str) -> float:
+    """How many users there are; 0 too."""
+    return float(in_range(_whole(text.strip()), text.strip(), 0, 2**31 - 1))
+
+
+def seed(text: str) -> int:
+    """A whole number of 64 bits."""
+    return in_range(_whole(text), text, 0, 2**64 - 1)
+
+
+def arrivals(text: str) -> bool:
+    """Whether arrivals are random."""
+    if text not in ("constant", "poisson"):
+        raise ValueError(f"{text!r} is not known; there are constant and poisson")
+    return text == "poisson"
+
+
 def header(text: str) -> tuple[str, str]:
     """Name and value of 'Name: value'; the value may be empty (RFC 9110, 5.1 and 5.5)."""
     name, colon, value = text.partition(":")

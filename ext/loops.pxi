@@ -55,6 +55,7 @@ cdef class Loops(Connections):
             for index in range(self.connection_count):
                 last = self.connection_count - 1 - index
                 self.closed_free[index] = last
+            self.closed_free_count = self.connection_count
 
     cdef inline bint may_begin(self, int64_t now_ns) noexcept nogil:
         """Whether a closed loop may send one more."""

@@ -11,7 +11,7 @@ import click
 
 from heyfleet.controller import terminal, values
 from heyfleet.controller.flags import Value
-from heyfleet.controller.plan import InputError
+from heyfleet.controller.errors import InputError
 
 _EXITS = "Exit code: 0; 2 bad input, or nothing to listen on."
 

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 
+from heyfleet.controller.abort import AbortWatch
 from heyfleet.controller.fleet.gathering import Gathering, Part
 from heyfleet.controller.fleet.registry import Fleet, release
 from heyfleet.controller.fleet.session import DONE, PREPARING, READY, RUNNING, Session
@@ -48,6 +49,8 @@ class Conductor:
         self._offered: set[str] = set()
         self._quiet_since_s = 0.0  # since when no agent that is attached has work left
         self._left_out: list[str] = []
+        self._watch: AbortWatch | None = None
+        self.aborted = ""  # the threshold that ended the load
 
     def _new_gathering(self) -> Gathering:
         return Gathering(self.run_id, self.request.plan, per_agent=self.request.per_agent)
@@ -80,6 +83,7 @@ class Conductor:
             case "snapshot":
                 settled = part.settled
                 self.gathering.snapshot(session, message.snapshot)
+                self._look_whether_to_abort()
                 if settled == part.settled:
                     return
             case "done":
@@ -90,6 +94,11 @@ class Conductor:
                 part.state = ""
                 self._refused[session.agent] = message.refused.reason
         self.fleet.changes.notify()
+
+    def _look_whether_to_abort(self) -> None:
+        if not self.stopped and self._watch is not None and (text := self._watch.look(time.monotonic())):
+            self.aborted = text
+            self.stop()
 
     # The life
 
@@ -128,7 +137,8 @@ class Conductor:
         measured = self.gathering.measured(
             agents_asked=self.request.agents, turned_away=[*self.fleet.turned_away, *self._left_out]
         )
-        measured.interrupted = self.stopped
+        measured.interrupted = self.stopped and not self.aborted
+        measured.aborted = self.aborted
         return measured
 
     def release(self) -> None:
@@ -227,6 +237,7 @@ class Conductor:
         start_ns = time.monotonic_ns() + _START_MARGIN_NS + 4 * round_trip_ns
         self.gathering.started_ns = start_ns
         self.stage = "running"
+        self._watch = AbortWatch(self.request.plan, self.gathering.stats)
         for part in parts:
             part.state = RUNNING
             at_ns = part.session.clock.to_agent(start_ns)

@@ -50,6 +50,7 @@ class Kept:
         if self.base is not None:
             measured.turned_away = self.base.turned_away
             measured.interrupted = self.base.interrupted
+            measured.aborted = self.base.aborted
         measured.recovered = self.recovered
         return measured
 

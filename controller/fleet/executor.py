@@ -20,7 +20,7 @@ from heyfleet.controller.fleet.wire import Server
 from heyfleet.controller.interrupt import Interrupted, Interrupts
 from heyfleet.controller.live import Live
 from heyfleet.controller.measured import Measured
-from heyfleet.controller.plan import InputError
+from heyfleet.controller.errors import InputError
 from heyfleet.proto.fleet_pb2 import Plan
 
 _GOODBYE_S = 2.0

@@ -16,7 +16,7 @@ from heyfleet.controller.fleet.wire import CallFailed, Operator
 from heyfleet.controller.interrupt import Interrupted, Interrupts
 from heyfleet.controller.live import Live
 from heyfleet.controller.measured import Measured
-from heyfleet.controller.plan import InputError
+from heyfleet.controller.errors import InputError
 from heyfleet.controller.security.folder import CredentialsError, load_operator
 from heyfleet.proto.control_pb2 import (
     CollectRequest,

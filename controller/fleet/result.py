@@ -19,6 +19,7 @@ def to_message(measured: Measured) -> RunResult:
         turned_away=measured.turned_away,
         trace=measured.trace,
         interrupted=measured.interrupted,
+        aborted=measured.aborted,
         recovered=measured.recovered,
     )
 
@@ -58,6 +59,7 @@ def from_message(message: RunResult) -> Measured:
         turned_away=tuple(message.turned_away),
         trace=message.trace,
         interrupted=message.interrupted,
+        aborted=message.aborted,
         recovered=message.recovered,
     )
 

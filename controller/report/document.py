@@ -4,12 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
+from heyfleet.controller.part_summary import PartLine
 from heyfleet.controller.report.notes import notes
 from heyfleet.controller.summary import Distribution, Generator, Summary
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+
+class Step(Protocol):
+    """One run of a search."""
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        ...
+
+    @property
+    def outcome(self) -> str:
+        """Whether it held."""
+        ...
+
+    @property
+    def why(self) -> str:
+        """If not, why."""
+        ...
+
+    @property
+    def summary(self) -> Summary:
+        """Of the run."""
+        ...
 
 
 def render(summary: Summary, version: str) -> str:
@@ -30,6 +56,7 @@ def document(summary: Summary, version: str) -> dict[str, Any]:
         "latency": _distribution(summary.latency),
         "latency_histogram": [dataclasses.asdict(bar) for bar in summary.latency_bars],
         "service_time": _distribution(summary.service_time),
+        "kernel_latency": _distribution(summary.kernel_latency),
         "lookup_ns": summary.lookup_ns,
         "phases": {name: _distribution(phase) for name, phase in summary.phases.items()},
         "statuses": {str(code): count for code, count in summary.statuses.items()},
@@ -37,10 +64,28 @@ def document(summary: Summary, version: str) -> dict[str, Any]:
         "body_bytes": summary.body_bytes,
         "addresses": list(summary.addresses),
         "generator": _generator(summary.generator),
+        "warmup": _part(summary.warmup) if summary.warmup else None,
+        "stages": [_part(line) for line in summary.stages],
+        "requests": [_part(line) for line in summary.requests],
+        "thresholds": [dataclasses.asdict(verdict) for verdict in summary.thresholds],
+        "aborted": summary.aborted or None,
+        "trust": dataclasses.asdict(summary.trust),
         "fleet": dataclasses.asdict(summary.fleet) if summary.fleet else None,
         "agents": [_agent(agent) for agent in summary.agents],
         "notes": notes(summary),
     }
+
+
+def render_search(steps: Sequence[Step], best: Step | None, version: str) -> str:
+    """What --find-max did, and the whole report of the best run."""
+    found = {
+        "schema_version": SCHEMA_VERSION,
+        "heyfleet_version": version,
+        "highest_rate": best.rate if best else None,
+        "steps": [{"rate": step.rate, "outcome": step.outcome, "why": step.why} for step in steps],
+        "best": document(best.summary, version) if best else None,
+    }
+    return json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _agent(summary: Summary) -> dict[str, Any]:
@@ -54,6 +99,10 @@ def _agent(summary: Summary) -> dict[str, Any]:
         "statuses": {str(code): count for code, count in summary.statuses.items()},
         "errors": summary.errors,
     }
+
+
+def _part(line: PartLine) -> dict[str, Any]:
+    return {**dataclasses.asdict(line), "latency": _distribution(line.latency)}
 
 
 def _distribution(values: Distribution | None) -> dict[str, Any] | None:
@@ -70,4 +119,5 @@ def _generator(generator: Generator) -> dict[str, Any]:
         "io_note": generator.io_note or None,
         "loop_turn": _distribution(generator.loop_turn),
         "lag": _distribution(generator.lag),
+        "own_lag": _distribution(generator.own_lag),
     }

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from heyfleet.controller.fleet_summary import AgentLine, Fleet
+from heyfleet.controller.report import load
 from heyfleet.controller.report.notes import notes
+from heyfleet.controller.report.tables import table
 from heyfleet.controller.summary import Bar, Distribution, Generator, Summary
 
 BAR = "■"
@@ -27,9 +29,15 @@ def render(summary: Summary) -> str:
         _statuses(summary.statuses),
         _errors(summary.errors),
         _service_time(summary.service_time),
+        _kernel_latency(summary),
+        load.load(summary),
+        load.parts("By stage (times in seconds):", "stage", summary.stages),
+        load.parts("By request (times in seconds):", "request", summary.requests),
         _generator(summary.generator),
         _fleet(summary.fleet),
+        load.thresholds(summary.thresholds, summary.aborted),
         _ledger(summary),
+        load.trust(summary.trust),
         _notes(summary),
     ]
     return _text(sections) + "".join(map(_of_agent, summary.agents))
@@ -138,6 +146,17 @@ def _service_time(values: Distribution | None) -> Iterator[str]:
     yield f"  Average:\t{secs(values.average_ns)}"
 
 
+def _kernel_latency(summary: Summary) -> Iterator[str]:
+    values, latency = summary.kernel_latency, summary.service_time or summary.latency
+    if values is None or latency is None:
+        return
+    yield from _percentiles("Kernel latency (between the kernel's stamps of sending and receiving):", values)
+    yield f"  Slowest:\t{secs(values.slowest_ns)}"
+    yield f"  Average:\t{secs(values.average_ns)}, {(latency.average_ns - values.average_ns) / 1e3:.1f} us less than ours"
+    if values.count < latency.count:
+        yield f"  Stamped:\t{values.count} of {latency.count} responses"
+
+
 def _generator(generator: Generator) -> Iterator[str]:
     note = f" ({generator.io_note})" if generator.io_note else ""
     yield "Generator:"
@@ -150,6 +169,8 @@ def _generator(generator: Generator) -> Iterator[str]:
         yield f"  Loop turn:\t{_p99_and_slowest(generator.loop_turn)} (what an event waited for us at most)"
     if generator.lag:
         yield f"  Send lag:\t{_p99_and_slowest(generator.lag)} (sent later than intended)"
+    if generator.own_lag:
+        yield f"  Own lag:\t{_p99_and_slowest(generator.own_lag)} (later than it could have left)"
     yield f"  On the wire:\t{generator.bytes_sent} bytes sent, {generator.bytes_received} bytes received"
 
 
@@ -177,8 +198,8 @@ def _fleet(fleet: Fleet | None) -> Iterator[str]:
 
 
 def _agent_table(agents: tuple[AgentLine, ...]) -> Iterator[str]:
-    rows = [("agent", "connections", "requests", "responses", "errors", "requests/s")]
-    rows += [
+    head = ("agent", "connections", "requests", "responses", "errors", "requests/s")
+    rows = [
         (
             agent.agent,
             str(agent.connections),
@@ -189,11 +210,7 @@ def _agent_table(agents: tuple[AgentLine, ...]) -> Iterator[str]:
         )
         for agent in agents
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    notes = ["", *(_agent_note(agent) for agent in agents)]
-    for (name, *numbers), note in zip(rows, notes, strict=True):
-        cells = [name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])]
-        yield f"  {'  '.join(cells)}{note}".rstrip()
+    return table(head, rows, [_agent_note(agent) for agent in agents])
 
 
 def _agent_note(agent: AgentLine) -> str:

@@ -61,8 +61,11 @@ def _of_the_load(summary: Summary) -> Iterator[str]:
         )
     if summary.stopped_by == "signal":
         yield "interrupted: the report is of what was done until then"
+    if summary.aborted:
+        yield f"ended by --abort-on: {summary.aborted}; the report is of what was done until then"
     if ledger.unsent:
-        yield f"{plural(ledger.unsent, 'planned request')} not sent before the end of the run"
+        missed = f", {summary.missed} of them too late by our own fault" if summary.missed else ""
+        yield f"{plural(ledger.unsent, 'planned request')} not sent before the end of the run{missed}"
     if ledger.abandoned:
         yield (
             f"{plural(ledger.abandoned, 'request')} still without an answer at the end of the run: "

@@ -28,6 +28,14 @@ def _run() -> click.Command:
     return run_command(_local_agent)
 
 
+def _plan() -> click.Command:
+    from heyfleet.controller.command import planned, run_command
+    from heyfleet.controller.plan_command import plan_command
+
+    run = run_command(_local_agent)
+    return plan_command(run, lambda args: planned(run, args))
+
+
 def _agent() -> click.Command:
     from heyfleet.agent.command import agent
 
@@ -60,6 +68,7 @@ def _lab() -> click.Command:
 
 COMMANDS: dict[str, tuple[Callable[[], click.Command], str]] = {
     "run": (_run, "Send HTTP requests, from this host or a fleet, and print one report."),
+    "plan": (_plan, "Check plan files, or show the plan that flags make, without running it."),
     "agent": (_agent, "Make load for a controller on another host."),
     "controller": (_controller, "Keep a controller running, for several runs on one fleet."),
     "collect": (_collect, "Print the report of a run whose command or controller was lost."),

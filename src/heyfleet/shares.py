@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -34,6 +35,23 @@ def deal(workers: int, connections: int, requests: int) -> list[Share]:
         )
         for worker in range(stride)
     ]
+
+
+def mix_order(weights: Sequence[int]) -> list[int]:
+    """Which request is sent as the first, the second, ... of a round: each as often as its weight, evenly spread.
+
+    The smooth weighted round robin that nginx made known: each request gains its weight at every step, the richest is sent
+    and pays the sum of all.
+    """
+    total = sum(weights)
+    credit = [0] * len(weights)
+    order = []
+    for _ in range(total):
+        credit = [have + weight for have, weight in zip(credit, weights, strict=True)]
+        richest = max(range(len(weights)), key=credit.__getitem__)
+        credit[richest] -= total
+        order.append(richest)
+    return order
 
 
 def _count(first: int, stride: int, below: int) -> int:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from heyfleet.controller.plan import Flags, InputError, make_plan, whole_plan
+from heyfleet.controller.errors import InputError
+from heyfleet.controller.plan import Flags, make_plan, whole_plan
 from heyfleet.proto.fleet_pb2 import Plan
 
 

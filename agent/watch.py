@@ -1,0 +1,155 @@
+"""What happens to this host while it makes load: counters of the kernel, as differences from the start to the end."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from heyfleet.agent import limits
+from heyfleet.proto.fleet_pb2 import HostState
+
+_SELF = Path("/proc/thread-self/schedstat")
+_NET = Path("/proc/self/net")
+_CGROUPS = Path("/sys/fs/cgroup")
+_INTERFACES = Path("/sys/class/net")
+_ALLOWANCES = (
+    "bw_in_allowance_exceeded",
+    "bw_out_allowance_exceeded",
+    "pps_allowance_exceeded",
+    "conntrack_allowance_exceeded",
+    "linklocal_allowance_exceeded",
+)
+
+
+class Watch:
+    """Call `begin` when the load begins and `end` when it is over. What a host does not tell is 0."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, int] = {}
+        self._allowances: dict[str, int] = {}
+        self._fds_used = 0
+
+    def begin(self) -> None:
+        """Read every counter."""
+        self._before = _counters()
+        self._allowances = _ena_allowances()
+        self._fds_used = limits.open_descriptors()
+
+    def end(self, sources: int) -> HostState:
+        """What has changed since, and what the host has."""
+        now = _counters()
+        since = {name: max(value - self._before.get(name, value), 0) for name, value in now.items()}
+        exceeded = {
+            name: count - self._allowances.get(name, count)
+            for name, count in _ena_allowances().items()
+            if count > self._allowances.get(name, count)
+        }
+        return HostState(
+            cores=limits.cores(),
+            clock_resolution_ns=clock_resolution_ns(),
+            fds_allowed=max(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 0),
+            fds_used=max(self._fds_used, limits.open_descriptors()),
+            ports=limits.local_ports() * max(sources, 1),
+            allowance_exceeded=exceeded,
+            **since,
+        )
+
+
+def waited() -> tuple[int, int]:
+    """(ns, times) that the calling thread was ready to run, and no core was free; 0 where the kernel does not tell."""
+    try:
+        _, waited_ns, times = _SELF.read_text().split()
+    except (OSError, ValueError):
+        return 0, 0
+    return int(waited_ns), int(times)
+
+
+def clock_resolution_ns() -> int:
+    """The smallest step that CLOCK_MONOTONIC is seen to make; what clock_getres says may be finer than the truth."""
+    steps = []
+    for _ in range(100):
+        begin = now = time.monotonic_ns()
+        while now == begin:
+            now = time.monotonic_ns()
+        steps.append(now - begin)
+    return min(steps)
+
+
+def _counters() -> dict[str, int]:
+    tcp = _table("snmp", "Tcp")
+    more = _table("netstat", "TcpExt")
+    return {
+        "tcp_sent": tcp.get("OutSegs", 0),
+        "tcp_retransmitted": tcp.get("RetransSegs", 0),
+        "listen_drops": more.get("ListenDrops", 0),
+        "steal_ns": _steal_ns(),
+        "throttled_ns": _throttled_ns(),
+    }
+
+
+def _table(name: str, row: str) -> dict[str, int]:
+    """One row of /proc/net/snmp or netstat: a line of names, and one of numbers."""
+    with suppress(OSError, ValueError):
+        lines = [line for line in (_NET / name).read_text().splitlines() if line.startswith(f"{row}:")]
+        names, numbers = (line.split()[1:] for line in lines)
+        return dict(zip(names, map(int, numbers), strict=True))
+    return {}
+
+
+def _steal_ns() -> int:
+    with suppress(OSError, ValueError, IndexError):
+        words = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+        return int(words[8]) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    return 0
+
+
+def _throttled_ns() -> int:
+    """Of all groups above this process: any of them may have the quota."""
+    total_ns = 0
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            number, controllers, path = line.split(":", 2)
+            if number == "0":
+                roots = [_CGROUPS, _CGROUPS / "unified"]
+            elif "cpu" in controllers.split(","):
+                roots = [_CGROUPS / controllers, _CGROUPS / "cpu"]
+            else:
+                continue
+            total_ns = max([total_ns, *(_throttled_below(root, path) for root in roots)])
+    return total_ns
+
+
+def _throttled_below(root: Path, path: str) -> int:
+    """The most of any group from the process's own up to the root."""
+    most_ns = 0
+    group = root / path.strip("/")
+    while True:
+        with suppress(OSError, ValueError):
+            stat = dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())
+            most_ns = max(
+                most_ns, int(stat.get("throttled_usec", 0)) * 1000, int(stat.get("throttled_time", 0))
+            )
+        if group == root or root not in group.parents:
+            return most_ns
+        group = group.parent
+
+
+def _ena_allowances() -> dict[str, int]:
+    """What EC2's network cards count, by `ethtool -S`; nothing on other hosts."""
+    found: dict[str, int] = {}
+    with suppress(OSError, subprocess.SubprocessError):
+        cards = [path.name for path in _INTERFACES.iterdir() if (path / "device/driver").resolve().name == "ena"]
+        tool = shutil.which("ethtool", path="/usr/sbin:/sbin:/usr/bin:/bin") if cards else None
+        for card in cards if tool else ():
+            command = [str(tool), "-S", card]
+            text = subprocess.run(command, capture_output=True, text=True, timeout=2, check=True).stdout
+            for line in text.splitlines():
+                name, _, value = line.strip().partition(": ")
+                if name in _ALLOWANCES and value.isdecimal():
+                    found[name] = found.get(name, 0) + int(value)
+    return found

@@ -1,0 +1,122 @@
+"""`heyfleet plan`: look at a plan without running it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import yaml
+
+from heyfleet.controller import shapes, terminal
+from heyfleet.controller.plan import warnings
+from heyfleet.controller.plan_echo import echo
+from heyfleet.controller.planfile import PlanFile, key_of
+from heyfleet.proto.fleet_pb2 import RATE, TICKS, USERS, Plan
+
+
+def summary(plan: Plan) -> Iterator[str]:
+    """What a plan comes to, a line each."""
+    whole_ns = plan.warmup_ns + plan.duration_ns if plan.duration_ns else 0
+    length = f"{whole_ns / 1e9:g} s" if whole_ns else f"{plan.requests} requests"
+    if plan.loop in (RATE, TICKS):
+        yield f"{length}, at most {shapes.highest_rate(plan):g} requests/s over {plan.connections} connections"
+    elif plan.loop == USERS:
+        yield f"{length}, at most {plan.connections} users"
+    else:
+        yield f"{length}, {plan.connections} connections, each with its next request at once"
+    begin_ns = 0
+    for stage, end_ns in zip(plan.stages, shapes.stage_ends_ns(plan), strict=True):
+        until = f"{end_ns / 1e9:g} s" if end_ns else "the end"
+        level = f"{stage.first:g}" if stage.first == stage.last else f"{stage.first:g} to {stage.last:g}"
+        yield f"stage {stage.name}: from {begin_ns / 1e9:g} s to {until}: {level} {'users' if plan.loop == USERS else 'requests/s'}"
+        begin_ns = end_ns
+    if plan.warmup_ns:
+        yield f"warm-up: the first {plan.warmup_ns / 1e9:g} s are kept out of the results"
+    total = sum(request.weight for request in plan.mix)
+    for request in plan.mix if len(plan.mix) > 1 else ():
+        yield f"request {request.name}: {request.weight} of {total}: {request.method} {request.request_target}"
+
+
+def plan_yaml(given: dict[str, Any], file: PlanFile | None) -> Iterator[str]:
+    """A plan file of what flags said, one line a field; `given`: their texts, by the names of fields."""
+    for key, value in given.items():
+        if isinstance(value, list | tuple):
+            yield f"{key}:"
+            yield from (f"  - {_scalar(item)}" for item in value)
+        else:
+            yield f"{key}: {_scalar(value)}"
+    if file is not None and file.requests:
+        yield "requests:"
+        for request in file.requests:
+            lines = list(_request(request))
+            yield f"  - {lines[0]}"
+            yield from (f"    {line}" for line in lines[1:])
+
+
+def _request(request: dict[str, Any]) -> Iterator[str]:
+    for name, value in request.items():
+        key = name.replace("_", "-")
+        if key == "headers":
+            yield "headers:"
+            yield from (f"  - {_scalar(f'{header}: {text}')}" for header, text in value)
+        elif key == "expect":
+            ranges = (f"{first}-{last}" if first != last else f"{first}" for first, last in value)
+            yield f"expect: [{', '.join(ranges)}]"
+        elif key == "weight":
+            numerator, denominator = value
+            yield f"weight: {numerator / denominator:g}"
+        else:
+            yield f"{key}: {_scalar(value)}"
+
+
+def _scalar(value: Any) -> str:
+    """As YAML, in quotes only where it would else be something else."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value)
+    try:
+        node = yaml.compose(f"key: {text}", Loader=yaml.SafeLoader).value[0][1]
+        plain = isinstance(node, yaml.ScalarNode) and node.value == text and not node.tag.endswith(":null")
+    except yaml.YAMLError:
+        plain = False
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def plan_command(run: click.Command, context: Any) -> click.Group:
+    """The group. `run`: the command whose flags make plans; `context`: its plan and texts for arguments."""
+
+    @click.group()
+    def plan() -> None:
+        """Look at a plan without running it."""
+
+    @plan.command()
+    @click.argument("files", nargs=-1, required=True, metavar="FILE...")
+    def check(files: tuple[str, ...]) -> None:
+        """Check plan files; exit code 2 if one is not good."""
+        for file in files:
+            made, _, _ = context(["-f", file])
+            click.echo(f"{file}: good: {'; '.join(summary(made))}")
+            for line in warnings(made):
+                terminal.say(f"{file}: warning: {line}")
+
+    @plan.command(
+        context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
+        add_help_option=True,
+    )
+    @click.option("--json", "as_json", is_flag=True, help="As the plan is in a report, with all defaults.")
+    @click.argument("flags", nargs=-1, type=click.UNPROCESSED, metavar="[flags of run] [URL]")
+    def show(as_json: bool, flags: tuple[str, ...]) -> None:
+        """Print the plan that flags make, as a plan file."""
+        made, given, file = context(list(flags))
+        if as_json:
+            click.echo(json.dumps(echo(made), indent=2, ensure_ascii=False))
+            return
+        for line in summary(made):
+            click.echo(f"# {line}")
+        names = {param.name: key_of(param) or param.name for param in run.params}
+        for line in plan_yaml({names[name]: value for name, value in given.items()}, file):
+            click.echo(line)
+
+    return plan

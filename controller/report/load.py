@@ -1,0 +1,117 @@
+"""What a report says of the shape of the load, of its parts, and of what was to be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from heyfleet.controller.part_summary import PartLine
+from heyfleet.controller.report.tables import table
+from heyfleet.controller.summary import Distribution, Summary
+from heyfleet.controller.thresholds import Verdict
+from heyfleet.controller.trust import Trust
+
+PERCENTS = (50, 99)
+
+
+def load(summary: Summary) -> Iterator[str]:
+    """The shape in a line or two; nothing for hey's own."""
+    plan, warmup = summary.plan, summary.warmup
+    if plan["loop"] == "connections" and warmup is None:
+        return
+    yield "Load:"
+    yield from _shape(plan, summary)
+    if warmup is not None:
+        p99 = percentile(warmup.latency, 99)
+        yield (
+            f"  Warm-up:\t{warmup.seconds:g} s, {warmup.sent} requests sent, {warmup.failed} failed"
+            f"{f', 99% in {p99} secs' if p99 != '-' else ''}; in no other number of this report"
+        )
+
+
+def _shape(plan: dict[str, Any], summary: Summary) -> Iterator[str]:
+    stages = plan["stages"]
+    if plan["loop"] == "ticks":
+        yield f"  Rate:\t{plan['rate_per_connection']:g} requests/s on each of {plan['connections']} connections"
+    elif plan["loop"] == "rate":
+        seed = f", seed {plan['seed']}" if plan["arrivals"] == "poisson" else ""
+        asked = f"{stages[0]['first']:g}" if len(stages) == 1 else "in stages,"
+        sent = f"; sent {summary.ledger.sent * 1e9 / summary.total_ns:.2f}/s" if summary.total_ns else ""
+        yield f"  Rate:\t{asked} requests/s, {plan['arrivals']}{seed}{sent}"
+    elif plan["loop"] == "users":
+        thinking = f", thinking {_think(plan['think'], plan['seed'])}" if plan["think"] else ""
+        yield f"  Users:\t{plan['connections']} at most{thinking}"
+
+
+def _think(think: dict[str, Any], seed: int | None) -> str:
+    low_s, high_s = think["low_ns"] / 1e9, think["high_ns"] / 1e9
+    if think["kind"] == "exponential":
+        return f"{low_s:g} s on average (seed {seed or 0})"
+    return f"{low_s:g} s" if low_s == high_s else f"{low_s:g} to {high_s:g} s (seed {seed or 0})"
+
+
+def parts(title: str, what: str, lines: tuple[PartLine, ...]) -> Iterator[str]:
+    """A table of stages or requests."""
+    if not lines:
+        return
+    yield title
+    head = [what, *(["level"] if lines[0].first is not None else []), "seconds", "sent", "responses", "failed"]
+    head += ["requests/s", *(f"{percent}%" for percent in PERCENTS), "slowest"]
+    rows = []
+    for line in lines:
+        rows.append(
+            [
+                line.name,
+                *_level(line),
+                f"{line.seconds:g}" if line.seconds < 100 else f"{line.seconds:.0f}",
+                *map(str, (line.sent, line.responses, line.failed)),
+                f"{line.requests_per_second:.1f}",
+                *(percentile(line.latency, percent) for percent in PERCENTS),
+                f"{line.latency.slowest_ns / 1e9:.4f}" if line.latency else "-",
+            ]
+        )
+    yield from table(head, rows)
+
+
+def _level(line: PartLine) -> list[str]:
+    if line.first is None:
+        return []
+    return [f"{line.first:g}" if line.first == line.last else f"{line.first:g}-{line.last:g}"]
+
+
+def percentile(values: Distribution | None, percent: float) -> str:
+    """In seconds; '-' where there is none."""
+    for row in values.percentiles if values else ():
+        if row.percent == percent and row.value_ns is not None:
+            return f"{row.value_ns / 1e9:.4f}"
+    return "-"
+
+
+def thresholds(verdicts: tuple[Verdict, ...], aborted: str) -> Iterator[str]:
+    """One line each."""
+    if not verdicts and not aborted:
+        return
+    yield "Thresholds:"
+    if aborted:
+        yield f"  aborted on\t{aborted}"
+    for verdict in verdicts:
+        word = {True: "held", False: "missed", None: "not told"}[verdict.holds]
+        yield f"  {word}\t{verdict.text} ({verdict.reason or value(verdict)})"
+
+
+def value(verdict: Verdict) -> str:
+    """What was measured, in words."""
+    measured = verdict.value or 0.0
+    return {
+        "ns": f"{measured / 1e9:.4f} secs",
+        "per_s": f"{measured:.2f} requests/s",
+        "count": f"{measured:.0f}",
+        "share": f"{measured:.3%}",
+    }[verdict.unit]
+
+
+def trust(trusted: Trust) -> Iterator[str]:
+    """The verdict, and every reason that there is."""
+    yield f"Trust: {trusted.verdict}"
+    for reason in trusted.reasons:
+        yield f"  {reason}"

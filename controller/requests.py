@@ -1,0 +1,116 @@
+"""The requests of a plan: what flags and plan files say of them, with what follows from that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from heyfleet.controller import target
+from heyfleet.controller.errors import InputError
+from heyfleet.controller.shapes import Weight, whole_weights
+from heyfleet.proto.fleet_pb2 import Header, Request, StatusRange
+
+if TYPE_CHECKING:
+    from heyfleet.controller.plan import Flags
+
+CONTENT_TYPE = "text/html"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One request as it was asked for; None: not said."""
+
+    name: str = ""
+    weight: Weight = (1, 1)
+    method: str = "GET"
+    path: str | None = None  # None: that of the URL
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    content_type: str | None = None
+    accept: str | None = None
+    user_agent: str
+    credentials: str | None = None
+    host: str | None = None
+    disable_compression: bool = False
+    expected: tuple[tuple[int, int], ...] = ()
+
+
+def of_file(fields: dict[str, Any], flags: Flags) -> Wanted:
+    """One of a plan file's requests; what it does not say is as the flags have it."""
+    given = {name: fields[name] for name in ("name", "weight", "path", "content_type") if name in fields}
+    own = fields.get("headers", ())
+    names = {name.lower() for name, _ in own}
+    body = fields["body"].encode() if "body" in fields else b""
+    if "body_file" in fields:
+        body = read_body(fields["body_file"], fields["name"])
+    return Wanted(
+        method=fields.get("method", flags.method),
+        headers=tuple(header for header in flags.headers if header[0].lower() not in names) + tuple(own),
+        body=body,
+        expected=fields.get("expect", ()),
+        **{"content_type": flags.content_type, **given},
+        accept=flags.accept,
+        user_agent=flags.user_agent,
+        credentials=flags.credentials,
+        host=flags.host,
+        disable_compression=flags.disable_compression,
+    )
+
+
+def make_mix(url: target.Url, wanted: Iterable[Wanted]) -> Iterator[Request]:
+    """The requests in their order; InputError."""
+    wanted = list(wanted)
+    try:
+        weights = whole_weights(request.weight for request in wanted)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    for request, weight in zip(wanted, weights, strict=True):
+        path = url.request_target if request.path is None else request.path
+        yield Request(
+            name=request.name or f"{request.method} {path}",
+            weight=weight,
+            method=request.method,
+            request_target=path,
+            headers=[Header(name=name, value=value) for name, value in _headers(request, url)],
+            body=request.body,
+            expected=[StatusRange(first=first, last=last) for first, last in request.expected],
+        )
+
+
+def read_body(path: str, who: str) -> bytes:
+    """The bytes of a body's file; InputError names who wanted it."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{who}: can't read {path!r}: {reason}") from None
+
+
+def _headers(request: Wanted, url: target.Url) -> list[tuple[str, str]]:
+    """Host first; then what flags and defaults make, unless -H names the same; then -H, in its order."""
+    given = {name.lower() for name, _ in request.headers}
+    made = [
+        ("User-Agent", request.user_agent),
+        ("Accept", request.accept or None),
+        ("Accept-Encoding", None if request.disable_compression else "gzip"),
+        ("Authorization", _basic(request.credentials or url.credentials)),
+        ("Content-Type", request.content_type or (CONTENT_TYPE if request.body else None)),
+    ]
+    hosts = [value for name, value in request.headers if name.lower() == "host"]
+    if len(hosts) > 1:
+        raise InputError("-H: more than one Host; a request has exactly one")
+    return [
+        ("Host", (hosts or [request.host or url.authority])[0]),
+        *((name, value) for name, value in made if value is not None and name.lower() not in given),
+        *((name, value) for name, value in request.headers if name.lower() != "host"),
+    ]
+
+
+def _basic(credentials: str | None) -> str | None:
+    if not credentials:
+        return None
+    from base64 import b64encode
+
+    return "Basic " + b64encode(credentials.encode("utf-8", "surrogateescape")).decode()
