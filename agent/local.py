@@ -100,7 +100,8 @@ class LocalAgent:
             io=plan.io or "auto",
             addresses=resolved.addresses,
             messages=[
-                (render(request, close=plan.disable_keepalive), request.method == "HEAD") for request in plan.mix
+                (render(request, close=plan.disable_keepalive), request.method == "HEAD")
+                for request in plan.mix
             ],
             order=mix_order([request.weight for request in plan.mix]),
             loop=_LOOPS[plan.loop],

@@ -29,9 +29,7 @@ class Owner:
             )
         whole_ns = plan.warmup_ns + plan.duration_ns
         if self.max_duration_ns and whole_ns > self.max_duration_ns:
-            return self._words(
-                f"{whole_ns / 1e9:g} s", f"{self.max_duration_ns / 1e9:g} s (--max-duration)"
-            )
+            return self._words(f"{whole_ns / 1e9:g} s", f"{self.max_duration_ns / 1e9:g} s (--max-duration)")
         if self.max_rate and plan.loop in (CONNECTIONS, USERS):
             return self._words(
                 "load as fast as answers come", f"{self.max_rate:g} requests/s (--max-rate); set a rate"

@@ -143,7 +143,9 @@ def _ena_allowances() -> dict[str, int]:
     """What EC2's network cards count, by `ethtool -S`; nothing on other hosts."""
     found: dict[str, int] = {}
     with suppress(OSError, subprocess.SubprocessError):
-        cards = [path.name for path in _INTERFACES.iterdir() if (path / "device/driver").resolve().name == "ena"]
+        cards = [
+            path.name for path in _INTERFACES.iterdir() if (path / "device/driver").resolve().name == "ena"
+        ]
         tool = shutil.which("ethtool", path="/usr/sbin:/sbin:/usr/bin:/bin") if cards else None
         for card in cards if tool else ():
             command = [str(tool), "-S", card]

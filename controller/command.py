@@ -13,8 +13,8 @@ from heyfleet.controller import values
 from heyfleet.controller.agent_link import AgentLink
 from heyfleet.controller.executor import Executor
 from heyfleet.controller.flags import Flag, GoCommand, Value
-from heyfleet.controller.load_flags import shape_flags, threshold_flags
 from heyfleet.controller.fleet import flags as fleet
+from heyfleet.controller.load_flags import shape_flags, threshold_flags
 from heyfleet.controller.plan import TIMEOUT_NS, Flags, make_plan
 from heyfleet.proto.fleet_pb2 import Plan
 

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from heyfleet.controller.abort import AbortWatch
 from heyfleet.controller.agent_link import AgentLink
+from heyfleet.controller.errors import InputError
 from heyfleet.controller.interrupt import Interrupts
 from heyfleet.controller.measured import AgentPart, Measured
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.plan import whole_plan
 from heyfleet.controller.progress import Progress
 from heyfleet.controller.stats import Stats
@@ -63,4 +63,11 @@ class LocalExecutor:
         part = AgentPart(
             agent=assignment.agent, host="", share=assignment, ready=answer, done=done, stats=stats
         )
-        return Measured(run_id=assignment.run_id, plan=plan, stats=stats, parts=[part], trace=stats.trace(), aborted=aborted)
+        return Measured(
+            run_id=assignment.run_id,
+            plan=plan,
+            stats=stats,
+            parts=[part],
+            trace=stats.trace(),
+            aborted=aborted,
+        )

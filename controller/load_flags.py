@@ -65,7 +65,12 @@ def shape_flags() -> Iterator[click.Option]:
         help="Keep the first so long out of the results; -n and -z count from its end.",
         section=section,
     )
-    yield Flag(["--seed"], type=Value("N", values.seed), help="Of what is random. Default: a new one each run.", section=section)
+    yield Flag(
+        ["--seed"],
+        type=Value("N", values.seed),
+        help="Of what is random. Default: a new one each run.",
+        section=section,
+    )
 
 
 def threshold_flags() -> Iterator[click.Option]:

@@ -44,7 +44,11 @@ def stage_lines(measured: Measured, elapsed_ns: int) -> tuple[PartLine, ...]:
     return tuple(
         _line(stage.name, scope_of(stage.name, stats, plan, elapsed_ns), (stage.first, stage.last))
         if stats.parts
-        else _line(stage.name, Scope(Numbers(), 0, stage_seconds(plan, place, elapsed_ns), 0, 0), (stage.first, stage.last))
+        else _line(
+            stage.name,
+            Scope(Numbers(), 0, stage_seconds(plan, place, elapsed_ns), 0, 0),
+            (stage.first, stage.last),
+        )
         for place, stage in enumerate(plan.stages)
     )
 

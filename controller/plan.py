@@ -143,7 +143,9 @@ def _shape(flags: Flags) -> tuple[Loop.ValueType, list[Stage]]:
     if flags.think is not None and loop != USERS:
         raise InputError("--think is of users; it needs --users, or --stages 'users: ...'")
     if (flags.poisson or flags.catch_up) and loop != RATE:
-        raise InputError(f"{'--arrivals' if flags.poisson else '--catch-up'} is of a rate; it needs --rate or --stages")
+        raise InputError(
+            f"{'--arrivals' if flags.poisson else '--catch-up'} is of a rate; it needs --rate or --stages"
+        )
     return loop, stages
 
 
@@ -195,7 +197,9 @@ def _check(plan: Plan) -> None:
             f"{len(plan.stages)} stages of {len(plan.mix)} requests are {parts} results; the most is {PARTS_AT_MOST}"
         )
     if plan.kernel_timestamps and plan.io == "io_uring":
-        raise InputError("--kernel-timestamps needs epoll: io_uring does not tell the kernel's stamps; drop --io")
+        raise InputError(
+            "--kernel-timestamps needs epoll: io_uring does not tell the kernel's stamps; drop --io"
+        )
     if plan.slo or plan.abort_on:
         from heyfleet.controller.thresholds import check
 

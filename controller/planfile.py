@@ -106,7 +106,9 @@ class _Loader:
         elif key == "headers":
             self._file.given["headers"] = self._headers(key, line, node)
         elif key not in self._params:
-            raise self._error(line, key, f"there is no such field{self._near(key, ['url', 'requests', *self._params])}")
+            raise self._error(
+                line, key, f"there is no such field{self._near(key, ['url', 'requests', *self._params])}"
+            )
         else:
             self._take_flag(key, line, node)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from heyfleet import __version__
 from heyfleet.controller import terminal
+from heyfleet.controller.errors import InputError
 from heyfleet.controller.executor import Executor, ResultsElsewhereError
 from heyfleet.controller.interrupt import Interrupted, Interrupts
 from heyfleet.controller.measured import Measured
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.plan import CONNECTIONS, Flags, make_plan, warnings
+from heyfleet.controller.summary import Summary, summarize
 from heyfleet.proto.fleet_pb2 import CONNECTIONS as CLOSED
 from heyfleet.proto.fleet_pb2 import TICKS
-from heyfleet.controller.summary import Summary, summarize
 
 EXIT_OK = 0
 EXIT_FAULT = 1

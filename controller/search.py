@@ -83,7 +83,9 @@ class Search:
     @property
     def best(self) -> Step | None:
         """The last run at the highest rate that held."""
-        return next((step for step in reversed(self.steps) if step.rate == self.held and step.outcome == HELD), None)
+        return next(
+            (step for step in reversed(self.steps) if step.rate == self.held and step.outcome == HELD), None
+        )
 
 
 def search(flags: Flags, thresholds: tuple[str, ...], make_executor: Callable[[], Executor]) -> int:
@@ -143,7 +145,10 @@ def _judge(summary: Summary) -> tuple[str, str]:
     if missed or summary.aborted:
         return FAILED, "; ".join([verdict.text for verdict in missed] or [summary.aborted])
     if summary.ledger.unsent > summary.ledger.planned * 0.001:
-        return FAILED, f"{summary.ledger.unsent} of {summary.ledger.planned} requests found no free connection in time"
+        return (
+            FAILED,
+            f"{summary.ledger.unsent} of {summary.ledger.planned} requests found no free connection in time",
+        )
     return HELD, ""
 
 

@@ -69,7 +69,9 @@ def read(text: str) -> Threshold:
     """What one says; ValueError."""
     parts = TEXT.fullmatch(text.strip())
     if parts is None:
-        raise ValueError(f"{text!r} is not a threshold like p99<250ms, errors<0.1%, rate>=4950 or max[login]<2s")
+        raise ValueError(
+            f"{text!r} is not a threshold like p99<250ms, errors<0.1%, rate>=4950 or max[login]<2s"
+        )
     metric, percent, limit_text = parts["metric"], 0.0, parts["limit"]
     share = False
     if re.fullmatch(r"p\d.*", metric):
@@ -84,9 +86,13 @@ def read(text: str) -> Threshold:
     elif metric == "rate":
         limit = values.total_rate(limit_text)
     else:
-        raise ValueError(f"{text!r}: {metric!r} is not known; there are p50 (and the like), min, mean, max, errors, unsent and rate")
+        raise ValueError(
+            f"{text!r}: {metric!r} is not known; there are p50 (and the like), min, mean, max, errors, unsent and rate"
+        )
     span_ns = values.duration(parts["span"]) if parts["span"] else 0
-    return Threshold(text.strip(), metric, percent, (parts["scope"] or "").strip(), parts["compare"], limit, share, span_ns)
+    return Threshold(
+        text.strip(), metric, percent, (parts["scope"] or "").strip(), parts["compare"], limit, share, span_ns
+    )
 
 
 def _number(text: str, whole: str) -> float:
@@ -112,7 +118,9 @@ def check(plan: Plan) -> None:
                 raise InputError(f"{flag}: {text!r}: there is a stage and a request of that name; rename one")
             if threshold.scope and threshold.scope not in stages + requests:
                 known = ", ".join([*(stages if len(stages) > 1 else []), *requests])
-                raise InputError(f"{flag}: {text!r}: there is no stage or request {threshold.scope!r}; there is {known}")
+                raise InputError(
+                    f"{flag}: {text!r}: there is no stage or request {threshold.scope!r}; there is {known}"
+                )
             if threshold.metric == "unsent" and threshold.scope:
                 raise InputError(f"{flag}: {text!r}: what was not sent is known of the whole run only")
             if threshold.metric == "unsent" and flag == "--abort-on":
@@ -148,7 +156,9 @@ class Scope:
     unsent: int
 
 
-def scope_of(name: str, stats: Stats, plan: Plan, elapsed_ns: int, planned: int = 0, unsent: int = 0) -> Scope:
+def scope_of(
+    name: str, stats: Stats, plan: Plan, elapsed_ns: int, planned: int = 0, unsent: int = 0
+) -> Scope:
     """The numbers of the run, of a stage or of a request."""
     stages = [stage.name for stage in plan.stages]
     requests = [request.name for request in plan.mix]

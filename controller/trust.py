@@ -50,7 +50,7 @@ class Doubt:
 
 def trust_of(measured: Measured, ledger: Ledger) -> Trust:
     """From everything that a run's agents told of themselves."""
-    doubts = [Doubt(True, fault) for fault in ledger.faults]
+    doubts = [Doubt(True, "the numbers do not add up: see the notes")] if ledger.faults else []
     doubts += _of_requests(measured, ledger)
     for part in measured.parts:
         doubts += _of_agent(part, f" on agent {part.agent}" if measured.agents_asked else "")
@@ -72,7 +72,9 @@ def _of_requests(measured: Measured, ledger: Ledger) -> Iterator[Doubt]:
         yield Doubt(True, f"lost: {', '.join(lost)}; what they did is not all in here")
     missed = measured.stats.totals["missed"]
     if missed:
-        yield Doubt(True, f"{missed} requests were not sent, because the generator itself was too late for them")
+        yield Doubt(
+            True, f"{missed} requests were not sent, because the generator itself was too late for them"
+        )
     for kind, cure in (("no local port", "ports"), ("no file descriptor", "file descriptors")):
         if count := measured.stats.errors[kind]:
             yield Doubt(True, f"{count} requests failed on this side: the host had no {cure} left")
@@ -110,7 +112,9 @@ def _of_agent(part: AgentPart, where: str) -> Iterator[Doubt]:
     stolen = host.steal_ns / wall_ns / host.cores
     yield from _doubt(stolen, STOLEN, f"{stolen:.1%} of the cores{here} was given to other machines (steal)")
     throttled = host.throttled_ns / wall_ns
-    yield from _doubt(throttled, THROTTLED, f"the CPU quota{here} held it back for {throttled:.1%} of the time")
+    yield from _doubt(
+        throttled, THROTTLED, f"the CPU quota{here} held it back for {throttled:.1%} of the time"
+    )
     yield from _of_network(part, here)
     full = host.fds_used / host.fds_allowed if host.fds_allowed else 0.0
     yield from _doubt(full, FULL, f"{host.fds_used} of {host.fds_allowed} file descriptors{here} were in use")
@@ -128,14 +132,21 @@ def _of_network(part: AgentPart, here: str) -> Iterator[Doubt]:
     if host.tcp_sent >= SEGMENTS_AT_LEAST:
         again = host.tcp_retransmitted / host.tcp_sent
         yield from _doubt(
-            again, RETRANSMITTED, f"{again:.2%} of the TCP segments{here} were sent again: packets are lost on the way"
+            again,
+            RETRANSMITTED,
+            f"{again:.2%} of the TCP segments{here} were sent again: packets are lost on the way",
         )
     if host.listen_drops:
-        yield Doubt(False, f"{host.listen_drops} connections to servers{here} were dropped: their listen queue was full")
+        yield Doubt(
+            False,
+            f"{host.listen_drops} connections to servers{here} were dropped: their listen queue was full",
+        )
     ports = part.share.connections / host.ports if host.ports else 0.0
     addresses = max(len(part.ready.addresses), 1)
     yield from _doubt(
-        ports / addresses, FULL, f"{part.share.connections} connections use {ports / addresses:.0%} of the local ports{here}"
+        ports / addresses,
+        FULL,
+        f"{part.share.connections} connections use {ports / addresses:.0%} of the local ports{here}",
     )
     for name, count in sorted(host.allowance_exceeded.items()):
         yield Doubt(False, f"EC2 held back or dropped {count} packets{here}: {name}")
@@ -148,10 +159,13 @@ def _of_stats(stats: Stats) -> Iterator[Doubt]:
         late = 1 - own.count_at_or_below(LATE_NS) / own.count
         yield from _doubt(late, LATE, f"{late:.1%} of the requests left more than 1 ms late{_error(own)}")
     stall_ns = max(
-        (histogram.max_ns for name in ("loop_turn", "wake_late") if (histogram := stats.histogram(name))), default=0
+        (histogram.max_ns for name in ("loop_turn", "wake_late") if (histogram := stats.histogram(name))),
+        default=0,
     )
     yield from _doubt(
-        stall_ns, STALL_NS, f"a worker did not look at its connections for {stall_ns / MS:.0f} ms at the longest"
+        stall_ns,
+        STALL_NS,
+        f"a worker did not look at its connections for {stall_ns / MS:.0f} ms at the longest",
     )
 
 
@@ -181,5 +195,3 @@ def _rate(part: AgentPart) -> float:
     """Ended requests a second on each connection; with a count, how fast it was through."""
     elapsed_ns = part.done.elapsed_ns if part.done else 0
     return part.stats.ended * 1e9 / elapsed_ns / part.share.connections if elapsed_ns else 0.0
-
-

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from heyfleet.controller import terminal, values
-from heyfleet.controller.flags import Value
 from heyfleet.controller.errors import InputError
+from heyfleet.controller.flags import Value
 
 _EXITS = "Exit code: 0; 2 bad input, or nothing to listen on."
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvloop
 
+from heyfleet.controller.errors import InputError
 from heyfleet.controller.fleet import joining
 from heyfleet.controller.fleet.conductor import CannotStart, Conductor
 from heyfleet.controller.fleet.local_agents import LocalAgents, workers_each
@@ -20,7 +21,6 @@ from heyfleet.controller.fleet.wire import Server
 from heyfleet.controller.interrupt import Interrupted, Interrupts
 from heyfleet.controller.live import Live
 from heyfleet.controller.measured import Measured
-from heyfleet.controller.errors import InputError
 from heyfleet.proto.fleet_pb2 import Plan
 
 _GOODBYE_S = 2.0

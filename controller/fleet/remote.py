@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import uvloop
 
 from heyfleet import __version__
+from heyfleet.controller.errors import InputError
 from heyfleet.controller.executor import ResultsElsewhereError
 from heyfleet.controller.fleet.joining import with_port
 from heyfleet.controller.fleet.options import FleetOptions
@@ -16,7 +17,6 @@ from heyfleet.controller.fleet.wire import CallFailed, Operator
 from heyfleet.controller.interrupt import Interrupted, Interrupts
 from heyfleet.controller.live import Live
 from heyfleet.controller.measured import Measured
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.security.folder import CredentialsError, load_operator
 from heyfleet.proto.control_pb2 import (
     CollectRequest,

@@ -55,7 +55,14 @@ def parts(title: str, what: str, lines: tuple[PartLine, ...]) -> Iterator[str]:
     if not lines:
         return
     yield title
-    head = [what, *(["level"] if lines[0].first is not None else []), "seconds", "sent", "responses", "failed"]
+    head = [
+        what,
+        *(["level"] if lines[0].first is not None else []),
+        "seconds",
+        "sent",
+        "responses",
+        "failed",
+    ]
     head += ["requests/s", *(f"{percent}%" for percent in PERCENTS), "slowest"]
     rows = []
     for line in lines:

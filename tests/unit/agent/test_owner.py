@@ -5,12 +5,18 @@ from __future__ import annotations
 import pytest
 
 from heyfleet.agent.owner import Owner, split
-from heyfleet.proto.fleet_pb2 import Assignment, Plan, Target
+from heyfleet.proto.fleet_pb2 import RATE, Assignment, Plan, Target
 
 
-def assignment(host: str = "127.0.0.1", port: int = 80, connections: int = 4, **plan: float) -> Assignment:
+def assignment(
+    host: str = "127.0.0.1", port: int = 80, connections: int = 4, rate: float = 0, **plan: float
+) -> Assignment:
     target = Target(scheme="http", host=host, port=port)
-    return Assignment(plan=Plan(target=target, **plan), connections=connections)  # type: ignore[arg-type]
+    made = Plan(target=target, connections=2 * connections, **plan)  # type: ignore[arg-type]
+    if rate:
+        made.loop = RATE
+        made.stages.add(first=rate, last=rate / 2)
+    return Assignment(plan=made, connections=connections)
 
 
 @pytest.mark.parametrize(
@@ -51,8 +57,8 @@ def test_the_address_that_is_really_used_decides() -> None:
         (Owner(max_connections=3), assignment(), "4 connections, only 3 (--max-connections)"),
         (Owner(max_duration_ns=10**9), assignment(duration_ns=2 * 10**9), "2 s, only 1 s (--max-duration)"),
         (Owner(max_rate=10), assignment(), "as fast as answers come, only 10 requests/s (--max-rate)"),
-        (Owner(max_rate=10), assignment(rate_per_connection=3.0), "12 requests/s, only 10 (--max-rate)"),
-        (Owner(max_rate=12), assignment(rate_per_connection=3.0), ""),
+        (Owner(max_rate=10), assignment(rate=24.0), "12 requests/s, only 10 (--max-rate)"),
+        (Owner(max_rate=12), assignment(rate=24.0), ""),
         (Owner(max_connections=4, max_duration_ns=10**9), assignment(duration_ns=10**9), ""),
     ],
 )

@@ -50,7 +50,7 @@ def invoke(*args: str) -> tuple[int, str, str]:
         (["-n", "5", "--", URL], {"requests": 5}),
         (["-z=10s", URL], {"duration_ns": 10_000_000_000}),
         (["-z", "1h30m", "-n", "9", URL], {"duration_ns": 5_400_000_000_000, "requests": 9}),
-        (["-q", "2.5", URL], {"rate": 2.5}),
+        (["-q", "2.5", URL], {"rate_per_connection": 2.5}),
         (["-t", "1.5", URL], {"timeout_ns": 1_500_000_000}),
         (["-t", "0", URL], {"timeout_ns": 0}),
         (["-m", "post", URL], {"method": "POST"}),

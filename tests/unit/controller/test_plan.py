@@ -10,7 +10,7 @@ import pytest
 
 from heyfleet.controller.errors import InputError
 from heyfleet.controller.plan import Flags, make_plan, whole_plan
-from heyfleet.proto.fleet_pb2 import Plan
+from heyfleet.proto.fleet_pb2 import CONNECTIONS, Plan
 
 
 def plan_of(url: str = "http://localhost:8080/", **flags: Any) -> Plan:
@@ -18,13 +18,15 @@ def plan_of(url: str = "http://localhost:8080/", **flags: Any) -> Plan:
 
 
 def headers_of(**flags: Any) -> list[tuple[str, str]]:
-    return [(header.name, header.value) for header in plan_of(**flags).headers]
+    return [(header.name, header.value) for header in plan_of(**flags).mix[0].headers]
 
 
 def test_defaults_are_those_of_hey() -> None:
     plan = plan_of()
-    assert (plan.requests, plan.connections, plan.duration_ns, plan.rate_per_connection) == (200, 50, 0, 0)
-    assert (plan.method, plan.timeout_ns, plan.trace_rows, plan.body) == ("GET", 20_000_000_000, 0, b"")
+    assert (plan.requests, plan.connections, plan.duration_ns, plan.loop) == (200, 50, 0, CONNECTIONS)
+    assert (plan.timeout_ns, plan.trace_rows, len(plan.stages)) == (20_000_000_000, 0, 0)
+    (request,) = plan.mix
+    assert (request.name, request.method, request.body, request.weight) == ("GET /", "GET", b"", 1)
     assert headers_of() == [
         ("Host", "localhost:8080"),
         ("User-Agent", "heyfleet/0"),
@@ -105,8 +107,8 @@ def test_a_bad_url_is_refused() -> None:
 def test_body_as_typed_or_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "body"
     path.write_bytes(b"\x00\xff")
-    assert plan_of(body="gr\u00fcn\udcff").body == b"gr\xc3\xbcn\xff"
-    assert plan_of(body="text", body_file=str(path)).body == b"\x00\xff"
+    assert plan_of(body="gr\u00fcn\udcff").mix[0].body == b"gr\xc3\xbcn\xff"
+    assert plan_of(body="text", body_file=str(path)).mix[0].body == b"\x00\xff"
 
 
 def test_an_unreadable_body_file_is_named(tmp_path: Path) -> None:

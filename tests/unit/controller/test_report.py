@@ -84,7 +84,9 @@ def test_the_document_says_what_was_measured(kit: Any) -> None:
 
 
 def test_the_plan_is_echoed() -> None:
-    plan = make_plan(Flags(url="http://localhost/", user_agent="heyfleet/0", rate=2.5, workers=3))
+    plan = make_plan(
+        Flags(url="http://localhost/", user_agent="heyfleet/0", rate_per_connection=2.5, workers=3)
+    )
     assert (echo(plan)["rate_per_connection"], echo(plan)["workers"]) == (2.5, 3)
 
 
@@ -99,9 +101,9 @@ def test_the_echo_keeps_secrets() -> None:
     assert "secret" not in json.dumps(echoed)
     assert "bWU6" not in json.dumps(echoed)
     assert echoed["url"] == "http://[::1]:8080/a?b=c"
-    assert {"name": "X", "value": "open"} in echoed["headers"]
-    assert {"name": "Authorization", "value": "(hidden)"} in echoed["headers"]
-    assert echoed["body_bytes"] == 6
+    assert {"name": "X", "value": "open"} in echoed["mix"][0]["headers"]
+    assert {"name": "Authorization", "value": "(hidden)"} in echoed["mix"][0]["headers"]
+    assert echoed["mix"][0]["body_bytes"] == 6
 
 
 def test_rows_are_those_of_hey() -> None:

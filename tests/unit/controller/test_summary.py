@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heyfleet.controller.distribution import PERCENTILES, bars, distribution
 from heyfleet.controller.report.hey import CURES
-from heyfleet.controller.summary import PERCENTILES, bars, distribution
 from heyfleet.ext import ERROR_NAMES, Histogram
 
 
