@@ -11,6 +11,7 @@ from time import sleep
 
 include "consts.pxi"
 include "clock.pxi"
+include "promptness.pxi"
 include "outcome.pxi"
 include "chance.pxi"
 include "histogram.pxi"

@@ -112,3 +112,10 @@ cdef extern from "<sys/epoll.h>" nogil:
 cdef extern from "<sys/prctl.h>" nogil:
     enum: PR_SET_TIMERSLACK
     int prctl(int option, unsigned long value)
+
+cdef extern from "<sys/syscall.h>" nogil:
+    enum: SYS_sched_setattr
+    enum: SYS_sched_getattr
+
+cdef extern from "<unistd.h>" nogil:
+    long syscall(long number, ...)

@@ -1,7 +1,5 @@
 # What Python sees of the engine.
 
-from heyfleet.ext.c_posix cimport PR_SET_TIMERSLACK, prctl
-
 
 @final
 cdef class EngineSnapshot:
@@ -228,8 +226,7 @@ cdef class Engine(EngineCore):
         cdef int result
         try:
             self.open_io()
-            # Threads that sleep until an instant are woken up to 50 us late, so that the kernel can wake several at once.
-            prctl(PR_SET_TIMERSLACK, 1)
+            be_prompt()
             with nogil:
                 result = self.work()
                 self.io.shut()

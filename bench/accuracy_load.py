@@ -1,0 +1,59 @@
+"""One worker at a rate, against a port of this host: `python -m bench.accuracy_load PORT RATE SECONDS CONNECTIONS`.
+
+Prints what it measured, and when it began, as JSON. Rate 0: as fast as answers come.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from heyfleet.agent.local import LocalAgent
+from heyfleet.controller.plan import Flags, make_plan, whole_plan
+from heyfleet.controller.stats import Stats
+from heyfleet.ext import Histogram
+from heyfleet.proto.fleet_pb2 import Refused
+
+LATE_NS = 100_000
+PERCENTS = (50.0, 90.0, 95.0, 99.0, 99.9)
+
+
+def main(port: str, rate: str, seconds: str, connections: str) -> None:
+    """Make the load; SystemExit with what went wrong."""
+    flags = Flags(
+        url=f"http://127.0.0.1:{port}/",
+        user_agent="heyfleet-bench",
+        rate=float(rate) or None,
+        connections=int(connections),
+        duration_ns=round(float(seconds) * 1e9),
+        workers=1,
+    )
+    agent, stats = LocalAgent(), Stats()
+    ready = agent.prepare(whole_plan(make_plan(flags)))
+    if isinstance(ready, Refused):
+        raise SystemExit(ready.reason)
+    start_ns = time.monotonic_ns() + 50_000_000
+    agent.start(start_ns)
+    for snapshot in agent.snapshots():
+        stats.add(snapshot)
+    done = agent.done()
+    latency, own = stats.histograms["latency"], stats.histograms.get("own_lag", Histogram())
+    print(
+        json.dumps(
+            {
+                "start_ns": start_ns,
+                "percentiles_ns": {percent: latency.value_at_percentile(percent) for percent in PERCENTS},
+                "max_ns": latency.max_ns,
+                "sent": done.sent,
+                "responses": done.responses,
+                "unsent": done.unsent,
+                "elapsed_ns": done.elapsed_ns,
+                "late_share": 1 - own.count_at_or_below(LATE_NS) / own.count if own.count else 0.0,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
