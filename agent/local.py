@@ -122,6 +122,7 @@ class LocalAgent:
             connection_stride=stride * share.stride,
             trace_rows=self._trace_rows(share, workers),
             sources=list(plan.sources),
+            kernel_timestamps=plan.kernel_timestamps,
         )
 
     def _trace_rows(self, share: Share, workers: int) -> int:

@@ -29,6 +29,7 @@ cdef class Connections:
         uint32_t order_count
         Shape shape                 # of the load; it tells the stage of a request
         uint32_t stage              # of the latest
+        bint stamped                # the kernel's stamps are asked for
         bint scheduled              # requests have intended instants
         bint keep_alive             # of our own will; the peer may refuse
         int64_t timeout_ns          # 0: none
@@ -255,11 +256,18 @@ cdef class Connections:
             hdr_record(&part.metrics[METRIC_LATENCY], done_ns - conn.intended_ns)
             if self.scheduled:
                 hdr_record(&part.metrics[METRIC_SERVICE_TIME], done_ns - conn.sent_ns)
+        if self.stamped:
+            self.record_kernel_latency(conn, bank)
         hdr_record(&bank.metrics[METRIC_REQUEST_WRITE], written_ns - conn.ready_ns)
         hdr_record(&bank.metrics[METRIC_WAIT], conn.first_byte_ns - written_ns)
         hdr_record(&bank.metrics[METRIC_READ], done_ns - conn.first_byte_ns)
         if self.recorder.trace_capacity > 0 and not conn.warm:
             self.trace_request(conn, written_ns, done_ns)
+
+    cdef void record_kernel_latency(self, const Conn *conn, Bank *bank) noexcept nogil:
+        cdef int64_t latency_ns = self.io.kernel_latency_ns(<uint32_t> (conn - self.conns))
+        if latency_ns >= 0:
+            hdr_record(&bank.metrics[METRIC_KERNEL_LATENCY], latency_ns)
 
     cdef void trace_request(self, const Conn *conn, int64_t written_ns, int64_t done_ns) noexcept nogil:
         cdef TraceRow row

@@ -81,7 +81,7 @@ cdef class Engine(EngineCore):
     requests a second at its begin, at its end), evenly or `poisson`; "users", as many as connections, come and go with
     `stages` and think between requests, `think` being ("uniform", low_ns, high_ns) or ("exponential", mean_ns, 0). A
     stage of duration 0 has no end. A "rate" does not send what the engine itself was 100 ms too late for, but with
-    `catch_up`.
+    `catch_up`. `kernel_timestamps` measures between the kernel's own stamps too; it takes epoll.
 
     A plan's connections may be dealt out to several engines: this one has `connections` of its `plan_connections`,
     those numbered first_connection, first_connection + connection_stride, ...
@@ -102,7 +102,8 @@ cdef class Engine(EngineCore):
                  uint64_t requests=0, int64_t duration_ns=0, int64_t timeout_ns=0, bint keep_alive=True,
                  str loop="connections", list stages=None, bint poisson=False, uint64_t seed=0, think=None,
                  int64_t warmup_ns=0, bint catch_up=False, uint32_t plan_connections=0, uint32_t first_connection=0,
-                 uint32_t connection_stride=1, uint64_t trace_rows=0, list sources=None):
+                 uint32_t connection_stride=1, uint64_t trace_rows=0, list sources=None,
+                 bint kernel_timestamps=False):
         if self.conns != NULL:
             raise ValueError("an engine is made once")
         if connections == 0 or not addresses or not messages or not all(data for data, _ in messages):
@@ -111,7 +112,7 @@ cdef class Engine(EngineCore):
             raise ValueError("durations can't be negative")
         if requests == 0 and duration_ns == 0:
             raise ValueError("an engine needs a number of requests or a duration")
-        self.choose_io(io)
+        self.choose_io(io, kernel_timestamps)
         self.take_loop(loop, stages or [], think)
         self.keep_alive = keep_alive
         self.request_limit = requests
@@ -162,9 +163,15 @@ cdef class Engine(EngineCore):
         for index in range(self.order_count):
             self.order[index] = order[index]
 
-    cdef choose_io(self, io):
+    cdef choose_io(self, io, bint stamps):
         self.io_choice = io if isinstance(io, str) else "given"
-        if isinstance(io, Io):
+        self.stamped = stamps
+        if stamps and io in ("auto", "epoll"):
+            self.io = EpollIo(stamps=True)
+            self.io_choice = "epoll"
+        elif stamps:
+            raise ValueError("kernel timestamps need the epoll backend")
+        elif isinstance(io, Io):
             self.io = io
         elif io == "epoll":
             self.io = EpollIo()
@@ -173,7 +180,7 @@ cdef class Engine(EngineCore):
         else:
             raise ValueError(f"io must be auto, io_uring or epoll, not {io!r}")
         self.io_name = IO_NAMES.get(type(self.io), "given")
-        self.io_note = ""
+        self.io_note = "with the kernel's time stamps" if stamps else ""
 
     cdef take_memory(self, list addresses, list sources, uint64_t trace_rows):
         cdef uint32_t index

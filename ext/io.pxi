@@ -69,6 +69,10 @@ cdef class Io:
         """Close the slot, whatever is outstanding on it, without an event. Closing a closed slot does nothing."""
         pass
 
+    cdef int64_t kernel_latency_ns(self, uint32_t slot) noexcept nogil:
+        """From the kernel's stamp of the slot's last byte sent to that of its last byte received; -1 if not known."""
+        return -1
+
     cdef int wait(self, int64_t deadline_ns) noexcept nogil:
         """Submit what is queued, then sleep until an event is there or the deadline is reached. 0 or a negative errno.
 

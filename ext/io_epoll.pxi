@@ -61,7 +61,8 @@ cdef inline bint has_turn(const EpollSlot *at) noexcept nogil:
 cdef class EpollIo(Io):
     """The epoll backend.
 
-    With `milliseconds` it waits as on a kernel before 5.11, which knows no finer timeout.
+    With `milliseconds` it waits as on a kernel before 5.11, which knows no finer timeout. With `stamps` the kernel is
+    asked to stamp what is sent and received.
     """
 
     cdef EpollSlot *table
@@ -74,10 +75,13 @@ cdef class EpollIo(Io):
     cdef int64_t budget
     cdef int epoll_fd
     cdef bint milliseconds
+    cdef bint stamped
+    cdef Stamps *stamps  # One for each slot; NULL: not asked for.
     cdef epoll_event[EPOLL_BATCH] batch
 
-    def __cinit__(self, *, bint milliseconds=False):
+    def __cinit__(self, *, bint milliseconds=False, bint stamps=False):
         self.epoll_fd = -1
+        self.stamped = stamps
         self.milliseconds = milliseconds
 
     def __dealloc__(self):
@@ -94,7 +98,9 @@ cdef class EpollIo(Io):
         self.table = <EpollSlot *> calloc(slots, sizeof(EpollSlot))
         self.turns = <uint32_t *> calloc(ring, sizeof(uint32_t))
         self.buffer = <uint8_t *> malloc(EPOLL_BUFFER_BYTES)
-        if self.table == NULL or self.turns == NULL or self.buffer == NULL:
+        if self.stamped:
+            self.stamps = <Stamps *> calloc(slots, sizeof(Stamps))
+        if self.table == NULL or self.turns == NULL or self.buffer == NULL or self.stamped != (self.stamps != NULL):
             self.shut()
             return -ENOMEM
         for slot in range(slots):
@@ -117,6 +123,8 @@ cdef class EpollIo(Io):
         free(self.table)
         free(self.turns)
         free(self.buffer)
+        free(self.stamps)
+        self.stamps = NULL
         self.table = NULL
         self.turns = NULL
         self.buffer = NULL
@@ -155,6 +163,17 @@ cdef class EpollIo(Io):
         self.release(at)
         at.state &= SLOT_QUEUED
         at.ready = 0
+
+    cdef int64_t kernel_latency_ns(self, uint32_t slot) noexcept nogil:
+        cdef Stamps *stamps
+        cdef int64_t sent_ns
+        if self.stamps == NULL or self.table[slot].fd < 0:
+            return -1
+        stamps = &self.stamps[slot]
+        sent_ns = stamps_sent_ns(self.table[slot].fd, stamps.sent_bytes - 1)
+        if sent_ns == 0 or stamps.received_ns < sent_ns:
+            return -1
+        return stamps.received_ns - sent_ns
 
     cdef int wait(self, int64_t deadline_ns) noexcept nogil:
         cdef int count, error
@@ -229,6 +248,8 @@ cdef class EpollIo(Io):
         interest.data.u64 = slot | <uint64_t> at.generation << 32
         if posix.epoll_ctl(self.epoll_fd, posix.EPOLL_CTL_ADD, at.fd, &interest) != 0:
             return errno
+        if error == 0 and self.stamps != NULL:
+            stamps_ask(at.fd, &self.stamps[slot])
         return error
 
     cdef inline int poll(self, int64_t timeout_ns) noexcept nogil:
@@ -260,6 +281,9 @@ cdef class EpollIo(Io):
             if at.fd < 0 or at.generation != <uint32_t> (self.batch[i].data.u64 >> 32):
                 continue
             ready = self.batch[i].events
+            if self.stamps != NULL and ready & EPOLLERR and not ready & EPOLLHUP:
+                # A stamp that waits to be read looks like an error; a broken connection hangs up as well.
+                ready &= ~<uint32_t> EPOLLERR
             if ready & (EPOLLERR | EPOLLHUP):
                 ready |= EPOLLOUT
             at.ready |= ready & EPOLLOUT if at.state & SLOT_ENDED else ready
@@ -294,6 +318,8 @@ cdef class EpollIo(Io):
         if error:
             self.release(at)
             at.ready = 0
+        elif self.stamps != NULL:
+            stamps_ask(at.fd, &self.stamps[event.slot])
         return self.deliver_done(at, event)
 
     cdef inline bint send_more(self, EpollSlot *at) noexcept nogil:
@@ -307,6 +333,8 @@ cdef class EpollIo(Io):
         else:
             self.budget -= sent >> EPOLL_BUDGET_SHIFT
             at.data += sent
+            if self.stamps != NULL:
+                self.stamps[at - self.table].sent_bytes += <uint32_t> sent
             at.progress.left -= <size_t> sent
             if at.progress.left:
                 at.ready |= EPOLLOUT
@@ -315,7 +343,11 @@ cdef class EpollIo(Io):
         return True
 
     cdef inline bint receive(self, EpollSlot *at, IoEvent *event) noexcept nogil:
-        cdef ssize_t got = posix.recv(at.fd, self.buffer, EPOLL_BUFFER_BYTES, 0)
+        cdef ssize_t got
+        if self.stamps != NULL:
+            got = stamps_receive(at.fd, self.buffer, EPOLL_BUFFER_BYTES, &self.stamps[at - self.table])
+        else:
+            got = posix.recv(at.fd, self.buffer, EPOLL_BUFFER_BYTES, 0)
         if got < 0:
             if errno == EAGAIN:
                 at.ready &= ~<uint32_t> EPOLL_READ

@@ -150,9 +150,15 @@ def _kernel_latency(summary: Summary) -> Iterator[str]:
     values, latency = summary.kernel_latency, summary.service_time or summary.latency
     if values is None or latency is None:
         return
-    yield from _percentiles("Kernel latency (between the kernel's stamps of sending and receiving):", values)
-    yield f"  Slowest:\t{secs(values.slowest_ns)}"
-    yield f"  Average:\t{secs(values.average_ns)}, {(latency.average_ns - values.average_ns) / 1e3:.1f} us less than ours"
+    yield "Kernel latency (between the kernel's stamps of sending and receiving):"
+    for row in values.percentiles:
+        if row.value_ns is not None:
+            yield f"  {row.percent:g}% in {row.value_ns / 1e6:.3f} ms"
+    yield f"  Slowest:\t{values.slowest_ns / 1e6:.3f} ms"
+    yield (
+        f"  Average:\t{values.average_ns / 1e6:.3f} ms, "
+        f"{(latency.average_ns - values.average_ns) / 1e3:.1f} us less than from our sending to our receiving"
+    )
     if values.count < latency.count:
         yield f"  Stamped:\t{values.count} of {latency.count} responses"
 
