@@ -89,7 +89,7 @@ def truth_rows(cores: tuple[int, int], rate: float, label: str, seconds: float) 
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         with target(cores[1], "table", "7", str(log)) as port:
-            report = heyfleet(cores[0], port, rate, seconds, 8000)
+            report = heyfleet(cores[0], port, rate, seconds, 1000)
         start_ns = int(report["start_ns"])
         truth = true_latencies(log, start_ns, start_ns + int(seconds * 1e9), rate)
     reported: Mapping[str, float] = report["percentiles_ns"]  # type: ignore[assignment]

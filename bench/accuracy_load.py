@@ -28,6 +28,7 @@ def main(port: str, rate: str, seconds: str, connections: str) -> None:
         connections=int(connections),
         duration_ns=round(float(seconds) * 1e9),
         workers=1,
+        catch_up=bool(float(rate)),  # so that request k, in order of receipt, is tick k
     )
     agent, stats = LocalAgent(), Stats()
     ready = agent.prepare(whole_plan(make_plan(flags)))

@@ -47,6 +47,14 @@ cdef class Connections:
         """The request of this connection has ended; the connection is idle or closed."""
         pass
 
+    cdef void connection_opened(self, uint32_t index, int64_t now_ns) noexcept nogil:
+        """A connection without a request is open."""
+        pass
+
+    cdef void connection_not_opened(self, uint32_t index, int kind, int64_t now_ns) noexcept nogil:
+        """A connection without a request could not be opened; it is closed."""
+        pass
+
     cdef void open_connection(self, uint32_t index, int64_t now_ns) noexcept nogil:
         cdef Conn *conn = &self.conns[index]
         cdef uint32_t address = index % self.address_count
@@ -87,6 +95,11 @@ cdef class Connections:
 
         `intended_ns` 0 means now, as in a closed loop.
         """
+        self.assign(index, intended_ns, number)
+        self.send_begun(index)
+
+    cdef inline void assign(self, uint32_t index, int64_t intended_ns, uint64_t number) noexcept nogil:
+        """Let a request be this connection's, as of now."""
         cdef Conn *conn = &self.conns[index]
         cdef int64_t now_ns = self.io.now()
         cdef Bank *part
@@ -104,6 +117,11 @@ cdef class Connections:
             self.begun += 1
         self.in_flight += 1
         self.bank(conn).tally.sent += 1
+
+    cdef inline void send_begun(self, uint32_t index) noexcept nogil:
+        """Send the connection's request, or first connect."""
+        cdef Conn *conn = &self.conns[index]
+        cdef int64_t now_ns = conn.sent_ns
         self.expect_answer(index, now_ns)
         if conn.state == CONN_IDLE:
             conn.connect_took_ns = 0
@@ -153,13 +171,15 @@ cdef class Connections:
         else:
             conn_list_remove(&self.expected, self.conns, event.slot)
             conn.state = CONN_IDLE
+            self.connection_opened(event.slot, event.time_ns)
 
     cdef void connect_failed(self, uint32_t index, int kind) noexcept nogil:
         if self.conns[index].has_request:
             self.fail(index, kind)
         else:
-            # Opened ahead of the start: the first request on it will try again, and report what it meets.
+            # If ahead of the start, the first request on it will try again, and report what it meets.
             self.drop(index)
+            self.connection_not_opened(index, kind, self.io.now())
 
     cdef void on_sent(self, const IoEvent *event) noexcept nogil:
         if event.result < 0:

@@ -56,10 +56,11 @@ cdef class EngineCore(Loops):
     cdef int prepare(self) noexcept nogil:
         """Open the connections ahead of the start, where they will be kept."""
         cdef uint32_t next_index = 0
+        cdef uint32_t ahead = self.open_ahead()
         cdef int result = 0
         cdef int64_t now_ns = self.io.now()
         while result == 0 and not load_flag(&self.stop_requested):
-            while self.opens_ahead() and next_index < self.connection_count and self.opening < OPENING_AT_ONCE:
+            while next_index < ahead and self.opening < OPENING_AT_ONCE:
                 self.open_connection(next_index, now_ns)
                 next_index += 1
             if self.opening == 0:
@@ -69,10 +70,6 @@ cdef class EngineCore(Loops):
             now_ns = self.io.now()
             self.expire(now_ns)
         return result
-
-    cdef inline bint opens_ahead(self) noexcept nogil:
-        """Whether every connection will be used from the start on; others are opened when they are."""
-        return self.keep_alive and (self.loop == LOOP_CONNECTIONS or self.loop == LOOP_TICKS)
 
     cdef int await_start(self) noexcept nogil:
         cdef int64_t start_ns, now_ns

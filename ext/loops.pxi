@@ -19,6 +19,10 @@ cdef enum:
     # Closed loops or users started in one turn: answers to the first of many thousands should not wait until the last
     # has begun.
     STARTS_A_TURN = 256
+    # Connects outstanding at a time while a rate is kept: opening costs more than sending, and must not take its place.
+    OPENING_BESIDE_LOAD = 128
+    # Before a rate begins, so many connections are opened as answers that take so long would need.
+    OPEN_AHEAD_NS = 20000000
     # A request that could have gone out, and is so late because the generator itself did not run, is not sent any more:
     # a burst that nobody asked for would meet the server.
     MISSED_AFTER_NS = 100000000
@@ -47,15 +51,23 @@ cdef class Loops(Connections):
 
     cdef void begin_loops(self) noexcept nogil:
         """The start of the load is known."""
-        cdef uint32_t index, last
+        cdef uint32_t index
         if self.loop == LOOP_USERS:
             for index in range(self.connection_count):
                 self.await_user(index, 0)
         elif self.loop == LOOP_RATE:
             for index in range(self.connection_count):
-                last = self.connection_count - 1 - index
-                self.closed_free[index] = last
-            self.closed_free_count = self.connection_count
+                self.put_free(self.connection_count - 1 - index)
+
+    cdef uint32_t open_ahead(self) noexcept nogil:
+        """How many connections to open before the start: those that will be used from the first instant on."""
+        cdef double rate
+        if not self.keep_alive or self.loop == LOOP_USERS:
+            return 0
+        if self.loop != LOOP_RATE:
+            return self.connection_count
+        rate = self.shape.stages[0].first * self.connection_count / self.pacer.plan_connections
+        return <uint32_t> min(<double> self.connection_count, rate * OPEN_AHEAD_NS / NS_PER_S + 1)
 
     cdef inline bint may_begin(self, int64_t now_ns) noexcept nogil:
         """Whether a closed loop may send one more."""
@@ -75,10 +87,11 @@ cdef class Loops(Connections):
                 self.begin_own_tick(index, conn)
         elif self.loop == LOOP_USERS:
             self.user_free(index, conn, now_ns)
-        elif self.waiting.tick != self.pacer.tick and now_ns < self.stop_ns:
+        elif self.conns[index].state == CONN_IDLE and self.some_wait() and now_ns < self.stop_ns:
             self.begin_waiting(index, now_ns)
         else:
             self.put_free(index)
+            self.open_more(now_ns)
 
     cdef inline void release(self, int64_t now_ns) noexcept nogil:
         """Begin what is due."""
@@ -145,7 +158,7 @@ cdef class Loops(Connections):
     cdef inline void release_rate(self, int64_t now_ns) noexcept nogil:
         cdef uint32_t index
         while self.tick_is_due(now_ns):
-            if self.waiting.tick != self.pacer.tick or not self.take_free(&index):
+            if self.some_wait() or not self.take_open(&index):
                 self.take_tick()
             elif now_ns - self.next_tick_ns() > MISSED_AFTER_NS and not self.catch_up:
                 self.put_free(index)
@@ -153,15 +166,45 @@ cdef class Loops(Connections):
             else:
                 self.take_tick()
                 self.begin_waiting(index, 0)
+        self.open_more(now_ns)
+
+    cdef inline bint some_wait(self) noexcept nogil:
+        """Whether requests are due that have found no connection."""
+        return self.waiting.tick != self.pacer.tick
+
+    cdef inline void open_more(self, int64_t now_ns) noexcept nogil:
+        """Open a connection for each request that waits, as far as there are any; the first to be free takes the first."""
+        while (self.closed_free_count > 0 and self.opening < OPENING_BESIDE_LOAD
+               and self.pacer.tick - self.waiting.tick > self.opening and now_ns < self.stop_ns):
+            self.closed_free_count -= 1
+            self.open_connection(self.closed_free[self.closed_free_count], now_ns)
+
+    cdef void connection_opened(self, uint32_t index, int64_t now_ns) noexcept nogil:
+        if self.loop == LOOP_RATE and self.start_ns != 0:
+            self.connection_free(index, now_ns)
+
+    cdef void connection_not_opened(self, uint32_t index, int kind, int64_t now_ns) noexcept nogil:
+        """A request that waits for a connection has the end that its opening has."""
+        if self.loop != LOOP_RATE or self.start_ns == 0:
+            return
+        if self.some_wait() and now_ns < self.stop_ns:
+            self.take_waiting(index, now_ns)
+            self.fail(index, kind)
+        else:
+            self.put_free(index)
 
     cdef inline void begin_waiting(self, uint32_t index, int64_t free_ns) noexcept nogil:
         """Begin the oldest scheduled request on a connection that became free at `free_ns`; 0: it was free before."""
+        self.take_waiting(index, free_ns)
+        self.send_begun(index)
+
+    cdef inline void take_waiting(self, uint32_t index, int64_t free_ns) noexcept nogil:
         cdef int64_t intended_ns = self.start_ns + self.waiting.offset_ns
         cdef uint64_t number = pacer_number(&self.waiting, self.waiting.tick)
         cdef Conn *conn = &self.conns[index]
         cdef Bank *bank
         pacer_next(&self.waiting)
-        self.begin(index, intended_ns, number)
+        self.assign(index, intended_ns, number)
         bank = self.bank(conn)
         hdr_record(&bank.metrics[METRIC_LAG], conn.sent_ns - intended_ns)
         hdr_record(&bank.metrics[METRIC_OWN_LAG], conn.sent_ns - max(intended_ns, free_ns))
@@ -190,8 +233,8 @@ cdef class Loops(Connections):
             self.closed_free[self.closed_free_count] = index
             self.closed_free_count += 1
 
-    cdef inline bint take_free(self, uint32_t *index) noexcept nogil:
-        """An open connection, if there is one, else one to be opened; False if all are busy."""
+    cdef inline bint take_open(self, uint32_t *index) noexcept nogil:
+        """The open connection that was used last; False if there is none without a request."""
         while self.open_free_count > 0:
             self.open_free_count -= 1
             index[0] = self.open_free[self.open_free_count]
@@ -199,11 +242,7 @@ cdef class Loops(Connections):
                 return True
             # The server has closed it meanwhile.
             self.put_free(index[0])
-        if self.closed_free_count == 0:
-            return False
-        self.closed_free_count -= 1
-        index[0] = self.closed_free[self.closed_free_count]
-        return True
+        return False
 
     # Users: connection i is the plan's user of the same number.
 

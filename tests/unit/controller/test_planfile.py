@@ -1,0 +1,145 @@
+"""Plan files: what they mean, what is wrong with them, and that `plan show` writes what `-f` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from heyfleet.cli import main
+from heyfleet.controller.command import planned, run_command
+from heyfleet.controller.planfile import PlanError
+from heyfleet.proto.fleet_pb2 import RATE, Plan
+
+GOOD = """\
+url: http://localhost:8080/
+rate: 5k/s
+duration: 30s
+warmup: 5s
+slo: [p99<250ms, "errors<0.1%", "p95[log in]<1s"]
+headers:
+  Accept: text/plain
+  X-Token: abc
+requests:
+  - name: home
+    weight: 3
+  - name: log in
+    method: post
+    path: /login?next=/ä
+    body: "user=1"
+    content-type: application/x-www-form-urlencoded
+    headers: ["X-Token: def"]
+    expect: [200, 3xx, 401-403]
+    weight: 0.5
+"""
+
+
+def plan_from(args: list[str]) -> Plan:
+    plan, _, _ = planned(run_command(lambda: pytest.fail("no agent is needed")), args)
+    return plan
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Any:
+    def write(text: str) -> str:
+        path = tmp_path / "plan.yaml"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def test_everything_in_its_place(file: Any) -> None:
+    plan = plan_from(["-f", file(GOOD)])
+    assert (plan.loop, plan.stages[0].first, plan.duration_ns, plan.warmup_ns) == (RATE, 5000, 30 * 10**9, 5 * 10**9)
+    assert list(plan.slo) == ["p99<250ms", "errors<0.1%", "p95[log in]<1s"]
+    home, login = plan.mix
+    assert (home.name, home.weight, home.method, home.request_target) == ("home", 6, "GET", "/")
+    assert (login.name, login.weight, login.method) == ("log in", 1, "POST")
+    assert login.request_target == "/login?next=/%C3%A4"
+    assert login.body == b"user=1"
+    assert [(each.first, each.last) for each in login.expected] == [(200, 200), (300, 399), (401, 403)]
+    headers = {header.name: header.value for header in login.headers}
+    assert headers["X-Token"] == "def"
+    assert headers["Accept"] == "text/plain"
+    assert headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert {header.name: header.value for header in home.headers}["X-Token"] == "abc"
+
+
+def test_flags_go_before_the_file(file: Any) -> None:
+    plan = plan_from(["-f", file(GOOD), "--rate", "10", "-z", "1s", "-H", "X: 1", "http://other/"])
+    assert (plan.stages[0].first, plan.duration_ns, plan.target.host) == (10, 10**9, "other")
+    assert "X" in {header.name for header in plan.mix[0].headers}
+
+
+def test_what_show_prints_is_a_plan_file_of_the_same_plan(file: Any, tmp_path: Path) -> None:
+    args = ["-f", file(GOOD), "--seed", "5", "-disable-keepalive", "--stages", "a=1s:0-10, 2s:10", "--warmup", "1s"]
+    # A rate and stages exclude each other, so the file's rate has to go.
+    Path(args[1]).write_text(GOOD.replace("rate: 5k/s\n", "").replace("duration: 30s\n", ""), encoding="utf-8")
+    shown = CliRunner().invoke(main, ["plan", "show", *args])
+    assert shown.exit_code == 0, shown.output
+    again = tmp_path / "again.yaml"
+    again.write_text(shown.output, encoding="utf-8")
+    assert plan_from(["-f", str(again)]) == plan_from(args)
+
+
+def test_a_body_file_lies_beside_the_plan(file: Any, tmp_path: Path) -> None:
+    (tmp_path / "body.json").write_bytes(b"{}")
+    plan = plan_from(["-f", file("url: http://h/\nmethod: POST\nbody-file: body.json\n")])
+    assert plan.mix[0].body == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("url: http://h/\nrats: 5\n", ":2: rats: there is no such field; did you mean rate?"),
+        ("url: http://h/\nrate: fast\n", ":2: rate: 'fast' is not a rate"),
+        ("url: http://h/\nrate: -5\n", ":2: rate: '-5' is not a rate"),
+        ("url: http://h/\nrate: [1, 2]\n", ":2: rate: one value is wanted"),
+        ("url: http://h/\nrate:\n", ":2: rate: it has no value"),
+        ("url: http://h/\nrate: 1\nrate: 2\n", ":3: rate: it is there twice, first in line 2"),
+        ("rate: 5\n", "url is missing"),
+        ("url: h\n", ":1: url: .* has no scheme"),
+        ("url: http://h/\nduration: 5\n", ":2: duration: '5' is not a duration .* write 5s"),
+        ("url: http://h/\ncatch-up: perhaps\n", ":2: catch-up: 'perhaps' is neither true nor false"),
+        ("url: http://h/\nbody-file: none\n", ":2: body-file: there is no file"),
+        ("url: http://h/\nslo: p99\n", ":2: slo: 'p99' is not a threshold"),
+        ("url: http://h/\nstages: 1s\n", ":2: stages: '1s' is not a stage"),
+        ("url: http://h/\nheaders: 5\n", ":2: headers: write them as fields"),
+        ("url: http://h/\nheaders:\n  Content-Length: 5\n", ":3: headers: Content-Length can't be set"),
+        ("url: http://h/\nrequests: 200\n", ":2: requests: a list is wanted"),
+        ("url: http://h/\nrequests:\n  - /a\n", r":3: requests\[1\]: it has no fields"),
+        ("url: http://h/\nrequests:\n  - paht: /a\n", r":3: requests\[1\].paht: there is no such field; did you mean path"),
+        ("url: http://h/\nrequests:\n  - path: a\n", r":3: requests\[1\].path: 'a' does not begin with /"),
+        ("url: http://h/\nrequests:\n  - weight: 0\n", r":3: requests\[1\].weight: '0' is not a weight"),
+        ("url: http://h/\nrequests:\n  - expect: ok\n", r":3: requests\[1\].expect: 'ok' is not a status"),
+        ("url: http://h/\nrequests:\n  - name: a\n  - name: a\n", r":4: requests\[2\].name: 'a' is already .* line 3"),
+        ("url: http://h/\nrequests:\n  - body: a\n    body-file: b\n", r":4: requests\[1\].body-file: there is no file"),
+        ("url: [\n", ":2: not YAML"),
+        ("- 5\n", ":1: a plan has fields"),
+        ("", ":1: a plan has fields"),
+    ],
+)
+def test_what_is_wrong_with_a_file(file: Any, text: str, said: str) -> None:
+    with pytest.raises(PlanError, match=said):
+        plan_from(["-f", file(text)])
+
+
+def test_a_file_that_is_not_there() -> None:
+    with pytest.raises(PlanError, match="none.yaml: can't be read: No such file"):
+        plan_from(["-f", "none.yaml"])
+
+
+def test_check_says_what_a_plan_comes_to(file: Any) -> None:
+    done = CliRunner().invoke(main, ["plan", "check", file(GOOD)])
+    assert done.exit_code == 0
+    assert "good: 35 s, at most 5000 requests/s over 1000 connections" in done.output
+    assert "request log in: 1 of 7: POST /login" in done.output
+
+
+def test_check_ends_with_2_where_a_plan_is_not_good(file: Any) -> None:
+    done = CliRunner().invoke(main, ["plan", "check", file("rate: 5\n")])
+    assert done.exit_code == 2
+    assert "url is missing" in done.stderr
