@@ -79,8 +79,9 @@ cdef inline int64_t shape_instant_ns(const Shape *shape, double integral, uint32
     return min(stage.begin_ns + <int64_t> offset_ns, NEVER_NS)
 
 
-cdef inline double shape_level(const ShapeStage *stage, int64_t within_ns) noexcept nogil:
-    return stage.first + (stage.last - stage.first) * (<double> within_ns / stage.duration_ns)
+cdef inline int64_t shape_crossing_ns(const ShapeStage *stage, double level) noexcept nogil:
+    """Within a stage that goes from one side of a level to the other: when it crosses."""
+    return <int64_t> (stage.duration_ns * ((level - stage.first) / (stage.last - stage.first)))
 
 
 cdef int64_t shape_rises_above(const Shape *shape, double level, int64_t from_ns) noexcept nogil:
@@ -93,10 +94,9 @@ cdef int64_t shape_rises_above(const Shape *shape, double level, int64_t from_ns
         within_ns = max(from_ns - stage.begin_ns, 0)
         if within_ns >= stage.duration_ns:
             break
-        if shape_level(stage, within_ns) > level:
-            return stage.begin_ns + within_ns
-        if stage.last > level:
-            within_ns = max(within_ns, <int64_t> (stage.duration_ns * ((level - stage.first) / (stage.last - stage.first))))
+        if stage.first <= level < stage.last:
+            return stage.begin_ns + max(within_ns, shape_crossing_ns(stage, level))
+        if stage.first > level and (stage.last > level or within_ns < shape_crossing_ns(stage, level)):
             return stage.begin_ns + within_ns
     return NEVER_NS
 
@@ -111,5 +111,5 @@ cdef int64_t shape_falls_to(const Shape *shape, double level, int64_t from_ns) n
         if index > now and stage.first <= level and not (stage.first == level and stage.last > level):
             return stage.begin_ns
         if stage.last <= level < stage.first:
-            return stage.begin_ns + <int64_t> (stage.duration_ns * ((stage.first - level) / (stage.first - stage.last)))
+            return stage.begin_ns + shape_crossing_ns(stage, level)
     return min(stage.begin_ns + stage.duration_ns, NEVER_NS)

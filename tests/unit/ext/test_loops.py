@@ -46,10 +46,10 @@ def test_a_rate_that_can_be_kept_is_kept() -> None:
 
 def test_connections_are_opened_as_they_are_needed() -> None:
     _, snapshot, _ = simulate(connections=1000, duration_ns=2 * S, **rate(500))
-    assert 1 <= snapshot.connections_opened <= 2
+    assert snapshot.connections_opened == 11  # ahead of the start: what answers of 20 ms would need, and one
     slow = SimPeer("answer", response=ANSWER, delay_ns=100 * MS)
     _, snapshot, _ = simulate(slow, connections=1000, duration_ns=2 * S, **rate(500))
-    assert 50 <= snapshot.connections_opened <= 52
+    assert 50 <= snapshot.connections_opened <= 60
 
 
 def test_requests_without_a_free_connection_wait_and_the_rest_is_unsent() -> None:
