@@ -1,7 +1,7 @@
 /* A target whose own delays are known: the truth that load generators' reports are held against.
  *
- *   truth table SEED LOG      answers after delays from a seeded table; writes LOG when it is ended by SIGTERM
- *   truth stall EVERY STALL   answers at once, but stands still for the first STALL of every EVERY seconds
+ *   truth table SEED LOG      answers after delays from a seeded table; LOG is written when it is ended by SIGTERM
+ *   truth stall EVERY STALL LOG   answers at once, but stands still for the first STALL of every EVERY seconds
  *   truth at-once             answers at once
  *
  * One thread, HTTP/1.1 without bodies in requests, on a port of 127.0.0.1 that it prints first. LOG is one pair of int64 a
@@ -102,7 +102,7 @@ static struct timer take_timer(void) {
 }
 
 static void give_answer(int fd, uint32_t request) {
-    if (mode == TABLE && request < REQUESTS) pairs[request].sent_ns = now_ns();
+    if (pairs != NULL && request < REQUESTS) pairs[request].sent_ns = now_ns();
     /* A load generator that has ended takes its connections with it, and leaves requests without an answer. */
     bool gone = send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL) < 0;
     if (gone && errno != EPIPE && errno != ECONNRESET && errno != EBADF) fail("send");
@@ -112,11 +112,11 @@ static void take_request(int fd) {
     uint32_t request = requests++;
     int64_t received_ns = now_ns();
     if (first_ns == 0) first_ns = received_ns;
+    if (pairs != NULL && request < REQUESTS) pairs[request].received_ns = received_ns;
     if (mode != TABLE) {
         give_answer(fd, request);
         return;
     }
-    if (request < REQUESTS) pairs[request].received_ns = received_ns;
     add_timer((struct timer){received_ns + delays_ns[request % DELAYS], fd, request});
 }
 
@@ -202,18 +202,19 @@ int main(int argc, char **argv) {
         mode = TABLE;
         fill_table(strtoull(argv[2], NULL, 10));
         log = argv[3];
-        pairs = calloc(REQUESTS, sizeof *pairs);
-        if (pairs == NULL) fail("calloc");
-    } else if (argc == 4 && !strcmp(argv[1], "stall")) {
+    } else if (argc == 5 && !strcmp(argv[1], "stall")) {
+        log = argv[4];
         mode = STALL;
         every_ns = (int64_t)(atof(argv[2]) * 1e9);
         stall_ns = (int64_t)(atof(argv[3]) * 1e9);
     } else if (argc == 2 && !strcmp(argv[1], "at-once")) {
         mode = AT_ONCE;
     } else {
-        fputs("usage: truth table SEED LOG | stall EVERY STALL | at-once\n", stderr);
+        fputs("usage: truth table SEED LOG | stall EVERY STALL LOG | at-once\n", stderr);
         return 2;
     }
+    if (log != NULL) pairs = calloc(REQUESTS, sizeof *pairs);
+    if (log != NULL && pairs == NULL) fail("calloc");
     prctl(PR_SET_TIMERSLACK, 1);
     struct rlimit files = {CONNECTIONS, CONNECTIONS};
     setrlimit(RLIMIT_NOFILE, &files);
