@@ -1,0 +1,184 @@
+"""The verdict on the generator: bad in each of six ways to be wronged, good when left alone.
+
+They are here, and not among the quick tests, since they need root, and a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..fleet.processes import Fleet
+from ..integration.command import measure
+from .hosts import HERE, Hosts
+
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(180)]
+
+RATE = ("--rate", "2000", "-z", "3s")
+CLOSED = ("-c", "20", "-z", "3s")
+CGROUP_V1 = Path("/sys/fs/cgroup/cpu")
+CGROUP_V2 = Path("/sys/fs/cgroup")
+
+
+@pytest.fixture(autouse=True)
+def _root() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("provoking bad runs needs root")
+
+
+@contextmanager
+def busy(core: int, count: int) -> Iterator[None]:
+    """Neighbours that want all of a core."""
+    command = ["taskset", "-c", str(core), sys.executable, "-c", "while True: pass"]
+    neighbours = [subprocess.Popen(command) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for neighbour in neighbours:
+            neighbour.kill()
+            neighbour.wait()
+
+
+@contextmanager
+def quota(share: float) -> Iterator[tuple[str, ...]]:
+    """What to put before a command so that it gets no more than this share of one core."""
+    name = f"heyfleet-test-{os.getpid()}"
+    group = (CGROUP_V1 if (CGROUP_V1 / "cpu.cfs_quota_us").exists() else CGROUP_V2) / name
+    try:
+        group.mkdir()
+        if group.parent == CGROUP_V1:
+            (group / "cpu.cfs_quota_us").write_text(str(int(share * 100_000)))
+        else:
+            (group / "cpu.max").write_text(f"{int(share * 100_000)} 100000")
+    except OSError as error:
+        with suppress(OSError):
+            group.rmdir()
+        pytest.skip(f"no cgroup with a CPU quota can be made here: {error}")
+    try:
+        yield ("sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$0" "$@"')
+    finally:
+        group.rmdir()
+
+
+def start(*arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    command = [*prefix, sys.executable, "-m", "heyfleet", "run", "--json", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def trust_of(run: subprocess.Popen[str]) -> dict[str, Any]:
+    import json
+
+    output, _ = run.communicate(timeout=60)
+    document = json.loads(output)
+    trust: dict[str, Any] = document["trust"]
+    return trust
+
+
+def is_bad(trust: dict[str, Any], *words: str) -> None:
+    """Bad, and for a reason that has one of these words."""
+    assert trust["verdict"] == "bad", trust
+    assert any(word in reason for reason in trust["reasons"] for word in words), trust
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_left_alone_it_is_good(nginx: Any, faulty: Any, attempt: int) -> None:
+    """Ten clean runs, five of each loop."""
+    for flags, url in ((RATE, nginx.url("/")), (CLOSED, faulty.url("/ok?delay=5ms"))):
+        trust = measure(*flags, url)["trust"]
+        assert trust["verdict"] == "good", (attempt, trust)
+
+
+def test_a_busy_neighbour(nginx: Any) -> None:
+    with busy(0, 4):
+        trust = trust_of(start(*RATE, nginx.url("/"), prefix=("taskset", "-c", "0")))
+    is_bad(trust, "late", "without getting a core")
+
+
+def test_a_cpu_quota(nginx: Any) -> None:
+    with quota(0.1) as prefix:
+        trust = trust_of(start("--rate", "20000", "-z", "3s", nginx.url("/"), prefix=prefix))
+    is_bad(trust, "CPU quota", "late")
+
+
+def test_a_cpu_quota_in_a_closed_loop(nginx: Any) -> None:
+    with quota(0.1) as prefix:
+        trust = trust_of(start("-c", "20", "-z", "3s", nginx.url("/"), prefix=prefix))
+    is_bad(trust, "CPU quota", "without getting a core")
+
+
+@pytest.mark.parametrize("flags", [RATE, CLOSED])
+def test_a_process_that_is_stopped(faulty: Any, flags: tuple[str, ...]) -> None:
+    run = start(*flags, faulty.url("/ok?delay=5ms"))
+    time.sleep(1.5)
+    run.send_signal(signal.SIGSTOP)
+    time.sleep(1)
+    run.send_signal(signal.SIGCONT)
+    is_bad(trust_of(run), "did not look at its connections")
+
+
+def test_file_descriptors_that_run_out(faulty: Any) -> None:
+    if shutil.which("prlimit") is None:
+        pytest.skip("taking descriptors away needs prlimit (util-linux)")
+    run = start("-c", "50", "-disable-keepalive", "-z", "4s", faulty.url("/ok?delay=5ms"))
+    time.sleep(1.5)
+    subprocess.run(["prlimit", "--pid", str(run.pid), "--nofile=50:50"], check=True)
+    is_bad(trust_of(run), "no file descriptors left")
+
+
+def test_ports_that_run_out(three_hosts: Hosts, start_faulty: Any) -> None:
+    """A new connection for each request, and 200 ports, each of them closed by us and so in use for a minute."""
+    target = start_faulty("--host", HERE, "--allow-remote")
+    inside = three_hosts.enter(1)
+    subprocess.run([*inside, "sysctl", "-qw", "net.ipv4.ip_local_port_range=40000 40199"], check=True)
+    run = start("-c", "20", "-disable-keepalive", "-z", "3s", f"http://{HERE}:{target.port}/ok", prefix=inside)
+    is_bad(trust_of(run), "no ports left")
+
+
+def test_a_link_that_loses_packets(three_hosts: Hosts, start_faulty: Any) -> None:
+    """What is sent while the link is down is lost: for 20 ms, five times a second."""
+    target = start_faulty("--host", HERE, "--allow-remote")
+    url = f"http://{HERE}:{target.port}/ok?delay=2ms"
+    run = start("-c", "20", "-z", "5s", url, prefix=three_hosts.enter(1))
+    over = threading.Event()
+
+    def flap() -> None:
+        time.sleep(1)
+        while not over.wait(0.2):
+            three_hosts.cut(1)
+            time.sleep(0.02)
+            three_hosts.mend(1)
+
+    flapping = threading.Thread(target=flap)
+    flapping.start()
+    try:
+        trust = trust_of(run)
+    finally:
+        over.set()
+        flapping.join()
+    is_bad(trust, "sent again")
+
+
+def test_one_slow_agent(fleet: Fleet, faulty: Any) -> None:
+    """Three agents, one of which has to share its core with neighbours that are four and go before it."""
+    run = fleet.run(3, "-c", "30", "-z", "5s", faulty.url("/ok?delay=2ms"))
+    with ExitStack() as stack:
+        for number in (1, 2):
+            fleet.agent(f"quick{number}")
+        prefix = stack.enter_context(quota(0.02))
+        fleet.agent("slow", prefix=prefix)
+        assert run.end() == 0
+        trust = run.report["trust"]
+        fleet.stop()
+    is_bad(trust, "slow")
+    assert not any("quick" in reason for reason in trust["reasons"] if "did only" in reason)
