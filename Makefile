@@ -13,7 +13,7 @@ typed := src tests scripts $(wildcard bench)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo test hosts lint sanitize bench clean distclean
+.PHONY: help setup build demo test hosts lint sanitize bench accuracy clean distclean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,10 @@ sanitize: $(VENV)/built ## Run all tests on an extension with gcc's address and 
 bench: $(VENV)/built ## Measure against other load generators, side by side (ARGS go to python -m bench)
 	@scripts/system-packages.sh bench
 	$(python) -m bench $(ARGS)
+
+accuracy: $(VENV)/built ## Hold reports against targets whose delays are known (two idle cores; five minutes)
+	@scripts/system-packages.sh bench
+	$(python) -m bench.accuracy $(ARGS)
 
 clean: ## Remove all that a build or a check has made, but not .venv
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis src/heyfleet.egg-info

@@ -9,7 +9,9 @@ _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
 def render(request: Request, *, close: bool = False) -> bytes:
-    """A request as it is sent, over and over; `close`: on a connection of its own. Its header fields in their order, then the framing fields.
+    """A request as it is sent, over and over: its header fields in their order, then the framing fields.
+
+    `close`: each goes on a connection of its own, and says so.
 
     Text is encoded as Latin-1, the one encoding that keeps every octet a header field can hold, and as UTF-8 where it has
     characters beyond.

@@ -84,7 +84,9 @@ def within(reported_ns: float, true_ns: float) -> bool:
     return abs(reported_ns - true_ns) <= max(SHARE_OFF * true_ns, NS_OFF)
 
 
-def truth_rows(cores: tuple[int, int], rate: float, label: str, seconds: float) -> tuple[list[list[str]], float]:
+def truth_rows(
+    cores: tuple[int, int], rate: float, label: str, seconds: float
+) -> tuple[list[list[str]], float]:
     """One run against the table of delays; and the share of requests that left more than 100 us late."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
@@ -186,7 +188,10 @@ def measure(rounds: int, seconds: float, minute_s: float) -> str:
     with target(cores[1], "table", "7", os.devnull) as port:
         rates = [heyfleet(cores[0], port, 0, 3, 2000)["responses"] / 3 for _ in range(3)]
     capacity = median(rates)
-    parts = [f"One worker's capacity against this target: {capacity:,.0f} requests/s (closed loop, 2,000 connections).", ""]
+    parts = [
+        f"One worker's capacity against this target: {capacity:,.0f} requests/s (closed loop, 2,000 connections).",
+        "",
+    ]
     late: list[float] = []
     for share in (0.2, 0.6):
         rate = float(round(capacity * share, -2))
@@ -194,8 +199,9 @@ def measure(rounds: int, seconds: float, minute_s: float) -> str:
             click.echo(f"measuring {share:.0%} of the capacity, run {number} ...", err=True)
             rows, late_share = truth_rows(cores, rate, f"{share:.0%} ({rate:,.0f}/s), run {number}", seconds)
             late += [late_share] if share == 0.2 else []
-            head = [] if parts[-1].startswith("|") else [markdown(("load and figure", "truth, ms", "reported, ms", "off by", ""))]
-            parts += [*head, *(f"| {' | '.join(row)} |" for row in rows)]
+            if not parts[-1].startswith("|"):
+                parts.append(markdown(("load and figure", "truth, ms", "reported, ms", "off by", "")))
+            parts += [f"| {' | '.join(row)} |" for row in rows]
         parts.append("")
     click.echo("measuring the rate over a minute ...", err=True)
     with target(cores[1], "at-once") as port:
@@ -223,7 +229,9 @@ def markdown(head: Sequence[str]) -> str:
 @click.command()
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Runs at each load.")
 @click.option("--seconds", default=15.0, show_default=True, help="Length of each run.")
-@click.option("--minute", default=60.0, show_default=True, help="Length of the run that the rate is taken of.")
+@click.option(
+    "--minute", default=60.0, show_default=True, help="Length of the run that the rate is taken of."
+)
 @click.option("--write", is_flag=True, help="Put the tables into docs/accuracy.md.")
 def main(rounds: int, seconds: float, minute: float, write: bool) -> None:
     """Hold heyfleet's reports against the truth. Exit code 0: within what is asked; 1: not; 2: can't be measured."""

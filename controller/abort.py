@@ -75,4 +75,4 @@ class AbortWatch:
         self._marks[name] = _Mark(
             Counter(numbers.responses), Counter(numbers.errors), latency.copy(), scope.failed
         )
-        return Scope(news, failed, seconds, 0, 0)
+        return Scope(news, failed, seconds)

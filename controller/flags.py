@@ -53,7 +53,7 @@ class GoCommand(click.Command):
             value = True if param.is_flag else next(rest)
             if param.multiple:
                 found.setdefault(str(param.name), []).append(value)
-            elif not param.name == "plan_file":
+            elif param.name != "plan_file":
                 found[str(param.name)] = value
         return found
 

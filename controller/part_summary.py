@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from heyfleet.controller.distribution import Distribution, distribution
 from heyfleet.controller.ledger import Ledger
@@ -46,7 +46,7 @@ def stage_lines(measured: Measured, elapsed_ns: int) -> tuple[PartLine, ...]:
         if stats.parts
         else _line(
             stage.name,
-            Scope(Numbers(), 0, stage_seconds(plan, place, elapsed_ns), 0, 0),
+            Scope(Numbers(), 0, stage_seconds(plan, place, elapsed_ns)),
             (stage.first, stage.last),
         )
         for place, stage in enumerate(plan.stages)
@@ -61,7 +61,7 @@ def request_lines(measured: Measured, elapsed_ns: int) -> tuple[PartLine, ...]:
     return tuple(
         _line(request.name, scope_of(request.name, stats, plan, elapsed_ns))
         if stats.parts
-        else _line(request.name, Scope(Numbers(), 0, elapsed_ns / 1e9, 0, 0))
+        else _line(request.name, Scope(Numbers(), 0, elapsed_ns / 1e9))
         for request in plan.mix
     )
 
@@ -72,7 +72,7 @@ def warmup_line(measured: Measured) -> PartLine | None:
     if not plan.warmup_ns:
         return None
     failed = failures(numbers, list(plan.mix)[:1])
-    return _line("warm-up", Scope(numbers, failed, plan.warmup_ns / 1e9, 0, 0))
+    return _line("warm-up", Scope(numbers, failed, plan.warmup_ns / 1e9))
 
 
 def _line(name: str, scope: Scope, levels: tuple[float, float] | None = None) -> PartLine:
@@ -95,9 +95,8 @@ def verdicts(measured: Measured, ledger: Ledger, elapsed_ns: int) -> Iterator[Ve
     """Of each threshold of the plan; none of a run that a signal ended, which was not the run that they are about."""
     for text in measured.plan.slo:
         threshold = read(text)
-        scope = scope_of(
-            threshold.scope, measured.stats, measured.plan, elapsed_ns, ledger.planned, ledger.unsent
-        )
+        scope = scope_of(threshold.scope, measured.stats, measured.plan, elapsed_ns)
+        scope = replace(scope, planned=ledger.planned, unsent=ledger.unsent)
         verdict = judge(threshold, scope)
         if measured.interrupted:
             verdict = Verdict(text, None, verdict.value, verdict.unit, "the run was interrupted")

@@ -126,7 +126,7 @@ def whole_plan(plan: Plan) -> Assignment:
     )
 
 
-def _shape(flags: Flags) -> tuple[Loop.ValueType, list[Stage]]:
+def _shape(flags: Flags) -> tuple[Loop, list[Stage]]:
     """What decides when requests are sent, and at which level."""
     given = {
         "-q": bool(flags.rate_per_connection),
@@ -149,7 +149,7 @@ def _shape(flags: Flags) -> tuple[Loop.ValueType, list[Stage]]:
     return loop, stages
 
 
-def _stages(flags: Flags) -> tuple[Loop.ValueType, list[Stage]]:
+def _stages(flags: Flags) -> tuple[Loop, list[Stage]]:
     if flags.stages is not None:
         return flags.stages[0], list(flags.stages[1])
     if flags.rate is not None:
@@ -172,7 +172,7 @@ def _duration_ns(flags: Flags, stages: list[Stage]) -> int:
     return min(flags.duration_ns or left_ns, left_ns)
 
 
-def _connections(flags: Flags, loop: Loop.ValueType, stages: list[Stage], requests: int) -> int:
+def _connections(flags: Flags, loop: Loop, stages: list[Stage], requests: int) -> int:
     if loop == USERS:
         if flags.connections is not None:
             raise InputError("-c and users exclude each other: each user has one connection")

@@ -30,7 +30,8 @@ def summary(plan: Plan) -> Iterator[str]:
     for stage, end_ns in zip(plan.stages, shapes.stage_ends_ns(plan), strict=True):
         until = f"{end_ns / 1e9:g} s" if end_ns else "the end"
         level = f"{stage.first:g}" if stage.first == stage.last else f"{stage.first:g} to {stage.last:g}"
-        yield f"stage {stage.name}: from {begin_ns / 1e9:g} s to {until}: {level} {'users' if plan.loop == USERS else 'requests/s'}"
+        what = "users" if plan.loop == USERS else "requests/s"
+        yield f"stage {stage.name}: from {begin_ns / 1e9:g} s to {until}: {level} {what}"
         begin_ns = end_ns
     if plan.warmup_ns:
         yield f"warm-up: the first {plan.warmup_ns / 1e9:g} s are kept out of the results"
@@ -77,7 +78,8 @@ def _scalar(value: Any) -> str:
         return "true" if value else "false"
     text = str(value)
     try:
-        node = yaml.compose(f"key: {text}", Loader=yaml.SafeLoader).value[0][1]
+        root = yaml.compose(f"key: {text}", Loader=yaml.SafeLoader)
+        node = root.value[0][1] if root is not None else None
         plain = isinstance(node, yaml.ScalarNode) and node.value == text and not node.tag.endswith(":null")
     except yaml.YAMLError:
         plain = False

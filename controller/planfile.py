@@ -1,4 +1,4 @@
-"""A plan from a YAML file: the flags of `heyfleet run` under their names, and several requests. Errors name file, line and field."""
+"""A plan from a YAML file: the flags of `run` under their names, and several requests. Errors name file, line, field."""
 
 from __future__ import annotations
 

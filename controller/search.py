@@ -14,6 +14,7 @@ from heyfleet.controller.interrupt import Interrupted, Interrupts
 from heyfleet.controller.plan import Flags, make_plan
 from heyfleet.controller.run import EXIT_CANNOT_START, EXIT_FAULT, EXIT_THRESHOLD, exit_code, report
 from heyfleet.controller.summary import Summary, summarize
+from heyfleet.controller.thresholds import in_words, needs, read
 from heyfleet.controller.trust import BAD
 
 FIRST_RATE = 100.0
@@ -24,6 +25,7 @@ CLOSE = 1.03
 TRIES = 3
 FAILURES = 2
 STEPS_AT_MOST = 60
+LOWEST_RATE = 1.0
 HELD, FAILED, REFUSED = "held", "failed", "not trusted"
 
 
@@ -50,7 +52,7 @@ class Search:
     def run(self) -> None:
         """Double from the first rate until one fails, or halve until one holds; then bisect."""
         rate = self._first
-        while len(self.steps) < STEPS_AT_MOST and rate >= 0.01:
+        while len(self.steps) < STEPS_AT_MOST and rate >= LOWEST_RATE:
             if self._holds(rate):
                 self.held = rate
             else:
@@ -127,7 +129,9 @@ def search(flags: Flags, thresholds: tuple[str, ...], make_executor: Callable[[]
 def _step(flags: Flags, rate: float, executor: Executor, interrupts: Interrupts) -> Step:
     if interrupts.signum:
         raise Interrupted
-    plan = make_plan(replace(flags, rate=rate))
+    plan = make_plan(
+        replace(flags, rate=rate, duration_ns=max(flags.duration_ns, _long_enough_ns(flags, rate)))
+    )
     measured = executor.execute(plan, interrupts)
     if measured.interrupted or interrupts.signum:
         raise Interrupted
@@ -138,12 +142,20 @@ def _step(flags: Flags, rate: float, executor: Executor, interrupts: Interrupts)
     return step
 
 
+def _long_enough_ns(flags: Flags, rate: float) -> int:
+    """How long a step takes until it has as many requests as its percentiles need, and some to spare."""
+    percents = [threshold.percent for threshold in map(read, flags.slo) if threshold.metric == "p"]
+    return round(max(map(needs, percents), default=0) * 1.2 / rate * 1e9)
+
+
 def _judge(summary: Summary) -> tuple[str, str]:
     if summary.trust.verdict == BAD:
         return REFUSED, summary.trust.reasons[0]
     missed = [verdict for verdict in summary.thresholds if not verdict.holds]
     if missed or summary.aborted:
-        return FAILED, "; ".join([verdict.text for verdict in missed] or [summary.aborted])
+        return FAILED, "; ".join(
+            [f"{each.text}: {each.reason or in_words(each)}" for each in missed] or [summary.aborted]
+        )
     if summary.ledger.unsent > summary.ledger.planned * 0.001:
         return (
             FAILED,

@@ -14,13 +14,13 @@ WEIGHTS_AT_MOST = 10_000  # the sum of all, in lowest terms
 STAGES_AT_MOST = 256
 NAME = re.compile(r"[A-Za-z_][\w .-]*")
 Weight = tuple[int, int]  # numerator and denominator
-Stages = tuple[Loop.ValueType, tuple[Stage, ...]]
+Stages = tuple[Loop, tuple[Stage, ...]]
 
 
 def stages(text: str) -> Stages:
     """What '30s:0-1000, hold=2m:1000' or 'users: 30s:0-100' stand for; ValueError."""
     kind, colon, rest = text.partition(":")
-    loop: Loop.ValueType = RATE
+    loop: Loop = RATE
     if colon and kind.strip() in ("users", "rate"):
         loop, text = USERS if kind.strip() == "users" else RATE, rest
     parts = [part.strip() for part in text.split(",")]
@@ -35,7 +35,7 @@ def stages(text: str) -> Stages:
     return loop, found
 
 
-def _stage(text: str, number: int, loop: Loop.ValueType) -> Stage:
+def _stage(text: str, number: int, loop: Loop) -> Stage:
     name, equals, rest = text.partition("=")
     if not equals:
         name, rest = str(number), text

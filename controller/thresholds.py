@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from heyfleet.controller import shapes, values
 from heyfleet.controller.errors import InputError
 from heyfleet.controller.stats import Numbers, Stats
+from heyfleet.ext import Histogram
 from heyfleet.proto.fleet_pb2 import Plan, Request
 
 TEXT = re.compile(
@@ -152,27 +153,25 @@ class Scope:
     numbers: Numbers
     failed: int
     seconds: float
-    planned: int
-    unsent: int
+    planned: int = 0
+    unsent: int = 0
 
 
-def scope_of(
-    name: str, stats: Stats, plan: Plan, elapsed_ns: int, planned: int = 0, unsent: int = 0
-) -> Scope:
-    """The numbers of the run, of a stage or of a request."""
+def scope_of(name: str, stats: Stats, plan: Plan, elapsed_ns: int) -> Scope:
+    """The numbers of the run, of a stage or of a request; what was not sent is not among them."""
     stages = [stage.name for stage in plan.stages]
     requests = [request.name for request in plan.mix]
     if not name or len(stats.parts) == 0:
-        return Scope(stats, all_failures(stats, plan), elapsed_ns / 1e9, planned, unsent)
+        return Scope(stats, all_failures(stats, plan), elapsed_ns / 1e9)
     if name in requests:
         request = requests.index(name)
         numbers = stats.of_request(request)
-        return Scope(numbers, failures(numbers, [plan.mix[request]]), elapsed_ns / 1e9, 0, 0)
+        return Scope(numbers, failures(numbers, [plan.mix[request]]), elapsed_ns / 1e9)
     stage = stages.index(name)
     failed = sum(
         failures(part, [plan.mix[request]]) for (at, request), part in stats.parts.items() if at == stage
     )
-    return Scope(stats.of_stage(stage), failed, stage_seconds(plan, stage, elapsed_ns), 0, 0)
+    return Scope(stats.of_stage(stage), failed, stage_seconds(plan, stage, elapsed_ns))
 
 
 def stage_seconds(plan: Plan, stage: int, elapsed_ns: int) -> float:
@@ -191,29 +190,43 @@ def judge(threshold: Threshold, scope: Scope) -> Verdict:
 
 
 def _value(threshold: Threshold, scope: Scope) -> tuple[float | None, str, str]:
+    match threshold.metric:
+        case "rate":
+            return (scope.numbers.ended / scope.seconds if scope.seconds > 0 else 0.0), "per_s", ""
+        case "unsent":
+            return _of(scope.unsent, scope.planned, threshold.share)
+        case "errors":
+            return _of(scope.failed, scope.numbers.ended, threshold.share)
     latency = scope.numbers.histogram("latency")
-    if threshold.metric == "rate":
-        return (scope.numbers.ended / scope.seconds if scope.seconds > 0 else 0.0), "per_s", ""
-    if threshold.metric == "unsent":
-        return _of(scope.unsent, scope.planned, threshold.share)
-    if threshold.metric == "errors":
-        return _of(scope.failed, scope.numbers.ended, threshold.share)
-    if latency is None:
-        return None, "ns", "there was no response"
-    if threshold.metric == "p":
-        needs = _needs(threshold.percent)
-        if latency.count < needs:
-            return None, "ns", f"it needs {needs} responses, there were {latency.count}"
-        return float(latency.value_at_percentile(threshold.percent)), "ns", ""
-    exact = {"min": latency.min_ns, "mean": latency.mean_ns, "max": latency.max_ns}
-    return float(exact[threshold.metric]), "ns", ""
+    return (None, "ns", "there was no response") if latency is None else _time(threshold, latency)
 
 
-def _needs(percent: float) -> int:
+def _time(threshold: Threshold, latency: Histogram) -> tuple[float | None, str, str]:
+    if threshold.metric != "p":
+        exact = {"min": latency.min_ns, "mean": latency.mean_ns, "max": latency.max_ns}
+        return float(exact[threshold.metric]), "ns", ""
+    least = needs(threshold.percent)
+    if latency.count < least:
+        return None, "ns", f"it needs {least} responses, there were {latency.count}"
+    return float(latency.value_at_percentile(threshold.percent)), "ns", ""
+
+
+def needs(percent: float) -> int:
     """So many values give the percentile's tail one."""
     hundredths = round(percent * 1e6)
     whole = 100_000_000
     return int(-(-whole // min(hundredths, whole - hundredths)))
+
+
+def in_words(verdict: Verdict) -> str:
+    """What was measured."""
+    measured = verdict.value or 0.0
+    return {
+        "ns": f"{measured / 1e9:.4f} secs",
+        "per_s": f"{measured:.2f} requests/s",
+        "count": f"{measured:.0f}",
+        "share": f"{measured:.3%}",
+    }[verdict.unit]
 
 
 def _of(count: int, whole: int, share: bool) -> tuple[float | None, str, str]:

@@ -84,7 +84,7 @@ def _of_requests(measured: Measured, ledger: Ledger) -> Iterator[Doubt]:
         if 1 - share > SHORT:
             yield Doubt(
                 False,
-                f"{1 - share:.2%} of the schedule was not sent: its connections waited for answers (raise -c, or lower the rate)",
+                f"{1 - share:.2%} of the schedule was not sent: all connections waited for answers (raise -c)",
             )
 
 

@@ -1,5 +1,6 @@
 """Typed face of the native engine."""
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple, final
 
 from _typeshed import ReadableBuffer
@@ -8,6 +9,8 @@ ERROR_NAMES: tuple[str, ...]
 METRIC_NAMES: tuple[str, ...]
 IO_NAMES: dict[type[Io], str]
 STOP_NAMES: tuple[str, ...]
+LOOP_NAMES: tuple[str, ...]
+THINK_NAMES: tuple[str, ...]
 HTTP1_RESULT_NAMES: tuple[str, ...]
 HTTP1_REASON_NAMES: tuple[str, ...]
 
@@ -109,9 +112,9 @@ class Io:
 
 @final
 class EpollIo(Io):
-    """The epoll backend. With `milliseconds` it waits as on a kernel before 5.11."""
+    """The epoll backend. With `milliseconds` it waits as on a kernel before 5.11, with `stamps` the kernel stamps bytes."""
 
-    def __init__(self, *, milliseconds: bool = False) -> None: ...
+    def __init__(self, *, milliseconds: bool = False, stamps: bool = False) -> None: ...
 
 @final
 class UringIo(Io):
@@ -223,13 +226,35 @@ def backends() -> list[tuple[str, bool, str]]:
     """(name, available, why not) of each real io backend, the best first; tried out by opening it."""
 
 @final
-class PacerProbe:
-    """The pacer's arithmetic for tests and for other tools: instants of one worker's ticks, in nanoseconds from the start."""
+class ScheduleProbe:
+    """The arithmetic of schedules for tests and for other tools: instants in nanoseconds from the start of the load.
+
+    `stages` are (duration_ns, first level, last level); duration 0 is without an end, for the last. The connections number
+    first, first + stride, ... of the plan's are a worker's. ValueError.
+    """
 
     def __init__(
-        self, rate_per_connection: float, plan_connections: int, first: int, stride: int, connections: int
+        self,
+        stages: list[tuple[int, float, float]],
+        *,
+        plan_connections: int = 1,
+        first: int = 0,
+        stride: int = 1,
+        connections: int = 1,
+        poisson: bool = False,
+        seed: int = 0,
     ) -> None: ...
-    def offset_ns(self, tick: int) -> int: ...
+    def offset_ns(self, tick: int) -> int:
+        """Of a worker's tick of an even schedule."""
+
+    def next_ns(self) -> int | None:
+        """Of the worker's next tick, from the first on; None after the last."""
+
+    def user_begins_ns(self, user: int, from_ns: int = 0) -> int | None:
+        """When a user (0, 1, ...) begins, at or after an instant; None if never."""
+
+    def user_ends_ns(self, user: int, from_ns: int) -> int | None:
+        """When a user that began at an instant ends; None if never."""
 
 @final
 class EngineSnapshot:
@@ -259,16 +284,35 @@ class EngineSnapshot:
     def bytes_received(self) -> int: ...
     @property
     def body_bytes(self) -> int: ...
+    @property
+    def missed(self) -> int:
+        """Scheduled requests that were not sent because the engine itself was too late."""
+    @property
+    def warmup(self) -> EngineSnapshot | None:
+        """What was sent in the warm-up, which is in none of the other numbers; None: nothing."""
+    @property
+    def parts(self) -> dict[tuple[int, int], EngineSnapshot]:
+        """The same once more by the places of stage and request, where there are several of either."""
 
 @final
 class Engine:
     """One worker's load: create it, call `run` in a thread of its own, steer it from another.
 
     `io` is "auto", "io_uring", "epoll" or an Io object. `addresses` are (literal address, port) pairs, used in turn by the
-    connections. `request` is one rendered request, sent over and over; `head` says that its answers have no body. `requests`
-    and `duration_ns` end the load, 0 is no limit; `timeout_ns` ends a request, 0 is never. `rate_per_connection` is in
-    requests a second, 0 is a closed loop. A plan's connections may be dealt out to several engines: this one has
-    `connections` of its `plan_connections`, those numbered first_connection, first_connection + connection_stride, ...
+    connections; `sources` are local addresses that the plan's connections come from in turn. `messages` are the plan's
+    requests, each (rendered bytes, whether its answers have no body); the plan's request number i is
+    messages[order[i % len(order)]].
+
+    `requests` and `duration_ns` end the load, 0 is no limit; what is intended in the first `warmup_ns` counts for
+    neither. `timeout_ns` ends a request, 0 is never. `loop` says when requests are sent: "connections" have the next at
+    once; "ticks", each of its own connection, or a "rate" on any free connection, follow `stages`, each (duration_ns,
+    requests a second at its begin, at its end), evenly or `poisson`; "users", as many as connections, come and go with
+    `stages` and think between requests, `think` being ("uniform", low_ns, high_ns) or ("exponential", mean_ns, 0). A
+    stage of duration 0 has no end. A "rate" does not send what the engine itself was 100 ms too late for, but with
+    `catch_up`. `kernel_timestamps` measures between the kernel's own stamps too; it takes epoll.
+
+    A plan's connections may be dealt out to several engines: this one has `connections` of its `plan_connections`,
+    those numbered first_connection, first_connection + connection_stride, ...
 
     Raises ValueError for arguments that make no sense and MemoryError.
     """
@@ -278,19 +322,26 @@ class Engine:
         *,
         io: str | Io,
         addresses: list[tuple[str, int]],
-        request: bytes,
+        messages: list[tuple[bytes, bool]],
         connections: int,
-        head: bool = False,
+        order: Sequence[int] = (0,),
         requests: int = 0,
         duration_ns: int = 0,
         timeout_ns: int = 0,
         keep_alive: bool = True,
-        rate_per_connection: float = 0.0,
+        loop: str = "connections",
+        stages: list[tuple[int, float, float]] | None = None,
+        poisson: bool = False,
+        seed: int = 0,
+        think: tuple[str, int, int] | None = None,
+        warmup_ns: int = 0,
+        catch_up: bool = False,
         plan_connections: int = 0,
         first_connection: int = 0,
         connection_stride: int = 1,
         trace_rows: int = 0,
         sources: list[str] | None = None,
+        kernel_timestamps: bool = False,
     ) -> None: ...
     @property
     def io_name(self) -> str:
@@ -322,7 +373,7 @@ class Engine:
         """Connections that are open now; exact once `prepared`, and before the start."""
     @property
     def totals(self) -> dict[str, int]:
-        """After the end: planned, sent, responses, errors, abandoned, unsent; elapsed_ns, cpu_ns, wall_ns, loop_turns.
+        """After the end: planned, sent, responses, errors, abandoned, unsent, missed; elapsed_ns, cpu_ns, wall_ns, loop_turns.
 
         `began_ns` is good at any time: when the worker began to make load, on CLOCK_MONOTONIC; 0 before.
         """

@@ -20,6 +20,7 @@ FOLDERS = ("agent", "controller", "deploy", "ext", "lab", "proto")
 # What a part may import of ours besides itself; the first line that a module's name begins with decides.
 # A name stands for itself and all below it. What puts the parts together, src/heyfleet/*.py, has no limits.
 REPORTING = (
+    "heyfleet.controller.distribution",
     "heyfleet.controller.fleet_summary",
     "heyfleet.controller.part_summary",
     "heyfleet.controller.summary",

@@ -7,9 +7,10 @@ import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from heyfleet.controller.distribution import Distribution
 from heyfleet.controller.part_summary import PartLine
 from heyfleet.controller.report.notes import notes
-from heyfleet.controller.summary import Distribution, Generator, Summary
+from heyfleet.controller.summary import Generator, Summary
 
 SCHEMA_VERSION = 2
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from heyfleet.controller.distribution import Bar, Distribution
 from heyfleet.controller.fleet_summary import AgentLine, Fleet
 from heyfleet.controller.report import load
 from heyfleet.controller.report.notes import notes
 from heyfleet.controller.report.tables import table
-from heyfleet.controller.summary import Bar, Distribution, Generator, Summary
+from heyfleet.controller.summary import Generator, Summary
 
 BAR = "■"
 BAR_WIDTH = 40

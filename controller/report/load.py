@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from heyfleet.controller.distribution import Distribution
 from heyfleet.controller.part_summary import PartLine
 from heyfleet.controller.report.tables import table
-from heyfleet.controller.summary import Distribution, Summary
-from heyfleet.controller.thresholds import Verdict
+from heyfleet.controller.summary import Summary
+from heyfleet.controller.thresholds import Verdict, in_words
 from heyfleet.controller.trust import Trust
 
 PERCENTS = (50, 99)
@@ -103,18 +104,7 @@ def thresholds(verdicts: tuple[Verdict, ...], aborted: str) -> Iterator[str]:
         yield f"  aborted on\t{aborted}"
     for verdict in verdicts:
         word = {True: "held", False: "missed", None: "not told"}[verdict.holds]
-        yield f"  {word}\t{verdict.text} ({verdict.reason or value(verdict)})"
-
-
-def value(verdict: Verdict) -> str:
-    """What was measured, in words."""
-    measured = verdict.value or 0.0
-    return {
-        "ns": f"{measured / 1e9:.4f} secs",
-        "per_s": f"{measured:.2f} requests/s",
-        "count": f"{measured:.0f}",
-        "share": f"{measured:.3%}",
-    }[verdict.unit]
+        yield f"  {word}\t{verdict.text} ({verdict.reason or in_words(verdict)})"
 
 
 def trust(trusted: Trust) -> Iterator[str]:

@@ -11,6 +11,7 @@ import click
 
 from heyfleet import __version__
 from heyfleet.controller import terminal
+from heyfleet.controller.errors import InputError
 
 if TYPE_CHECKING:
     from heyfleet.controller.agent_link import AgentLink
@@ -103,6 +104,9 @@ class Main(click.Group):
         except click.ClickException as error:
             code = error.exit_code
             terminal.complain(_explain(error))
+        except InputError as error:
+            code = 2
+            terminal.complain(str(error))
         except (click.Abort, KeyboardInterrupt):
             code = 130
         except Exception as error:

@@ -141,7 +141,9 @@ def test_ports_that_run_out(three_hosts: Hosts, start_faulty: Any) -> None:
     target = start_faulty("--host", HERE, "--allow-remote")
     inside = three_hosts.enter(1)
     subprocess.run([*inside, "sysctl", "-qw", "net.ipv4.ip_local_port_range=40000 40199"], check=True)
-    run = start("-c", "20", "-disable-keepalive", "-z", "3s", f"http://{HERE}:{target.port}/ok", prefix=inside)
+    run = start(
+        "-c", "20", "-disable-keepalive", "-z", "3s", f"http://{HERE}:{target.port}/ok", prefix=inside
+    )
     is_bad(trust_of(run), "no ports left")
 
 

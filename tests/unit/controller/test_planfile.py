@@ -53,7 +53,12 @@ def file(tmp_path: Path) -> Any:
 
 def test_everything_in_its_place(file: Any) -> None:
     plan = plan_from(["-f", file(GOOD)])
-    assert (plan.loop, plan.stages[0].first, plan.duration_ns, plan.warmup_ns) == (RATE, 5000, 30 * 10**9, 5 * 10**9)
+    assert (plan.loop, plan.stages[0].first, plan.duration_ns, plan.warmup_ns) == (
+        RATE,
+        5000,
+        30 * 10**9,
+        5 * 10**9,
+    )
     assert list(plan.slo) == ["p99<250ms", "errors<0.1%", "p95[log in]<1s"]
     home, login = plan.mix
     assert (home.name, home.weight, home.method, home.request_target) == ("home", 6, "GET", "/")
@@ -75,9 +80,21 @@ def test_flags_go_before_the_file(file: Any) -> None:
 
 
 def test_what_show_prints_is_a_plan_file_of_the_same_plan(file: Any, tmp_path: Path) -> None:
-    args = ["-f", file(GOOD), "--seed", "5", "-disable-keepalive", "--stages", "a=1s:0-10, 2s:10", "--warmup", "1s"]
+    args = [
+        "-f",
+        file(GOOD),
+        "--seed",
+        "5",
+        "-disable-keepalive",
+        "--stages",
+        "a=1s:0-10, 2s:10",
+        "--warmup",
+        "1s",
+    ]
     # A rate and stages exclude each other, so the file's rate has to go.
-    Path(args[1]).write_text(GOOD.replace("rate: 5k/s\n", "").replace("duration: 30s\n", ""), encoding="utf-8")
+    Path(args[1]).write_text(
+        GOOD.replace("rate: 5k/s\n", "").replace("duration: 30s\n", ""), encoding="utf-8"
+    )
     shown = CliRunner().invoke(main, ["plan", "show", *args])
     assert shown.exit_code == 0, shown.output
     again = tmp_path / "again.yaml"
@@ -111,12 +128,21 @@ def test_a_body_file_lies_beside_the_plan(file: Any, tmp_path: Path) -> None:
         ("url: http://h/\nheaders:\n  Content-Length: 5\n", ":3: headers: Content-Length can't be set"),
         ("url: http://h/\nrequests: 200\n", ":2: requests: a list is wanted"),
         ("url: http://h/\nrequests:\n  - /a\n", r":3: requests\[1\]: it has no fields"),
-        ("url: http://h/\nrequests:\n  - paht: /a\n", r":3: requests\[1\].paht: there is no such field; did you mean path"),
+        (
+            "url: http://h/\nrequests:\n  - paht: /a\n",
+            r":3: requests\[1\].paht: there is no such field; did you mean path",
+        ),
         ("url: http://h/\nrequests:\n  - path: a\n", r":3: requests\[1\].path: 'a' does not begin with /"),
         ("url: http://h/\nrequests:\n  - weight: 0\n", r":3: requests\[1\].weight: '0' is not a weight"),
         ("url: http://h/\nrequests:\n  - expect: ok\n", r":3: requests\[1\].expect: 'ok' is not a status"),
-        ("url: http://h/\nrequests:\n  - name: a\n  - name: a\n", r":4: requests\[2\].name: 'a' is already .* line 3"),
-        ("url: http://h/\nrequests:\n  - body: a\n    body-file: b\n", r":4: requests\[1\].body-file: there is no file"),
+        (
+            "url: http://h/\nrequests:\n  - name: a\n  - name: a\n",
+            r":4: requests\[2\].name: 'a' is already .* line 3",
+        ),
+        (
+            "url: http://h/\nrequests:\n  - body: a\n    body-file: b\n",
+            r":4: requests\[1\].body-file: there is no file",
+        ),
         ("url: [\n", ":2: not YAML"),
         ("- 5\n", ":1: a plan has fields"),
         ("", ":1: a plan has fields"),
@@ -128,7 +154,7 @@ def test_what_is_wrong_with_a_file(file: Any, text: str, said: str) -> None:
 
 
 def test_a_file_that_is_not_there() -> None:
-    with pytest.raises(PlanError, match="none.yaml: can't be read: No such file"):
+    with pytest.raises(PlanError, match=r"none\.yaml: can't be read: No such file"):
         plan_from(["-f", "none.yaml"])
 
 

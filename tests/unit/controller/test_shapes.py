@@ -61,7 +61,7 @@ def test_a_rate_on_each_connection_is_hey_s() -> None:
         ("0", Think.UNIFORM, 0, 0),
     ],
 )
-def test_thinking(text: str, kind: Think.Kind.ValueType, low_ns: int, high_ns: int) -> None:
+def test_thinking(text: str, kind: Think.Kind, low_ns: int, high_ns: int) -> None:
     assert shapes.think(text) == Think(kind=kind, low_ns=low_ns, high_ns=high_ns)
 
 
@@ -142,7 +142,8 @@ def test_a_seed_of_its_own_for_what_is_random() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weights", "whole"), [(["1", "3"], [1, 3]), (["0.5", "0.25"], [2, 1]), (["10", "20"], [1, 2]), (["0.1", "1"], [1, 10])]
+    ("weights", "whole"),
+    [(["1", "3"], [1, 3]), (["0.5", "0.25"], [2, 1]), (["10", "20"], [1, 2]), (["0.1", "1"], [1, 10])],
 )
 def test_weights_in_whole_numbers(weights: list[str], whole: list[int]) -> None:
     assert shapes.whole_weights(map(shapes.weight, weights)) == whole

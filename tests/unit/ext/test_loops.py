@@ -127,9 +127,12 @@ def test_users_come_one_after_the_other() -> None:
 
 
 def test_users_go_when_their_stage_ends() -> None:
-    stages = [(2 * S, 10, 10), (2 * S, 5, 5), (S, 0, 0)]
+    stages: list[tuple[int, float, float]] = [(2 * S, 10, 10), (2 * S, 5, 5), (S, 0, 0)]
     _, snapshot, _ = simulate(
-        SimPeer("answer", response=ANSWER, delay_ns=100 * MS), connections=10, duration_ns=5 * S, **users(stages)
+        SimPeer("answer", response=ANSWER, delay_ns=100 * MS),
+        connections=10,
+        duration_ns=5 * S,
+        **users(stages),
     )
     sent = {stage: part.sent for (stage, _), part in snapshot.parts.items()}
     assert sent[0] == pytest.approx(200, abs=10)
@@ -138,7 +141,12 @@ def test_users_go_when_their_stage_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("think", "each_s"), [(("uniform", 100 * MS, 100 * MS), 0.1), (("uniform", 0, 200 * MS), 0.1), (("exponential", 100 * MS, 0), 0.1)]
+    ("think", "each_s"),
+    [
+        (("uniform", 100 * MS, 100 * MS), 0.1),
+        (("uniform", 0, 200 * MS), 0.1),
+        (("exponential", 100 * MS, 0), 0.1),
+    ],
 )
 def test_thinking_slows_users_down(think: tuple[str, int, int], each_s: float) -> None:
     totals, _, _ = simulate(connections=20, duration_ns=30 * S, **users([(0, 20, 20)], think=think, seed=3))
@@ -178,4 +186,13 @@ def test_a_dropped_connection_is_opened_again() -> None:
 )
 def test_arguments_that_make_no_sense(bad: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Engine(**{"io": "epoll", "addresses": [("127.0.0.1", 1)], "messages": MESSAGES, "connections": 1, "requests": 1, **bad})
+        Engine(
+            **{
+                "io": "epoll",
+                "addresses": [("127.0.0.1", 1)],
+                "messages": MESSAGES,
+                "connections": 1,
+                "requests": 1,
+                **bad,
+            }
+        )

@@ -14,7 +14,12 @@ from heyfleet.ext import ScheduleProbe
 from heyfleet.shares import deal
 
 S = 1_000_000_000
-RAMP = [(30 * S, 0, 1000), (120 * S, 1000, 1000), (10 * S, 1000, 5000), (30 * S, 0, 0)]
+RAMP: list[tuple[int, float, float]] = [
+    (30 * S, 0, 1000),
+    (120 * S, 1000, 1000),
+    (10 * S, 1000, 5000),
+    (30 * S, 0, 0),
+]
 Stages = list[tuple[int, float, float]]
 
 
@@ -88,9 +93,7 @@ def test_all_agents_together_are_the_plan_at_any_instant(agents: int) -> None:
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(1, 20), st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=6
-    ),
+    st.lists(st.tuples(st.integers(1, 20), st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=6),
     st.integers(1, 9),
     st.integers(1, 40),
 )
@@ -107,9 +110,7 @@ def test_any_stages_on_any_fleet(seconds: list[tuple[int, int, int]], agents: in
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(1, 20), st.integers(0, 12), st.integers(0, 12)), min_size=1, max_size=6
-    ),
+    st.lists(st.tuples(st.integers(1, 20), st.integers(0, 12), st.integers(0, 12)), min_size=1, max_size=6),
     st.lists(st.integers(0, 120 * S), min_size=5, max_size=20),
 )
 @settings(deadline=None)
