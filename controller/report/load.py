@@ -71,7 +71,7 @@ def parts(title: str, what: str, lines: tuple[PartLine, ...]) -> Iterator[str]:
             [
                 line.name,
                 *_level(line),
-                f"{line.seconds:g}" if line.seconds < 100 else f"{line.seconds:.0f}",
+                f"{line.seconds:.1f}",
                 *map(str, (line.sent, line.responses, line.failed)),
                 f"{line.requests_per_second:.1f}",
                 *(percentile(line.latency, percent) for percent in PERCENTS),
