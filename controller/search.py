@@ -16,6 +16,7 @@ from heyfleet.controller.run import EXIT_CANNOT_START, EXIT_FAULT, EXIT_THRESHOL
 from heyfleet.controller.summary import Summary, summarize
 from heyfleet.controller.thresholds import in_words, needs, read
 from heyfleet.controller.trust import BAD
+from heyfleet.controller.values import RATE_AT_MOST
 
 FIRST_RATE = 100.0
 STEP_NS = 5_000_000_000
@@ -52,7 +53,7 @@ class Search:
     def run(self) -> None:
         """Double from the first rate until one fails, or halve until one holds; then bisect."""
         rate = self._first
-        while len(self.steps) < STEPS_AT_MOST and rate >= LOWEST_RATE:
+        while len(self.steps) < STEPS_AT_MOST and LOWEST_RATE <= rate <= RATE_AT_MOST:
             if self._holds(rate):
                 self.held = rate
             else:

@@ -76,9 +76,14 @@ def milliseconds() -> EpollIo:
     return EpollIo(milliseconds=True)
 
 
+def stamped() -> EpollIo:
+    return EpollIo(stamps=True)
+
+
 BACKENDS: dict[str, Callable[[], Io]] = {
     "epoll": EpollIo,
     "epoll_milliseconds": milliseconds,
+    "epoll_stamps": stamped,
     "io_uring": UringIo,
     "sim": simulated,
 }
@@ -560,6 +565,7 @@ from heyfleet.ext import EpollIo, IoProbe, SimIo, UringIo
 MAKE = {
     "epoll": EpollIo,
     "epoll_milliseconds": lambda: EpollIo(milliseconds=True),
+    "epoll_stamps": lambda: EpollIo(stamps=True),
     "io_uring": UringIo,
     "sim": lambda: SimIo({}, open_max=4),
 }
