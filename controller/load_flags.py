@@ -18,7 +18,7 @@ def shape_flags() -> Iterator[click.Option]:
     yield Flag(
         ["--rate"],
         type=Value("RATE", values.positive_rate),
-        help="Requests a second in all, on whatever connection is free: 5000, 5k/s, 300/m. -c is then at most 1000.",
+        help="Requests a second in all, on whatever connection is free: 5000, 5k/s, 300/m. -c: how many at most, default 1000.",
         section=section,
     )
     yield Flag(
