@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,14 +21,25 @@ import click
 from bench import machine, table
 from bench.errors import BenchError
 from bench.measure import pinned, raise_file_limit, two_cores
+from bench.truth import (
+    STALL_EVERY_S,
+    STALL_RATE,
+    STALL_RUN_S,
+    STALL_S,
+    Off,
+    drain_s,
+    expected_in_stalls,
+    nearest_rank,
+    true_latencies,
+)
 
 PAGE = Path(__file__).parent.parent / "docs" / "accuracy.md"
 SOURCE = Path(__file__).parent / "truth.c"
 BINARY = Path(__file__).parent.parent / "build" / "bench" / "truth"
 PERCENTS = (50.0, 90.0, 99.0, 99.9)
-SHARE_OFF, NS_OFF = 0.01, 60_000
-STALL_EVERY_S, STALL_S, STALL_RATE, STALL_RUN_S = 10.0, 1.0, 2000, 21.5
+STALLING = ("stall", str(STALL_EVERY_S), str(STALL_S))
 Report = dict[str, float]
+Pair = tuple[float, float]  # reported and true, in ns
 
 
 def compile_target() -> None:
@@ -67,27 +77,8 @@ def heyfleet(core: int, port: str, rate: float, seconds: float, connections: int
     return report
 
 
-def nearest_rank(ordered: Sequence[float], percent: float) -> float:
-    """A percentile of values in order, by nearest rank."""
-    return ordered[max(math.ceil(round(percent * len(ordered) / 100, 6)), 1) - 1]
-
-
-def true_latencies(log: Path, start_ns: int, end_ns: int, rate: float) -> list[float]:
-    """Of every request answered before the end, in ascending order: given to the kernel, less intended, in ns."""
-    pairs = array("q", log.read_bytes())
-    sent_ns = pairs[1::2]
-    return sorted(at - start_ns - int(k * 1e9 / rate) for k, at in enumerate(sent_ns) if 0 < at < end_ns)
-
-
-def within(reported_ns: float, true_ns: float) -> bool:
-    """Within 1 % or 60 us."""
-    return abs(reported_ns - true_ns) <= max(SHARE_OFF * true_ns, NS_OFF)
-
-
-def truth_rows(
-    cores: tuple[int, int], rate: float, label: str, seconds: float
-) -> tuple[list[list[str]], float]:
-    """One run against the table of delays; and the share of requests that left more than 100 us late."""
+def against_the_log(cores: tuple[int, int], rate: float, seconds: float) -> tuple[dict[str, Pair], float]:
+    """One run against the table of delays: reported and true by figure, and the share of requests more than 100 us late."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         with target(cores[1], "table", "7", str(log)) as port:
@@ -95,31 +86,39 @@ def truth_rows(
         start_ns = int(report["start_ns"])
         truth = true_latencies(log, start_ns, start_ns + int(seconds * 1e9), rate)
     reported: Mapping[str, float] = report["percentiles_ns"]  # type: ignore[assignment]
-    values = [(f"p{percent:g}", reported[str(percent)], nearest_rank(truth, percent)) for percent in PERCENTS]
-    values.append(("max", report["max_ns"], truth[-1]))
-    rows = [
-        [
-            f"{label}, {name}",
-            f"{true_ns / 1e6:.3f}",
-            f"{told_ns / 1e6:.3f}",
-            f"{(told_ns - true_ns) / 1e3:+.0f} us ({(told_ns / true_ns - 1):+.2%})",
-            "ok" if within(told_ns, true_ns) else "NOT MET",
-        ]
-        for name, told_ns, true_ns in values
+    pairs = {f"p{p:g}": (reported[str(p)], nearest_rank(truth, p)) for p in PERCENTS}
+    return {**pairs, "max": (report["max_ns"], truth[-1])}, report["late_share"]
+
+
+def against_stalls(cores: tuple[int, int], connections: int) -> dict[str, Pair]:
+    """One run against the target that stalls: reported and true by figure, and what the target took a request."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        with target(cores[1], *STALLING, str(log)) as port:
+            report = heyfleet(cores[0], port, STALL_RATE, STALL_RUN_S, connections)
+        service_s = drain_s(log, int(report["start_ns"]))
+    told: Mapping[str, float] = report["percentiles_ns"]  # type: ignore[assignment]
+    pairs = {f"p{p:g}": (told[str(p)], expected_in_stalls(p, service_s) * 1e9) for p in (90.0, 99.0)}
+    return {**pairs, "max": (report["max_ns"], STALL_S * 1e9)}
+
+
+def over_rounds(rounds: Sequence[dict[str, Pair]]) -> list[Off]:
+    """The same figures of several runs, figure by figure."""
+    return [
+        Off(name, tuple(run[name][0] for run in rounds), tuple(run[name][1] for run in rounds))
+        for name in rounds[0]
     ]
-    return rows, report["late_share"]
 
 
-def expected_in_stalls(percent: float, service_s: float) -> float:
-    """Seconds that the percentile takes in an open loop at a constant rate: the closed form.
-
-    A request that is due u before the end of a stall of a waits u, and then for those before it: rate * (a - u) of them, at
-    `service_s` each. The stalls begin with each period, the run ends outside of them.
-    """
-    stalls = math.ceil(STALL_RUN_S / STALL_EVERY_S)
-    above_s = (1 - percent / 100) * STALL_RUN_S / stalls
-    left_s = STALL_S - above_s
-    return left_s + STALL_RATE * above_s * service_s
+def off_row(off: Off) -> str:
+    """One figure at one load, as a row."""
+    errors_us = [error / 1e3 for error in off.errors_ns]
+    true_ms, told_ms = median(off.true_ns) / 1e6, median(off.told_ns) / 1e6
+    share = median(off.errors_ns) / median(off.true_ns)
+    return (
+        f"| {off.name} | {true_ms:.3f} | {told_ms:.3f} | {median(errors_us):+.0f} us ({share:+.2%}) |"
+        f" {min(errors_us):+.0f} .. {max(errors_us):+.0f} us | {'ok' if off.met() else 'NOT MET'} |"
+    )
 
 
 def of_hey(core: int, port: str) -> dict[str, float]:
@@ -142,43 +141,23 @@ def of_wrk(core: int, port: str) -> dict[str, float]:
     return {**found, "max": float(most[1]) * units[most[2]] if most else math.nan}
 
 
-def drain_s(log: Path, start_ns: int) -> float:
-    """Seconds that the target took for each request that had gathered in a stall, by its own log."""
-    pairs = array("q", log.read_bytes())
-    first_ns = pairs[0]
-    shares: list[float] = []
-    for stall in range(math.ceil(STALL_RUN_S / STALL_EVERY_S)):
-        end_ns = first_ns + int((stall * STALL_EVERY_S + STALL_S) * 1e9)
-        due = [int((at_ns - start_ns) / 1e9 * STALL_RATE) for at_ns in (end_ns - int(STALL_S * 1e9), end_ns)]
-        last_ns = max(pairs[1 + 2 * number] for number in range(due[0] + 1, due[1]))
-        shares.append((last_ns - end_ns) / 1e9 / (due[1] - due[0]))
-    return sum(shares) / len(shares)
-
-
-def stall_rows(cores: tuple[int, int]) -> Iterator[list[str]]:
-    """Every load generator against the target that stalls."""
-    names = ("p90", "p99", "max")
-    words = ("stall", str(STALL_EVERY_S), str(STALL_S))
+def stall_rows(cores: tuple[int, int], rounds: int) -> Iterator[str]:
+    """Every load generator against the target that stalls, as rows."""
     for connections in (1000, 50):
-        with tempfile.TemporaryDirectory() as folder:
-            log = Path(folder) / "log"
-            with target(cores[1], *words, str(log)) as port:
-                report = heyfleet(cores[0], port, STALL_RATE, STALL_RUN_S, connections)
-            service_s = drain_s(log, int(report["start_ns"]))
-        wanted = [expected_in_stalls(float(name[1:]), service_s) for name in names[:-1]] + [STALL_S]
-        yield [f"closed form, {service_s * 1e6:.1f} us a request", *(f"{value:.4f}" for value in wanted), ""]
-        told: Mapping[str, float] = report["percentiles_ns"]  # type: ignore[assignment]
-        values = [told[f"{float(name[1:])}"] / 1e9 for name in names[:-1]] + [report["max_ns"] / 1e9]
-        off = ", ".join(f"{a / b - 1:+.2%}" for a, b in zip(values, wanted, strict=True))
-        good = all(abs(a - b) <= 0.01 * b for a, b in zip(values, wanted, strict=True))
-        label = f"heyfleet --rate {STALL_RATE} -c {connections}"
-        yield [label, *(f"{value:.4f}" for value in values), f"{off}: {'ok' if good else 'NOT MET'}"]
+        offs = over_rounds([against_stalls(cores, connections) for _ in range(rounds)])
+        wanted = " | ".join(f"{median(off.true_ns) / 1e9:.4f}" for off in offs)
+        told = " | ".join(f"{median(off.told_ns) / 1e9:.4f}" for off in offs)
+        shares = ", ".join(f"{median(off.errors_ns) / median(off.true_ns):+.2%}" for off in offs)
+        met = all(off.met(ns=0) for off in offs)
+        yield f"| closed form | {wanted} | |"
+        yield f"| heyfleet --rate {STALL_RATE} -c {connections} | {told} | {shares}: {'ok' if met else 'NOT MET'} |"
     for name, run in (("hey -c 50 -q 40", of_hey), ("wrk -c50 (no rate)", of_wrk)):
         if shutil.which(name.split()[0]) is None:
             continue
-        with target(cores[1], *words, os.devnull) as port:
+        with target(cores[1], *STALLING, os.devnull) as port:
             found = run(cores[0], port)
-        yield [name, *(f"{found[row]:.4f}" if row in found else "-" for row in names), ""]
+        cells = [f"{found[row]:.4f}" if row in found else "-" for row in ("p90", "p99", "max")]
+        yield f"| {name} | {' | '.join(cells)} | |"
 
 
 def measure(rounds: int, seconds: float, minute_s: float) -> str:
@@ -186,38 +165,36 @@ def measure(rounds: int, seconds: float, minute_s: float) -> str:
     cores = two_cores()
     compile_target()
     with target(cores[1], "table", "7", os.devnull) as port:
-        rates = [heyfleet(cores[0], port, 0, 3, 2000)["responses"] / 3 for _ in range(3)]
-    capacity = median(rates)
+        capacity = median(heyfleet(cores[0], port, 0, 3, 2000)["responses"] / 3 for _ in range(3))
     parts = [
-        f"One worker's capacity against this target: {capacity:,.0f} requests/s (closed loop, 2,000 connections).",
-        "",
+        f"One worker's capacity against this target: {capacity:,.0f} requests/s (closed loop, 2,000 connections)."
     ]
     late: list[float] = []
     for share in (0.2, 0.6):
         rate = float(round(capacity * share, -2))
+        runs = []
         for number in range(1, rounds + 1):
             click.echo(f"measuring {share:.0%} of the capacity, run {number} ...", err=True)
-            rows, late_share = truth_rows(cores, rate, f"{share:.0%} ({rate:,.0f}/s), run {number}", seconds)
+            pairs, late_share = against_the_log(cores, rate, seconds)
+            runs.append(pairs)
             late += [late_share] if share == 0.2 else []
-            if not parts[-1].startswith("|"):
-                parts.append(markdown(("load and figure", "truth, ms", "reported, ms", "off by", "")))
-            parts += [f"| {' | '.join(row)} |" for row in rows]
-        parts.append("")
+        parts.append(f"\n{share:.0%} of it, {rate:,.0f} requests/s, {rounds} runs of {seconds:.0f} s:\n")
+        parts.append(markdown(("figure", "truth, ms", "reported, ms", "off by, median", "range", "")))
+        parts += [off_row(off) for off in over_rounds(runs)]
     click.echo("measuring the rate over a minute ...", err=True)
     with target(cores[1], "at-once") as port:
         report = heyfleet(cores[0], port, 5000, minute_s, 1000)
     achieved = report["sent"] * 1e9 / report["elapsed_ns"]
     parts += [
+        "",
         markdown(("figure", "asked", "measured", "")),
         f"| rate over {minute_s:.0f} s, asked 5,000/s | within 0.05 % | {achieved:.3f}/s ({achieved / 5000 - 1:+.4%}) |"
         f" {'ok' if abs(achieved / 5000 - 1) <= 0.0005 else 'NOT MET'} |",
-        f"| left more than 100 us late, at 20 % load | below 1 % | {', '.join(f'{each:.3%}' for each in late)} |"
-        f" {'ok' if max(late) < 0.01 else 'NOT MET'} |",
-        "",
+        f"| left more than 100 us late, at 20 % load, median of the runs | below 1 % | {median(late):.2%}"
+        f" ({min(late):.2%} .. {max(late):.2%}) | {'ok' if median(late) < 0.01 else 'NOT MET'} |",
     ]
     click.echo("measuring the stalling target ...", err=True)
-    parts += [markdown(("seconds", "p90", "p99", "max", ""))]
-    parts += [f"| {' | '.join(row)} |" for row in stall_rows(cores)]
+    parts += ["", markdown(("seconds", "p90", "p99", "max", "off by, median")), *stall_rows(cores, rounds)]
     return "\n".join(parts) + "\n"
 
 
@@ -227,7 +204,7 @@ def markdown(head: Sequence[str]) -> str:
 
 
 @click.command()
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Runs at each load.")
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Runs at each load.")
 @click.option("--seconds", default=15.0, show_default=True, help="Length of each run.")
 @click.option(
     "--minute", default=60.0, show_default=True, help="Length of the run that the rate is taken of."
@@ -245,7 +222,8 @@ def main(rounds: int, seconds: float, minute: float, write: bool) -> None:
         sys.exit(2)
     click.echo(text)
     if write:
-        described = f"`python -m bench.accuracy` on {machine.describe()}:\n\n{text}"
+        where = "; ".join(f"{name}: {value}" for name, value in machine.describe().items())
+        described = f"`python -m bench.accuracy --write` on {where}.\n\n{text}"
         PAGE.write_text(table.replace_section(PAGE.read_text(), described))
     sys.exit(1 if "NOT MET" in text else 0)
 

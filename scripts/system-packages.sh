@@ -60,6 +60,7 @@ check() {
     hosts)
         need_command nginx nginx
         need_command ip iproute2
+        need_command nft nftables
         ;;
     bench)
         need_command nginx nginx

@@ -56,6 +56,15 @@ class Hosts:
         """Connect it again."""
         ip("link", "set", self._link(number), "up")
 
+    def lose(self, number: int, percent: int) -> None:
+        """Drop so many percent of the packets that a host receives."""
+        rules = (
+            "add table ip lossy",
+            "add chain ip lossy in { type filter hook input priority 0 ; }",
+            f"add rule ip lossy in numgen random mod 100 < {percent} drop",
+        )
+        ip("netns", "exec", self._space(number), "nft", "; ".join(rules))
+
     def _space(self, number: int) -> str:
         return f"{self._tag}-{number}"
 
