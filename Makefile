@@ -51,7 +51,7 @@ bench: $(VENV)/built ## Measure against other load generators, side by side (ARG
 	@scripts/system-packages.sh bench
 	$(python) -m bench $(ARGS)
 
-accuracy: $(VENV)/built ## Hold reports against targets whose delays are known (two idle cores; five minutes)
+accuracy: $(VENV)/built ## Hold reports against targets whose delays are known (two idle cores; eight minutes)
 	@scripts/system-packages.sh bench
 	$(python) -m bench.accuracy $(ARGS)
 
