@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from heyfleet.agent import limits, watch
 from heyfleet.agent.request import render
-from heyfleet.agent.resolve import Resolved, ResolveError, resolve
-from heyfleet.ext import Engine, EngineSnapshot, Histogram
+from heyfleet.agent.resolve import Resolved, ResolveError, resolve_plan
+from heyfleet.ext import Engine, EngineSnapshot, Histogram, TlsContext
 from heyfleet.proto.fleet_pb2 import (
     CONNECTIONS,
     RATE,
@@ -24,6 +24,7 @@ from heyfleet.proto.fleet_pb2 import (
     Refused,
     Snapshot,
     Think,
+    Tls,
     WorkerFacts,
 )
 from heyfleet.proto.fleet_pb2 import Histogram as HistogramMessage
@@ -37,6 +38,8 @@ _COUNTERS = (
     "abandoned",
     "missed",
     "connections_opened",
+    "handshakes_full",
+    "handshakes_resumed",
     "unasked",
     "bytes_sent",
     "bytes_received",
@@ -67,7 +70,7 @@ class LocalAgent:
         self._assignment = assignment
         plan = assignment.plan
         try:
-            resolved = resolve(plan.target.host, plan.target.port)
+            resolved = resolve_plan(plan)
             shares = deal(plan.workers or limits.cores(), assignment.connections, assignment.requests)
             limits.allow_sources(plan.sources)
             ways = len(resolved.addresses) * max(len(plan.sources), 1)
@@ -92,6 +95,7 @@ class LocalAgent:
             io_note=self._engines[0].io_note,
             workers=len(self._engines),
             connections_open=sum(engine.connections_open for engine in self._engines),
+            addresses_unused=resolved.unused,
         )
 
     def _engine(self, share: Share, resolved: Resolved, workers: int) -> Engine:
@@ -123,6 +127,7 @@ class LocalAgent:
             trace_rows=self._trace_rows(share, workers),
             sources=list(plan.sources),
             kernel_timestamps=plan.kernel_timestamps,
+            tls=_tls(plan.tls) if plan.target.scheme == "https" else None,
         )
 
     def _trace_rows(self, share: Share, workers: int) -> int:
@@ -211,6 +216,7 @@ class LocalAgent:
             elapsed_ns=max(engine.totals["elapsed_ns"] for engine in self._engines),
             stopped_by=self._stopped_by(),
             fault=str(self._faults[0].strerror) if self._faults else "",
+            tls=next((engine.tls_spoken for engine in self._engines if engine.tls_spoken), ""),
             workers=[
                 WorkerFacts(
                     worker=number,
@@ -232,6 +238,19 @@ class LocalAgent:
         """The reason that counts most among the workers': a fault, a signal, the duration, the count."""
         reasons = {engine.stopped_by for engine in self._engines}
         return next((reason for reason in ("fault", "signal", "duration", "count") if reason in reasons), "")
+
+
+def _tls(asked: Tls) -> TlsContext:
+    """One engine's; ValueError."""
+    return TlsContext(
+        asked.name,
+        insecure=asked.insecure,
+        ca_pem=asked.ca_pem,
+        certificate_pem=asked.certificate_pem,
+        key_pem=asked.key_pem,
+        resume=not asked.no_resume,
+        version=asked.version,
+    )
 
 
 def _think(think: Think) -> tuple[str, int, int] | None:

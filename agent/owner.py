@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from heyfleet.agent.resolve import ResolveError, resolve
+from heyfleet.agent.resolve import ResolveError, resolve, where
 from heyfleet.proto.fleet_pb2 import CONNECTIONS, USERS, Assignment
 
 
@@ -36,10 +36,10 @@ class Owner:
             )
         if self.max_rate and (rate := _highest_rate(assignment)) > self.max_rate:
             return self._words(f"{rate:g} requests/s", f"{self.max_rate:g} (--max-rate)")
-        if self.targets and not self._allows(plan.target.host, plan.target.port):
-            return self._words(
-                f"{plan.target.host}:{plan.target.port}", f"{', '.join(self.targets)} (--allow-target)"
-            )
+        hosts, port = where(plan)
+        for host in hosts if self.targets else ():
+            if not self._allows(host, port):
+                return self._words(f"{host}:{port}", f"{', '.join(self.targets)} (--allow-target)")
         return ""
 
     @staticmethod
@@ -51,19 +51,16 @@ class Owner:
         if self._by_name(host, port):
             return True
         try:
-            addresses = [address for address, _ in resolve(host, port).addresses]
+            addresses = [address for address, _ in resolve([host], port).addresses]
         except ResolveError:
             return False
         return self._by_address(addresses, port)
 
     def refusal_of(self, assignment: Assignment, addresses: list[str]) -> str:
         """The same once the addresses are known that the load would really go to."""
-        target = assignment.plan.target
-        if (
-            not self.targets
-            or self._by_name(target.host, target.port)
-            or self._by_address(addresses, target.port)
-        ):
+        hosts, port = where(assignment.plan)
+        by_name = all(self._by_name(host, port) for host in hosts)
+        if not self.targets or by_name or self._by_address(addresses, port):
             return ""
         return self._words(", ".join(addresses), f"{', '.join(self.targets)} (--allow-target)")
 

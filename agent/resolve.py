@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-# How long one address may take to accept the connection that tries it out.
+from heyfleet.proto.fleet_pb2 import IPV4, IPV6, AddressFamily, Plan
+
+# How long one address may take to accept the connection that tries it out, and how many are tried out at once.
 _TRIAL_S = 3.0
+_TRIALS_AT_ONCE = 16
+_FAMILIES = {IPV4: socket.AF_INET, IPV6: socket.AF_INET6}
 
 
 class ResolveError(Exception):
@@ -16,37 +21,71 @@ class ResolveError(Exception):
 
 @dataclass(frozen=True)
 class Resolved:
-    """Literal addresses with ports, in the order of use, and what the lookup took."""
+    """Literal addresses with ports, in the order of use; what the lookup took; addresses not used, with the reason."""
 
     addresses: list[tuple[str, int]]
     lookup_ns: int
+    unused: tuple[str, ...] = ()
 
 
-def resolve(host: str, port: int) -> Resolved:
-    """Look the host up once, before the run; raises ResolveError.
+def where(plan: Plan) -> tuple[list[str], int]:
+    """The names or addresses, and the port, to which a plan's connections really go."""
+    host, port = plan.target.host, plan.target.port
+    for rule in plan.resolve:
+        if rule.host in ("", host) and rule.port in (0, port):
+            return list(rule.to_hosts) or [host], rule.to_port or port
+    return [host], port
 
-    Where a name has several addresses, the first that accepts a connection is used, as browsers and hey do; if none does,
-    the first, so that its refusal is what the report shows.
+
+def resolve_plan(plan: Plan) -> Resolved:
+    """All addresses of a plan's target that accept connections; raises ResolveError."""
+    hosts, port = where(plan)
+    family = plan.family
+    if plan.sources and not family:
+        # A connection can only come from an address of its own family.
+        family = IPV6 if ":" in plan.sources[0] else IPV4
+    return resolve(hosts, port, family)
+
+
+def resolve(hosts: list[str], port: int, family: AddressFamily = AddressFamily.EITHER) -> Resolved:
+    """Look the hosts up once, before the run; raises ResolveError.
+
+    Where there are several addresses, each is tried out, and those that accept a connection are used. If none does, all
+    are, so that their refusals are what the report shows.
     """
     begin_ns = time.monotonic_ns()
+    found = [address for host in hosts for address in _look_up(host, port, family)]
+    lookup_ns = time.monotonic_ns() - begin_ns
+    addresses = list(dict.fromkeys((address, port) for address in found))
+    if len(addresses) == 1:
+        return Resolved(addresses, lookup_ns)
+    with ThreadPoolExecutor(_TRIALS_AT_ONCE) as pool:
+        refusals = list(pool.map(_try_out, addresses))
+    good = [address for address, refusal in zip(addresses, refusals, strict=True) if not refusal]
+    if not good:
+        return Resolved(addresses, lookup_ns)
+    unused = tuple(
+        f"{address[0]} ({refusal})" for address, refusal in zip(addresses, refusals, strict=True) if refusal
+    )
+    return Resolved(good, lookup_ns, unused)
+
+
+def _look_up(host: str, port: int, family: AddressFamily) -> list[str]:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, port, family=_FAMILIES.get(family, 0), type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        kind = {IPV4: "an IPv4 address of ", IPV6: "an IPv6 address of "}.get(family, "")
         raise ResolveError(
-            f"can't resolve the host {host!r}: {reason}; check the URL and the name server"
+            f"can't resolve {kind}the host {host!r}: {reason}; check the URL and the name server"
         ) from error
-    lookup_ns = time.monotonic_ns() - begin_ns
-    addresses = list(dict.fromkeys((str(entry[4][0]), port) for entry in found))
-    return Resolved([_first_that_accepts(addresses)], lookup_ns)
+    return [str(entry[4][0]) for entry in found]
 
 
-def _first_that_accepts(addresses: list[tuple[str, int]]) -> tuple[str, int]:
-    if len(addresses) > 1:
-        for address in addresses:
-            try:
-                socket.create_connection(address, timeout=_TRIAL_S).close()
-            except OSError:
-                continue
-            return address
-    return addresses[0]
+def _try_out(address: tuple[str, int]) -> str:
+    """Why an address accepts no connection, or nothing."""
+    try:
+        socket.create_connection(address, timeout=_TRIAL_S).close()
+    except OSError as error:
+        return error.strerror or "no answer"
+    return ""

@@ -11,6 +11,7 @@ import click
 from heyfleet import __version__
 from heyfleet.controller import values
 from heyfleet.controller.agent_link import AgentLink
+from heyfleet.controller.connect_flags import connection_flags
 from heyfleet.controller.executor import Executor
 from heyfleet.controller.flags import Flag, GoCommand, Value
 from heyfleet.controller.fleet import flags as fleet
@@ -88,7 +89,7 @@ def run_command(make_agent: Callable[[], AgentLink]) -> RunCommand:
             *shape_flags(),
             *threshold_flags(),
             *_request_flags(),
-            *_connection_flags(),
+            *connection_flags(),
             *fleet.fleet_flags(),
             *_output_flags(),
             click.Argument(["url"], nargs=-1, type=click.UNPROCESSED),
@@ -254,34 +255,6 @@ def _request_flags() -> Iterator[click.Option]:
     yield Flag(
         ["-disable-compression"], is_flag=True, help="Don't send Accept-Encoding: gzip.", section=section
     )
-
-
-def _connection_flags() -> Iterator[click.Option]:
-    section = "Connection"
-    yield Flag(
-        ["-disable-keepalive"], is_flag=True, help="A new connection for each request.", section=section
-    )
-    yield Flag(
-        ["-disable-redirects"],
-        is_flag=True,
-        help="Redirects are never followed yet; this says that you know.",
-        section=section,
-    )
-    yield Flag(
-        ["--kernel-timestamps"],
-        is_flag=True,
-        help="Latency between the kernel's own stamps too, without the generator's scheduling; takes epoll.",
-        section=section,
-    )
-    yield Flag(
-        ["--source", "sources"],
-        type=Value("ADDRESSES", values.sources),
-        default=(),
-        help="Local addresses to connect from, in turn: 10.0.0.5,10.0.0.6 or 127.0.0.2-127.0.0.9.",
-        section=section,
-    )
-    yield Flag(["-x", "proxy"], default="", hidden=True, section=section)
-    yield Flag(["-h2"], is_flag=True, hidden=True, section=section)
 
 
 def _output_flags() -> Iterator[click.Option]:

@@ -8,10 +8,26 @@ from dataclasses import dataclass
 
 from heyfleet.controller import shapes, target
 from heyfleet.controller.errors import InputError
-from heyfleet.controller.requests import Wanted, make_mix, read_body
+from heyfleet.controller.requests import Wanted, make_mix, read_file
 from heyfleet.controller.shapes import Stages
 from heyfleet.proto.fleet_pb2 import CONNECTIONS as CLOSED
-from heyfleet.proto.fleet_pb2 import RATE, TICKS, USERS, Assignment, Loop, Plan, Stage, Target, Think
+from heyfleet.proto.fleet_pb2 import (
+    EITHER,
+    IPV4,
+    IPV6,
+    RATE,
+    TICKS,
+    USERS,
+    AddressFamily,
+    Assignment,
+    Loop,
+    Plan,
+    Resolve,
+    Stage,
+    Target,
+    Think,
+    Tls,
+)
 
 REQUESTS = 200
 CONNECTIONS = 50
@@ -61,6 +77,16 @@ class Flags:
     sources: tuple[str, ...] = ()
     slo: tuple[str, ...] = ()
     abort_on: tuple[str, ...] = ()
+    insecure: bool = False
+    authorities: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    no_resume: bool = False
+    tls_version: str | None = None
+    resolve: tuple[Resolve, ...] = ()
+    connect_to: tuple[Resolve, ...] = ()
+    ipv4: bool = False
+    ipv6: bool = False
     mix: tuple[Wanted, ...] = ()  # of a plan file; none: the one request that the flags describe
     per_agent: bool = False
 
@@ -99,6 +125,9 @@ def make_plan(flags: Flags) -> Plan:
         slo=flags.slo,
         abort_on=flags.abort_on,
         kernel_timestamps=flags.kernel_timestamps,
+        tls=_tls(flags, url),
+        resolve=flags.resolve + flags.connect_to,
+        family=_family(flags),
     )
     _check(plan)
     return plan
@@ -189,6 +218,21 @@ def _seed(flags: Flags) -> int:
     return flags.seed or 0
 
 
+def _tls(flags: Flags, url: target.Url) -> Tls | None:
+    """What is only imported where it is needed."""
+    if url.scheme != "https":
+        return None
+    from heyfleet.controller.tls import make_tls
+
+    return make_tls(flags, url)
+
+
+def _family(flags: Flags) -> AddressFamily:
+    if flags.ipv4 and flags.ipv6:
+        raise InputError("-4 and -6 exclude each other; without either, addresses of both kinds are used")
+    return IPV4 if flags.ipv4 else IPV6 if flags.ipv6 else EITHER
+
+
 def _check(plan: Plan) -> None:
     """What no single flag could see."""
     parts = max(len(plan.stages), 1) * len(plan.mix)
@@ -199,6 +243,10 @@ def _check(plan: Plan) -> None:
     if plan.kernel_timestamps and plan.io == "io_uring":
         raise InputError(
             "--kernel-timestamps needs epoll: io_uring does not tell the kernel's stamps; drop --io"
+        )
+    if plan.kernel_timestamps and plan.target.scheme == "https":
+        raise InputError(
+            "--kernel-timestamps is of plain connections; what TLS adds is not in the kernel's stamps"
         )
     if plan.slo or plan.abort_on:
         from heyfleet.controller.thresholds import check
@@ -211,7 +259,7 @@ def _one_request(flags: Flags) -> Wanted:
     return Wanted(
         method=flags.method,
         headers=flags.headers,
-        body=read_body(flags.body_file, "-D") if flags.body_file else body,
+        body=read_file(flags.body_file, "-D") if flags.body_file else body,
         content_type=flags.content_type,
         accept=flags.accept,
         user_agent=flags.user_agent,

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from heyfleet.controller.target import Url
-from heyfleet.proto.fleet_pb2 import TICKS, Loop, Plan, Request, Think
+from heyfleet.proto.fleet_pb2 import IPV4, IPV6, TICKS, Loop, Plan, Request, Think, Tls
 
 SECRET_HEADER = re.compile(r"auth|cookie|token|secret|key|passw|session|signature|credential", re.IGNORECASE)
 HIDDEN = "(hidden)"
@@ -43,6 +43,17 @@ def echo(plan: Plan) -> dict[str, Any]:
         "disable_keepalive": plan.disable_keepalive,
         "io": plan.io or None,
         "kernel_timestamps": plan.kernel_timestamps,
+        "tls": _tls(plan.tls) if target.scheme == "https" else None,
+        "resolve": [
+            {
+                "host": rule.host or None,
+                "port": rule.port or None,
+                "to_hosts": list(rule.to_hosts),
+                "to_port": rule.to_port or None,
+            }
+            for rule in plan.resolve
+        ],
+        "family": {IPV4: 4, IPV6: 6}.get(plan.family),
         "workers": plan.workers or None,
         "sources": list(plan.sources),
         "slo": list(plan.slo),
@@ -62,6 +73,17 @@ def _request(request: Request, base: str) -> dict[str, Any]:
         ],
         "body_bytes": len(request.body),
         "expected": [[each.first, each.last] for each in request.expected],
+    }
+
+
+def _tls(tls: Tls) -> dict[str, Any]:
+    return {
+        "name": tls.name,
+        "verified": not tls.insecure,
+        "authorities": "given" if tls.ca_pem else "system",
+        "client_certificate": bool(tls.certificate_pem),
+        "resume": not tls.no_resume,
+        "version": tls.version or None,
     }
 
 

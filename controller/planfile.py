@@ -23,6 +23,9 @@ KEYS = {
     "workers": "cpus",
     "credentials": "user",
     "credentials_folder": "credentials",
+    "authorities": "cacert",
+    "certificate": "cert",
+    "tls_version": "tls",
 }
 NOT_IN_FILES = ("help", "plan_file", "h2", "proxy", "url")
 LISTED = {"slo": ", ", "abort_on": ", ", "find_max": ", ", "stages": ", ", "sources": ","}

@@ -43,7 +43,7 @@ def of_file(fields: dict[str, Any], flags: Flags) -> Wanted:
     names = {name.lower() for name, _ in own}
     body = fields["body"].encode() if "body" in fields else b""
     if "body_file" in fields:
-        body = read_body(fields["body_file"], fields["name"])
+        body = read_file(fields["body_file"], fields["name"])
     return Wanted(
         method=fields.get("method", flags.method),
         headers=tuple(header for header in flags.headers if header[0].lower() not in names) + tuple(own),
@@ -78,8 +78,8 @@ def make_mix(url: target.Url, wanted: Iterable[Wanted]) -> Iterator[Request]:
         )
 
 
-def read_body(path: str, who: str) -> bytes:
-    """The bytes of a body's file; InputError names who wanted it."""
+def read_file(path: str, who: str) -> bytes:
+    """The bytes of a file; InputError names who wanted it."""
     try:
         with open(path, "rb") as file:
             return file.read()

@@ -15,6 +15,8 @@ COUNTERS = (
     "abandoned",
     "missed",
     "connections_opened",
+    "handshakes_full",
+    "handshakes_resumed",
     "bytes_sent",
     "bytes_received",
     "body_bytes",

@@ -15,7 +15,7 @@ from heyfleet.controller.plan_echo import echo
 from heyfleet.controller.thresholds import Verdict
 from heyfleet.controller.trust import Trust, trust_of
 
-PHASES = ("connect", "request_write", "wait", "read")
+PHASES = ("connect", "handshake", "request_write", "wait", "read")
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -36,6 +36,15 @@ class Generator:
     bytes_sent: int
     bytes_received: int
     peak_rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TlsUse:
+    """What TLS was spoken, and how often its handshake was made; a resumed one has no certificates in it."""
+
+    spoken: tuple[str, ...]  # "TLSv1.3, TLS_AES_256_GCM_SHA384"
+    full: int
+    resumed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,8 @@ class Summary:
     trace_dropped: int
     unasked: int  # connections on which the server sent what no request had asked for
     addresses: tuple[str, ...]
+    addresses_unused: tuple[str, ...]  # each with the reason
+    tls: TlsUse | None
     ledger: Ledger
     generator: Generator
     trust: Trust
@@ -103,6 +114,8 @@ def summarize(
         trace_dropped=sum(part.done.trace_dropped for part in parts if part.done),
         unasked=stats.totals["unasked"],
         addresses=tuple(dict.fromkeys(address for part in parts for address in part.ready.addresses)),
+        addresses_unused=tuple(dict.fromkeys(text for part in parts for text in part.ready.addresses_unused)),
+        tls=_tls(measured) if plan.target.scheme == "https" else None,
         ledger=ledger,
         generator=_generator(measured, asked),
         trust=trust_of(measured, ledger),
@@ -139,6 +152,15 @@ def _stopped_by(measured: Measured) -> str:
         return "signal"
     return next(
         (each for each in ("fault", "lease", "signal", "duration", "count") if each in reasons), "loss"
+    )
+
+
+def _tls(measured: Measured) -> TlsUse:
+    totals = measured.stats.totals
+    return TlsUse(
+        spoken=tuple(dict.fromkeys(part.done.tls for part in measured.parts if part.done and part.done.tls)),
+        full=totals["handshakes_full"],
+        resumed=totals["handshakes_resumed"],
     )
 
 

@@ -11,12 +11,12 @@ AUTHORITY = re.compile(r"(?:(?P<user>.*)@)?(?:\[(?P<ip6>[^\]]*)\]|(?P<host>[^:\[
 HOST = re.compile(
     r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
 )
-DEFAULT_PORT = 80
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """The parts of an http URL that a request needs."""
+    """The parts of an http or https URL that a request needs."""
 
     scheme: str
     host: str  # a name in ASCII, or an address without brackets
@@ -29,11 +29,11 @@ class Url:
         """What a Host header says: the default port is left out."""
         # RFC 6874, 4: a zone is of this host only
         host = f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORT else f"{host}:{self.port}"
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 def parse(text: str) -> Url:
-    """The parts of an absolute http URL; ValueError, in one line with the cure, for anything else."""
+    """The parts of an absolute http or https URL; ValueError, in one line with the cure, for anything else."""
     shown = re.sub(r"(?<=//)[^/?#]*@", "...@", text)  # a password has no place in an error message
     blank = re.search(r"[\x00-\x20\x7f]", text)
     if blank:
@@ -43,10 +43,8 @@ def parse(text: str) -> Url:
     if parts is None:
         raise ValueError(_no_scheme(text, shown))
     scheme, authority, path, query = parts[1].lower(), parts[2], parts[3], parts[4]
-    if scheme == "https":
-        raise ValueError("https:// is not supported by this version of heyfleet; use http://")
-    if scheme != "http":
-        raise ValueError(f"URL {shown!r}: the scheme {scheme!r} is not supported; use http://")
+    if scheme not in DEFAULT_PORTS:
+        raise ValueError(f"URL {shown!r}: the scheme {scheme!r} is not supported; use http:// or https://")
     pieces = AUTHORITY.fullmatch(authority)
     if pieces is None:
         raise ValueError(f"URL {shown!r}: needs a host or host:port, with [...] around an IPv6 address")
@@ -54,7 +52,7 @@ def parse(text: str) -> Url:
     return Url(
         scheme=scheme,
         host=host,
-        port=_port(pieces["port"], shown),
+        port=_port(pieces["port"], shown, DEFAULT_PORTS[scheme]),
         request_target=percent_encoded((path or "/") + (query or "")),
         credentials=_credentials(pieces["user"]),
     )
@@ -90,9 +88,9 @@ def _address6(text: str) -> str:
         raise ValueError(f"[{text}] is not an IPv6 address") from None
 
 
-def _port(text: str | None, url: str) -> int:
+def _port(text: str | None, url: str, default: int) -> int:
     if not text:
-        return DEFAULT_PORT
+        return default
     if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not 1 <= int(text) <= 65535:
         raise ValueError(f"URL {url!r}: {text!r} is not a port; it must be from 1 to 65535")
     return int(text)

@@ -189,6 +189,35 @@ class ProbeEvent(NamedTuple):
     time_ns: int
 
 @final
+class TlsContext:
+    """How a worker's connections speak TLS. Make one for each engine.
+
+    `name` is the server's: a host name, which is sent (SNI), or an address; either is what its certificate must be for.
+    `ca_pem`: trusted instead of the system's authorities. `certificate_pem` (with its chain) and `key_pem` are the
+    client's. `version` "1.2" or "1.3" allows no other; "" allows both. `protocols` are offered by ALPN (RFC 7301), the
+    preferred first. Raises ValueError with what can't be used, and MemoryError.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        insecure: bool = False,
+        ca_pem: bytes = b"",
+        certificate_pem: bytes = b"",
+        key_pem: bytes = b"",
+        resume: bool = True,
+        version: str = "",
+        protocols: tuple[str, ...] = ("http/1.1",),
+    ) -> None: ...
+
+@final
+class TlsIo(Io):
+    """TLS over another backend, by the settings of a context. No more than one engine may use either of them."""
+
+    def __init__(self, inner: Io, context: TlsContext) -> None: ...
+
+@final
 class IoProbe:
     """Drives a backend from Python, one call a method of the io contract, from one thread. ValueError for a
     wrong slot.
@@ -276,6 +305,11 @@ class EngineSnapshot:
     @property
     def connections_opened(self) -> int: ...
     @property
+    def handshakes_full(self) -> int:
+        """Of TLS."""
+    @property
+    def handshakes_resumed(self) -> int: ...
+    @property
     def unasked(self) -> int:
         """Connections dropped because the peer sent what no request had asked for."""
     @property
@@ -309,7 +343,8 @@ class Engine:
     requests a second at its begin, at its end), evenly or `poisson`; "users", as many as connections, come and go with
     `stages` and think between requests, `think` being ("uniform", low_ns, high_ns) or ("exponential", mean_ns, 0). A
     stage of duration 0 has no end. A "rate" does not send what the engine itself was 100 ms too late for, but with
-    `catch_up`. `kernel_timestamps` measures between the kernel's own stamps too; it takes epoll.
+    `catch_up`. `kernel_timestamps` measures between the kernel's own stamps too; it takes epoll and no `tls`, which
+    is how connections speak TLS (None: they don't).
 
     A plan's connections may be dealt out to several engines: this one has `connections` of its `plan_connections`,
     those numbered first_connection, first_connection + connection_stride, ...
@@ -342,6 +377,7 @@ class Engine:
         trace_rows: int = 0,
         sources: list[str] | None = None,
         kernel_timestamps: bool = False,
+        tls: TlsContext | None = None,
     ) -> None: ...
     @property
     def io_name(self) -> str:
@@ -380,6 +416,9 @@ class Engine:
     @property
     def stopped_by(self) -> str:
         """What ended the load: "count", "duration", "signal" or "fault"; "" before the end."""
+    @property
+    def tls_spoken(self) -> str:
+        """Version and cipher suite of the first TLS connection, as "TLSv1.3, TLS_AES_128_GCM_SHA256"; "" without any."""
     def trace(self) -> tuple[bytes, int]:
         """The per-request rows that were kept, packed as struct TraceRow ("<7q2i"), and how many found no room."""
 

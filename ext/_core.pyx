@@ -5,6 +5,7 @@ from cython cimport final
 from libc.errno cimport errno
 from libc.stdint cimport INT64_MAX, int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.stdio cimport snprintf
 from libc.string cimport memset, strerror
 
 from time import sleep
@@ -22,6 +23,8 @@ include "address.pxi"
 include "stamps.pxi"
 include "io_epoll.pxi"
 include "io_uring.pxi"
+include "tls_context.pxi"
+include "io_tls.pxi"
 include "backends.pxi"
 include "io_sim_peer.pxi"
 include "io_sim.pxi"

@@ -21,8 +21,8 @@ cdef class Connections:
         uint32_t address_count
         sockaddr_storage *sources   # local addresses; none: the kernel's choice
         uint32_t source_count
-        uint32_t first_source       # of connection 0 here; the plan's connections take them in turn
-        uint32_t source_stride
+        uint32_t first_number       # among the plan's connections, of connection 0 here
+        uint32_t number_stride
         Message *messages           # the plan's requests
         uint32_t message_count
         uint16_t *order             # which of them is sent as the plan's number 0, 1, 2, ..., over and over
@@ -57,7 +57,7 @@ cdef class Connections:
 
     cdef void open_connection(self, uint32_t index, int64_t now_ns) noexcept nogil:
         cdef Conn *conn = &self.conns[index]
-        cdef uint32_t address = index % self.address_count
+        cdef uint32_t address = <uint32_t> (self.plan_number(index) % self.address_count)
         conn.state = CONN_OPENING
         conn.connect_began_ns = now_ns
         self.opening += 1
@@ -68,11 +68,14 @@ cdef class Connections:
         )
 
     cdef inline const sockaddr *source(self, uint32_t index) noexcept nogil:
-        cdef uint64_t number
         if self.source_count == 0:
             return NULL
-        number = self.first_source + <uint64_t> index * self.source_stride
-        return <sockaddr *> &self.sources[number % self.source_count]
+        # In turn with the addresses, so that each pair of both is taken.
+        return <sockaddr *> &self.sources[self.plan_number(index) // self.address_count % self.source_count]
+
+    cdef inline uint64_t plan_number(self, uint32_t index) noexcept nogil:
+        """Which of the plan's connections one is; the plan's take addresses and sources in turn."""
+        return self.first_number + <uint64_t> index * self.number_stride
 
     cdef inline void expect_answer(self, uint32_t index, int64_t now_ns) noexcept nogil:
         """From now on the connection's time is running."""
@@ -147,6 +150,8 @@ cdef class Connections:
     cdef inline void handle_events(self) noexcept nogil:
         cdef IoEvent event
         cdef int left = EVENTS_A_TURN
+        event.handshake_ns = 0
+        event.resumed = False
         while left > 0 and self.io.next(&event):
             left -= 1
             self.last_event_ns = event.time_ns
@@ -166,12 +171,21 @@ cdef class Connections:
         conn.connect_took_ns = event.time_ns - conn.connect_began_ns
         hdr_record(&self.recorder.active.all.metrics[METRIC_CONNECT], conn.connect_took_ns)
         self.recorder.active.all.tally.connections_opened += 1
+        if event.handshake_ns > 0:
+            self.count_handshake(event)
         if conn.has_request:
             self.send_request(event.slot, conn, event.time_ns)
         else:
             conn_list_remove(&self.expected, self.conns, event.slot)
             conn.state = CONN_IDLE
             self.connection_opened(event.slot, event.time_ns)
+
+    cdef void count_handshake(self, const IoEvent *event) noexcept nogil:
+        hdr_record(&self.recorder.active.all.metrics[METRIC_HANDSHAKE], event.handshake_ns)
+        if event.resumed:
+            self.recorder.active.all.tally.handshakes_resumed += 1
+        else:
+            self.recorder.active.all.tally.handshakes_full += 1
 
     cdef void connect_failed(self, uint32_t index, int kind) noexcept nogil:
         if self.conns[index].has_request:

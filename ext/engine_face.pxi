@@ -12,6 +12,8 @@ cdef class EngineSnapshot:
     cdef readonly uint64_t abandoned
     cdef readonly uint64_t missed
     cdef readonly uint64_t connections_opened
+    cdef readonly uint64_t handshakes_full
+    cdef readonly uint64_t handshakes_resumed
     cdef readonly uint64_t unasked
     cdef readonly uint64_t bytes_sent
     cdef readonly uint64_t bytes_received
@@ -59,6 +61,8 @@ cdef EngineSnapshot snapshot_of_bank(const Bank *bank):
     snapshot.abandoned = bank.tally.abandoned
     snapshot.missed = bank.tally.missed
     snapshot.connections_opened = bank.tally.connections_opened
+    snapshot.handshakes_full = bank.tally.handshakes_full
+    snapshot.handshakes_resumed = bank.tally.handshakes_resumed
     snapshot.unasked = bank.tally.unasked
     snapshot.bytes_sent = bank.tally.bytes_sent
     snapshot.bytes_received = bank.tally.bytes_received
@@ -81,7 +85,8 @@ cdef class Engine(EngineCore):
     requests a second at its begin, at its end), evenly or `poisson`; "users", as many as connections, come and go with
     `stages` and think between requests, `think` being ("uniform", low_ns, high_ns) or ("exponential", mean_ns, 0). A
     stage of duration 0 has no end. A "rate" does not send what the engine itself was 100 ms too late for, but with
-    `catch_up`. `kernel_timestamps` measures between the kernel's own stamps too; it takes epoll.
+    `catch_up`. `kernel_timestamps` measures between the kernel's own stamps too; it takes epoll and no `tls`, which
+    is how connections speak TLS (None: they don't).
 
     A plan's connections may be dealt out to several engines: this one has `connections` of its `plan_connections`,
     those numbered first_connection, first_connection + connection_stride, ...
@@ -91,6 +96,7 @@ cdef class Engine(EngineCore):
 
     cdef list message_objects
     cdef str io_choice
+    cdef TlsContext tls
     cdef readonly str io_name
     cdef readonly str io_note
 
@@ -103,7 +109,7 @@ cdef class Engine(EngineCore):
                  str loop="connections", list stages=None, bint poisson=False, uint64_t seed=0, think=None,
                  int64_t warmup_ns=0, bint catch_up=False, uint32_t plan_connections=0, uint32_t first_connection=0,
                  uint32_t connection_stride=1, uint64_t trace_rows=0, list sources=None,
-                 bint kernel_timestamps=False):
+                 bint kernel_timestamps=False, TlsContext tls=None):
         if self.conns != NULL:
             raise ValueError("an engine is made once")
         if connections == 0 or not addresses or not messages or not all(data for data, _ in messages):
@@ -112,6 +118,7 @@ cdef class Engine(EngineCore):
             raise ValueError("durations can't be negative")
         if requests == 0 and duration_ns == 0:
             raise ValueError("an engine needs a number of requests or a duration")
+        self.tls = tls
         self.choose_io(io, kernel_timestamps)
         self.take_loop(loop, stages or [], think)
         self.keep_alive = keep_alive
@@ -121,8 +128,8 @@ cdef class Engine(EngineCore):
         self.timeout_ns = timeout_ns
         self.catch_up = catch_up
         self.connection_count = connections
-        self.first_source = first_connection
-        self.source_stride = connection_stride
+        self.first_number = first_connection
+        self.number_stride = connection_stride
         self.take_messages(messages, order)
         self.take_memory(addresses, sources or [], trace_rows)
         self.pacer = make_pacer(&self.shape, plan_connections or connections, first_connection, connection_stride,
@@ -181,6 +188,11 @@ cdef class Engine(EngineCore):
             raise ValueError(f"io must be auto, io_uring or epoll, not {io!r}")
         self.io_name = IO_NAMES.get(type(self.io), "given")
         self.io_note = "with the kernel's time stamps" if stamps else ""
+        self.wrap_io()
+
+    cdef wrap_io(self):
+        if self.tls is not None:
+            self.io = TlsIo(self.io, self.tls)
 
     cdef take_memory(self, list addresses, list sources, uint64_t trace_rows):
         cdef uint32_t index
@@ -250,6 +262,7 @@ cdef class Engine(EngineCore):
             self.io_note = f"io_uring is not available here: {strerror(-result).decode()}"
             self.io = EpollIo()
             self.io_name = IO_NAMES[EpollIo]
+            self.wrap_io()
             result = self.io.open(self.connection_count)
         if result < 0:
             raise OSError(-result, f"{self.io_name} is not available here: {strerror(-result).decode()}")
@@ -326,6 +339,11 @@ cdef class Engine(EngineCore):
     def stopped_by(self):
         """What ended the load: "count", "duration", "signal" or "fault"; "" before the end."""
         return STOP_NAMES[self.stop_reason]
+
+    @property
+    def tls_spoken(self):
+        """Version and cipher suite of the first TLS connection, as "TLSv1.3, TLS_AES_128_GCM_SHA256"; "" without any."""
+        return (<bytes> (<TlsIo> self.io).spoken).decode() if isinstance(self.io, TlsIo) else ""
 
     def trace(self):
         """The per-request rows that were kept, packed as struct TraceRow ("<7q2i"), and how many found no room."""

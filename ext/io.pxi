@@ -25,6 +25,9 @@ cdef struct IoEvent:
     const uint8_t *data
     # The earliest instant at which the backend knew the event complete.
     int64_t time_ns
+    # connect, over TLS: how long the handshake took, of the time since the connect began; and whether it resumed a session.
+    int64_t handshake_ns
+    bint resumed
 
 
 cdef inline int bind_source(int fd, const sockaddr *source, socklen_t length) noexcept nogil:

@@ -17,6 +17,13 @@ cdef enum:  # error kinds; anonymous, since they index arrays
     ERROR_BAD_RESPONSE
     ERROR_HEADER_TOO_LARGE
     ERROR_OTHER
+    ERROR_TLS_EXPIRED
+    ERROR_TLS_NAME
+    ERROR_TLS_AUTHORITY
+    ERROR_TLS_CERTIFICATE
+    ERROR_TLS_REFUSED
+    ERROR_TLS_PROTOCOL
+    ERROR_TLS_CLOSED
     ERROR_KINDS
 
 # In the order of the kinds; these names go to the wire and to reports.
@@ -32,11 +39,24 @@ ERROR_NAMES = (
     "bad response",
     "header too large",
     "other",
+    "TLS: certificate expired",
+    "TLS: certificate of another name",
+    "TLS: certificate of an unknown authority",
+    "TLS: certificate not accepted",
+    "TLS: refused by the server",
+    "TLS: protocol error",
+    "TLS: closed in the handshake",
 )
+
+cdef enum:
+    # Above every errno: a failure of TLS in an io event, plus its error kind.
+    TLS_FAILURE = 10000
 
 
 cdef int error_from_errno(int error) noexcept nogil:
-    """The kind for a positive errno; what has no kind of its own is visible as `other`."""
+    """The kind for a positive errno, or for a failure of TLS; what has no kind of its own is visible as `other`."""
+    if error >= TLS_FAILURE:
+        return error - TLS_FAILURE
     if error == ECONNREFUSED:
         return ERROR_CONNECT_REFUSED
     if error == ECONNRESET or error == EPIPE or error == ECONNABORTED:

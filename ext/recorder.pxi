@@ -12,12 +12,13 @@ cdef enum:  # metrics; anonymous, since they index arrays
     METRIC_OWN_LAG          # the part of the lag that is the generator's own: not the wait for a free connection
     METRIC_WAKE_LATE        # a worker that slept until an instant looked again so much later
     METRIC_KERNEL_LATENCY   # between the kernel's own stamps of the last byte sent and the last byte received
+    METRIC_HANDSHAKE        # of TLS; the part of METRIC_CONNECT that came after TCP's
     METRICS
 
 # In the order of the metrics; these names go to the wire.
 METRIC_NAMES = (
     "latency", "service_time", "lag", "connect", "request_write", "wait", "read", "loop_turn", "own_lag", "wake_late",
-    "kernel_latency",
+    "kernel_latency", "handshake",
 )
 
 cdef enum:
@@ -32,6 +33,8 @@ cdef struct Tally:
     uint64_t abandoned
     uint64_t missed             # not sent: the generator itself was too late for them
     uint64_t connections_opened
+    uint64_t handshakes_full    # of TLS
+    uint64_t handshakes_resumed
     uint64_t unasked            # connections dropped because the peer sent what nobody had asked for
     uint64_t bytes_sent
     uint64_t bytes_received

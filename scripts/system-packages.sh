@@ -52,6 +52,7 @@ check() {
         need_command "${CC:-gcc}" gcc
         need_header stdio.h libc6-dev "glibc-devel on Fedora"
         need_header liburing.h liburing-dev "liburing-devel on Fedora, liburing on Arch"
+        need_header openssl/ssl.h libssl-dev "openssl-devel on Fedora, openssl on Arch"
         need_python
         ;;
     test)

@@ -64,6 +64,8 @@ def document(summary: Summary, version: str) -> dict[str, Any]:
         "errors": summary.errors,
         "body_bytes": summary.body_bytes,
         "addresses": list(summary.addresses),
+        "addresses_unused": list(summary.addresses_unused),
+        "tls": dataclasses.asdict(summary.tls) if summary.tls else None,
         "generator": _generator(summary.generator),
         "warmup": _part(summary.warmup) if summary.warmup else None,
         "stages": [_part(line) for line in summary.stages],

@@ -9,7 +9,7 @@ from heyfleet.controller.fleet_summary import AgentLine, Fleet
 from heyfleet.controller.report import load
 from heyfleet.controller.report.notes import notes
 from heyfleet.controller.report.tables import table
-from heyfleet.controller.summary import Generator, Summary
+from heyfleet.controller.summary import Summary
 
 BAR = "■"
 BAR_WIDTH = 40
@@ -17,6 +17,11 @@ BAR_WIDTH = 40
 CURES = {
     "no local port": "all local ports are in use: keep connections alive, or widen ip_local_port_range",
     "no file descriptor": "the limit of open files is reached: raise it with ulimit -n, or lower -c",
+    "TLS: certificate of an unknown authority": "trust it with --cacert FILE, or don't verify with -k",
+    "TLS: certificate of another name": "ask for its name with -host or --connect-to, or don't verify with -k",
+    "TLS: certificate expired": "or not yet valid; don't verify with -k",
+    "TLS: refused by the server": "it may want a client certificate (--cert), or another version (--tls)",
+    "TLS: protocol error": "is this an https port?",
 }
 
 
@@ -34,7 +39,7 @@ def render(summary: Summary) -> str:
         load.load(summary),
         load.parts("By stage (times in seconds):", "stage", summary.stages),
         load.parts("By request (times in seconds):", "request", summary.requests),
-        _generator(summary.generator),
+        _generator(summary),
         _fleet(summary.fleet),
         load.thresholds(summary.thresholds, summary.aborted),
         _ledger(summary),
@@ -112,6 +117,8 @@ def _details(summary: Summary) -> Iterator[str]:
         # The one lookup was before all connections, so each of them took that much longer.
         yield _three("DNS+dialup:", connect, lookup_ns)
         yield f"  DNS-lookup:\t{secs(lookup_ns)}, {secs(lookup_ns)}, {secs(lookup_ns)}"
+    if handshake := summary.phases.get("handshake"):
+        yield _three("TLS handshake:", handshake)
     for label, name in (("req write:", "request_write"), ("resp wait:", "wait"), ("resp read:", "read")):
         if phase := summary.phases.get(name):
             yield _three(label, phase)
@@ -164,12 +171,16 @@ def _kernel_latency(summary: Summary) -> Iterator[str]:
         yield f"  Stamped:\t{values.count} of {latency.count} responses"
 
 
-def _generator(generator: Generator) -> Iterator[str]:
+def _generator(summary: Summary) -> Iterator[str]:
+    generator, tls = summary.generator, summary.tls
     note = f" ({generator.io_note})" if generator.io_note else ""
     yield "Generator:"
     yield f"  Backend:\t{generator.io}{note}"
     yield f"  Threads:\t{generator.workers}"
-    yield f"  Connections:\t{generator.connections_opened} opened"
+    yield f"  Connections:\t{generator.connections_opened} opened{_spread(summary.addresses)}"
+    if tls:
+        handshakes = f"{tls.full} full and {tls.resumed} resumed handshakes"
+        yield f"  TLS:\t{'; '.join((*tls.spoken, handshakes))}"
     if generator.busiest_cpu_share is not None:
         yield f"  CPU share:\t{generator.busiest_cpu_share:.1%} of a core (the busiest thread)"
     if generator.loop_turn:
@@ -179,6 +190,12 @@ def _generator(generator: Generator) -> Iterator[str]:
     if generator.own_lag:
         yield f"  Own lag:\t{_p99_and_slowest(generator.own_lag)} (later than it could have left)"
     yield f"  On the wire:\t{generator.bytes_sent} bytes sent, {generator.bytes_received} bytes received"
+
+
+def _spread(addresses: tuple[str, ...]) -> str:
+    if len(addresses) < 2:
+        return ""
+    return f", spread over {len(addresses)} addresses: {', '.join(addresses)}"
 
 
 def _p99_and_slowest(values: Distribution) -> str:

@@ -71,6 +71,8 @@ def _of_the_load(summary: Summary) -> Iterator[str]:
             f"{plural(ledger.abandoned, 'request')} still without an answer at the end of the run: "
             "counted as abandoned, not waited for, not in the times above"
         )
+    if summary.addresses_unused:
+        yield f"of the target's addresses, these accepted no connection and were not used: {', '.join(summary.addresses_unused)}"
     if summary.unfollowed_redirects:
         yield (
             f"{plural(summary.unfollowed_redirects, 'answer')} asked for a redirect: "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Awaitable, Callable
@@ -55,9 +56,10 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while True:
+    while not writer.is_closing():
         writer.write(FLOOD)
         await writer.drain()
+        await asyncio.sleep(0)  # with TLS, what is written to a lost connection is dropped without a pause
 
 
 HANDLERS: dict[str, Handler] = {
@@ -72,9 +74,10 @@ HANDLERS: dict[str, Handler] = {
 
 
 class Peers:
-    """`ports` has all of HANDLERS, `refuse` (nobody listens) and `blackhole` (nobody accepts)."""
+    """Speak TLS, if told how. `ports` has all of HANDLERS, `refuse` (nobody listens) and `blackhole` (nobody accepts)."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.ports: dict[str, int] = {}
         self._held = ExitStack()
         self._loop = asyncio.new_event_loop()
@@ -146,4 +149,10 @@ class Peers:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         listener.bind(("127.0.0.1", 0))
         self.ports[name] = listener.getsockname()[1]
-        return await asyncio.start_server(connected, sock=listener, backlog=1024)
+        return await asyncio.start_server(
+            connected,
+            sock=listener,
+            backlog=1024,
+            ssl=self._tls,
+            ssl_shutdown_timeout=0.1 if self._tls else None,
+        )

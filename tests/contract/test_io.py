@@ -8,6 +8,7 @@ import os
 import random
 import resource
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,8 +18,20 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from heyfleet.ext import EpollIo, Io, IoProbe, ProbeEvent, SimIo, SimPeer, UringIo, backends
+from heyfleet.ext import (
+    EpollIo,
+    Io,
+    IoProbe,
+    ProbeEvent,
+    SimIo,
+    SimPeer,
+    TlsContext,
+    TlsIo,
+    UringIo,
+    backends,
+)
 
+from ..certificates import Authority
 from .peer import FLOOD, GREETING, Peers
 
 MS = 1_000_000
@@ -76,6 +89,21 @@ def milliseconds() -> EpollIo:
     return EpollIo(milliseconds=True)
 
 
+AUTHORITY = Authority()
+
+
+def context() -> TlsContext:
+    return TlsContext(HOST, ca_pem=AUTHORITY.pem)
+
+
+def tls_epoll() -> TlsIo:
+    return TlsIo(EpollIo(), context())
+
+
+def tls_io_uring() -> TlsIo:
+    return TlsIo(UringIo(), context())
+
+
 def stamped() -> EpollIo:
     return EpollIo(stamps=True)
 
@@ -85,6 +113,8 @@ BACKENDS: dict[str, Callable[[], Io]] = {
     "epoll_milliseconds": milliseconds,
     "epoll_stamps": stamped,
     "io_uring": UringIo,
+    "tls_epoll": tls_epoll,
+    "tls_io_uring": tls_io_uring,
     "sim": simulated,
 }
 
@@ -94,7 +124,10 @@ def all_backends() -> list[object]:
     missing = {name: reason for name, available, reason in backends() if not available}
     return [
         pytest.param(
-            name, marks=pytest.mark.skip(reason=f"no {name} here: {missing[name]}") if name in missing else ()
+            name,
+            marks=pytest.mark.skip(reason=f"no {name} here: {missing[name.removeprefix('tls_')]}")
+            if name.removeprefix("tls_") in missing
+            else (),
         )
         for name in BACKENDS
     ]
@@ -191,9 +224,22 @@ def real_ports() -> Iterator[dict[str, int]]:
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
+@pytest.fixture(scope="module")
+def tls_ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(*AUTHORITY.sign(HOST, "::1").write(tmp_path_factory.mktemp("tls"), "server"))
+    with Peers(server) as peers:
+        yield peers.ports
+
+
 @pytest.fixture(params=all_backends())
-def net(request: pytest.FixtureRequest, real_ports: dict[str, int]) -> Iterator[Net]:
-    net = Net(request.param, SIM_PORTS if request.param == "sim" else real_ports)
+def net(
+    request: pytest.FixtureRequest, real_ports: dict[str, int], tls_ports: dict[str, int]
+) -> Iterator[Net]:
+    if request.param.startswith("tls") and "half_close" in request.node.name:
+        pytest.skip("asyncio's TLS servers can't close one half of a connection")
+    ports = tls_ports if request.param.startswith("tls") else real_ports
+    net = Net(request.param, SIM_PORTS if request.param == "sim" else ports)
     assert net.probe.open(512) == 0
     yield net
     net.probe.shut()
@@ -560,13 +606,15 @@ def test_open_without_slots_fails_and_shut_is_safe_after_it(net: Net) -> None:
 
 ALONE = """
 import json, os, resource, sys
-from heyfleet.ext import EpollIo, IoProbe, SimIo, UringIo
+from heyfleet.ext import EpollIo, IoProbe, SimIo, TlsContext, TlsIo, UringIo
 
 MAKE = {
     "epoll": EpollIo,
     "epoll_milliseconds": lambda: EpollIo(milliseconds=True),
     "epoll_stamps": lambda: EpollIo(stamps=True),
     "io_uring": UringIo,
+    "tls_epoll": lambda: TlsIo(EpollIo(), TlsContext("127.0.0.1", insecure=True)),
+    "tls_io_uring": lambda: TlsIo(UringIo(), TlsContext("127.0.0.1", insecure=True)),
     "sim": lambda: SimIo({}, open_max=4),
 }
 probe = IoProbe(MAKE[sys.argv[1]]())

@@ -1,0 +1,411 @@
+# TLS inside the io contract: a backend made of another. Bytes that the inner one moves are OpenSSL's; between the two there is
+# only memory. A connect is complete when the handshake is, a send when the inner one has taken the last byte of its records.
+
+from libc.stdlib cimport malloc, realloc
+from libc.string cimport memcpy, memmove
+
+cdef enum:
+    NO_SLOT = 0xffffffff
+    TLS_PLAIN_BYTES = 65536     # of what is decrypted, handed out at a time
+    TLS_STASH_BYTES = 65536     # at least what a backend hands out at a time
+    TLS_RECORD_BYTES = 16384    # of content, at most (RFC 8446, 5.1)
+    TLS_AHEAD_BYTES = 65536     # of records made before the inner backend has taken them
+
+cdef enum TlsState:
+    TLS_CLOSED
+    TLS_CONNECTING
+    TLS_SHAKING
+    TLS_OPEN
+    TLS_ENDED                   # the end of the stream was told, or its error
+
+
+cdef struct TlsSlot:
+    SSL *ssl
+    TlsState state
+    bint sending                # records are with the inner backend
+    bint telling                # the caller waits for the end of a send
+    const uint8_t *source       # received and not yet read by OpenSSL
+    size_t source_bytes
+    const uint8_t *plain        # of the caller's send, not yet made into records
+    size_t plain_left
+    size_t plain_bytes
+    uint8_t *made               # records that wait for the inner backend
+    size_t made_bytes
+    size_t made_room
+    uint8_t *flying             # records that it has
+    size_t flying_room
+    int64_t connected_ns
+
+
+# OpenSSL's way to our bytes.
+
+cdef int tls_bio_read(tls.BIO *bio, char *out, int bytes) noexcept nogil:
+    cdef TlsSlot *at = <TlsSlot *> tls.BIO_get_data(bio)
+    cdef size_t taken = min(at.source_bytes, <size_t> bytes)
+    tls.BIO_clear_retry_flags(bio)
+    if taken == 0:
+        tls.BIO_set_retry_read(bio)
+        return -1
+    memcpy(out, at.source, taken)
+    at.source += taken
+    at.source_bytes -= taken
+    return <int> taken
+
+
+cdef int tls_bio_write(tls.BIO *bio, const char *data, int bytes) noexcept nogil:
+    cdef TlsSlot *at = <TlsSlot *> tls.BIO_get_data(bio)
+    cdef size_t wanted = at.made_bytes + <size_t> bytes
+    cdef void *room
+    tls.BIO_clear_retry_flags(bio)
+    if wanted > at.made_room:
+        room = realloc(at.made, wanted)
+        if room == NULL:
+            return -1
+        at.made = <uint8_t *> room
+        at.made_room = wanted
+    memcpy(at.made + at.made_bytes, data, <size_t> bytes)
+    at.made_bytes = wanted
+    return bytes
+
+
+cdef long tls_bio_ctrl(tls.BIO *bio, int command, long number, void *pointer) noexcept nogil:
+    return 1 if command == tls.BIO_CTRL_FLUSH else 0
+
+
+cdef tls.BIO_METHOD *tls_bio_method = tls.BIO_meth_new(tls.BIO_TYPE_SOURCE_SINK, "heyfleet")
+tls.BIO_meth_set_read(tls_bio_method, tls_bio_read)
+tls.BIO_meth_set_write(tls_bio_method, tls_bio_write)
+tls.BIO_meth_set_ctrl(tls_bio_method, tls_bio_ctrl)
+
+
+@final
+cdef class TlsIo(Io):
+    """TLS over another backend, by the settings of a context. No more than one engine may use either of them."""
+
+    cdef:
+        Io inner
+        TlsContext context
+        TlsSlot *table
+        uint32_t slots
+        uint8_t *plain              # what was decrypted last
+        uint8_t *stash              # what was received and not read when the inner backend had to go on
+        uint32_t reading            # the slot with something that OpenSSL has not read, or not handed out; or NO_SLOT
+        int64_t reading_ns          # when it was received
+        uint32_t late               # the slot whose last words of the handshake may go out with its first request
+        uint32_t broken             # the slot whose send OpenSSL has refused
+        int broken_kind
+        char[80] spoken             # version and cipher suite of the latest connection
+
+    def __cinit__(self, Io inner not None, TlsContext context not None):
+        self.inner = inner
+        self.context = context
+        self.reading = self.late = self.broken = NO_SLOT
+
+    def __dealloc__(self):
+        self.shut()
+
+    cdef int open(self, uint32_t slots) noexcept nogil:
+        cdef int result = self.inner.open(slots)
+        if result < 0:
+            return result
+        self.table = <TlsSlot *> calloc(slots, sizeof(TlsSlot))
+        self.plain = <uint8_t *> malloc(TLS_PLAIN_BYTES)
+        self.stash = <uint8_t *> malloc(TLS_STASH_BYTES)
+        if self.table == NULL or self.plain == NULL or self.stash == NULL:
+            self.shut()
+            return -ENOMEM
+        self.slots = slots
+        return 0
+
+    cdef void shut(self) noexcept nogil:
+        cdef uint32_t slot
+        for slot in range(self.slots):
+            self.release(&self.table[slot])
+        if self.inner is not None:
+            self.inner.shut()
+        for slot in range(self.slots):
+            free(self.table[slot].made)
+            free(self.table[slot].flying)
+        free(self.table)
+        free(self.plain)
+        free(self.stash)
+        self.table = NULL
+        self.plain = self.stash = NULL
+        self.slots = 0
+        self.reading = self.late = self.broken = NO_SLOT
+
+    cdef int64_t now(self) noexcept nogil:
+        return self.inner.now()
+
+    cdef void connect(
+        self, uint32_t slot, const sockaddr *address, socklen_t length, const sockaddr *source
+    ) noexcept nogil:
+        self.table[slot].state = TLS_CONNECTING
+        self.inner.connect(slot, address, length, source)
+
+    cdef void send(self, uint32_t slot, const uint8_t *data, size_t length) noexcept nogil:
+        cdef TlsSlot *at = &self.table[slot]
+        at.plain = data
+        at.plain_left = at.plain_bytes = length
+        at.telling = True
+        if not at.sending:
+            self.make_records(slot, at)
+
+    cdef void close(self, uint32_t slot) noexcept nogil:
+        self.release(&self.table[slot])
+        if self.reading == slot:
+            self.reading = NO_SLOT
+        if self.late == slot:
+            self.late = NO_SLOT
+        if self.broken == slot:
+            self.broken = NO_SLOT
+        self.inner.close(slot)
+
+    cdef int wait(self, int64_t deadline_ns) noexcept nogil:
+        cdef TlsSlot *at
+        self.send_late()
+        if self.reading != NO_SLOT or self.broken != NO_SLOT:
+            deadline_ns = 0
+        if self.reading != NO_SLOT:
+            at = &self.table[self.reading]
+            if at.source_bytes > 0:  # it may be in the stash already, behind what was read of it
+                memmove(self.stash, at.source, at.source_bytes)
+                at.source = self.stash
+        return self.inner.wait(deadline_ns)
+
+    cdef bint next(self, IoEvent *event) noexcept nogil:
+        event.handshake_ns = 0
+        event.resumed = False
+        self.send_late()
+        if self.broken != NO_SLOT:
+            return self.tell_broken(event)
+        while True:
+            if self.reading != NO_SLOT:
+                if self.read_on(self.reading, event):
+                    return True
+            elif not self.inner.next(event):
+                return False
+            elif self.took(event):
+                return True
+
+    cdef inline void release(self, TlsSlot *at) noexcept nogil:
+        """Forget a connection; its buffers stay for the next one, and for what the kernel may still read of them."""
+        if at.ssl != NULL:
+            tls.SSL_shutdown(at.ssl)  # quietly: no word goes out, and the session stays good
+            tls.SSL_free(at.ssl)
+            tls.ERR_clear_error()  # errors are of the thread: what this one left would be taken for another's
+            at.ssl = NULL
+        at.state = TLS_CLOSED
+        at.sending = at.telling = False
+        at.source_bytes = at.plain_left = at.made_bytes = 0
+
+    # Records.
+
+    cdef inline void make_records(self, uint32_t slot, TlsSlot *at) noexcept nogil:
+        """Make records of what is to be sent, as many as may be made ahead, and give them to the inner backend."""
+        cdef int bytes
+        while at.plain_left > 0 and at.made_bytes < TLS_AHEAD_BYTES:
+            bytes = <int> min(at.plain_left, <size_t> TLS_RECORD_BYTES)
+            if tls.SSL_write(at.ssl, at.plain, bytes) != bytes:
+                self.broken_kind = self.failure(at, -1)
+                self.broken = slot
+                return
+            at.plain += bytes
+            at.plain_left -= <size_t> bytes
+        self.give(slot, at)
+
+    cdef inline void give(self, uint32_t slot, TlsSlot *at) noexcept nogil:
+        cdef uint8_t *made = at.made
+        cdef size_t bytes = at.made_bytes
+        cdef size_t room = at.made_room
+        if self.late == slot:
+            self.late = NO_SLOT
+        if bytes == 0 or at.sending:
+            return
+        at.made, at.made_room, at.made_bytes = at.flying, at.flying_room, 0
+        at.flying, at.flying_room = made, room
+        at.sending = True
+        self.inner.send(slot, at.flying, bytes)
+
+    cdef inline void send_late(self) noexcept nogil:
+        if self.late != NO_SLOT:
+            self.give(self.late, &self.table[self.late])
+
+    # Events.
+
+    cdef inline bint took(self, IoEvent *event) noexcept nogil:
+        """Take an event of the inner backend; whether it is now one for the caller."""
+        cdef TlsSlot *at = &self.table[event.slot]
+        if event.op == IO_RECV:
+            return self.received(at, event)
+        if event.op == IO_SEND:
+            return self.sent(at, event)
+        if event.result < 0:
+            return True
+        return self.begin(at, event)
+
+    cdef bint begin(self, TlsSlot *at, IoEvent *event) noexcept nogil:
+        """The connection is there: begin the handshake."""
+        cdef tls.BIO *bio = tls.BIO_new(tls_bio_method)
+        at.ssl = tls.SSL_new(self.context.context)
+        if bio == NULL or at.ssl == NULL:
+            tls.BIO_free(bio)
+            return self.failed(at, event, ERROR_OTHER)
+        tls.BIO_set_data(bio, at)
+        tls.BIO_set_init(bio, 1)
+        tls.SSL_set_bio(at.ssl, bio, bio)
+        tls.SSL_set_connect_state(at.ssl)
+        if self.context.sent_name != NULL:
+            tls.SSL_set_tlsext_host_name(at.ssl, self.context.sent_name)
+        if self.context.shared.session != NULL:
+            tls.SSL_set_session(at.ssl, self.context.shared.session)
+        at.state = TLS_SHAKING
+        at.connected_ns = event.time_ns
+        return self.shake(at, event)
+
+    cdef bint shake(self, TlsSlot *at, IoEvent *event) noexcept nogil:
+        """Go on with the handshake as far as possible; whether it has come to an end."""
+        cdef int result = tls.SSL_do_handshake(at.ssl)
+        if result != 1:
+            if tls.SSL_get_error(at.ssl, result) != tls.SSL_ERROR_WANT_READ:
+                return self.failed(at, event, self.failure(at, result))
+            tls.ERR_clear_error()
+            self.give(event.slot, at)
+            return False
+        at.state = TLS_OPEN
+        self.speak(at)
+        if at.made_bytes > 0 and not at.sending:
+            self.late = event.slot
+        if at.source_bytes > 0 or tls.SSL_has_pending(at.ssl):
+            self.reading = event.slot
+            self.reading_ns = event.time_ns
+        event.op = IO_CONNECT
+        event.result = 0
+        event.data = NULL
+        event.time_ns = self.inner.now()
+        event.handshake_ns = event.time_ns - at.connected_ns
+        event.resumed = tls.SSL_session_reused(at.ssl) == 1
+        return True
+
+    cdef inline void speak(self, TlsSlot *at) noexcept nogil:
+        if self.spoken[0] == 0:
+            snprintf(self.spoken, sizeof(self.spoken), "%s, %s", tls.SSL_get_version(at.ssl), tls.SSL_get_cipher_name(at.ssl))
+
+    cdef bint failed(self, TlsSlot *at, IoEvent *event, int kind) noexcept nogil:
+        """The handshake has failed: so has the connect."""
+        self.give(event.slot, at)  # the alert that says why
+        event.op = IO_CONNECT
+        event.result = -(TLS_FAILURE + kind)
+        event.data = NULL
+        self.close(event.slot)
+        return True
+
+    cdef inline bint received(self, TlsSlot *at, IoEvent *event) noexcept nogil:
+        if event.result <= 0:
+            return self.stream_ended(at, event)
+        at.source = event.data
+        at.source_bytes = <size_t> event.result
+        if at.state == TLS_SHAKING:
+            return self.shake(at, event)
+        if at.state != TLS_OPEN:
+            at.source_bytes = 0
+            return False
+        self.reading = event.slot
+        self.reading_ns = event.time_ns
+        return False  # the caller of this looks there next
+
+    cdef bint stream_ended(self, TlsSlot *at, IoEvent *event) noexcept nogil:
+        if at.state == TLS_SHAKING:
+            if event.result == 0:
+                return self.failed(at, event, ERROR_TLS_CLOSED)
+            event.op = IO_CONNECT
+            self.close(event.slot)
+            return True
+        if at.state != TLS_OPEN:
+            return False
+        at.state = TLS_ENDED
+        return True
+
+    cdef inline bint sent(self, TlsSlot *at, IoEvent *event) noexcept nogil:
+        at.sending = False
+        if event.result < 0:
+            if at.state == TLS_SHAKING:
+                event.op = IO_CONNECT
+                self.close(event.slot)
+                return True
+            # Without a send that waits for it, the receiving side will meet the error.
+            if not at.telling:
+                return False
+            at.telling = False
+            return True
+        if at.plain_left > 0 or at.made_bytes > 0:
+            self.make_records(event.slot, at)
+            return False
+        if not at.telling:
+            return False
+        at.telling = False
+        event.result = <int64_t> at.plain_bytes
+        return True
+
+    cdef inline bint read_on(self, uint32_t slot, IoEvent *event) noexcept nogil:
+        """Decrypt more of what was received; whether that made an event. Ends `reading` when there is no more."""
+        cdef TlsSlot *at = &self.table[slot]
+        cdef int total = 0
+        cdef int got = tls.SSL_read(at.ssl, self.plain, TLS_PLAIN_BYTES)
+        while got > 0:
+            total += got
+            if total == TLS_PLAIN_BYTES or (at.source_bytes == 0 and not tls.SSL_has_pending(at.ssl)):
+                break
+            got = tls.SSL_read(at.ssl, self.plain + total, TLS_PLAIN_BYTES - total)
+        event.slot = slot
+        event.op = IO_RECV
+        event.time_ns = self.reading_ns
+        event.data = self.plain
+        event.result = total
+        if got <= 0 and tls.SSL_get_error(at.ssl, got) != tls.SSL_ERROR_WANT_READ:
+            # Told by the next call, if there is content before it.
+            return total > 0 or self.reading_failed(at, event, got)
+        if got <= 0 or total < TLS_PLAIN_BYTES:
+            self.reading = NO_SLOT
+            # An answer to the peer's own words, as of a change of keys.
+            self.give(slot, at)
+        return total > 0
+
+    cdef bint reading_failed(self, TlsSlot *at, IoEvent *event, int result) noexcept nogil:
+        self.reading = NO_SLOT
+        at.source_bytes = 0
+        at.state = TLS_ENDED
+        if tls.SSL_get_error(at.ssl, result) == tls.SSL_ERROR_ZERO_RETURN:
+            event.result = 0
+        else:
+            event.result = -(TLS_FAILURE + self.failure(at, result))
+        tls.ERR_clear_error()
+        return True
+
+    cdef bint tell_broken(self, IoEvent *event) noexcept nogil:
+        event.slot = self.broken
+        event.op = IO_SEND
+        event.result = -(TLS_FAILURE + self.broken_kind)
+        event.data = NULL
+        event.time_ns = self.inner.now()
+        self.table[self.broken].telling = False
+        self.broken = NO_SLOT
+        return True
+
+    cdef int failure(self, TlsSlot *at, int result) noexcept nogil:
+        """The error kind of what OpenSSL has just refused to do."""
+        cdef long verified = tls.SSL_get_verify_result(at.ssl)
+        cdef int reason = tls.ERR_GET_REASON(tls.ERR_peek_error())
+        tls.ERR_clear_error()
+        if verified == tls.X509_V_ERR_CERT_HAS_EXPIRED or verified == tls.X509_V_ERR_CERT_NOT_YET_VALID:
+            return ERROR_TLS_EXPIRED
+        if verified == tls.X509_V_ERR_HOSTNAME_MISMATCH or verified == tls.X509_V_ERR_IP_ADDRESS_MISMATCH:
+            return ERROR_TLS_NAME
+        if (verified == tls.X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT or verified == tls.X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN
+                or verified == tls.X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT
+                or verified == tls.X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+                or verified == tls.X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE):
+            return ERROR_TLS_AUTHORITY
+        if verified != tls.X509_V_OK:
+            return ERROR_TLS_CERTIFICATE
+        return ERROR_TLS_REFUSED if reason >= tls.SSL_AD_REASON_OFFSET else ERROR_TLS_PROTOCOL

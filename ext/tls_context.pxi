@@ -1,0 +1,187 @@
+# What all TLS connections of a worker share: whom to trust, who we are, the latest session, the certificate verified last.
+
+from heyfleet.ext cimport c_openssl as tls
+from heyfleet.ext.c_openssl cimport SSL, SSL_CTX, SSL_SESSION, X509, X509_STORE_CTX
+
+# Versions of TLS that may be asked for by name.
+TLS_VERSIONS = {"1.2": tls.TLS1_2_VERSION, "1.3": tls.TLS1_3_VERSION}
+
+
+# What callbacks of OpenSSL see.
+cdef struct TlsShared:
+    SSL_SESSION *session        # the latest; NULL: none yet, or none wanted
+    X509 *verified              # the peer's certificate that was verified last
+    bint resume
+
+
+cdef int tls_take_session(SSL *ssl, SSL_SESSION *session) noexcept nogil:
+    """Keep the latest session; 1: the reference is ours now."""
+    cdef TlsShared *shared = <TlsShared *> tls.SSL_CTX_get_ex_data(tls.SSL_get_SSL_CTX(ssl), 0)
+    if not shared.resume:
+        return 0
+    tls.SSL_SESSION_free(shared.session)
+    shared.session = session
+    return 1
+
+
+cdef int tls_verify(X509_STORE_CTX *context, void *argument) noexcept nogil:
+    """Verify the peer's chain and name, or recognise the certificate for which that was done; 1 if it is good.
+
+    Thousands of connections to one server meet one certificate. That its owner has the key is proved by each handshake all
+    the same.
+    """
+    cdef TlsShared *shared = <TlsShared *> argument
+    cdef X509 *leaf = tls.X509_STORE_CTX_get0_cert(context)
+    if shared.verified != NULL and leaf != NULL and tls.X509_cmp(shared.verified, leaf) == 0:
+        tls.X509_STORE_CTX_set_error(context, tls.X509_V_OK)
+        return 1
+    if tls.X509_verify_cert(context) <= 0:
+        return 0
+    if leaf != NULL:
+        tls.X509_up_ref(leaf)
+        tls.X509_free(shared.verified)
+        shared.verified = leaf
+    return 1
+
+
+@final
+cdef class TlsContext:
+    """How a worker's connections speak TLS. Make one for each engine.
+
+    `name` is the server's: a host name, which is sent (SNI), or an address; either is what its certificate must be for.
+    `ca_pem`: trusted instead of the system's authorities. `certificate_pem` (with its chain) and `key_pem` are the
+    client's. `version` "1.2" or "1.3" allows no other; "" allows both. `protocols` are offered by ALPN (RFC 7301), the
+    preferred first. Raises ValueError with what can't be used, and MemoryError.
+    """
+
+    cdef SSL_CTX *context
+    cdef TlsShared shared
+    cdef bytes name
+    cdef const char *sent_name  # NULL: none
+
+    def __cinit__(self):
+        memset(&self.shared, 0, sizeof(self.shared))
+
+    def __init__(self, str name not None, *, bint insecure=False, bytes ca_pem=b"", bytes certificate_pem=b"",
+                 bytes key_pem=b"", bint resume=True, str version="", tuple protocols=("http/1.1",)):
+        cdef bytes offered = b"".join(bytes([len(each)]) + each.encode() for each in protocols)
+        cdef const unsigned char *offer = offered
+        if self.context != NULL:
+            raise ValueError("a TLS context is made once")
+        self.context = tls.SSL_CTX_new(tls.TLS_client_method())
+        if self.context == NULL:
+            raise MemoryError
+        if version and version not in TLS_VERSIONS:
+            raise ValueError(f"TLS versions are {' and '.join(TLS_VERSIONS)}, not {version}")
+        tls.SSL_CTX_set_min_proto_version(self.context, TLS_VERSIONS[version or "1.2"])
+        tls.SSL_CTX_set_max_proto_version(self.context, TLS_VERSIONS[version or "1.3"])
+        # Without it each connection would keep 34 KiB for the record that it may be in the middle of.
+        tls.SSL_CTX_set_mode(self.context, tls.SSL_MODE_RELEASE_BUFFERS)
+        # HTTP's own framing tells an answer that was cut off.
+        tls.SSL_CTX_set_options(self.context, tls.SSL_OP_IGNORE_UNEXPECTED_EOF)
+        # Closing is not said to the peer, and does not spoil the session for the next connection.
+        tls.SSL_CTX_set_quiet_shutdown(self.context, 1)
+        self.shared.resume = resume
+        tls.SSL_CTX_set_ex_data(self.context, 0, &self.shared)
+        tls.SSL_CTX_set_session_cache_mode(self.context, tls.SSL_SESS_CACHE_CLIENT | tls.SSL_SESS_CACHE_NO_INTERNAL)
+        tls.SSL_CTX_sess_set_new_cb(self.context, tls_take_session)
+        if offered and tls.SSL_CTX_set_alpn_protos(self.context, offer, <unsigned int> len(offered)) != 0:
+            raise MemoryError
+        self.take_name(name)
+        self.take_trust(insecure, ca_pem)
+        if certificate_pem or key_pem:
+            self.take_identity(certificate_pem, key_pem or certificate_pem)
+
+    cdef take_name(self, str name):
+        self.name = name.rstrip(".").encode()
+        if tls.X509_VERIFY_PARAM_set1_ip_asc(tls.SSL_CTX_get0_param(self.context), self.name.partition(b"%")[0]) == 1:
+            return  # an address is no name for SNI (RFC 6066, 3)
+        tls.ERR_clear_error()
+        self.sent_name = self.name
+        if tls.X509_VERIFY_PARAM_set1_host(tls.SSL_CTX_get0_param(self.context), self.name, 0) != 1:
+            raise ValueError(f"{name!r} can't be a server's name")
+
+    cdef take_trust(self, bint insecure, bytes ca_pem):
+        cdef int count = 0
+        if insecure:
+            tls.SSL_CTX_set_verify(self.context, tls.SSL_VERIFY_NONE, NULL)
+            return
+        tls.SSL_CTX_set_verify(self.context, tls.SSL_VERIFY_PEER, NULL)
+        tls.SSL_CTX_set_cert_verify_callback(self.context, tls_verify, &self.shared)
+        if not ca_pem:
+            tls.SSL_CTX_set_default_verify_paths(self.context)
+            return
+        certificates = PemCertificates(ca_pem)
+        while certificates.next():
+            tls.X509_STORE_add_cert(tls.SSL_CTX_get_cert_store(self.context), certificates.current)
+            count += 1
+        if count == 0:
+            raise ValueError("the certificates to trust hold none in PEM (-----BEGIN CERTIFICATE-----)")
+
+    cdef take_identity(self, bytes certificate_pem, bytes key_pem):
+        cdef tls.EVP_PKEY *key
+        cdef tls.BIO *bio
+        cdef int used
+        certificates = PemCertificates(certificate_pem)
+        if not certificates.next() or tls.SSL_CTX_use_certificate(self.context, certificates.current) != 1:
+            raise ValueError(f"the client certificate is none in PEM that can be used{_tls_reason()}")
+        while certificates.next():
+            X509_up_ref_or_fail(certificates.current)
+            tls.SSL_CTX_add_extra_chain_cert(self.context, certificates.current)
+        bio = tls.BIO_new_mem_buf(<const char *> key_pem, <int> len(key_pem))
+        # An empty password, lest OpenSSL ask for one at the terminal.
+        key = tls.PEM_read_bio_PrivateKey(bio, NULL, NULL, <void *> b"")
+        tls.BIO_free(bio)
+        if key == NULL:
+            raise ValueError(f"the client's key can't be read: it must be in PEM, without a password{_tls_reason()}")
+        used = tls.SSL_CTX_use_PrivateKey(self.context, key)
+        tls.EVP_PKEY_free(key)
+        if used != 1 or tls.SSL_CTX_check_private_key(self.context) != 1:
+            raise ValueError(f"the client's key is not that of its certificate{_tls_reason()}")
+
+    def __dealloc__(self):
+        # The context holds pointers to what is shared.
+        tls.SSL_CTX_free(self.context)
+        tls.SSL_SESSION_free(self.shared.session)
+        tls.X509_free(self.shared.verified)
+
+
+@final
+cdef class PemCertificates:
+    """The certificates of a PEM text, one after the other."""
+
+    cdef bytes text
+    cdef tls.BIO *bio
+    cdef X509 *current
+
+    def __cinit__(self, bytes text not None):
+        self.text = text
+        self.bio = tls.BIO_new_mem_buf(<const char *> self.text, <int> len(self.text))
+        if self.bio == NULL:
+            raise MemoryError
+
+    cdef bint next(self):
+        """Whether there is one more; it is `current` until the next call."""
+        tls.X509_free(self.current)
+        self.current = tls.PEM_read_bio_X509(self.bio, NULL, NULL, NULL)
+        if self.current == NULL:
+            tls.ERR_clear_error()
+        return self.current != NULL
+
+    def __dealloc__(self):
+        tls.X509_free(self.current)
+        tls.BIO_free(self.bio)
+
+
+cdef int X509_up_ref_or_fail(X509 *certificate) except -1:
+    if tls.X509_up_ref(certificate) != 1:
+        raise MemoryError
+    return 0
+
+
+cdef str _tls_reason():
+    """OpenSSL's word for its latest error, in brackets, and an end to it."""
+    cdef const char *words = tls.ERR_reason_error_string(tls.ERR_peek_last_error())
+    said = f" ({(<bytes> words).decode()})" if words != NULL else ""
+    tls.ERR_clear_error()
+    return said
