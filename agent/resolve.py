@@ -40,11 +40,14 @@ def where(plan: Plan) -> tuple[list[str], int]:
 def resolve_plan(plan: Plan) -> Resolved:
     """All addresses of a plan's target that accept connections; raises ResolveError."""
     hosts, port = where(plan)
-    family = plan.family
-    if plan.sources and not family:
-        # A connection can only come from an address of its own family.
-        family = IPV6 if ":" in plan.sources[0] else IPV4
-    return resolve(hosts, port, family)
+    if not plan.sources or plan.family:
+        return resolve(hosts, port, plan.family)
+    # A connection can only come from an address of its own family.
+    source = plan.sources[0]
+    try:
+        return resolve(hosts, port, IPV6 if ":" in source else IPV4)
+    except ResolveError as error:
+        raise ResolveError(f"the source {source} is not of the family of every address: {error}") from None
 
 
 def resolve(hosts: list[str], port: int, family: AddressFamily = AddressFamily.EITHER) -> Resolved:

@@ -16,7 +16,6 @@ cdef enum:  # error kinds; anonymous, since they index arrays
     ERROR_REQUEST_TIMEOUT
     ERROR_BAD_RESPONSE
     ERROR_HEADER_TOO_LARGE
-    ERROR_OTHER
     ERROR_TLS_EXPIRED
     ERROR_TLS_NAME
     ERROR_TLS_AUTHORITY
@@ -24,6 +23,7 @@ cdef enum:  # error kinds; anonymous, since they index arrays
     ERROR_TLS_REFUSED
     ERROR_TLS_PROTOCOL
     ERROR_TLS_CLOSED
+    ERROR_OTHER
     ERROR_KINDS
 
 # In the order of the kinds; these names go to the wire and to reports.
@@ -38,7 +38,6 @@ ERROR_NAMES = (
     "request timeout",
     "bad response",
     "header too large",
-    "other",
     "TLS: certificate expired",
     "TLS: certificate of another name",
     "TLS: certificate of an unknown authority",
@@ -46,6 +45,7 @@ ERROR_NAMES = (
     "TLS: refused by the server",
     "TLS: protocol error",
     "TLS: closed in the handshake",
+    "other",
 )
 
 cdef enum:

@@ -47,6 +47,7 @@ http {{
         location /files/ {{ root {prefix}; }}
         location = /status {{ stub_status; }}
     }}
+    {more}
 }}
 """
 
@@ -95,9 +96,12 @@ class Faulty:
 
 
 class Nginx:
-    """A running nginx: `/` answers hello, `/limited` closes after 10 requests, `/files/16KiB` and `1MiB`."""
+    """A running nginx: `/` answers hello, `/limited` closes after 10 requests, `/files/16KiB` and `1MiB`.
 
-    def __init__(self, binary: str, prefix: Path) -> None:
+    `more` is put into its configuration.
+    """
+
+    def __init__(self, binary: str, prefix: Path, more: str = "") -> None:
         (prefix / "files").mkdir()
         (prefix / "files/16KiB").write_bytes(bytes(range(256)) * 64)
         (prefix / "files/1MiB").write_bytes(bytes(range(256)) * 4096)
@@ -111,6 +115,7 @@ class Nginx:
             connections=files - 50,
             prefix=prefix,
             port=self.port,
+            more=more,
         )
         (prefix / "nginx.conf").write_text(settings)
         command = [
@@ -179,12 +184,17 @@ def start_faulty() -> Iterator[Callable[..., Faulty]]:
             target.stop()
 
 
-@pytest.fixture(scope="session")
-def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
-    """Debian's nginx with a configuration of its own, one worker; see Nginx for what it serves."""
+def nginx_binary() -> str:
+    """Where it is; the test fails without."""
     binary = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if binary is None:
         pytest.fail("nginx is needed for this test: apt-get install nginx")
-    server = Nginx(binary, tmp_path_factory.mktemp("nginx"))
+    return binary
+
+
+@pytest.fixture(scope="session")
+def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    """Debian's nginx with a configuration of its own, one worker; see Nginx for what it serves."""
+    server = Nginx(nginx_binary(), tmp_path_factory.mktemp("nginx"))
     yield server
     server.stop()

@@ -72,7 +72,10 @@ def _of_the_load(summary: Summary) -> Iterator[str]:
             "counted as abandoned, not waited for, not in the times above"
         )
     if summary.addresses_unused:
-        yield f"of the target's addresses, these accepted no connection and were not used: {', '.join(summary.addresses_unused)}"
+        yield (
+            "addresses of the target that accepted no connection, and were not used: "
+            + ", ".join(summary.addresses_unused)
+        )
     if summary.unfollowed_redirects:
         yield (
             f"{plural(summary.unfollowed_redirects, 'answer')} asked for a redirect: "

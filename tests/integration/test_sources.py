@@ -17,9 +17,10 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 class Peers:
     """A server that counts where its connections come from."""
 
-    def __init__(self) -> None:
-        self._server = socket.create_server(("127.0.0.1", 0), backlog=1000)
-        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}/"
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
+        self._server = socket.create_server((address, port), backlog=1000)
+        self.port: int = self._server.getsockname()[1]
+        self.url = f"http://{address}:{self.port}/"
         self.seen: Counter[str] = Counter()
         threading.Thread(target=self._serve, daemon=True).start()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from heyfleet.agent.owner import Owner, split
-from heyfleet.proto.fleet_pb2 import RATE, Assignment, Plan, Target
+from heyfleet.proto.fleet_pb2 import RATE, Assignment, Plan, Resolve, Target
 
 
 def assignment(
@@ -73,3 +73,16 @@ def test_ports() -> None:
     assert split("2001:db8::/32") == ("2001:db8::/32", 0)
     with pytest.raises(ValueError, match="'http' is not a port"):
         split("example.com:http")
+
+
+def test_where_a_plan_really_connects_to_counts() -> None:
+    """A name that is allowed does not open the way to other addresses."""
+    owner = Owner(targets=("shop.example.com", "127.0.0.0/8"))
+    asked = assignment(host="shop.example.com")
+    assert owner.refusal(asked) == ""
+    asked.plan.resolve.append(Resolve(host="shop.example.com", to_hosts=["127.0.0.1"]))
+    assert owner.refusal(asked) == ""
+    assert owner.refusal_of(asked, ["127.0.0.1"]) == ""
+    asked.plan.resolve[0].to_hosts.append("10.0.0.1")
+    assert "does not allow 10.0.0.1:80" in owner.refusal(asked)
+    assert "does not allow" in owner.refusal_of(asked, ["127.0.0.1", "10.0.0.1"])

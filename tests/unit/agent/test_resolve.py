@@ -1,19 +1,21 @@
 """Names and addresses."""
 
 import socket
+from typing import Any
 
 import pytest
 
-from heyfleet.agent.resolve import ResolveError, resolve
+from heyfleet.agent.resolve import ResolveError, resolve, resolve_plan, where
+from heyfleet.proto.fleet_pb2 import IPV4, IPV6, Plan, Resolve, Target
 
 
 def test_a_literal_address_is_itself() -> None:
-    assert resolve("127.0.0.1", 80).addresses == [("127.0.0.1", 80)]
+    assert resolve(["127.0.0.1"], 80).addresses == [("127.0.0.1", 80)]
 
 
 def test_a_name_without_an_address_is_named() -> None:
     with pytest.raises(ResolveError, match=r"can't resolve the host 'no-such-host\.invalid'"):
-        resolve("no-such-host.invalid", 80)
+        resolve(["no-such-host.invalid"], 80)
 
 
 def name_with_addresses(monkeypatch: pytest.MonkeyPatch, hosts: list[str]) -> None:
@@ -27,15 +29,48 @@ def name_with_addresses(monkeypatch: pytest.MonkeyPatch, hosts: list[str]) -> No
     monkeypatch.setattr(socket, "getaddrinfo", fake)
 
 
-def test_of_several_addresses_the_first_that_accepts(monkeypatch: pytest.MonkeyPatch) -> None:
-    name_with_addresses(monkeypatch, ["127.0.0.9", "127.0.0.1"])
+def test_of_several_addresses_those_that_accept(monkeypatch: pytest.MonkeyPatch) -> None:
+    name_with_addresses(monkeypatch, ["127.0.0.9", "127.0.0.1", "127.0.0.8", "127.0.0.2"])
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert resolve("name.test", port).addresses == [("127.0.0.1", port)]
+        with socket.create_server(("127.0.0.2", port)):
+            found = resolve(["name.test"], port)
+    assert found.addresses == [("127.0.0.1", port), ("127.0.0.2", port)]
+    assert found.unused == ("127.0.0.9 (Connection refused)", "127.0.0.8 (Connection refused)")
 
 
-def test_where_none_accepts_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_none_accepts_all(monkeypatch: pytest.MonkeyPatch) -> None:
     name_with_addresses(monkeypatch, ["127.0.0.9", "127.0.0.8"])
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    assert resolve("name.test", port).addresses == [("127.0.0.9", port)]
+    found = resolve(["name.test"], port)
+    assert found.addresses == [("127.0.0.9", port), ("127.0.0.8", port)]
+    assert found.unused == ()
+
+
+def test_one_family_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ResolveError, match=r"an IPv6 address of the host '127\.0\.0\.1'"):
+        resolve(["127.0.0.1"], 80, IPV6)
+    assert resolve(["localhost"], 80, IPV4).addresses == [("127.0.0.1", 80)]
+
+
+def plan(*rules: Resolve, **more: Any) -> Plan:
+    return Plan(target=Target(scheme="http", host="name.test", port=80), resolve=rules, **more)
+
+
+def test_where_a_plan_really_connects_to() -> None:
+    rule = Resolve(host="name.test", port=80, to_hosts=["192.0.2.1", "192.0.2.2"])
+    other = Resolve(host="other.test", port=80, to_hosts=["192.0.2.3"])
+    anywhere = Resolve(to_hosts=["third.test"], to_port=8080)
+    assert where(plan()) == (["name.test"], 80)
+    assert where(plan(other, rule, anywhere)) == (["192.0.2.1", "192.0.2.2"], 80)
+    assert where(plan(other, anywhere)) == (["third.test"], 8080)
+    assert where(plan(Resolve(port=80, to_port=81))) == (["name.test"], 81)
+    assert where(plan(Resolve(host="name.test", port=443, to_hosts=["192.0.2.1"]))) == (["name.test"], 80)
+
+
+def test_sources_choose_the_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        made = Plan(target=Target(host="localhost", port=port), sources=["127.0.0.5"])
+        assert resolve_plan(made).addresses == [("127.0.0.1", port)]

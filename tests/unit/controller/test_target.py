@@ -52,7 +52,7 @@ def test_user_and_password() -> None:
         ("//example.com/", "no scheme; try http://example.com/"),
         ("http:/example.com", "no scheme; try http://example.com"),
         ("http:", "no scheme; try http://localhost:8080/"),
-        ("https://a/", "https:// is not supported by this version of heyfleet; use http://"),
+        ("ftp://a/", "the scheme 'ftp' is not supported; use http:// or https://"),
         ("ftp://a/", "'ftp' is not supported; use http://"),
         ("http://", "has no host"),
         ("http:///path", "has no host"),

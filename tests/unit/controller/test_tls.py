@@ -1,0 +1,98 @@
+"""What flags say of TLS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heyfleet.controller.errors import InputError
+from heyfleet.controller.plan import Flags, make_plan
+from heyfleet.controller.plan_echo import echo
+from heyfleet.proto.fleet_pb2 import Plan
+
+from ...certificates import Authority
+
+AUTHORITY = Authority()
+
+
+def plan(url: str = "https://name.test/", **flags: Any) -> Plan:
+    return make_plan(Flags(url=url, user_agent="test", **flags))
+
+
+def test_the_default_port_and_name() -> None:
+    made = plan()
+    assert (made.target.port, made.tls.name, made.tls.insecure) == (443, "name.test", False)
+    assert made.mix[0].headers[0].value == "name.test"
+    assert plan("https://name.test:8443/").mix[0].headers[0].value == "name.test:8443"
+    assert plan("https://name.test:80/").mix[0].headers[0].value == "name.test:80"
+
+
+@pytest.mark.parametrize(
+    ("host", "name"), [("other.test", "other.test"), ("other.test:8443", "other.test"), ("[::1]:443", "::1")]
+)
+def test_the_name_is_that_of_the_host_header(host: str, name: str) -> None:
+    """As in hey."""
+    assert plan(host=host).tls.name == name
+
+
+def test_plain_targets_have_none_of_it() -> None:
+    made = plan("http://name.test/", insecure=True)
+    assert not made.HasField("tls")
+    assert echo(made)["tls"] is None
+
+
+def test_files_travel_with_the_plan_and_stay_out_of_reports(tmp_path: Path) -> None:
+    pair = AUTHORITY.sign("a client")
+    certificate, key = pair.write(tmp_path, "client")
+    (tmp_path / "ca.pem").write_bytes(AUTHORITY.pem)
+    made = plan(authorities=str(tmp_path / "ca.pem"), certificate=certificate, key=key, no_resume=True)
+    assert made.tls.ca_pem == AUTHORITY.pem
+    assert (made.tls.certificate_pem, made.tls.key_pem) == (pair.certificate, pair.key)
+    shown = echo(made)["tls"]
+    assert shown == {
+        "name": "name.test",
+        "verified": True,
+        "authorities": "given",
+        "client_certificate": True,
+        "resume": False,
+        "version": None,
+    }
+
+
+def test_one_file_for_both(tmp_path: Path) -> None:
+    pair = AUTHORITY.sign("a client")
+    both = tmp_path / "both.pem"
+    both.write_bytes(pair.certificate + pair.key)
+    assert plan(certificate=str(both)).tls.key_pem == both.read_bytes()
+
+
+@pytest.mark.parametrize("flag", ["authorities", "certificate"])
+def test_files_that_can_not_be_read(flag: str, tmp_path: Path) -> None:
+    names = {"authorities": "--cacert", "certificate": "--cert"}
+    with pytest.raises(InputError, match=rf"{names[flag]}: can't read .*No such file"):
+        plan(**{flag: str(tmp_path / "none.pem")})
+    (tmp_path / "bad.pem").write_text("no certificate")
+    with pytest.raises(InputError, match=rf"{names[flag]}: .*bad\.pem.*PEM"):
+        plan(**{flag: str(tmp_path / "bad.pem")})
+
+
+def test_keys_that_do_not_fit(tmp_path: Path) -> None:
+    certificate, _ = AUTHORITY.sign("a client").write(tmp_path, "one")
+    _, other = AUTHORITY.sign("another").write(tmp_path, "two")
+    with pytest.raises(InputError, match=r"--cert: .*can't be used together \(key values mismatch\)"):
+        plan(certificate=certificate, key=other)
+    with pytest.raises(InputError, match="--key is the key of a certificate; name that with --cert"):
+        plan(key=other)
+
+
+def test_a_key_with_a_password(tmp_path: Path) -> None:
+    certificate, key = AUTHORITY.sign("a client", password=b"secret").write(tmp_path, "one")
+    with pytest.raises(InputError, match=r"--key: .*needs a password"):
+        plan(certificate=certificate, key=key)
+
+
+def test_kernel_timestamps_are_of_plain_connections() -> None:
+    with pytest.raises(InputError, match="--kernel-timestamps is of plain connections"):
+        plan(kernel_timestamps=True)
