@@ -4,7 +4,7 @@ from heyfleet.ext cimport c_openssl as tls
 from heyfleet.ext.c_openssl cimport SSL, SSL_CTX, SSL_SESSION, X509, X509_STORE_CTX
 
 # Versions of TLS that may be asked for by name.
-TLS_VERSIONS = {"1.2": tls.TLS1_2_VERSION, "1.3": tls.TLS1_3_VERSION}
+_TLS_VERSIONS = {"1.2": tls.TLS1_2_VERSION, "1.3": tls.TLS1_3_VERSION}
 
 
 # What callbacks of OpenSSL see.
@@ -71,10 +71,10 @@ cdef class TlsContext:
         self.context = tls.SSL_CTX_new(tls.TLS_client_method())
         if self.context == NULL:
             raise MemoryError
-        if version and version not in TLS_VERSIONS:
-            raise ValueError(f"TLS versions are {' and '.join(TLS_VERSIONS)}, not {version}")
-        tls.SSL_CTX_set_min_proto_version(self.context, TLS_VERSIONS[version or "1.2"])
-        tls.SSL_CTX_set_max_proto_version(self.context, TLS_VERSIONS[version or "1.3"])
+        if version and version not in _TLS_VERSIONS:
+            raise ValueError(f"TLS versions are {' and '.join(_TLS_VERSIONS)}, not {version}")
+        tls.SSL_CTX_set_min_proto_version(self.context, _TLS_VERSIONS[version or "1.2"])
+        tls.SSL_CTX_set_max_proto_version(self.context, _TLS_VERSIONS[version or "1.3"])
         # Without it each connection would keep 34 KiB for the record that it may be in the middle of.
         tls.SSL_CTX_set_mode(self.context, tls.SSL_MODE_RELEASE_BUFFERS)
         # HTTP's own framing tells an answer that was cut off.
