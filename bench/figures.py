@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from bench import secure
 from bench.fleet import (
     SIMULATED_AGENTS,
     merging,
@@ -148,6 +149,37 @@ def cpu_many(settings: Settings) -> Findings:
     return client_cpu(settings, MANY, asked)
 
 
+def tls_kept(settings: Settings) -> Findings:
+    """HTTPS on connections that are kept, TLS 1.3 with AES-128-GCM."""
+    pairs = [(OURS, "wrk"), (OURS_EPOLL, "wrk")]
+    figures = []
+    with Nginx(settings.server_core) as nginx:
+        for path, answer in (("/", "5 bytes"), ("/files/16KiB", "16 KiB")):
+            commands = secure.kept(nginx, path, settings.seconds)
+            found = secure.compare(nginx, commands, settings.client_core, settings.rounds, pairs)
+            figures += [
+                Figure(f"https, {answer}: requests per client CPU-second, {ours} (wrk = 1)", ratio, 1.1)
+                for (ours, _), ratio in zip(pairs, found, strict=True)
+            ]
+    return Findings(figures)
+
+
+def tls_new(settings: Settings) -> Findings:
+    """HTTPS on a new connection for each request; the certificate is verified by heyfleet alone."""
+    pairs = [(ours, other) for ours in ("heyfleet full", "heyfleet resumed") for other in ("wrk", "hey")]
+    with Nginx(settings.server_core) as nginx:
+        commands = secure.new(nginx, settings.seconds)
+        found = secure.compare(nginx, commands, settings.client_core, settings.rounds, pairs)
+    return Findings(
+        [
+            Figure(
+                f"https, new connections: handshakes per client CPU-second, {ours} ({other} = 1)", ratio, 1.0
+            )
+            for (ours, other), ratio in zip(pairs, found, strict=True)
+        ]
+    )
+
+
 def instructions(settings: Settings) -> Findings:
     """User-space instructions of a request, counted by callgrind."""
     rounds = range(min(settings.rounds, MOST_SLOW_ROUNDS))
@@ -253,6 +285,8 @@ GROUPS: dict[str, Callable[[Settings], Findings]] = {
     "memory": memory,
     "cpu-64": cpu_few,
     "cpu-1000": cpu_many,
+    "tls-kept": tls_kept,
+    "tls-new": tls_new,
     "fleet-start": fleet_start,
     "fleet-streaming": fleet_streaming,
     "fleet-merging": fleet_merging,

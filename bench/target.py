@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -43,6 +44,16 @@ http {{
         location / {{ return 200 "hello"; }}
         location = /status {{ stub_status; }}
     }}
+    server {{
+        listen 127.0.0.1:{tls_port} ssl backlog=65535;
+        ssl_certificate {folder}/certificate.pem;
+        ssl_certificate_key {folder}/key.pem;
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+        ssl_session_cache shared:bench:10m;
+        location / {{ return 200 "hello"; }}
+        location /files/ {{ root {folder}; }}
+    }}
 }}
 """
 
@@ -63,6 +74,23 @@ def parse_status(page: str, asked: int) -> Status:
     return Status(int(active[1]) - 1, int(totals[3]) - asked)
 
 
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _make_certificate(folder: Path) -> str:
+    """A certificate for localhost, on P-256, that vouches for itself: its path."""
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    files = ("-keyout", f"{folder}/key.pem", "-out", f"{folder}/certificate.pem")
+    command = ["openssl", *words.split(), "-addext", "subjectAltName=DNS:localhost", *files]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise BenchError(f"openssl made no certificate: {done.stderr[-300:]}")
+    return f"{folder}/certificate.pem"
+
+
 class Nginx:
     """A running nginx on a free port of loopback, pinned to one core; a context manager."""
 
@@ -71,11 +99,14 @@ class Nginx:
         if executable is None:
             raise BenchError("nginx is missing; install Debian's package nginx (make bench does it)")
         self._folder = Path(tempfile.mkdtemp(prefix="heyfleet-bench-"))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port, self._tls_port = _free_ports(2)
+        self.certificate = _make_certificate(self._folder)
+        (self._folder / "files").mkdir()
+        (self._folder / "files/16KiB").write_bytes(bytes(range(256)) * 64)
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        text = CONFIGURATION.format(folder=self._folder, port=self.port, files=files, connections=CONNECTIONS)
+        text = CONFIGURATION.format(
+            folder=self._folder, port=self.port, tls_port=self._tls_port, files=files, connections=CONNECTIONS
+        )
         (self._folder / "nginx.conf").write_text(text)
         command = [executable, "-c", f"{self._folder}/nginx.conf", "-e", f"{self._folder}/error.log"]
         self._process = subprocess.Popen(pinned(command, core), stderr=subprocess.DEVNULL)
@@ -86,6 +117,10 @@ class Nginx:
     def url(self) -> str:
         """The address of the five bytes."""
         return f"http://127.0.0.1:{self.port}/"
+
+    def tls_url(self, path: str) -> str:
+        """The address of a path over TLS: "/" has the five bytes, "/files/16KiB" what it says."""
+        return f"https://localhost:{self._tls_port}{path}"
 
     def __enter__(self) -> Self:
         """Wait until nginx answers."""
