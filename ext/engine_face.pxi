@@ -119,6 +119,8 @@ cdef class Engine(EngineCore):
         if requests == 0 and duration_ns == 0:
             raise ValueError("an engine needs a number of requests or a duration")
         self.tls = tls
+        if tls is not None:
+            tls.serve(connections)
         self.choose_io(io, kernel_timestamps)
         self.take_loop(loop, stages or [], think)
         self.keep_alive = keep_alive

@@ -7,6 +7,10 @@ from heyfleet.ext.c_openssl cimport SSL, SSL_CTX, SSL_SESSION, X509, X509_STORE_
 _TLS_VERSIONS = {"1.2": tls.TLS1_2_VERSION, "1.3": tls.TLS1_3_VERSION}
 
 
+cdef enum:
+    TLS_ROOMY_CONNECTIONS = 1024
+
+
 # What callbacks of OpenSSL see.
 cdef struct TlsShared:
     SSL_SESSION *session        # the latest; NULL: none yet, or none wanted
@@ -75,8 +79,6 @@ cdef class TlsContext:
             raise ValueError(f"TLS versions are {' and '.join(_TLS_VERSIONS)}, not {version}")
         tls.SSL_CTX_set_min_proto_version(self.context, _TLS_VERSIONS[version or "1.2"])
         tls.SSL_CTX_set_max_proto_version(self.context, _TLS_VERSIONS[version or "1.3"])
-        # Without it each connection would keep 34 KiB for the record that it may be in the middle of.
-        tls.SSL_CTX_set_mode(self.context, tls.SSL_MODE_RELEASE_BUFFERS)
         # HTTP's own framing tells an answer that was cut off.
         tls.SSL_CTX_set_options(self.context, tls.SSL_OP_IGNORE_UNEXPECTED_EOF)
         # Closing is not said to the peer, and does not spoil the session for the next connection.
@@ -91,6 +93,11 @@ cdef class TlsContext:
         self.take_trust(insecure, ca_pem)
         if certificate_pem or key_pem:
             self.take_identity(certificate_pem, key_pem or certificate_pem)
+
+    cdef void serve(self, uint32_t connections) noexcept:
+        """Make ready for so many at once: many keep no buffers between records, which spares 34 KiB of each for some time."""
+        if connections > TLS_ROOMY_CONNECTIONS:
+            tls.SSL_CTX_set_mode(self.context, tls.SSL_MODE_RELEASE_BUFFERS)
 
     cdef take_name(self, str name):
         self.name = name.rstrip(".").encode()
