@@ -28,6 +28,7 @@ KEYS = {
     "tls_version": "tls",
 }
 NOT_IN_FILES = ("help", "plan_file", "h2", "proxy", "url")
+FILES = ("body-file", "cacert", "cert", "key")
 LISTED = {"slo": ", ", "abort_on": ", ", "find_max": ", ", "stages": ", ", "sources": ","}
 
 
@@ -124,6 +125,9 @@ class _Loader:
     def _take_flag(self, key: str, line: int, node: yaml.Node) -> None:
         param = self._params[key]
         name = param.name or ""
+        if isinstance(param, click.Option) and param.multiple:
+            self._take_several(param, key, line, node)
+            return
         if isinstance(node, yaml.SequenceNode) and name in LISTED:
             text = LISTED[name].join(self._text(key, item.start_mark.line + 1, item) for item in node.value)
         else:
@@ -133,13 +137,24 @@ class _Loader:
                 raise self._error(line, key, f"{text!r} is neither true nor false")
             self._file.given[name] = text in TRUE
             return
-        if key == "body-file":
-            text = self._body_file(key, line, text)
+        if key in FILES:
+            text = self._beside(key, line, text)
+        self._check(param, key, line, text)
+        self._file.given[name] = text
+
+    def _take_several(self, param: click.Parameter, key: str, line: int, node: yaml.Node) -> None:
+        """A flag that may be repeated: one value, or a list."""
+        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        texts = [self._text(key, item.start_mark.line + 1, item) for item in items]
+        for item, text in zip(items, texts, strict=True):
+            self._check(param, key, item.start_mark.line + 1, text)
+        self._file.given[param.name or ""] = texts
+
+    def _check(self, param: click.Parameter, key: str, line: int, text: str) -> None:
         try:
             param.type.convert(text, param, None)
         except click.BadParameter as error:
             raise self._error(line, key, error.message) from None
-        self._file.given[name] = text
 
     def _text(self, key: str, line: int, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode):
@@ -166,7 +181,8 @@ class _Loader:
                 raise self._error(at, key, str(error)) from None
         return [text for _, text in pairs]
 
-    def _body_file(self, key: str, line: int, text: str) -> str:
+    def _beside(self, key: str, line: int, text: str) -> str:
+        """The path of a file that is named as seen from the plan's folder."""
         path = self._folder / text
         if not path.is_file():
             raise self._error(line, key, f"there is no file {str(path)!r}")
@@ -208,7 +224,7 @@ class _Loader:
             raise self._error(line, where, f"there is no such field{self._near(key, [*_REQUEST_FIELDS])}")
         text = self._text(where, line, node)
         if key == "body-file":
-            return self._body_file(where, line, text)
+            return self._beside(where, line, text)
         try:
             return _REQUEST_FIELDS[key](text)
         except ValueError as error:

@@ -11,7 +11,9 @@ from click.testing import CliRunner
 from heyfleet.cli import main
 from heyfleet.controller.command import planned, run_command
 from heyfleet.controller.planfile import PlanError
-from heyfleet.proto.fleet_pb2 import RATE, Plan
+from heyfleet.proto.fleet_pb2 import IPV4, RATE, Plan
+
+from ...certificates import Authority
 
 GOOD = """\
 url: http://localhost:8080/
@@ -169,3 +171,29 @@ def test_check_ends_with_2_where_a_plan_is_not_good(file: Any) -> None:
     done = CliRunner().invoke(main, ["plan", "check", file("rate: 5\n")])
     assert done.exit_code == 2
     assert "url is missing" in done.stderr
+
+
+def test_how_connections_are_made(file: Any, tmp_path: Path) -> None:
+    authority = Authority()
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    rules = 'resolve: ["a.test:443:127.0.0.1", "b.test:443:::1"]\nconnect-to: c.test:1:d.test:2\n'
+    plan = plan_from(["-f", file(f"url: https://a.test/\ncacert: ca.pem\ntls: 1.3\nipv4: true\n{rules}")])
+    assert (plan.tls.ca_pem, plan.tls.version, plan.family) == (authority.pem, "1.3", IPV4)
+    assert [(rule.host, rule.to_hosts[0]) for rule in plan.resolve] == [
+        ("a.test", "127.0.0.1"),
+        ("b.test", "::1"),
+        ("c.test", "d.test"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("cacert: none.pem", r"plan.yaml:2: cacert: there is no file '.*none.pem'"),
+        ("resolve:\n  - a.test:443:127.0.0.1\n  - a.test", r"plan.yaml:4: resolve: 'a.test' is not like"),
+        ("tls: 1.1", r"plan.yaml:2: tls: '1.1' is not known; there are 1.2 and 1.3"),
+    ],
+)
+def test_connections_that_make_no_sense(file: Any, text: str, error: str) -> None:
+    with pytest.raises(PlanError, match=error):
+        plan_from(["-f", file(f"url: https://a.test/\n{text}\n")])
