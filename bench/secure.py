@@ -25,9 +25,8 @@ def kept(nginx: Nginx, path: str, seconds: float) -> Commands:
 
 
 def new(nginx: Nginx, seconds: float) -> Commands:
-    """By name, with a new connection for each request: sessions resumed, as far as a tool can; or not."""
+    """By name, with a new connection for each request."""
     url = nginx.tls_url("/")
-    # wrk has a session cache in its context and hands no session to a connection; hey has no cache: both shake hands in full.
     return {
         "heyfleet resumed": _heyfleet(nginx, NEW, seconds, "-disable-keepalive", url),
         "heyfleet full": _heyfleet(nginx, NEW, seconds, "-disable-keepalive", "--no-resume", url),

@@ -206,7 +206,7 @@ def test_another_version_is_turned_away(tmp_path: Path) -> None:
     agent = FakeAgent("a1", honest, spoken=99)
     with pytest.raises(CannotStart, match="0 of 1 agents joined"):
         play_briefly(tmp_path, agent)
-    assert "it speaks protocol 99 (heyfleet 0), this controller 2" in agent.rejected
+    assert "it speaks protocol 99 (heyfleet 0), this controller 3" in agent.rejected
 
 
 def play_briefly(folder: Path, agent: FakeAgent) -> None:
