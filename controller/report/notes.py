@@ -71,6 +71,8 @@ def _of_the_load(summary: Summary) -> Iterator[str]:
             f"{plural(ledger.abandoned, 'request')} still without an answer at the end of the run: "
             "counted as abandoned, not waited for, not in the times above"
         )
+    if (tls := summary.plan["tls"]) and not tls["verified"]:
+        yield "the server's certificate was not verified (-k)"
     if summary.addresses_unused:
         yield (
             "addresses of the target that accepted no connection, and were not used: "
