@@ -62,6 +62,7 @@ cdef class TlsContext:
     cdef TlsShared shared
     cdef bytes name
     cdef const char *sent_name  # NULL: none
+    cdef bint verifies
 
     def __cinit__(self):
         memset(&self.shared, 0, sizeof(self.shared))
@@ -113,6 +114,7 @@ cdef class TlsContext:
         if insecure:
             tls.SSL_CTX_set_verify(self.context, tls.SSL_VERIFY_NONE, NULL)
             return
+        self.verifies = True
         tls.SSL_CTX_set_verify(self.context, tls.SSL_VERIFY_PEER, NULL)
         tls.SSL_CTX_set_cert_verify_callback(self.context, tls_verify, &self.shared)
         if not ca_pem:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -213,6 +215,41 @@ def test_client_certificates(secure: Secure) -> None:
     assert report["statuses"] == {"200": 6}
     without = heyfleet("run", "--json", *flags, secure.url("client")).report
     assert without["statuses"] == {"400": 6}  # nginx: "No required SSL certificate was sent"
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("trust", [("-k",), ()])
+def test_a_server_that_wants_a_certificate_in_the_handshake(
+    tmp_path: Path, version: str, trust: tuple[str, ...]
+) -> None:
+    """It says so in an alert: with TLS 1.3, after the handshake is over for us."""
+    authority = Authority()
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(*authority.sign("localhost").write(tmp_path, "server"))
+    server.load_verify_locations(tmp_path / "ca.pem")
+    server.verify_mode = ssl.CERT_REQUIRED
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with suppress(OSError), server.wrap_socket(connection, server_side=True) as secured:
+                    secured.recv(4096)
+
+        threading.Thread(target=refuse, daemon=True).start()
+        url = f"https://localhost:{listener.getsockname()[1]}/"
+        flags = trust or ("--cacert", str(tmp_path / "ca.pem"))
+        outcome = heyfleet("run", "--json", "-n", "4", "-c", "1", "--tls", version, *flags, url)
+        listener.shutdown(socket.SHUT_RDWR)
+    errors = outcome.report["errors"]
+    # The server closes right after its alert: what we were sending then can make that a reset.
+    assert sum(errors.values()) == 4
+    assert set(errors) <= {"TLS: refused by the server", "reset"}
+    assert version == "1.3" or errors == {"TLS: refused by the server": 4}
 
 
 def test_a_server_that_speaks_no_tls(nginx: Any) -> None:
