@@ -130,6 +130,16 @@ def of_hey(core: int, port: str) -> dict[str, float]:
     return {**found, "max": float(slowest[1]) if slowest else math.nan}
 
 
+def of_oha(core: int, port: str) -> dict[str, float]:
+    """oha at the same rate, whose latencies count from the schedule if told so: seconds by name."""
+    words = ["oha", "--no-tui", "-z", f"{round(STALL_RUN_S * 1e3)}ms", "-c", "1000", "-q", f"{STALL_RATE}"]
+    words += ["--latency-correction", "--output-format", "json", f"http://127.0.0.1:{port}/"]
+    document = json.loads(
+        subprocess.run(pinned(words, core), check=True, capture_output=True, text=True).stdout
+    )
+    return {**document["latencyPercentiles"], "max": document["summary"]["slowest"]}
+
+
 def of_wrk(core: int, port: str) -> dict[str, float]:
     """wrk, which has no rate, on 50 connections: seconds by name."""
     words = ["wrk", "-t1", "-c50", f"-d{round(STALL_RUN_S)}s", "--latency", f"http://127.0.0.1:{port}/"]
@@ -151,7 +161,12 @@ def stall_rows(cores: tuple[int, int], rounds: int) -> Iterator[str]:
         met = all(off.met(ns=0) for off in offs)
         yield f"| closed form | {wanted} | |"
         yield f"| heyfleet --rate {STALL_RATE} -c {connections} | {told} | {shares}: {'ok' if met else 'NOT MET'} |"
-    for name, run in (("hey -c 50 -q 40", of_hey), ("wrk -c50 (no rate)", of_wrk)):
+    others = (
+        ("hey -c 50 -q 40", of_hey),
+        ("wrk -c50 (no rate)", of_wrk),
+        (f"oha -c 1000 -q {STALL_RATE} --latency-correction", of_oha),
+    )
+    for name, run in others:
         if shutil.which(name.split()[0]) is None:
             continue
         with target(cores[1], *STALLING, os.devnull) as port:
