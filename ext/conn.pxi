@@ -9,12 +9,21 @@ cdef enum ConnState:
 cdef enum:
     NO_CONN = 0xffffffff
 
+
+# One of the plan's requests, rendered.
+cdef struct Message:
+    const uint8_t *data
+    size_t bytes
+    bint head                   # its answers have no body
+
+
 cdef struct Conn:
     uint8_t state               # of ConnState
     bint has_request
     bint listed                 # in the list of timeouts
     bint warm                   # the request is one of the warm-up
     uint32_t request            # which of the plan's requests it is
+    const Message *message      # as it is sent
     uint32_t part               # its stage and request
     uint32_t older              # neighbours in that list
     uint32_t newer
@@ -31,13 +40,6 @@ cdef struct Conn:
     int64_t written_ns          # 0: not yet
     int64_t first_byte_ns       # 0: not yet
     Http1 parser
-
-
-# One of the plan's requests, rendered.
-cdef struct Message:
-    const uint8_t *data
-    size_t bytes
-    bint head                   # its answers have no body
 
 
 cdef struct ConnList:

@@ -110,6 +110,7 @@ cdef class Connections:
         conn.sent_ns = now_ns
         conn.intended_ns = intended_ns if intended_ns != 0 else now_ns
         conn.request = self.order[number % self.order_count]
+        conn.message = &self.messages[conn.request]
         self.place(conn)
         part = self.part(conn)
         if part != NULL:
@@ -144,8 +145,8 @@ cdef class Connections:
         conn.ready_ns = now_ns
         conn.written_ns = 0
         conn.first_byte_ns = 0
-        http1_start(&conn.parser, self.messages[conn.request].head)
-        self.io.send(index, self.messages[conn.request].data, self.messages[conn.request].bytes)
+        http1_start(&conn.parser, conn.message.head)
+        self.io.send(index, conn.message.data, conn.message.bytes)
 
     cdef inline void handle_events(self) noexcept nogil:
         cdef IoEvent event
