@@ -121,6 +121,7 @@ cdef extern from "<openssl/ssl.h>" nogil:
     int SSL_set_session(SSL *ssl, SSL_SESSION *session)
     void SSL_SESSION_free(SSL_SESSION *session)
     int SSL_session_reused(const SSL *ssl)
+    void SSL_get0_alpn_selected(const SSL *ssl, const unsigned char **data, unsigned int *bytes)
     int SSL_do_handshake(SSL *ssl)
     int SSL_read(SSL *ssl, void *buffer, int bytes)
     int SSL_write(SSL *ssl, const void *data, int bytes)

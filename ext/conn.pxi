@@ -1,4 +1,4 @@
-# A connection and the one request that it may carry; and the list that finds the requests that take too long.
+# A connection, or a place on one, and the one request that it may carry; and the list that finds the requests that take too long.
 
 cdef enum ConnState:
     CONN_CLOSED
@@ -17,8 +17,10 @@ cdef struct Message:
     bint head                   # its answers have no body
 
 
+# A connection; over HTTP/2, one of the streams that a connection carries at a time.
 cdef struct Conn:
     uint8_t state               # of ConnState
+    uint8_t sent_again          # how often the server had not looked at the request
     bint has_request
     bint listed                 # in the list of timeouts
     bint warm                   # the request is one of the warm-up

@@ -6,6 +6,8 @@ cdef enum:
     # Events handled before the loop looks at its clock, stop rules and timeouts again: connects that fail at once would
     # otherwise keep it here for ever.
     EVENTS_A_TURN = 1024
+    # A server that refuses a request so often is not going to take it.
+    SENT_AGAIN_AT_MOST = 3
 
 
 cdef class Connections:
@@ -13,7 +15,8 @@ cdef class Connections:
     cdef:
         Io io
         Conn *conns
-        uint32_t connection_count
+        uint32_t connection_count   # times the streams of each
+        uint32_t streams            # of a connection at a time; more than 1 only over HTTP/2
         ConnList expected           # requests and connects that can time out
         Recorder recorder
         sockaddr_storage *addresses
@@ -75,7 +78,8 @@ cdef class Connections:
 
     cdef inline uint64_t plan_number(self, uint32_t index) noexcept nogil:
         """Which of the plan's connections one is; the plan's take addresses and sources in turn."""
-        return self.first_number + <uint64_t> index * self.number_stride
+        # Streams are dealt out to connections in turn, as Http2Io does.
+        return self.first_number + <uint64_t> (index % (self.connection_count // self.streams)) * self.number_stride
 
     cdef inline void expect_answer(self, uint32_t index, int64_t now_ns) noexcept nogil:
         """From now on the connection's time is running."""
@@ -107,6 +111,7 @@ cdef class Connections:
         cdef int64_t now_ns = self.io.now()
         cdef Bank *part
         conn.has_request = True
+        conn.sent_again = 0
         conn.sent_ns = now_ns
         conn.intended_ns = intended_ns if intended_ns != 0 else now_ns
         conn.request = self.order[number % self.order_count]
@@ -152,7 +157,7 @@ cdef class Connections:
         cdef IoEvent event
         cdef int left = EVENTS_A_TURN
         event.handshake_ns = 0
-        event.resumed = False
+        event.resumed = event.joined = False
         while left > 0 and self.io.next(&event):
             left -= 1
             self.last_event_ns = event.time_ns
@@ -160,8 +165,14 @@ cdef class Connections:
                 self.on_received(&event)
             elif event.op == IO_SEND:
                 self.on_sent(&event)
-            else:
+            elif event.op == IO_CONNECT:
                 self.on_connected(&event)
+            elif event.op == IO_ANSWER:
+                self.on_answer(&event)
+            elif event.op == IO_PROGRESS:
+                self.on_progress(&event)
+            else:
+                self.recorder.active.all.tally.goaways += 1
 
     cdef void on_connected(self, const IoEvent *event) noexcept nogil:
         cdef Conn *conn = &self.conns[event.slot]
@@ -170,10 +181,11 @@ cdef class Connections:
             self.connect_failed(event.slot, error_from_connect(<int> -event.result))
             return
         conn.connect_took_ns = event.time_ns - conn.connect_began_ns
-        hdr_record(&self.recorder.active.all.metrics[METRIC_CONNECT], conn.connect_took_ns)
-        self.recorder.active.all.tally.connections_opened += 1
-        if event.handshake_ns > 0:
-            self.count_handshake(event)
+        if not event.joined:
+            hdr_record(&self.recorder.active.all.metrics[METRIC_CONNECT], conn.connect_took_ns)
+            self.recorder.active.all.tally.connections_opened += 1
+            if event.handshake_ns > 0:
+                self.count_handshake(event)
         if conn.has_request:
             self.send_request(event.slot, conn, event.time_ns)
         else:
@@ -223,6 +235,42 @@ cdef class Connections:
             self.complete(event.slot, event.time_ns, consumed < <size_t> event.result)
         else:
             self.fail_response(event.slot, result)
+
+    cdef inline void on_progress(self, const IoEvent *event) noexcept nogil:
+        cdef Conn *conn = &self.conns[event.slot]
+        self.bank(conn).tally.bytes_received += <uint64_t> event.result
+        conn.first_byte_ns = event.first_ns
+
+    cdef inline void on_answer(self, const IoEvent *event) noexcept nogil:
+        """A whole answer over HTTP/2, or why there is none."""
+        cdef Conn *conn = &self.conns[event.slot]
+        cdef int kind
+        if event.result < 0:
+            kind = error_from_errno(<int> -event.result)
+            if kind == ERROR_H2_REFUSED and conn.sent_again < SENT_AGAIN_AT_MOST:
+                self.send_again(event.slot)
+            else:
+                self.fail(event.slot, kind)
+            return
+        self.bank(conn).tally.bytes_received += <uint64_t> event.result
+        conn.first_byte_ns = event.first_ns
+        if conn.written_ns == 0:
+            conn.written_ns = event.first_ns
+        conn.parser.status = event.status
+        conn.parser.body_bytes = event.body_bytes
+        conn.parser.keep_alive = not event.last
+        self.complete(event.slot, event.time_ns, False)
+
+    cdef void send_again(self, uint32_t index) noexcept nogil:
+        """Send a request once more that the server has not looked at, on a connection opened anew; its time is running on."""
+        cdef Conn *conn = &self.conns[index]
+        cdef int64_t waiting_since_ns = conn.waiting_since_ns
+        conn.sent_again += 1
+        self.bank(conn).tally.sent_again += 1
+        self.drop(index)
+        self.expect_answer(index, self.io.now())
+        conn.waiting_since_ns = waiting_since_ns
+        self.open_connection(index, self.io.now())
 
     cdef void received_idle(self, const IoEvent *event) noexcept nogil:
         """The end of an idle connection, or bytes on it that no request asked for."""

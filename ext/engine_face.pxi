@@ -14,6 +14,8 @@ cdef class EngineSnapshot:
     cdef readonly uint64_t connections_opened
     cdef readonly uint64_t handshakes_full
     cdef readonly uint64_t handshakes_resumed
+    cdef readonly uint64_t sent_again
+    cdef readonly uint64_t goaways
     cdef readonly uint64_t unasked
     cdef readonly uint64_t bytes_sent
     cdef readonly uint64_t bytes_received
@@ -63,6 +65,8 @@ cdef EngineSnapshot snapshot_of_bank(const Bank *bank):
     snapshot.connections_opened = bank.tally.connections_opened
     snapshot.handshakes_full = bank.tally.handshakes_full
     snapshot.handshakes_resumed = bank.tally.handshakes_resumed
+    snapshot.sent_again = bank.tally.sent_again
+    snapshot.goaways = bank.tally.goaways
     snapshot.unasked = bank.tally.unasked
     snapshot.bytes_sent = bank.tally.bytes_sent
     snapshot.bytes_received = bank.tally.bytes_received
@@ -88,6 +92,9 @@ cdef class Engine(EngineCore):
     `catch_up`. `kernel_timestamps` measures between the kernel's own stamps too; it takes epoll and no `tls`, which
     is how connections speak TLS (None: they don't).
 
+    Over `http2`, messages are those of http2_request, and each connection carries `streams` requests at a time; more than
+    one only in the loops "connections" and "rate".
+
     A plan's connections may be dealt out to several engines: this one has `connections` of its `plan_connections`,
     those numbered first_connection, first_connection + connection_stride, ...
 
@@ -97,6 +104,8 @@ cdef class Engine(EngineCore):
     cdef list message_objects
     cdef str io_choice
     cdef TlsContext tls
+    cdef TlsIo tls_io
+    cdef bint http2
     cdef readonly str io_name
     cdef readonly str io_note
 
@@ -109,7 +118,7 @@ cdef class Engine(EngineCore):
                  str loop="connections", list stages=None, bint poisson=False, uint64_t seed=0, think=None,
                  int64_t warmup_ns=0, bint catch_up=False, uint32_t plan_connections=0, uint32_t first_connection=0,
                  uint32_t connection_stride=1, uint64_t trace_rows=0, list sources=None,
-                 bint kernel_timestamps=False, TlsContext tls=None):
+                 bint kernel_timestamps=False, TlsContext tls=None, bint http2=False, uint32_t streams=1):
         if self.conns != NULL:
             raise ValueError("an engine is made once")
         if connections == 0 or not addresses or not messages or not all(data for data, _ in messages):
@@ -118,7 +127,13 @@ cdef class Engine(EngineCore):
             raise ValueError("durations can't be negative")
         if requests == 0 and duration_ns == 0:
             raise ValueError("an engine needs a number of requests or a duration")
+        if streams == 0 or (streams > 1 and (not http2 or loop not in ("connections", "rate"))):
+            raise ValueError("several streams a connection need HTTP/2 and one of the loops connections and rate")
+        if http2 and kernel_timestamps:
+            raise ValueError("kernel timestamps are not kept for each stream of HTTP/2")
         self.tls = tls
+        self.http2 = http2
+        self.streams = streams
         if tls is not None:
             tls.serve(connections)
         self.choose_io(io, kernel_timestamps)
@@ -129,7 +144,7 @@ cdef class Engine(EngineCore):
         self.warmup_ns = warmup_ns
         self.timeout_ns = timeout_ns
         self.catch_up = catch_up
-        self.connection_count = connections
+        self.connection_count = connections * streams
         self.first_number = first_connection
         self.number_stride = connection_stride
         self.take_messages(messages, order)
@@ -137,7 +152,7 @@ cdef class Engine(EngineCore):
         self.pacer = make_pacer(&self.shape, plan_connections or connections, first_connection, connection_stride,
                                 connections, poisson, seed)
         self.waiting = self.pacer
-        for index in range(connections):
+        for index in range(self.connection_count):
             self.conns[index].random = chance_seed(~seed, pacer_number(&self.pacer, index))
 
     cdef take_loop(self, str loop, list stages, think):
@@ -194,7 +209,10 @@ cdef class Engine(EngineCore):
 
     cdef wrap_io(self):
         if self.tls is not None:
-            self.io = TlsIo(self.io, self.tls)
+            self.tls_io = TlsIo(self.io, self.tls)
+            self.io = self.tls_io
+        if self.http2:
+            self.io = Http2Io(self.io, self.streams)
 
     cdef take_memory(self, list addresses, list sources, uint64_t trace_rows):
         cdef uint32_t index
@@ -312,12 +330,12 @@ cdef class Engine(EngineCore):
     @property
     def connections(self):
         """How many connections the worker holds at most."""
-        return self.connection_count
+        return self.connection_count // self.streams
 
     @property
     def connections_open(self):
         """Connections that are open now; exact once `prepared`, and before the start."""
-        return sum(self.conns[index].state == CONN_IDLE for index in range(self.connection_count))
+        return sum(self.conns[index].state == CONN_IDLE for index in range(self.connection_count // self.streams))
 
     @property
     def totals(self):
@@ -345,7 +363,17 @@ cdef class Engine(EngineCore):
     @property
     def tls_spoken(self):
         """Version and cipher suite of the first TLS connection, as "TLSv1.3, TLS_AES_128_GCM_SHA256"; "" without any."""
-        return (<bytes> (<TlsIo> self.io).spoken).decode() if isinstance(self.io, TlsIo) else ""
+        return (<bytes> self.tls_io.spoken).decode() if self.tls_io is not None else ""
+
+    @property
+    def protocol_agreed(self):
+        """What the first TLS connection agreed on (ALPN), as "h2"; "" without any."""
+        return (<bytes> self.tls_io.protocol).decode() if self.tls_io is not None else ""
+
+    @property
+    def streams_allowed(self):
+        """How many streams a connection the server allows; 0: it has not said."""
+        return (<Http2Io> self.io).streams_allowed if self.http2 else 0
 
     def trace(self):
         """The per-request rows that were kept, packed as struct TraceRow ("<7q2i"), and how many found no room."""

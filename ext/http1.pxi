@@ -10,8 +10,6 @@
 # - Transfer-Encoding that does not end in chunked is read to the close (6.3); chunked twice running is bad (7.1).
 # - Chunk extensions are skipped unread; trailer fields are checked, then discarded (7.1.1, 7.1.2).
 
-from libc.string cimport memcmp
-
 from heyfleet.ext.c_bytes16 cimport equal_run16, text_end, word_run16
 
 

@@ -15,11 +15,16 @@ cdef enum IoOp:
     IO_CONNECT
     IO_SEND
     IO_RECV
+    # Of HTTP/2 only, where a slot is one request at a time and not a connection.
+    IO_ANSWER
+    IO_PROGRESS
+    IO_GOAWAY
 
 cdef struct IoEvent:
     uint32_t slot
     IoOp op
     # connect: 0; send: the whole length, never less; recv: bytes, 0 at the end of the stream. A negative errno on failure.
+    # answer, progress: bytes received since the last of them.
     int64_t result
     # recv: the bytes, valid until the next call of next() or wait().
     const uint8_t *data
@@ -28,6 +33,13 @@ cdef struct IoEvent:
     # connect, over TLS: how long the handshake took, of the time since the connect began; and whether it resumed a session.
     int64_t handshake_ns
     bint resumed
+    # connect: another slot's has opened the connection.
+    bint joined
+    # answer: its status, the bytes of its content, when it began (progress too); and whether the connection takes no more.
+    uint16_t status
+    uint64_t body_bytes
+    int64_t first_ns
+    bint last
 
 
 cdef inline int bind_source(int fd, const sockaddr *source, socklen_t length) noexcept nogil:

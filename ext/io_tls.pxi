@@ -2,7 +2,7 @@
 # only memory. A connect is complete when the handshake is, a send when the inner one has taken the last byte of its records.
 
 from libc.stdlib cimport malloc, realloc
-from libc.string cimport memcpy, memmove
+from libc.string cimport memcmp, memcpy, memmove
 
 cdef enum:
     NO_SLOT = 0xffffffff
@@ -94,7 +94,8 @@ cdef class TlsIo(Io):
         uint32_t late               # the slot whose last words of the handshake may go out with its first request
         uint32_t broken             # the slot whose send OpenSSL has refused
         int broken_kind
-        char[80] spoken             # version and cipher suite of the latest connection
+        char[80] spoken             # version and cipher suite of the first connection
+        char[16] protocol           # that it agreed on (ALPN); empty: none
 
     def __cinit__(self, Io inner not None, TlsContext context not None):
         self.inner = inner
@@ -272,8 +273,9 @@ cdef class TlsIo(Io):
             tls.ERR_clear_error()
             self.give(event.slot, at)
             return False
+        if not self.agreed(at):
+            return self.failed(at, event, ERROR_TLS_PROTOCOLS)
         at.state = TLS_OPEN
-        self.speak(at)
         if at.made_bytes > 0 and not at.sending:
             self.late = event.slot
         if at.source_bytes > 0 or tls.SSL_has_pending(at.ssl):
@@ -287,9 +289,17 @@ cdef class TlsIo(Io):
         event.resumed = tls.SSL_session_reused(at.ssl) == 1
         return True
 
-    cdef inline void speak(self, TlsSlot *at) noexcept nogil:
+    cdef inline bint agreed(self, TlsSlot *at) noexcept nogil:
+        """Whether the server has taken a protocol that will do; keeps what the first connection agreed on."""
+        cdef const unsigned char *name = NULL
+        cdef unsigned int bytes = 0
+        tls.SSL_get0_alpn_selected(at.ssl, &name, &bytes)
         if self.spoken[0] == 0:
             snprintf(self.spoken, sizeof(self.spoken), "%s, %s", tls.SSL_get_version(at.ssl), tls.SSL_get_cipher_name(at.ssl))
+            snprintf(self.protocol, sizeof(self.protocol), "%.*s", <int> bytes, <const char *> name)
+        return self.context.demanded_bytes == 0 or (
+            bytes == self.context.demanded_bytes and memcmp(name, self.context.demanded, bytes) == 0
+        )
 
     cdef bint failed(self, TlsSlot *at, IoEvent *event, int kind) noexcept nogil:
         """The handshake has failed: so has the connect."""

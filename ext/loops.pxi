@@ -66,7 +66,7 @@ cdef class Loops(Connections):
             return 0
         if self.loop != LOOP_RATE:
             return self.connection_count
-        rate = self.shape.stages[0].first * self.connection_count / self.pacer.plan_connections
+        rate = self.shape.stages[0].first * (self.connection_count // self.streams) / self.pacer.plan_connections
         return <uint32_t> min(<double> self.connection_count, rate * OPEN_AHEAD_NS / NS_PER_S + 1)
 
     cdef inline bint may_begin(self, int64_t now_ns) noexcept nogil:

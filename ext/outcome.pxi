@@ -23,6 +23,10 @@ cdef enum:  # error kinds; anonymous, since they index arrays
     ERROR_TLS_REFUSED
     ERROR_TLS_PROTOCOL
     ERROR_TLS_CLOSED
+    ERROR_TLS_PROTOCOLS
+    ERROR_H2_PROTOCOL
+    ERROR_H2_RESET
+    ERROR_H2_REFUSED
     ERROR_OTHER
     ERROR_KINDS
 
@@ -45,16 +49,20 @@ ERROR_NAMES = (
     "TLS: refused by the server",
     "TLS: protocol error",
     "TLS: closed in the handshake",
+    "TLS: HTTP/2 not spoken by the server",
+    "HTTP/2: protocol error",
+    "HTTP/2: stream reset by the server",
+    "HTTP/2: refused by the server",
     "other",
 )
 
 cdef enum:
-    # Above every errno: a failure of TLS in an io event, plus its error kind.
+    # Above every errno: a failure of TLS or HTTP/2 in an io event, plus its error kind.
     TLS_FAILURE = 10000
 
 
 cdef int error_from_errno(int error) noexcept nogil:
-    """The kind for a positive errno, or for a failure of TLS; what has no kind of its own is visible as `other`."""
+    """The kind for a positive errno, or for a failure of TLS or HTTP/2; what has no kind of its own is visible as `other`."""
     if error >= TLS_FAILURE:
         return error - TLS_FAILURE
     if error == ECONNREFUSED:

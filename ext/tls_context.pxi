@@ -55,7 +55,7 @@ cdef class TlsContext:
     `name` is the server's: a host name, which is sent (SNI), or an address; either is what its certificate must be for.
     `ca_pem`: trusted instead of the system's authorities. `certificate_pem` (with its chain) and `key_pem` are the
     client's. `version` "1.2" or "1.3" allows no other; "" allows both. `protocols` are offered by ALPN (RFC 7301), the
-    preferred first. Raises ValueError with what can't be used, and MemoryError.
+    preferred first; `demand`: without agreement on that one a connection fails. Raises ValueError with what can't be used, and MemoryError.
     """
 
     cdef SSL_CTX *context
@@ -63,12 +63,15 @@ cdef class TlsContext:
     cdef bytes name
     cdef const char *sent_name  # NULL: none
     cdef bint verifies
+    cdef bytes demand
+    cdef const char *demanded
+    cdef size_t demanded_bytes  # 0: none
 
     def __cinit__(self):
         memset(&self.shared, 0, sizeof(self.shared))
 
     def __init__(self, str name not None, *, bint insecure=False, bytes ca_pem=b"", bytes certificate_pem=b"",
-                 bytes key_pem=b"", bint resume=True, str version="", tuple protocols=("http/1.1",)):
+                 bytes key_pem=b"", bint resume=True, str version="", tuple protocols=("http/1.1",), str demand=""):
         cdef bytes offered = b"".join(bytes([len(each)]) + each.encode() for each in protocols)
         cdef const unsigned char *offer = offered
         if self.context != NULL:
@@ -85,6 +88,9 @@ cdef class TlsContext:
         # Closing is not said to the peer, and does not spoil the session for the next connection.
         tls.SSL_CTX_set_quiet_shutdown(self.context, 1)
         self.shared.resume = resume
+        self.demand = demand.encode()
+        self.demanded = self.demand
+        self.demanded_bytes = len(self.demand)
         tls.SSL_CTX_set_ex_data(self.context, 0, &self.shared)
         tls.SSL_CTX_set_session_cache_mode(self.context, tls.SSL_SESS_CACHE_CLIENT | tls.SSL_SESS_CACHE_NO_INTERNAL)
         tls.SSL_CTX_sess_set_new_cb(self.context, tls_take_session)

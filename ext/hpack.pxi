@@ -1,0 +1,311 @@
+# Header compression of HTTP/2 (HPACK, RFC 7541) with the static table only: our settings allow the peer no dynamic one, and what we
+# encode before the run asks for none.
+
+cdef enum:
+    # Places in the static table (Appendix A).
+    HPACK_STATUS = 8                # to 14: with seven values
+    HPACK_CONTENT_LENGTH = 28
+    HPACK_TRANSFER_ENCODING = 57
+    HPACK_ENTRIES = 61
+    HPACK_LITERAL = 0               # a name that is not in the table
+    HUFFMAN_LONGEST = 30
+    HUFFMAN_END = 256
+    # Of a decoded text that is looked at: longer ones are none that we know.
+    HPACK_TEXT_BYTES = 64
+    HPACK_LENGTH_LIMIT = 0x0fffffff
+    # The value of content-length is below ten times this, plus nine.
+    HPACK_DECIMAL_LIMIT = 922337203685477579
+
+cdef enum HpackResult:
+    HPACK_GOOD
+    HPACK_MALFORMED                 # the stream is of no use (RFC 9113, 8.1.1)
+    HPACK_BROKEN                    # nor is the connection: COMPRESSION_ERROR
+
+# What a block of fields says.
+cdef struct HpackHead:
+    int64_t content_length          # -1: not said
+    uint16_t status                 # 0: not said
+    bint fields                     # a regular field was there: no pseudo-field may follow (RFC 9113, 8.3)
+
+_HPACK_STATUS_VALUES = (200, 204, 206, 304, 400, 404, 500)
+
+# Appendix A: names, those with several values as often; then the values that there are.
+_HPACK_NAMES = (
+    ":authority :method :method :path :path :scheme :scheme :status :status :status :status :status :status :status "
+    "accept-charset accept-encoding accept-language accept-ranges accept access-control-allow-origin age allow "
+    "authorization cache-control content-disposition content-encoding content-language content-length content-location "
+    "content-range content-type cookie date etag expect expires from host if-match if-modified-since if-none-match "
+    "if-range if-unmodified-since last-modified link location max-forwards proxy-authenticate proxy-authorization range "
+    "referer refresh retry-after server set-cookie strict-transport-security transfer-encoding user-agent vary via "
+    "www-authenticate"
+).split()
+_HPACK_VALUES = ("", "GET", "POST", "/", "/index.html", "http", "https", "200", "204", "206", "304", "400", "404", "500",
+                 "", "gzip, deflate")
+
+# Appendix B: the length of each byte's code, then that of the end; g stands for 16. The codes follow: the code is canonical.
+_HUFFMAN_LENGTHS = (
+    "dnsssssssoussussssssssusssssssss6aacd68baa8b8666555666666678f6cad67777777777777777777777878djde6f56565666577666567655677"
+    "777fbedskmkkmmmnmnnnnnonoomnonnnnlmnmnnomlkmmnnlnmmolmnnllmlnmnnkmmmnmmnqqkjmnmpqqqrrqopjlqrrqrollqqsrrrkoklmllnmmppooqn"
+    "qrqqrrrrrsrrrrrqu"
+)
+
+cdef uint32_t[HUFFMAN_LONGEST + 1] huffman_first    # code of each length
+cdef uint32_t[HUFFMAN_LONGEST + 1] huffman_count
+cdef uint32_t[HUFFMAN_LONGEST + 1] huffman_place    # of the first one's symbol
+cdef uint16_t[HUFFMAN_END + 1] huffman_symbols
+_HUFFMAN_CODES = {}                                 # by symbol: (code, bits)
+_HPACK_PLACES = {}                                  # by name, and by (name, value)
+
+
+cdef void hpack_make_tables():
+    cdef uint32_t code = 0, length, place = 0
+    lengths = [int(letter, 36) for letter in _HUFFMAN_LENGTHS]
+    for length in range(1, HUFFMAN_LONGEST + 1):
+        code <<= 1
+        huffman_first[length] = code
+        huffman_place[length] = place
+        for symbol in range(HUFFMAN_END + 1):
+            if lengths[symbol] == length:
+                huffman_symbols[place] = symbol
+                _HUFFMAN_CODES[symbol] = (code, length)
+                place += 1
+                code += 1
+        huffman_count[length] = place - huffman_place[length]
+    for index in range(HPACK_ENTRIES, 0, -1):
+        name = _HPACK_NAMES[index - 1].encode()
+        _HPACK_PLACES[name] = index
+        if index <= len(_HPACK_VALUES) and _HPACK_VALUES[index - 1]:
+            _HPACK_PLACES[name, _HPACK_VALUES[index - 1].encode()] = index
+
+
+hpack_make_tables()
+
+
+# Reading.
+
+cdef inline bint hpack_integer(const uint8_t **at, const uint8_t *end, uint8_t most, uint32_t *value) noexcept nogil:
+    """An integer whose first byte has a prefix with `most` as its highest value (5.1); False: cut off, or far too large."""
+    cdef uint32_t shift = 0
+    cdef uint8_t byte
+    value[0] = at[0][0] & most
+    at[0] += 1
+    if value[0] < most:
+        return True
+    while at[0] < end and shift <= 21:
+        byte = at[0][0]
+        at[0] += 1
+        value[0] += <uint32_t> (byte & 0x7f) << shift
+        shift += 7
+        if byte < 0x80:
+            return value[0] <= HPACK_LENGTH_LIMIT
+    return False
+
+
+cdef int huffman_decode(const uint8_t *data, size_t bytes, uint8_t *text) noexcept nogil:
+    """The length of the text, of which the first HPACK_TEXT_BYTES are kept; -1: not of this code (5.2)."""
+    cdef uint32_t code = 0, bits = 0
+    cdef uint16_t symbol
+    cdef int length = 0
+    cdef size_t place
+    cdef int shift
+    for place in range(bytes):
+        for shift in range(7, -1, -1):
+            code = code << 1 | (data[place] >> shift & 1)
+            bits += 1
+            if bits > HUFFMAN_LONGEST:
+                return -1
+            if code - huffman_first[bits] >= huffman_count[bits]:
+                continue
+            symbol = huffman_symbols[huffman_place[bits] + code - huffman_first[bits]]
+            if symbol == HUFFMAN_END:
+                return -1
+            if length < HPACK_TEXT_BYTES:
+                text[length] = <uint8_t> symbol
+            length += 1
+            code = bits = 0
+    # What fills the last byte are the first bits of the end's code: ones.
+    return length if bits < 8 and code == (1u << bits) - 1 else -1
+
+
+cdef struct HpackText:
+    const uint8_t *data
+    uint32_t bytes
+    bint coded
+
+
+cdef inline bint hpack_string(const uint8_t **at, const uint8_t *end, HpackText *text) noexcept nogil:
+    """A string literal (5.2), not decoded; False: cut off."""
+    if at[0] == end:
+        return False
+    text.coded = at[0][0] >> 7
+    if not hpack_integer(at, end, 0x7f, &text.bytes) or text.bytes > <size_t> (end - at[0]):
+        return False
+    text.data = at[0]
+    at[0] += text.bytes
+    return True
+
+
+cdef inline int hpack_decoded(const HpackText *text, uint8_t *out) noexcept nogil:
+    """The length of a string; -1: not decodable. No more than HPACK_TEXT_BYTES of it are there."""
+    if text.coded:
+        return huffman_decode(text.data, text.bytes, out)
+    memcpy(out, text.data, min(text.bytes, <uint32_t> HPACK_TEXT_BYTES))
+    return <int> text.bytes
+
+
+cdef HpackResult hpack_name(const HpackText *name, uint32_t *index) noexcept nogil:
+    """Which of the fields that we look at has a literal name. Names are in lower case (RFC 9113, 8.2.1)."""
+    cdef uint8_t text[HPACK_TEXT_BYTES]
+    cdef int length = hpack_decoded(name, text)
+    cdef int place
+    if length < 0:
+        return HPACK_BROKEN
+    index[0] = HPACK_LITERAL
+    if length == 0:
+        return HPACK_MALFORMED
+    for place in range(min(length, <int> HPACK_TEXT_BYTES)):
+        if c"A" <= text[place] <= c"Z" or text[place] <= c" " or text[place] >= 0x7f or (place and text[place] == c":"):
+            return HPACK_MALFORMED
+    if length == 7 and memcmp(text, b":status", 7) == 0:
+        index[0] = HPACK_STATUS
+    elif length == 14 and memcmp(text, b"content-length", 14) == 0:
+        index[0] = HPACK_CONTENT_LENGTH
+    elif (length == 17 and memcmp(text, b"transfer-encoding", 17) == 0
+            or length == 10 and memcmp(text, b"connection", 10) == 0 or text[0] == c":"):
+        # Of HTTP/1 only (RFC 9113, 8.2.2), or of requests only.
+        return HPACK_MALFORMED
+    return HPACK_GOOD
+
+
+cdef int64_t hpack_decimal(const HpackText *value) noexcept nogil:
+    """A number of digits only, or -1."""
+    cdef uint8_t text[HPACK_TEXT_BYTES]
+    cdef int length = hpack_decoded(value, text)
+    cdef int64_t number = 0
+    cdef int place
+    if length < 1 or length > 19:
+        return -1
+    for place in range(length):
+        if not c"0" <= text[place] <= c"9" or number > HPACK_DECIMAL_LIMIT:
+            return -1
+        number = number * 10 + text[place] - c"0"
+    return number
+
+
+cdef inline HpackResult hpack_status(HpackHead *head, int64_t status) noexcept nogil:
+    if head.status != 0 or head.fields or status < 100 or status > 999:
+        return HPACK_MALFORMED
+    head.status = <uint16_t> status
+    return HPACK_GOOD
+
+
+cdef inline HpackResult hpack_field(HpackHead *head, uint32_t index, const HpackText *value) noexcept nogil:
+    """Take a field with a literal value; `index` is its name's."""
+    cdef int64_t number
+    if HPACK_STATUS <= index < HPACK_STATUS + 7:
+        return hpack_status(head, hpack_decimal(value))
+    if 0 < index < HPACK_STATUS or index == HPACK_TRANSFER_ENCODING:
+        return HPACK_MALFORMED
+    head.fields = True
+    if index == HPACK_CONTENT_LENGTH:
+        number = hpack_decimal(value)
+        if number < 0 or (head.content_length >= 0 and head.content_length != number):
+            return HPACK_MALFORMED
+        head.content_length = number
+    return HPACK_GOOD
+
+
+cdef HpackResult hpack_indexed(HpackHead *head, uint32_t index) noexcept nogil:
+    if index == 0 or index > HPACK_ENTRIES:
+        return HPACK_BROKEN
+    if HPACK_STATUS <= index < HPACK_STATUS + 7:
+        return hpack_status(head, hpack_status_values[index - HPACK_STATUS])
+    if index < HPACK_STATUS or index == HPACK_TRANSFER_ENCODING or index == HPACK_CONTENT_LENGTH:
+        return HPACK_MALFORMED
+    head.fields = True
+    return HPACK_GOOD
+
+
+cdef uint16_t[7] hpack_status_values = _HPACK_STATUS_VALUES
+
+
+cdef HpackResult hpack_read(const uint8_t *at, const uint8_t *end, HpackHead *head) noexcept nogil:
+    """Read a whole block of fields. Values that nothing depends on are skipped, coded as they are."""
+    cdef HpackResult result = HPACK_GOOD
+    cdef HpackText name, value
+    cdef uint32_t index
+    head.status = 0
+    head.content_length = -1
+    head.fields = False
+    while at < end and at[0] & 0xe0 == 0x20:  # a table size (6.3): there is only our 0
+        if not hpack_integer(&at, end, 0x1f, &index) or index != 0:
+            return HPACK_BROKEN
+    while at < end and result != HPACK_BROKEN:
+        if at[0] & 0x80:
+            if not hpack_integer(&at, end, 0x7f, &index):
+                return HPACK_BROKEN
+            result = max(result, hpack_indexed(head, index))
+            continue
+        if at[0] & 0xe0 == 0x20:
+            return HPACK_BROKEN
+        # With indexing (which does nothing in a table of size 0), without, or never to be indexed: the same to us.
+        if not hpack_integer(&at, end, 0x3f if at[0] & 0x40 else 0x0f, &index) or index > HPACK_ENTRIES:
+            return HPACK_BROKEN
+        if index == HPACK_LITERAL:
+            if not hpack_string(&at, end, &name):
+                return HPACK_BROKEN
+            result = max(result, hpack_name(&name, &index))
+        if not hpack_string(&at, end, &value):
+            return HPACK_BROKEN
+        result = max(result, hpack_field(head, index, &value))
+    return result
+
+
+# Writing, before the run.
+
+def _hpack_integer(number, most, flags):
+    if number < most:
+        return bytes([flags | number])
+    number -= most
+    written = bytearray([flags | most])
+    while number >= 0x80:
+        written.append(number & 0x7f | 0x80)
+        number >>= 7
+    written.append(number)
+    return bytes(written)
+
+
+def _hpack_string(text):
+    code, bits = 0, 0
+    for symbol in text:
+        more, length = _HUFFMAN_CODES[symbol]
+        code, bits = code << length | more, bits + length
+    filling = (8 - bits % 8) % 8
+    coded = ((code + 1 << filling) - 1).to_bytes((bits + filling) // 8, "big")
+    if len(coded) < len(text):
+        return _hpack_integer(len(coded), 0x7f, 0x80) + coded
+    return _hpack_integer(len(text), 0x7f, 0) + text
+
+
+def hpack_encode(fields):
+    """A block of (name, value) fields, both bytes, names in lower case; it asks for no dynamic table (RFC 7541)."""
+    block = bytearray()
+    for name, value in fields:
+        index = _HPACK_PLACES.get((name, value))
+        if index is not None:
+            block += _hpack_integer(index, 0x7f, 0x80)
+            continue
+        index = _HPACK_PLACES.get(name, HPACK_LITERAL)
+        block += _hpack_integer(index, 0x0f, 0)
+        if index == HPACK_LITERAL:
+            block += _hpack_string(name)
+        block += _hpack_string(value)
+    return bytes(block)
+
+
+def hpack_decode(bytes block not None):
+    """What the engine reads in a block of fields: (result, status, content length); for tests and fuzzing."""
+    cdef HpackHead head
+    cdef const uint8_t *data = block
+    cdef HpackResult result = hpack_read(data, data + len(block), &head)
+    return ("good", "malformed", "broken")[<int> result], head.status, head.content_length
