@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from heyfleet.agent import limits, watch
-from heyfleet.agent.request import render
+from heyfleet.agent.protocol import NAMES, speaks_http2, tls_context
+from heyfleet.agent.request import render, render_http2
 from heyfleet.agent.resolve import Resolved, ResolveError, resolve_plan
-from heyfleet.ext import Engine, EngineSnapshot, Histogram, TlsContext
+from heyfleet.ext import Engine, EngineSnapshot, Histogram
 from heyfleet.proto.fleet_pb2 import (
     CONNECTIONS,
     RATE,
@@ -22,9 +23,9 @@ from heyfleet.proto.fleet_pb2 import (
     PartNumbers,
     Ready,
     Refused,
+    Request,
     Snapshot,
     Think,
-    Tls,
     WorkerFacts,
 )
 from heyfleet.proto.fleet_pb2 import Histogram as HistogramMessage
@@ -40,6 +41,8 @@ _COUNTERS = (
     "connections_opened",
     "handshakes_full",
     "handshakes_resumed",
+    "sent_again",
+    "goaways",
     "unasked",
     "bytes_sent",
     "bytes_received",
@@ -60,6 +63,7 @@ class LocalAgent:
         self._faults: list[OSError] = []
         self._ended = threading.Semaphore(0)
         self._stopped = False
+        self._http2 = False
         self._start_ns = 0
         self._watch = watch.Watch()
         self._waited: dict[Engine, tuple[int, int]] = {}
@@ -75,6 +79,7 @@ class LocalAgent:
             limits.allow_sources(plan.sources)
             ways = len(resolved.addresses) * max(len(plan.sources), 1)
             limits.allow(sum(share.connections for share in shares), ways, len(shares))
+            self._http2 = speaks_http2(plan, resolved.addresses)
             self._engines = [self._engine(share, resolved, len(shares)) for share in shares]
         except (ResolveError, limits.LimitError, ValueError) as refusal:
             return Refused(reason=str(refusal))
@@ -96,6 +101,7 @@ class LocalAgent:
             workers=len(self._engines),
             connections_open=sum(engine.connections_open for engine in self._engines),
             addresses_unused=resolved.unused,
+            protocol=NAMES[self._http2],
         )
 
     def _engine(self, share: Share, resolved: Resolved, workers: int) -> Engine:
@@ -103,10 +109,7 @@ class LocalAgent:
         return Engine(
             io=plan.io or "auto",
             addresses=resolved.addresses,
-            messages=[
-                (render(request, close=plan.disable_keepalive), request.method == "HEAD")
-                for request in plan.mix
-            ],
+            messages=[(self._rendered(request), request.method == "HEAD") for request in plan.mix],
             order=mix_order([request.weight for request in plan.mix]),
             loop=_LOOPS[plan.loop],
             stages=[(stage.duration_ns, stage.first, stage.last) for stage in plan.stages],
@@ -127,8 +130,16 @@ class LocalAgent:
             trace_rows=self._trace_rows(share, workers),
             sources=list(plan.sources),
             kernel_timestamps=plan.kernel_timestamps,
-            tls=_tls(plan.tls) if plan.target.scheme == "https" else None,
+            tls=tls_context(plan, self._http2),
+            http2=self._http2,
+            streams=max(plan.streams, 1) if self._http2 else 1,
         )
+
+    def _rendered(self, request: Request) -> bytes:
+        plan = self._assignment.plan
+        if self._http2:
+            return render_http2(request, plan.target.scheme)
+        return render(request, close=plan.disable_keepalive)
 
     def _trace_rows(self, share: Share, workers: int) -> int:
         """The worker's part of the agent's rows, in proportion to its requests where they are counted."""
@@ -216,6 +227,7 @@ class LocalAgent:
             elapsed_ns=max(engine.totals["elapsed_ns"] for engine in self._engines),
             stopped_by=self._stopped_by(),
             fault=str(self._faults[0].strerror) if self._faults else "",
+            streams_allowed=min((each for engine in self._engines if (each := engine.streams_allowed)), default=0),
             tls=next((engine.tls_spoken for engine in self._engines if engine.tls_spoken), ""),
             workers=[
                 WorkerFacts(
@@ -238,19 +250,6 @@ class LocalAgent:
         """The reason that counts most among the workers': a fault, a signal, the duration, the count."""
         reasons = {engine.stopped_by for engine in self._engines}
         return next((reason for reason in ("fault", "signal", "duration", "count") if reason in reasons), "")
-
-
-def _tls(asked: Tls) -> TlsContext:
-    """One engine's; ValueError."""
-    return TlsContext(
-        asked.name,
-        insecure=asked.insecure,
-        ca_pem=asked.ca_pem,
-        certificate_pem=asked.certificate_pem,
-        key_pem=asked.key_pem,
-        resume=not asked.no_resume,
-        version=asked.version,
-    )
 
 
 def _think(think: Think) -> tuple[str, int, int] | None:

@@ -1,11 +1,15 @@
-"""A request as bytes, rendered once before the run (RFC 9112 sections 2 and 3)."""
+"""A request as bytes, rendered once before the run: of HTTP/1.1 (RFC 9112 sections 2 and 3), of HTTP/2 (RFC 9113 section 8.3)."""
 
 from __future__ import annotations
 
+from heyfleet.ext import http2_request
 from heyfleet.proto.fleet_pb2 import Request
 
 # Methods whose request is expected to have a body: without one they say so with a length of 0 (RFC 9110 section 8.6).
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+# Fields of one connection of HTTP/1, which HTTP/2 has not (RFC 9113 section 8.2.2).
+_CONNECTION_FIELDS = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"})
 
 
 def render(request: Request, *, close: bool = False) -> bytes:
@@ -24,6 +28,24 @@ def render(request: Request, *, close: bool = False) -> bytes:
     if close and "connection" not in given:
         lines.append("Connection: close")
     return b"\r\n".join([_octets(line) for line in lines] + [b"", b""]) + request.body
+
+
+def render_http2(request: Request, scheme: str) -> bytes:
+    """The same for HTTP/2; the field Host becomes :authority, names are in lower case, fields of one connection are left out."""
+    given = [(header.name.lower(), header.value) for header in request.headers]
+    authority = next((value for name, value in given if name == "host"), "")
+    fields = [
+        (":method", request.method),
+        (":scheme", scheme),
+        (":authority", authority),
+        (":path", request.request_target),
+        *((name, value) for name, value in given if name != "host" and name not in _CONNECTION_FIELDS),
+    ]
+    if (request.body or request.method in _METHODS_WITH_BODY) and not any(name == "content-length" for name, _ in given):
+        fields.append(("content-length", str(len(request.body))))
+    return http2_request(
+        [(_octets(name), _octets(value)) for name, value in fields], request.body, request.method == "HEAD"
+    )
 
 
 def _octets(text: str) -> bytes:

@@ -106,7 +106,7 @@ def asked(ctx: click.Context, given: dict[str, Any]) -> tuple[tuple[str, ...], d
     del given["plan_file"]
     url = given.pop("url")
     given["output"] = _output(given["output"], given.pop("json"))
-    _refuse(url, given.pop("h2"), given.pop("proxy"))
+    _refuse(url, given.pop("proxy"))
     fleet.check(given)
     find_max = given.pop("find_max")
     if find_max and options_that_leave(given):
@@ -166,10 +166,8 @@ def _output(output: str, json: bool) -> str:
     return "json" if json else output
 
 
-def _refuse(urls: tuple[str, ...], h2: bool, proxy: str) -> None:
+def _refuse(urls: tuple[str, ...], proxy: str) -> None:
     """What hey can do and this version can't, and a number of URLs that is not one."""
-    if h2:
-        raise click.UsageError("-h2 is not supported by this version of heyfleet; it speaks HTTP/1.1")
     if proxy:
         raise click.UsageError(
             "-x is not supported by this version of heyfleet; it connects to the host itself"

@@ -68,6 +68,22 @@ def connection_flags() -> Iterator[click.Option]:
         ["-disable-keepalive"], is_flag=True, help="A new connection for each request.", section=section
     )
     yield Flag(
+        ["-h2", "http2"],
+        is_flag=True,
+        help="HTTP/2 over TLS; HTTP/1.1 where the server has no other, which the report says.",
+        section=section,
+    )
+    yield Flag(
+        ["--h2c"], is_flag=True, help="HTTP/2 without TLS, without asking (prior knowledge).", section=section
+    )
+    yield Flag(
+        ["--streams"],
+        type=Value("N", values.small_count),
+        default=1,
+        help="Requests at a time on each connection, over HTTP/2. Default 1.",
+        section=section,
+    )
+    yield Flag(
         ["-disable-redirects"],
         is_flag=True,
         help="Redirects are never followed yet; this says that you know.",
@@ -104,7 +120,6 @@ def connection_flags() -> Iterator[click.Option]:
     )
     yield from tls_flags()
     yield Flag(["-x", "proxy"], default="", hidden=True, section=section)
-    yield Flag(["-h2"], is_flag=True, hidden=True, section=section)
 
 
 def tls_flags() -> Iterator[click.Option]:

@@ -13,6 +13,8 @@ from heyfleet.controller.shapes import Stages
 from heyfleet.proto.fleet_pb2 import CONNECTIONS as CLOSED
 from heyfleet.proto.fleet_pb2 import (
     EITHER,
+    HTTP_1_1,
+    HTTP_2,
     IPV4,
     IPV6,
     RATE,
@@ -20,6 +22,7 @@ from heyfleet.proto.fleet_pb2 import (
     USERS,
     AddressFamily,
     Assignment,
+    HttpVersion,
     Loop,
     Plan,
     Resolve,
@@ -87,6 +90,9 @@ class Flags:
     connect_to: tuple[Resolve, ...] = ()
     ipv4: bool = False
     ipv6: bool = False
+    http2: bool = False
+    h2c: bool = False
+    streams: int = 1
     mix: tuple[Wanted, ...] = ()  # of a plan file; none: the one request that the flags describe
     per_agent: bool = False
 
@@ -128,6 +134,8 @@ def make_plan(flags: Flags) -> Plan:
         tls=_tls(flags, url),
         resolve=flags.resolve + flags.connect_to,
         family=_family(flags),
+        http=_http(flags, url),
+        streams=flags.streams,
     )
     _check(plan)
     return plan
@@ -233,6 +241,27 @@ def _family(flags: Flags) -> AddressFamily:
     return IPV4 if flags.ipv4 else IPV6 if flags.ipv6 else EITHER
 
 
+def _http(flags: Flags, url: target.Url) -> HttpVersion:
+    if flags.http2 and flags.h2c:
+        raise InputError("-h2 and --h2c exclude each other: the one is over TLS, the other is not")
+    if flags.http2 and url.scheme != "https":
+        raise InputError("-h2 is agreed on in TLS, and this URL has none; --h2c speaks HTTP/2 without it")
+    if flags.h2c and url.scheme == "https":
+        raise InputError("--h2c is HTTP/2 without TLS, and this URL is of https; -h2 agrees on it in TLS")
+    return HTTP_2 if flags.http2 or flags.h2c else HTTP_1_1
+
+
+def _check_http2(plan: Plan) -> None:
+    if plan.kernel_timestamps:
+        raise InputError("--kernel-timestamps is of HTTP/1.1: the kernel knows nothing of streams")
+    if plan.streams > 1 and plan.disable_keepalive:
+        raise InputError("--streams and -disable-keepalive exclude each other: one is many requests on a connection")
+    if plan.streams > 1 and plan.loop in (TICKS, USERS):
+        raise InputError(
+            f"--streams goes with -c or --rate; with {'-q' if plan.loop == TICKS else 'users'} each has a connection of its own"
+        )
+
+
 def _check(plan: Plan) -> None:
     """What no single flag could see."""
     parts = max(len(plan.stages), 1) * len(plan.mix)
@@ -248,6 +277,10 @@ def _check(plan: Plan) -> None:
         raise InputError(
             "--kernel-timestamps is of plain connections; what TLS adds is not in the kernel's stamps"
         )
+    if plan.http == HTTP_2:
+        _check_http2(plan)
+    elif plan.streams > 1:
+        raise InputError("--streams is of HTTP/2: it needs -h2, or --h2c for an http URL")
     if plan.slo or plan.abort_on:
         from heyfleet.controller.thresholds import check
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from heyfleet.controller.target import Url
-from heyfleet.proto.fleet_pb2 import IPV4, IPV6, TICKS, Loop, Plan, Request, Think, Tls
+from heyfleet.proto.fleet_pb2 import HTTP_2, IPV4, IPV6, TICKS, Loop, Plan, Request, Think, Tls
 
 SECRET_HEADER = re.compile(r"auth|cookie|token|secret|key|passw|session|signature|credential", re.IGNORECASE)
 HIDDEN = "(hidden)"
@@ -54,6 +54,8 @@ def echo(plan: Plan) -> dict[str, Any]:
             for rule in plan.resolve
         ],
         "family": {IPV4: 4, IPV6: 6}.get(plan.family),
+        "http": "2" if plan.http == HTTP_2 else "1.1",
+        "streams": plan.streams or 1,
         "workers": plan.workers or None,
         "sources": list(plan.sources),
         "slo": list(plan.slo),

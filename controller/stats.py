@@ -20,6 +20,8 @@ COUNTERS = (
     "bytes_sent",
     "bytes_received",
     "body_bytes",
+    "sent_again",
+    "goaways",
     "unasked",
 )
 METRICS = frozenset(METRIC_NAMES)

@@ -16,6 +16,7 @@ from heyfleet.controller.thresholds import Verdict
 from heyfleet.controller.trust import Trust, trust_of
 
 PHASES = ("connect", "handshake", "request_write", "wait", "read")
+HTTP_2_NAME = "HTTP/2"
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -48,6 +49,17 @@ class TlsUse:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpUse:
+    """Which HTTP requests went over, and what became of its connections."""
+
+    spoken: tuple[str, ...]  # "HTTP/1.1", "HTTP/2"; several: the agents differ
+    streams: int  # requests at a time on each connection
+    streams_allowed: int | None  # by the server's settings
+    goaways: int  # connections that the server wanted no more requests on
+    sent_again: int  # times that a request was sent once more, since the server had not looked at it
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """One run, of all agents."""
 
@@ -71,6 +83,7 @@ class Summary:
     unasked: int  # connections on which the server sent what no request had asked for
     addresses: tuple[str, ...]
     addresses_unused: tuple[str, ...]  # each with the reason
+    http: HttpUse
     tls: TlsUse | None
     ledger: Ledger
     generator: Generator
@@ -115,6 +128,7 @@ def summarize(
         unasked=stats.totals["unasked"],
         addresses=tuple(dict.fromkeys(address for part in parts for address in part.ready.addresses)),
         addresses_unused=tuple(dict.fromkeys(text for part in parts for text in part.ready.addresses_unused)),
+        http=_http(measured),
         tls=_tls(measured) if plan.target.scheme == "https" else None,
         ledger=ledger,
         generator=_generator(measured, asked),
@@ -152,6 +166,19 @@ def _stopped_by(measured: Measured) -> str:
         return "signal"
     return next(
         (each for each in ("fault", "lease", "signal", "duration", "count") if each in reasons), "loss"
+    )
+
+
+def _http(measured: Measured) -> HttpUse:
+    totals = measured.stats.totals
+    spoken = tuple(dict.fromkeys(part.ready.protocol for part in measured.parts if part.ready.protocol))
+    allowed = [part.done.streams_allowed for part in measured.parts if part.done and part.done.streams_allowed]
+    return HttpUse(
+        spoken=spoken,
+        streams=(measured.plan.streams or 1) if HTTP_2_NAME in spoken else 1,
+        streams_allowed=min(allowed, default=None),
+        goaways=totals["goaways"],
+        sent_again=totals["sent_again"],
     )
 
 

@@ -10,6 +10,7 @@ from heyfleet.ext._core import (
     EpollIo,
     Histogram,
     Http1Parser,
+    Http2Io,
     Io,
     IoProbe,
     ProbeEvent,
@@ -21,6 +22,9 @@ from heyfleet.ext._core import (
     UringIo,
     add_encoded_all,
     backends,
+    hpack_decode,
+    hpack_encode,
+    http2_request,
 )
 
 __all__ = [
@@ -33,6 +37,7 @@ __all__ = [
     "EpollIo",
     "Histogram",
     "Http1Parser",
+    "Http2Io",
     "Io",
     "IoProbe",
     "ProbeEvent",
@@ -44,4 +49,7 @@ __all__ = [
     "UringIo",
     "add_encoded_all",
     "backends",
+    "hpack_decode",
+    "hpack_encode",
+    "http2_request",
 ]

@@ -1,6 +1,6 @@
 """Typed face of the native engine."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal, NamedTuple, final
 
 from _typeshed import ReadableBuffer
@@ -195,7 +195,7 @@ class TlsContext:
     `name` is the server's: a host name, which is sent (SNI), or an address; either is what its certificate must be for.
     `ca_pem`: trusted instead of the system's authorities. `certificate_pem` (with its chain) and `key_pem` are the
     client's. `version` "1.2" or "1.3" allows no other; "" allows both. `protocols` are offered by ALPN (RFC 7301), the
-    preferred first. Raises ValueError with what can't be used, and MemoryError.
+    preferred first; `demand`: without agreement on that one a connection fails. Raises ValueError with what can't be used, and MemoryError.
     """
 
     def __init__(
@@ -209,7 +209,26 @@ class TlsContext:
         resume: bool = True,
         version: str = "",
         protocols: tuple[str, ...] = ("http/1.1",),
+        demand: str = "",
     ) -> None: ...
+
+def hpack_encode(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A block of (name, value) fields, both bytes, names in lower case; it asks for no dynamic table (RFC 7541)."""
+
+def hpack_decode(block: bytes) -> tuple[str, int, int]:
+    """What the engine reads in a block of fields: (result, status, content length); for tests and fuzzing."""
+
+def http2_request(fields: Iterable[tuple[bytes, bytes]], body: bytes, head: bool) -> bytes:
+    """A request as Http2Io sends it over and over: frames of its (name, value) fields, then the bare body.
+
+    `head`: its answers have no content. The stream's number and the framing of the body are put in when it is sent.
+    """
+
+@final
+class Http2Io(Io):
+    """HTTP/2 over another backend, with so many streams on each connection."""
+
+    def __init__(self, inner: Io, streams: int) -> None: ...
 
 @final
 class TlsIo(Io):
@@ -310,6 +329,12 @@ class EngineSnapshot:
     @property
     def handshakes_resumed(self) -> int: ...
     @property
+    def sent_again(self) -> int:
+        """Times that a request was sent once more, since the server had not looked at it."""
+    @property
+    def goaways(self) -> int:
+        """Connections that the server wanted no more requests on (HTTP/2)."""
+    @property
     def unasked(self) -> int:
         """Connections dropped because the peer sent what no request had asked for."""
     @property
@@ -346,6 +371,9 @@ class Engine:
     `catch_up`. `kernel_timestamps` measures between the kernel's own stamps too; it takes epoll and no `tls`, which
     is how connections speak TLS (None: they don't).
 
+    Over `http2`, messages are those of http2_request, and each connection carries `streams` requests at a time; more than
+    one only in the loops "connections" and "rate".
+
     A plan's connections may be dealt out to several engines: this one has `connections` of its `plan_connections`,
     those numbered first_connection, first_connection + connection_stride, ...
 
@@ -378,6 +406,8 @@ class Engine:
         sources: list[str] | None = None,
         kernel_timestamps: bool = False,
         tls: TlsContext | None = None,
+        http2: bool = False,
+        streams: int = 1,
     ) -> None: ...
     @property
     def io_name(self) -> str:
@@ -419,6 +449,12 @@ class Engine:
     @property
     def tls_spoken(self) -> str:
         """Version and cipher suite of the first TLS connection, as "TLSv1.3, TLS_AES_128_GCM_SHA256"; "" without any."""
+    @property
+    def protocol_agreed(self) -> str:
+        """What the first TLS connection agreed on (ALPN), as "h2"; "" without any."""
+    @property
+    def streams_allowed(self) -> int:
+        """How many streams a connection the server allows; 0: it has not said."""
     def trace(self) -> tuple[bytes, int]:
         """The per-request rows that were kept, packed as struct TraceRow ("<7q2i"), and how many found no room."""
 

@@ -65,6 +65,7 @@ def document(summary: Summary, version: str) -> dict[str, Any]:
         "body_bytes": summary.body_bytes,
         "addresses": list(summary.addresses),
         "addresses_unused": list(summary.addresses_unused),
+        "http": dataclasses.asdict(summary.http),
         "tls": dataclasses.asdict(summary.tls) if summary.tls else None,
         "generator": _generator(summary.generator),
         "warmup": _part(summary.warmup) if summary.warmup else None,

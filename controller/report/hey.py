@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from heyfleet.controller.distribution import Bar, Distribution
 from heyfleet.controller.fleet_summary import AgentLine, Fleet
 from heyfleet.controller.report import load
-from heyfleet.controller.report.notes import notes
+from heyfleet.controller.report.notes import notes, plural
 from heyfleet.controller.report.tables import table
-from heyfleet.controller.summary import Summary
+from heyfleet.controller.summary import HttpUse, Summary
 
 BAR = "■"
 BAR_WIDTH = 40
@@ -22,6 +22,7 @@ CURES = {
     "TLS: certificate expired": "or not yet valid; don't verify with -k",
     "TLS: refused by the server": "it may want a client certificate (--cert), or another version (--tls)",
     "TLS: protocol error": "is this an https port?",
+    "HTTP/2: protocol error": "does the server speak it? Without -h2 or --h2c it is asked in HTTP/1.1",
 }
 
 
@@ -178,6 +179,8 @@ def _generator(summary: Summary) -> Iterator[str]:
     yield f"  Backend:\t{generator.io}{note}"
     yield f"  Threads:\t{generator.workers}"
     yield f"  Connections:\t{generator.connections_opened} opened{_spread(summary.addresses)}"
+    if summary.http.spoken not in ((), ("HTTP/1.1",)):
+        yield f"  Protocol:\t{_protocol(summary.http)}"
     if tls:
         handshakes = f"{tls.full} full and {tls.resumed} resumed handshakes"
         yield f"  TLS:\t{'; '.join((*tls.spoken, handshakes))}"
@@ -190,6 +193,12 @@ def _generator(summary: Summary) -> Iterator[str]:
     if generator.own_lag:
         yield f"  Own lag:\t{_p99_and_slowest(generator.own_lag)} (later than it could have left)"
     yield f"  On the wire:\t{generator.bytes_sent} bytes sent, {generator.bytes_received} bytes received"
+
+
+def _protocol(http: HttpUse) -> str:
+    streams = f"{plural(http.streams, 'request')} at a time on each connection"
+    ended = f"; {plural(http.goaways, 'connection')} ended by the server" if http.goaways else ""
+    return f"{', '.join(http.spoken)}, {streams}{ended}"
 
 
 def _spread(addresses: tuple[str, ...]) -> str:

@@ -73,6 +73,7 @@ def _of_the_load(summary: Summary) -> Iterator[str]:
         )
     if (tls := summary.plan["tls"]) and not tls["verified"]:
         yield "the server's certificate was not verified (-k)"
+    yield from _of_http(summary)
     if summary.addresses_unused:
         yield (
             "addresses of the target that accepted no connection, and were not used: "
@@ -86,6 +87,24 @@ def _of_the_load(summary: Summary) -> Iterator[str]:
     if summary.unasked:
         yield (
             f"{plural(summary.unasked, 'connection')} closed by us: the server sent bytes that no request had asked for"
+        )
+
+
+def _of_http(summary: Summary) -> Iterator[str]:
+    http, plan = summary.http, summary.plan
+    if plan["http"] == "2" and "HTTP/1.1" in http.spoken:
+        where = "on some agents " if len(http.spoken) > 1 else ""
+        one = ", one request at a time on each connection" if plan["streams"] > 1 else ""
+        yield f"the server does not take HTTP/2: {where}HTTP/1.1 was spoken{one}"
+    if http.streams_allowed is not None and http.streams_allowed < http.streams:
+        yield (
+            f"the server allows {plural(http.streams_allowed, 'request')} at a time on each connection, not {http.streams}: "
+            "others waited for one to end, which is in their latency"
+        )
+    if http.sent_again:
+        yield (
+            f"{plural(http.sent_again, 'time')} a request was sent again: the server had refused it or ended the connection "
+            "before it looked at it; its time ran on"
         )
 
 

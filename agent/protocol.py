@@ -1,0 +1,70 @@
+"""Which HTTP a plan's connections speak, and how they say so in TLS."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from heyfleet.agent.request import render
+from heyfleet.ext import Engine, TlsContext
+from heyfleet.proto.fleet_pb2 import HTTP_2, Plan
+
+NAMES = {False: "HTTP/1.1", True: "HTTP/2"}
+_OFFERS = {False: ("http/1.1",), True: ("h2",)}
+_POLL_S = 0.0005
+
+
+def speaks_http2(plan: Plan, addresses: list[tuple[str, int]]) -> bool:
+    """Whether requests go over HTTP/2: as asked, unless an https server takes HTTP/1.1 only (RFC 7301).
+
+    That is found out by one connection, opened and closed before the others. Where it can't be opened, the run will show why.
+    """
+    if plan.http != HTTP_2 or plan.target.scheme != "https":
+        return plan.http == HTTP_2
+    engine = Engine(
+        io=plan.io or "auto",
+        addresses=addresses,
+        sources=list(plan.sources),
+        messages=[(render(plan.mix[0]), False)],
+        connections=1,
+        requests=1,
+        timeout_ns=plan.timeout_ns,
+        tls=_context(plan, ("h2", "http/1.1")),
+    )
+    thread = threading.Thread(target=_run, args=(engine,), name="protocol", daemon=True)
+    thread.start()
+    while not engine.prepared:
+        time.sleep(_POLL_S)
+    opened = engine.connections_open
+    engine.stop()
+    thread.join()
+    return engine.protocol_agreed == "h2" or not opened
+
+
+def tls_context(plan: Plan, http2: bool) -> TlsContext | None:
+    """One engine's, None for an http target; ValueError."""
+    if plan.target.scheme != "https":
+        return None
+    return _context(plan, _OFFERS[http2], demand="h2" if http2 else "")
+
+
+def _context(plan: Plan, protocols: tuple[str, ...], demand: str = "") -> TlsContext:
+    asked = plan.tls
+    return TlsContext(
+        asked.name,
+        insecure=asked.insecure,
+        ca_pem=asked.ca_pem,
+        certificate_pem=asked.certificate_pem,
+        key_pem=asked.key_pem,
+        resume=not asked.no_resume,
+        version=asked.version,
+        protocols=protocols,
+        demand=demand,
+    )
+
+
+def _run(engine: Engine) -> None:
+    try:
+        engine.run()
+    except OSError:
+        return  # the run itself will meet it, and say so
