@@ -227,7 +227,9 @@ class LocalAgent:
             elapsed_ns=max(engine.totals["elapsed_ns"] for engine in self._engines),
             stopped_by=self._stopped_by(),
             fault=str(self._faults[0].strerror) if self._faults else "",
-            streams_allowed=min((each for engine in self._engines if (each := engine.streams_allowed)), default=0),
+            streams_allowed=min(
+                (each for engine in self._engines if (each := engine.streams_allowed)), default=0
+            ),
             tls=next((engine.tls_spoken for engine in self._engines if engine.tls_spoken), ""),
             workers=[
                 WorkerFacts(

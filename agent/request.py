@@ -1,4 +1,4 @@
-"""A request as bytes, rendered once before the run: of HTTP/1.1 (RFC 9112 sections 2 and 3), of HTTP/2 (RFC 9113 section 8.3)."""
+"""A request as bytes, rendered once before the run: of HTTP/1.1 (RFC 9112 sections 2, 3), of HTTP/2 (RFC 9113 section 8.3)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from heyfleet.proto.fleet_pb2 import Request
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 # Fields of one connection of HTTP/1, which HTTP/2 has not (RFC 9113 section 8.2.2).
-_CONNECTION_FIELDS = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"})
+_CONNECTION_FIELDS = frozenset(
+    {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
+)
 
 
 def render(request: Request, *, close: bool = False) -> bytes:
@@ -31,7 +33,7 @@ def render(request: Request, *, close: bool = False) -> bytes:
 
 
 def render_http2(request: Request, scheme: str) -> bytes:
-    """The same for HTTP/2; the field Host becomes :authority, names are in lower case, fields of one connection are left out."""
+    """The same for HTTP/2: the field Host becomes :authority, names are in lower case, fields of a connection are left out."""
     given = [(header.name.lower(), header.value) for header in request.headers]
     authority = next((value for name, value in given if name == "host"), "")
     fields = [
@@ -41,7 +43,9 @@ def render_http2(request: Request, scheme: str) -> bytes:
         (":path", request.request_target),
         *((name, value) for name, value in given if name != "host" and name not in _CONNECTION_FIELDS),
     ]
-    if (request.body or request.method in _METHODS_WITH_BODY) and not any(name == "content-length" for name, _ in given):
+    if (request.body or request.method in _METHODS_WITH_BODY) and not any(
+        name == "content-length" for name, _ in given
+    ):
         fields.append(("content-length", str(len(request.body))))
     return http2_request(
         [(_octets(name), _octets(value)) for name, value in fields], request.body, request.method == "HEAD"

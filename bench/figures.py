@@ -180,6 +180,25 @@ def tls_new(settings: Settings) -> Findings:
     )
 
 
+def http2(settings: Settings) -> Findings:
+    """HTTP/2 over TLS 1.3 with AES-128-GCM, one request at a time on a connection, and many."""
+    figures = []
+    with Nginx(settings.server_core) as nginx:
+        for connections, streams, asked in ((64, 1, 1.1), (8, 32, 1.3)):
+            commands = secure.http2(nginx, connections, streams, settings.seconds)
+            pairs = [(OURS, "h2load"), (OURS_EPOLL, "h2load")]
+            found = secure.compare(nginx, commands, settings.client_core, settings.rounds, pairs)
+            figures += [
+                Figure(
+                    f"HTTP/2, {connections} x {streams} streams: requests per client CPU-second, {ours} (h2load = 1)",
+                    ratio,
+                    asked,
+                )
+                for (ours, _), ratio in zip(pairs, found, strict=True)
+            ]
+    return Findings(figures)
+
+
 def instructions(settings: Settings) -> Findings:
     """User-space instructions of a request, counted by callgrind."""
     rounds = range(min(settings.rounds, MOST_SLOW_ROUNDS))
@@ -287,6 +306,7 @@ GROUPS: dict[str, Callable[[Settings], Findings]] = {
     "cpu-1000": cpu_many,
     "tls-kept": tls_kept,
     "tls-new": tls_new,
+    "http2": http2,
     "fleet-start": fleet_start,
     "fleet-streaming": fleet_streaming,
     "fleet-merging": fleet_merging,

@@ -54,6 +54,14 @@ http {{
         location / {{ return 200 "hello"; }}
         location /files/ {{ root {folder}; }}
     }}
+    server {{
+        listen 127.0.0.1:{http2_port} ssl http2 backlog=65535;
+        ssl_certificate {folder}/certificate.pem;
+        ssl_certificate_key {folder}/key.pem;
+        ssl_protocols TLSv1.3;
+        ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+        location / {{ return 200 "hello"; }}
+    }}
 }}
 """
 
@@ -99,13 +107,18 @@ class Nginx:
         if executable is None:
             raise BenchError("nginx is missing; install Debian's package nginx (make bench does it)")
         self._folder = Path(tempfile.mkdtemp(prefix="heyfleet-bench-"))
-        self.port, self._tls_port = _free_ports(2)
+        self.port, self._tls_port, self._http2_port = _free_ports(3)
         self.certificate = _make_certificate(self._folder)
         (self._folder / "files").mkdir()
         (self._folder / "files/16KiB").write_bytes(bytes(range(256)) * 64)
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         text = CONFIGURATION.format(
-            folder=self._folder, port=self.port, tls_port=self._tls_port, files=files, connections=CONNECTIONS
+            folder=self._folder,
+            port=self.port,
+            tls_port=self._tls_port,
+            http2_port=self._http2_port,
+            files=files,
+            connections=CONNECTIONS,
         )
         (self._folder / "nginx.conf").write_text(text)
         command = [executable, "-c", f"{self._folder}/nginx.conf", "-e", f"{self._folder}/error.log"]
@@ -121,6 +134,11 @@ class Nginx:
     def tls_url(self, path: str) -> str:
         """The address of a path over TLS: "/" has the five bytes, "/files/16KiB" what it says."""
         return f"https://localhost:{self._tls_port}{path}"
+
+    @property
+    def http2_url(self) -> str:
+        """The address of the five bytes over HTTP/2 and TLS."""
+        return f"https://localhost:{self._http2_port}/"
 
     def __enter__(self) -> Self:
         """Wait until nginx answers."""

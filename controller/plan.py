@@ -255,7 +255,9 @@ def _check_http2(plan: Plan) -> None:
     if plan.kernel_timestamps:
         raise InputError("--kernel-timestamps is of HTTP/1.1: the kernel knows nothing of streams")
     if plan.streams > 1 and plan.disable_keepalive:
-        raise InputError("--streams and -disable-keepalive exclude each other: one is many requests on a connection")
+        raise InputError(
+            "--streams and -disable-keepalive exclude each other: one is many requests on a connection"
+        )
     if plan.streams > 1 and plan.loop in (TICKS, USERS):
         raise InputError(
             f"--streams goes with -c or --rate; with {'-q' if plan.loop == TICKS else 'users'} each has a connection of its own"

@@ -172,7 +172,9 @@ def _stopped_by(measured: Measured) -> str:
 def _http(measured: Measured) -> HttpUse:
     totals = measured.stats.totals
     spoken = tuple(dict.fromkeys(part.ready.protocol for part in measured.parts if part.ready.protocol))
-    allowed = [part.done.streams_allowed for part in measured.parts if part.done and part.done.streams_allowed]
+    allowed = [
+        part.done.streams_allowed for part in measured.parts if part.done and part.done.streams_allowed
+    ]
     return HttpUse(
         spoken=spoken,
         streams=(measured.plan.streams or 1) if HTTP_2_NAME in spoken else 1,

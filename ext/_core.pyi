@@ -195,7 +195,8 @@ class TlsContext:
     `name` is the server's: a host name, which is sent (SNI), or an address; either is what its certificate must be for.
     `ca_pem`: trusted instead of the system's authorities. `certificate_pem` (with its chain) and `key_pem` are the
     client's. `version` "1.2" or "1.3" allows no other; "" allows both. `protocols` are offered by ALPN (RFC 7301), the
-    preferred first; `demand`: without agreement on that one a connection fails. Raises ValueError with what can't be used, and MemoryError.
+    preferred first; `demand`: without agreement on that one a connection fails. Raises ValueError with what can't be used,
+    and MemoryError.
     """
 
     def __init__(

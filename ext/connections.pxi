@@ -7,7 +7,7 @@ cdef enum:
     # otherwise keep it here for ever.
     EVENTS_A_TURN = 1024
     # A server that refuses a request so often is not going to take it.
-    SENT_AGAIN_AT_MOST = 3
+    SENT_AGAIN_AT_MOST = 10
 
 
 cdef class Connections:
@@ -248,7 +248,7 @@ cdef class Connections:
         if event.result < 0:
             kind = error_from_errno(<int> -event.result)
             if kind == ERROR_H2_REFUSED and conn.sent_again < SENT_AGAIN_AT_MOST:
-                self.send_again(event.slot)
+                self.send_again(event.slot, event.last)
             else:
                 self.fail(event.slot, kind)
             return
@@ -261,12 +261,15 @@ cdef class Connections:
         conn.parser.keep_alive = not event.last
         self.complete(event.slot, event.time_ns, False)
 
-    cdef void send_again(self, uint32_t index) noexcept nogil:
-        """Send a request once more that the server has not looked at, on a connection opened anew; its time is running on."""
+    cdef void send_again(self, uint32_t index, bint reopen) noexcept nogil:
+        """Send a request once more that the server has not looked at; its time is running on."""
         cdef Conn *conn = &self.conns[index]
         cdef int64_t waiting_since_ns = conn.waiting_since_ns
         conn.sent_again += 1
         self.bank(conn).tally.sent_again += 1
+        if not reopen:
+            self.send_request(index, conn, self.io.now())
+            return
         self.drop(index)
         self.expect_answer(index, self.io.now())
         conn.waiting_since_ns = waiting_since_ns

@@ -186,7 +186,7 @@ cdef int64_t hpack_decimal(const HpackText *value) noexcept nogil:
     if length < 1 or length > 19:
         return -1
     for place in range(length):
-        if not c"0" <= text[place] <= c"9" or number > HPACK_DECIMAL_LIMIT:
+        if not c"0" <= text[place] <= c"9" or number > <int64_t> HPACK_DECIMAL_LIMIT:
             return -1
         number = number * 10 + text[place] - c"0"
     return number

@@ -186,6 +186,7 @@ cdef class Http2Io(H2Reading):
         event.data = NULL
         event.time_ns = lane.told_ns
         event.joined = lane.joined
+        event.last = lane.session == NO_SLOT or self.sessions[lane.session].state != H2_OPEN
         if lane.told == TOLD_CONNECT and not lane.joined and lane.session != NO_SLOT:
             session = &self.sessions[lane.session]
             event.handshake_ns = session.handshake_ns

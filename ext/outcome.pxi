@@ -49,7 +49,7 @@ ERROR_NAMES = (
     "TLS: refused by the server",
     "TLS: protocol error",
     "TLS: closed in the handshake",
-    "TLS: HTTP/2 not spoken by the server",
+    "TLS: protocol not agreed on",
     "HTTP/2: protocol error",
     "HTTP/2: stream reset by the server",
     "HTTP/2: refused by the server",

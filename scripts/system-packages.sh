@@ -57,6 +57,7 @@ check() {
         ;;
     test)
         need_command nginx nginx
+        need_command nghttpd nghttp2-server
         ;;
     hosts)
         need_command nginx nginx
@@ -68,6 +69,7 @@ check() {
         need_command wrk wrk
         need_command hey hey
         need_command valgrind valgrind
+        need_command h2load nghttp2-client
         ;;
     *)
         echo "usage: $0 build|test|hosts|bench" >&2

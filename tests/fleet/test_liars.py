@@ -13,6 +13,7 @@ from heyfleet.controller.ledger import balance
 from heyfleet.controller.summary import summarize
 from heyfleet.ext import Histogram
 from heyfleet.proto.fleet_pb2 import Snapshot
+from heyfleet.proto.protocol import PROTOCOL
 
 from .fake import FakeAgent, done, play, snapshot
 
@@ -206,7 +207,7 @@ def test_another_version_is_turned_away(tmp_path: Path) -> None:
     agent = FakeAgent("a1", honest, spoken=99)
     with pytest.raises(CannotStart, match="0 of 1 agents joined"):
         play_briefly(tmp_path, agent)
-    assert "it speaks protocol 99 (heyfleet 0), this controller 3" in agent.rejected
+    assert f"it speaks protocol 99 (heyfleet 0), this controller {PROTOCOL}" in agent.rejected
 
 
 def play_briefly(folder: Path, agent: FakeAgent) -> None:

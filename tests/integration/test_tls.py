@@ -16,6 +16,7 @@ import pytest
 
 from ..certificates import Authority
 from ..conftest import Nginx, nginx_binary
+from ..ports import free_port
 from .command import heyfleet, measure
 
 SERVER = """
@@ -62,12 +63,6 @@ class Secure:
         assert outcome.exit_code == 3, outcome.stderr
         errors: dict[str, int] = outcome.report["errors"]
         return errors
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")

@@ -122,7 +122,6 @@ def test_flags(asked: list[Flags], args: list[str], changes: dict[str, Any]) -> 
         (["-o", "xml", URL], "-o: 'xml' is not known; there is -o csv, and --json"),
         (["-o", "csv", "--json", URL], "-o csv and --json exclude each other"),
         (["-disable-keepalive=maybe", URL], "-disable-keepalive: 'maybe' is neither true nor false"),
-        (["-h2", URL], "-h2 is not supported by this version of heyfleet"),
         (["-x", "proxy:3128", URL], "-x is not supported by this version of heyfleet"),
         ([URL, "http://b/"], "one URL is enough: 'http://localhost:8080/', then 'http://b/'"),
         (["-bad\nflag", URL], "unknown flag -bad flag"),
