@@ -23,7 +23,6 @@ from heyfleet.proto.fleet_pb2 import (
     PartNumbers,
     Ready,
     Refused,
-    Request,
     Snapshot,
     Think,
     WorkerFacts,
@@ -109,7 +108,7 @@ class LocalAgent:
         return Engine(
             io=plan.io or "auto",
             addresses=resolved.addresses,
-            messages=[(self._rendered(request), request.method == "HEAD") for request in plan.mix],
+            messages=self._messages(),
             order=mix_order([request.weight for request in plan.mix]),
             loop=_LOOPS[plan.loop],
             stages=[(stage.duration_ns, stage.first, stage.last) for stage in plan.stages],
@@ -135,11 +134,14 @@ class LocalAgent:
             streams=max(plan.streams, 1) if self._http2 else 1,
         )
 
-    def _rendered(self, request: Request) -> bytes:
+    def _messages(self) -> list[tuple[bytes, bool]]:
+        """As the engine takes them: rendered, and whether answers have no content."""
         plan = self._assignment.plan
         if self._http2:
-            return render_http2(request, plan.target.scheme)
-        return render(request, close=plan.disable_keepalive)
+            rendered = render_http2(plan.mix, plan.target.scheme)
+        else:
+            rendered = [render(request, close=plan.disable_keepalive) for request in plan.mix]
+        return [(data, request.method == "HEAD") for data, request in zip(rendered, plan.mix, strict=True)]
 
     def _trace_rows(self, share: Share, workers: int) -> int:
         """The worker's part of the agent's rows, in proportion to its requests where they are counted."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from heyfleet.ext import http2_request
+from collections.abc import Sequence
+
+from heyfleet.ext import hpack_shared, http2_request
 from heyfleet.proto.fleet_pb2 import Request
 
 # Methods whose request is expected to have a body: without one they say so with a length of 0 (RFC 9110 section 8.6).
@@ -32,8 +34,18 @@ def render(request: Request, *, close: bool = False) -> bytes:
     return b"\r\n".join([_octets(line) for line in lines] + [b"", b""]) + request.body
 
 
-def render_http2(request: Request, scheme: str) -> bytes:
-    """The same for HTTP/2: the field Host becomes :authority, names are in lower case, fields of a connection are left out."""
+def render_http2(requests: Sequence[Request], scheme: str) -> list[bytes]:
+    """The same of all requests for HTTP/2, which share what is the same in their fields."""
+    fields = [_fields(request, scheme) for request in requests]
+    shared = hpack_shared(fields)
+    return [
+        http2_request(own, request.body, request.method == "HEAD", shared)
+        for request, own in zip(requests, fields, strict=True)
+    ]
+
+
+def _fields(request: Request, scheme: str) -> list[tuple[bytes, bytes]]:
+    """The field Host becomes :authority, names are in lower case, fields of a connection are left out."""
     given = [(header.name.lower(), header.value) for header in request.headers]
     authority = next((value for name, value in given if name == "host"), "")
     fields = [
@@ -47,9 +59,7 @@ def render_http2(request: Request, scheme: str) -> bytes:
         name == "content-length" for name, _ in given
     ):
         fields.append(("content-length", str(len(request.body))))
-    return http2_request(
-        [(_octets(name), _octets(value)) for name, value in fields], request.body, request.method == "HEAD"
-    )
+    return [(_octets(name), _octets(value)) for name, value in fields]
 
 
 def _octets(text: str) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from bench import secure
+from bench import http2, secure
 from bench.fleet import (
     SIMULATED_AGENTS,
     merging,
@@ -180,22 +180,24 @@ def tls_new(settings: Settings) -> Findings:
     )
 
 
-def http2(settings: Settings) -> Findings:
-    """HTTP/2 over TLS 1.3 with AES-128-GCM, one request at a time on a connection, and many."""
+def over_http2(settings: Settings) -> Findings:
+    """HTTP/2 over TLS 1.3, one request at a time on a connection, and many."""
     figures = []
-    with Nginx(settings.server_core) as nginx:
-        for connections, streams, asked in ((64, 1, 1.1), (8, 32, 1.3)):
-            commands = secure.http2(nginx, connections, streams, settings.seconds)
-            pairs = [(OURS, "h2load"), (OURS_EPOLL, "h2load")]
-            found = secure.compare(nginx, commands, settings.client_core, settings.rounds, pairs)
-            figures += [
-                Figure(
-                    f"HTTP/2, {connections} x {streams} streams: requests per client CPU-second, {ours} (h2load = 1)",
-                    ratio,
-                    asked,
+    servers: list[tuple[str, type[Nginx] | type[http2.Nghttpd], float | None, float | None]] = [
+        ("nghttpd", http2.Nghttpd, 1.1, 1.3),
+        ("nginx", Nginx, None, None),
+    ]
+    for name, server, one, many in servers:
+        with server(settings.server_core) as target:
+            for connections, streams, asked in ((64, 1, one), (8, 32, many)):
+                found = http2.compare(
+                    target, (connections, streams), settings.seconds, settings.client_core, settings.rounds
                 )
-                for (ours, _), ratio in zip(pairs, found, strict=True)
-            ]
+                what = f"HTTP/2, {name}, {connections} x {streams} streams: requests per client CPU-second"
+                figures += [
+                    Figure(f"{what}, {ours} (h2load = 1)", ratio, asked)
+                    for ours, ratio in zip(http2.OURS, found, strict=True)
+                ]
     return Findings(figures)
 
 
@@ -306,7 +308,7 @@ GROUPS: dict[str, Callable[[Settings], Findings]] = {
     "cpu-1000": cpu_many,
     "tls-kept": tls_kept,
     "tls-new": tls_new,
-    "http2": http2,
+    "http2": over_http2,
     "fleet-start": fleet_start,
     "fleet-streaming": fleet_streaming,
     "fleet-merging": fleet_merging,

@@ -1,4 +1,4 @@
-"""What TLS and HTTP/2 cost: the same requests by heyfleet and others, kept connections and new ones."""
+"""What TLS costs: the same requests by heyfleet and others, kept connections and new ones."""
 
 from __future__ import annotations
 
@@ -32,18 +32,6 @@ def new(nginx: Nginx, seconds: float) -> Commands:
         "heyfleet full": _heyfleet(nginx, NEW, seconds, "-disable-keepalive", "--no-resume", url),
         "wrk": ["wrk", "-t1", f"-c{NEW}", f"-d{round(seconds)}s", "-H", "Connection: close", url],
         "hey": ["hey", "-c", str(NEW), "-z", f"{seconds:g}s", "-cpus", "1", "-disable-keepalive", url],
-    }
-
-
-def http2(nginx: Nginx, connections: int, streams: int, seconds: float) -> Commands:
-    """By name, with so many requests at a time on each connection."""
-    url = nginx.http2_url
-    ours = ("-h2", "--streams", str(streams), url)
-    load = ("-t1", f"-c{connections}", f"-m{streams}", f"-D{round(seconds)}")
-    return {
-        "heyfleet io_uring": _heyfleet(nginx, connections, seconds, "--io", "io_uring", *ours),
-        "heyfleet epoll": _heyfleet(nginx, connections, seconds, "--io", "epoll", *ours),
-        "h2load": ["h2load", *load, url],
     }
 
 

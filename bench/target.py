@@ -82,13 +82,14 @@ def parse_status(page: str, asked: int) -> Status:
     return Status(int(active[1]) - 1, int(totals[3]) - asked)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """So many that nobody listens on just now."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [each.getsockname()[1] for each in sockets]
 
 
-def _make_certificate(folder: Path) -> str:
+def make_certificate(folder: Path) -> str:
     """A certificate for localhost, on P-256, that vouches for itself: its path."""
     words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
     files = ("-keyout", f"{folder}/key.pem", "-out", f"{folder}/certificate.pem")
@@ -107,8 +108,8 @@ class Nginx:
         if executable is None:
             raise BenchError("nginx is missing; install Debian's package nginx (make bench does it)")
         self._folder = Path(tempfile.mkdtemp(prefix="heyfleet-bench-"))
-        self.port, self._tls_port, self._http2_port = _free_ports(3)
-        self.certificate = _make_certificate(self._folder)
+        self.port, self._tls_port, self._http2_port = free_ports(3)
+        self.certificate = make_certificate(self._folder)
         (self._folder / "files").mkdir()
         (self._folder / "files/16KiB").write_bytes(bytes(range(256)) * 64)
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -24,6 +24,7 @@ from heyfleet.ext._core import (
     backends,
     hpack_decode,
     hpack_encode,
+    hpack_shared,
     http2_request,
 )
 
@@ -51,5 +52,6 @@ __all__ = [
     "backends",
     "hpack_decode",
     "hpack_encode",
+    "hpack_shared",
     "http2_request",
 ]

@@ -213,16 +213,30 @@ class TlsContext:
         demand: str = "",
     ) -> None: ...
 
-def hpack_encode(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """A block of (name, value) fields, both bytes, names in lower case; it asks for no dynamic table (RFC 7541)."""
+def hpack_encode(
+    fields: Iterable[tuple[bytes, bytes]], shared: Sequence[tuple[bytes, bytes]] = (), insert: bool = False
+) -> bytes:
+    """A block of (name, value) fields, both bytes, names in lower case (RFC 7541).
+
+    `shared`: what the dynamic table holds, the oldest first; `insert`: what this block is to put there, and has all of.
+    """
+
+def hpack_shared(requests: Sequence[Sequence[tuple[bytes, bytes]]]) -> tuple[tuple[bytes, bytes], ...]:
+    """The fields that all requests have and that are worth a place in the peer's table, in the order of the first request."""
 
 def hpack_decode(block: bytes) -> tuple[str, int, int]:
     """What the engine reads in a block of fields: (result, status, content length); for tests and fuzzing."""
 
-def http2_request(fields: Iterable[tuple[bytes, bytes]], body: bytes, head: bool) -> bytes:
-    """A request as Http2Io sends it over and over: frames of its (name, value) fields, then the bare body.
+def http2_request(
+    fields: Iterable[tuple[bytes, bytes]],
+    body: bytes,
+    head: bool,
+    shared: tuple[tuple[bytes, bytes], ...] = (),
+) -> bytes:
+    """A request as Http2Io sends it over and over: its (name, value) fields as frames, then the bare body.
 
-    `head`: its answers have no content. The stream's number and the framing of the body are put in when it is sent.
+    `head`: its answers have no content. `shared`: the fields of hpack_shared of all requests of an engine. The stream's
+    number and the framing of the body are put in when it is sent.
     """
 
 @final

@@ -1,5 +1,6 @@
-# Header compression of HTTP/2 (HPACK, RFC 7541) with the static table only: our settings allow the peer no dynamic one, and what we
-# encode before the run asks for none.
+# Header compression of HTTP/2 (HPACK, RFC 7541). Our settings allow the peer no dynamic table, so that answers are read with the
+# static one alone. Requests are encoded before the run: fields that all of them share are put into the peer's table by the first
+# on a connection, and named by their places in all later ones.
 
 cdef enum:
     # Places in the static table (Appendix A).
@@ -7,6 +8,8 @@ cdef enum:
     HPACK_CONTENT_LENGTH = 28
     HPACK_TRANSFER_ENCODING = 57
     HPACK_ENTRIES = 61
+    HPACK_TABLE_BYTES = 4096        # the peer's, unless its settings say otherwise (RFC 9113, 6.5.2)
+    HPACK_ENTRY_BYTES = 32          # that an entry counts besides its name and value (4.1)
     HPACK_LITERAL = 0               # a name that is not in the table
     HUFFMAN_LONGEST = 30
     HUFFMAN_END = 256
@@ -287,20 +290,54 @@ def _hpack_string(text):
     return _hpack_integer(len(text), 0x7f, 0) + text
 
 
-def hpack_encode(fields):
-    """A block of (name, value) fields, both bytes, names in lower case; it asks for no dynamic table (RFC 7541)."""
+def hpack_encode(fields, shared=(), bint insert=False):
+    """A block of (name, value) fields, both bytes, names in lower case (RFC 7541).
+
+    `shared`: what the dynamic table holds, the oldest first; `insert`: what this block is to put there, and has all of.
+    """
     block = bytearray()
+    missing = list(shared) if insert else []
     for name, value in fields:
-        index = _HPACK_PLACES.get((name, value))
+        field = (name, value)
+        index = _HPACK_PLACES.get(field)
+        if index is None and field in shared and not insert:
+            index = HPACK_ENTRIES + len(shared) - shared.index(field)
         if index is not None:
             block += _hpack_integer(index, 0x7f, 0x80)
             continue
         index = _HPACK_PLACES.get(name, HPACK_LITERAL)
-        block += _hpack_integer(index, 0x0f, 0)
+        if missing and field == missing[0]:
+            missing.pop(0)
+            block += _hpack_integer(index, 0x3f, 0x40)
+        else:
+            block += _hpack_integer(index, 0x0f, 0)
         if index == HPACK_LITERAL:
             block += _hpack_string(name)
         block += _hpack_string(value)
+    if missing:
+        raise ValueError("the fields of the table are not among the request's, in their order")
     return bytes(block)
+
+
+def hpack_shared(requests):
+    """The fields that all requests have and that are worth a place in the peer's table, in the order of the first request."""
+    first, *others = requests
+    room = HPACK_TABLE_BYTES
+    shared = []
+    for field in first:
+        bytes = len(field[0]) + len(field[1]) + HPACK_ENTRY_BYTES
+        if field in shared or field in _HPACK_PLACES or bytes > room or not all(field in other for other in others):
+            continue
+        # Each request must have them in this order, or it could not put them there.
+        if all(_in_order([*shared, field], other) for other in others):
+            shared.append(field)
+            room -= bytes
+    return tuple(shared)
+
+
+def _in_order(fields, request):
+    rest = iter(request)
+    return all(field in rest for field in fields)
 
 
 def hpack_decode(bytes block not None):

@@ -45,8 +45,14 @@ cdef enum:
     H2_AHEAD_BYTES = 65536          # of frames made before the inner backend has taken them
     H2_FLOOD_BYTES = 1048576        # of answers to a peer that asks and asks, and reads nothing
 
-# In the place of the stream in a request that was rendered before the run: its answers have no content.
+# A request as it was rendered before the run: a head of numbers of four bytes, its fields as frames in three ways, its body.
 cdef enum:
+    H2_REQUEST_TABLE = 0            # the size of the peer's table that the first two ways need
+    H2_REQUEST_FIRST = 4            # how long the frames are: of the first request on a connection,
+    H2_REQUEST_LATER = 8            # of later ones,
+    H2_REQUEST_PLAIN = 12           # and where the peer has no such table
+    H2_REQUEST_HEAD_BYTES = 16
+    # In the place of the stream: answers have no content.
     H2_HEAD_REQUEST = 1
 
 
@@ -104,6 +110,8 @@ cdef struct H2Session:
     bint sending                    # frames are with the inner backend
     bint dirty                      # listed among those with frames to give it
     bint settled                    # the server's settings are in
+    bint primed                     # its table holds what our requests share
+    uint32_t table_bytes            # the least that it has allowed for it
     uint32_t lanes                  # that are on it
     uint32_t streams
     uint32_t allowed                # streams at a time
@@ -160,6 +168,12 @@ cdef inline uint32_t h2_uint32(const uint8_t *at) noexcept nogil:
     return <uint32_t> at[0] << 24 | <uint32_t> at[1] << 16 | <uint32_t> at[2] << 8 | at[3]
 
 
+cdef inline const uint8_t *h2_body_of(const uint8_t *request) noexcept nogil:
+    """Where the body of a rendered request begins."""
+    return (request + H2_REQUEST_HEAD_BYTES + h2_uint32(request + H2_REQUEST_FIRST) + h2_uint32(request + H2_REQUEST_LATER)
+            + h2_uint32(request + H2_REQUEST_PLAIN))
+
+
 cdef inline void h2_put_uint32(uint8_t *at, uint32_t value) noexcept nogil:
     at[0] = <uint8_t> (value >> 24)
     at[1] = <uint8_t> (value >> 16)
@@ -196,12 +210,27 @@ cdef const uint8_t *h2_opening = h2_opening_bytes
 cdef size_t h2_opening_length = len(h2_opening_bytes)
 
 
-def http2_request(fields, bytes body not None, bint head):
-    """A request as Http2Io sends it over and over: frames of its (name, value) fields, then the bare body.
+def http2_request(fields, bytes body not None, bint head, tuple shared=()):
+    """A request as Http2Io sends it over and over: its (name, value) fields as frames, then the bare body.
 
-    `head`: its answers have no content. The stream's number and the framing of the body are put in when it is sent.
+    `head`: its answers have no content. `shared`: the fields of hpack_shared of all requests of an engine. The stream's
+    number and the framing of the body are put in when it is sent.
     """
-    block = hpack_encode(fields)
+    fields = list(fields)
+    table_bytes = sum(len(name) + len(value) + HPACK_ENTRY_BYTES for name, value in shared)
+    ways = [
+        _h2_fields(block, bool(body), head)
+        for block in (
+            hpack_encode(fields, shared, insert=True),
+            hpack_encode(fields, shared),
+            b"\x20" + hpack_encode(fields),  # a table of size 0 (RFC 7541, 6.3)
+        )
+    ]
+    return b"".join([number.to_bytes(4, "big") for number in (table_bytes, *map(len, ways))] + ways + [body])
+
+
+def _h2_fields(block, bint body, bint head):
+    """A block of fields as HEADERS and CONTINUATION frames (6.2, 6.10)."""
     pieces = [block[at : at + H2_FRAME_BYTES] for at in range(0, len(block), H2_FRAME_BYTES)] or [b""]
     frames = bytearray()
     for number, piece in enumerate(pieces):
@@ -209,4 +238,4 @@ def http2_request(fields, bytes body not None, bint head):
         if number == 0 and not body:
             flags |= H2_END_STREAM
         frames += _h2_frame(H2_CONTINUATION if number else H2_HEADERS, flags, H2_HEAD_REQUEST if head else 0, piece)
-    return bytes(frames) + body
+    return bytes(frames)

@@ -243,6 +243,8 @@ cdef class H2Reading(H2Sessions):
             if name == H2_MAX_STREAMS:
                 session.allowed = min(value, self.streams)
                 self.streams_allowed = min(value, self.streams_allowed or value)
+            elif name == H2_TABLE_BYTES:
+                session.table_bytes = min(value, session.table_bytes)
             elif name == H2_INITIAL_WINDOW:
                 if value > H2_WINDOW_LIMIT_BYTES or not self.move_windows(number, session, <int64_t> value):
                     return False

@@ -158,7 +158,8 @@ cdef class H2Sessions(Io):
     cdef inline void start_stream(self, H2Lane *lane, H2Session *session) noexcept nogil:
         """Put the head of a lane's request out, and as much of its body as may go."""
         cdef uint32_t number = lane.session
-        cdef size_t bytes = self.head_bytes_of(lane)
+        cdef size_t bytes
+        cdef const uint8_t *frames = self.frames_of(lane, session, &bytes)
         cdef uint8_t *at = self.room(number, bytes)
         cdef size_t place = 0
         cdef uint32_t id = session.next_id
@@ -172,7 +173,7 @@ cdef class H2Sessions(Io):
             session.state = H2_DRAINING
             session.last_id = H2_LAST_ID
         self.cell(number, id)[0] = self.slot_of(lane)
-        memcpy(at, lane.request, bytes)
+        memcpy(at, frames, bytes)
         lane.no_content = at[8] == H2_HEAD_REQUEST
         while place < bytes:
             h2_put_uint32(at + place + 5, id)
@@ -185,8 +186,8 @@ cdef class H2Sessions(Io):
         lane.unreturned_bytes = 0
         lane.body_bytes = 0
         lane.content_length = -1
-        lane.body = lane.request + bytes
-        lane.body_left = lane.request_bytes - bytes
+        lane.body = h2_body_of(lane.request)
+        lane.body_left = lane.request_bytes - <size_t> (lane.body - lane.request)
         lane.window = session.initial_window
         if lane.body_left == 0:
             self.request_ends(lane, session)
@@ -194,14 +195,21 @@ cdef class H2Sessions(Io):
             session.blocked += 1
             self.push_body(lane, session)
 
-    cdef inline size_t head_bytes_of(self, const H2Lane *lane) noexcept nogil:
-        """How long the frames of a rendered request are, up to the last one of its fields."""
-        cdef size_t place = 0
-        cdef uint8_t flags = 0
-        while not flags & H2_END_HEADERS:
-            flags = lane.request[place + 4]
-            place += H2_HEAD_BYTES + (<size_t> lane.request[place + 1] << 8 | lane.request[place + 2])
-        return place
+    cdef inline const uint8_t *frames_of(self, const H2Lane *lane, H2Session *session, size_t *bytes) noexcept nogil:
+        """A request's fields as they go to this connection now."""
+        cdef const uint8_t *request = lane.request
+        cdef size_t first = h2_uint32(request + H2_REQUEST_FIRST)
+        cdef size_t later = h2_uint32(request + H2_REQUEST_LATER)
+        cdef const uint8_t *frames = request + H2_REQUEST_HEAD_BYTES
+        if session.table_bytes < h2_uint32(request + H2_REQUEST_TABLE):
+            bytes[0] = h2_uint32(request + H2_REQUEST_PLAIN)
+            return frames + first + later
+        if session.primed:
+            bytes[0] = later
+            return frames + first
+        session.primed = True
+        bytes[0] = first
+        return frames
 
     cdef inline void request_ends(self, H2Lane *lane, H2Session *session) noexcept nogil:
         """The last byte of a lane's request is made."""
@@ -274,7 +282,8 @@ cdef class H2Sessions(Io):
         cdef uint8_t *at
         cdef bint joined = False
         session.state = H2_OPEN
-        session.settled = session.sending = False
+        session.settled = session.sending = session.primed = False
+        session.table_bytes = HPACK_TABLE_BYTES
         session.allowed = min(self.streams, <uint32_t> H2_STREAMS_START)
         session.streams = session.blocked = session.unreturned_bytes = 0
         session.first_queued = session.last_queued = NO_SLOT

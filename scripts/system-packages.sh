@@ -70,6 +70,7 @@ check() {
         need_command hey hey
         need_command valgrind valgrind
         need_command h2load nghttp2-client
+        need_command nghttpd nghttp2-server
         ;;
     *)
         echo "usage: $0 build|test|hosts|bench" >&2
