@@ -10,15 +10,12 @@ cdef enum:
     SENT_AGAIN_AT_MOST = 10
 
 
-cdef class Connections:
+cdef class Connections(Tallies):
 
     cdef:
-        Io io
-        Conn *conns
         uint32_t connection_count   # times the streams of each
         uint32_t streams            # of a connection at a time; more than 1 only over HTTP/2
         ConnList expected           # requests and connects that can time out
-        Recorder recorder
         sockaddr_storage *addresses
         socklen_t *address_lengths
         uint32_t address_count
@@ -27,17 +24,10 @@ cdef class Connections:
         uint32_t first_number       # among the plan's connections, of connection 0 here
         uint32_t number_stride
         Message *messages           # the plan's requests
-        uint32_t message_count
         uint16_t *order             # which of them is sent as the plan's number 0, 1, 2, ..., over and over
         uint32_t order_count
-        Shape shape                 # of the load; it tells the stage of a request
-        uint32_t stage              # of the latest
-        bint stamped                # the kernel's stamps are asked for
-        bint scheduled              # requests have intended instants
         bint keep_alive             # of our own will; the peer may refuse
         int64_t timeout_ns          # 0: none
-        int64_t start_ns
-        int64_t warm_until_ns       # what is intended before is warm-up
         int64_t last_event_ns
         uint64_t begun              # requests; those of the warm-up are counted apart
         uint64_t answered
@@ -87,16 +77,6 @@ cdef class Connections:
             self.conns[index].waiting_since_ns = now_ns
             conn_list_append(&self.expected, self.conns, index)
 
-    cdef inline Bank *bank(self, const Conn *conn) noexcept nogil:
-        """Where the connection's request is counted."""
-        return &self.recorder.active.warmup if conn.warm else &self.recorder.active.all
-
-    cdef inline Bank *part(self, const Conn *conn) noexcept nogil:
-        """Where it is counted once more, or NULL."""
-        if self.recorder.part_count == 0 or conn.warm:
-            return NULL
-        return &self.recorder.active.parts[conn.part]
-
     cdef inline void begin(self, uint32_t index, int64_t intended_ns, uint64_t number) noexcept nogil:
         """Begin the plan's request of a number on an idle or closed connection.
 
@@ -137,13 +117,6 @@ cdef class Connections:
             self.send_request(index, conn, now_ns)
         else:
             self.open_connection(index, now_ns)
-
-    cdef inline void place(self, Conn *conn) noexcept nogil:
-        """Find where the connection's request belongs to."""
-        if self.shape.count > 1:
-            self.stage = shape_stage_at(&self.shape, conn.intended_ns - self.start_ns, self.stage)
-        conn.part = self.stage * self.message_count + conn.request
-        conn.warm = conn.intended_ns < self.warm_until_ns
 
     cdef inline void send_request(self, uint32_t index, Conn *conn, int64_t now_ns) noexcept nogil:
         conn.state = CONN_BUSY
@@ -192,13 +165,6 @@ cdef class Connections:
             conn_list_remove(&self.expected, self.conns, event.slot)
             conn.state = CONN_IDLE
             self.connection_opened(event.slot, event.time_ns)
-
-    cdef void count_handshake(self, const IoEvent *event) noexcept nogil:
-        hdr_record(&self.recorder.active.all.metrics[METRIC_HANDSHAKE], event.handshake_ns)
-        if event.resumed:
-            self.recorder.active.all.tally.handshakes_resumed += 1
-        else:
-            self.recorder.active.all.tally.handshakes_full += 1
 
     cdef void connect_failed(self, uint32_t index, int kind) noexcept nogil:
         if self.conns[index].has_request:
@@ -303,12 +269,6 @@ cdef class Connections:
             self.count_bad_response(&self.conns[index])
             self.fail(index, ERROR_BAD_RESPONSE)
 
-    cdef void count_bad_response(self, const Conn *conn) noexcept nogil:
-        cdef Bank *part = self.part(conn)
-        self.bank(conn).tally.bad_responses[conn.parser.reason] += 1
-        if part != NULL:
-            part.tally.bad_responses[conn.parser.reason] += 1
-
     cdef inline void complete(self, uint32_t index, int64_t done_ns, bint leftover) noexcept nogil:
         """The last byte of the answer is in. `leftover`: bytes follow that belong to no request."""
         cdef Conn *conn = &self.conns[index]
@@ -326,47 +286,6 @@ cdef class Connections:
         else:
             self.drop(index)
         self.connection_free(index, done_ns)
-
-    cdef inline void record(self, Conn *conn, Bank *bank, int64_t done_ns) noexcept nogil:
-        # An answer may come before the request was sent whole; its writing then ended, for us, with the answer's first byte.
-        cdef int64_t written_ns = conn.written_ns if conn.written_ns != 0 else conn.first_byte_ns
-        cdef Bank *part = self.part(conn)
-        bank.tally.responses[conn.parser.status] += 1
-        bank.tally.body_bytes += conn.parser.body_bytes
-        hdr_record(&bank.metrics[METRIC_LATENCY], done_ns - conn.intended_ns)
-        if self.scheduled:
-            hdr_record(&bank.metrics[METRIC_SERVICE_TIME], done_ns - conn.sent_ns)
-        if part != NULL:
-            part.tally.responses[conn.parser.status] += 1
-            part.tally.body_bytes += conn.parser.body_bytes
-            hdr_record(&part.metrics[METRIC_LATENCY], done_ns - conn.intended_ns)
-            if self.scheduled:
-                hdr_record(&part.metrics[METRIC_SERVICE_TIME], done_ns - conn.sent_ns)
-        if self.stamped:
-            self.record_kernel_latency(conn, bank)
-        hdr_record(&bank.metrics[METRIC_REQUEST_WRITE], written_ns - conn.ready_ns)
-        hdr_record(&bank.metrics[METRIC_WAIT], conn.first_byte_ns - written_ns)
-        hdr_record(&bank.metrics[METRIC_READ], done_ns - conn.first_byte_ns)
-        if self.recorder.trace_capacity > 0 and not conn.warm:
-            self.trace_request(conn, written_ns, done_ns)
-
-    cdef void record_kernel_latency(self, const Conn *conn, Bank *bank) noexcept nogil:
-        cdef int64_t latency_ns = self.io.kernel_latency_ns(<uint32_t> (conn - self.conns))
-        if latency_ns >= 0:
-            hdr_record(&bank.metrics[METRIC_KERNEL_LATENCY], latency_ns)
-
-    cdef void trace_request(self, const Conn *conn, int64_t written_ns, int64_t done_ns) noexcept nogil:
-        cdef TraceRow row
-        row.offset_ns = conn.intended_ns - self.start_ns
-        row.latency_ns = done_ns - conn.intended_ns
-        row.connect_ns = conn.connect_took_ns
-        row.lookup_ns = 0
-        row.write_ns = written_ns - conn.ready_ns
-        row.wait_ns = conn.first_byte_ns - written_ns
-        row.read_ns = done_ns - conn.first_byte_ns
-        row.status = conn.parser.status
-        row.reserved = 0
-        recorder_trace(&self.recorder, &row)
 
     cdef void fail(self, uint32_t index, int kind) noexcept nogil:
         cdef Conn *conn = &self.conns[index]
