@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from heyfleet.agent import limits, watch
 from heyfleet.agent.protocol import NAMES, speaks_http2, tls_context
-from heyfleet.agent.request import render, render_http2
+from heyfleet.agent.request import IDEMPOTENT, render, render_http2
 from heyfleet.agent.resolve import Resolved, ResolveError, resolve_plan
 from heyfleet.ext import Engine, EngineSnapshot, Histogram
 from heyfleet.proto.fleet_pb2 import (
@@ -134,14 +134,17 @@ class LocalAgent:
             streams=max(plan.streams, 1) if self._http2 else 1,
         )
 
-    def _messages(self) -> list[tuple[bytes, bool]]:
-        """As the engine takes them: rendered, and whether answers have no content."""
+    def _messages(self) -> list[tuple[bytes, bool, bool]]:
+        """As the engine takes them: rendered, whether answers have no content, whether it may be sent twice."""
         plan = self._assignment.plan
         if self._http2:
             rendered = render_http2(plan.mix, plan.target.scheme)
         else:
             rendered = [render(request, close=plan.disable_keepalive) for request in plan.mix]
-        return [(data, request.method == "HEAD") for data, request in zip(rendered, plan.mix, strict=True)]
+        return [
+            (data, request.method == "HEAD", request.method in IDEMPOTENT)
+            for data, request in zip(rendered, plan.mix, strict=True)
+        ]
 
     def _trace_rows(self, share: Share, workers: int) -> int:
         """The worker's part of the agent's rows, in proportion to its requests where they are counted."""

@@ -10,6 +10,8 @@ from heyfleet.proto.fleet_pb2 import Request
 # Methods whose request is expected to have a body: without one they say so with a length of 0 (RFC 9110 section 8.6).
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
+# RFC 9110 section 9.2.2.
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 # Fields of one connection of HTTP/1, which HTTP/2 has not (RFC 9113 section 8.2.2).
 _CONNECTION_FIELDS = frozenset(
     {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}

@@ -374,7 +374,7 @@ class Engine:
 
     `io` is "auto", "io_uring", "epoll" or an Io object. `addresses` are (literal address, port) pairs, used in turn by the
     connections; `sources` are local addresses that the plan's connections come from in turn. `messages` are the plan's
-    requests, each (rendered bytes, whether its answers have no body); the plan's request number i is
+    requests, each (rendered bytes, whether its answers have no body, and whether it may be sent twice: no, if that is not said); the plan's request number i is
     messages[order[i % len(order)]].
 
     `requests` and `duration_ns` end the load, 0 is no limit; what is intended in the first `warmup_ns` counts for
@@ -400,7 +400,7 @@ class Engine:
         *,
         io: str | Io,
         addresses: list[tuple[str, int]],
-        messages: list[tuple[bytes, bool]],
+        messages: Sequence[tuple[bytes, bool] | tuple[bytes, bool, bool]],
         connections: int,
         order: Sequence[int] = (0,),
         requests: int = 0,

@@ -15,12 +15,13 @@ cdef struct Message:
     const uint8_t *data
     size_t bytes
     bint head                   # its answers have no body
+    bint idempotent             # that it is done twice changes nothing (RFC 9110, 9.2.2)
 
 
 # A connection; over HTTP/2, one of the streams that a connection carries at a time.
 cdef struct Conn:
     uint8_t state               # of ConnState
-    uint8_t sent_again          # how often the server had not looked at the request
+    uint8_t sent_again          # how often the request was sent once more
     bint has_request
     bint listed                 # in the list of timeouts
     bint warm                   # the request is one of the warm-up

@@ -174,7 +174,17 @@ cdef class Connections(Tallies):
             self.drop(index)
             self.connection_not_opened(index, kind, self.io.now())
 
+    cdef inline bint was_idle(self, const Conn *conn) noexcept nogil:
+        """Whether a connection has ended that the server had kept until the request came: it may not have seen that.
+
+        A connection that was opened for the request has no such excuse (RFC 9112, 9.3.1 and 9.6).
+        """
+        return conn.connect_took_ns == 0 and conn.first_byte_ns == 0 and conn.message.idempotent and conn.sent_again == 0
+
     cdef void on_sent(self, const IoEvent *event) noexcept nogil:
+        if event.result < 0 and self.was_idle(&self.conns[event.slot]):
+            self.send_again(event.slot, True)
+            return
         if event.result < 0:
             self.fail(event.slot, error_from_errno(<int> -event.result))
             return
@@ -228,7 +238,7 @@ cdef class Connections(Tallies):
         self.complete(event.slot, event.time_ns, False)
 
     cdef void send_again(self, uint32_t index, bint reopen) noexcept nogil:
-        """Send a request once more that the server has not looked at; its time is running on."""
+        """Send a request once more that the server has not looked at, it seems; its time is running on."""
         cdef Conn *conn = &self.conns[index]
         cdef int64_t waiting_since_ns = conn.waiting_since_ns
         conn.sent_again += 1
@@ -250,6 +260,9 @@ cdef class Connections(Tallies):
 
     cdef void stream_ended(self, const IoEvent *event, Conn *conn) noexcept nogil:
         cdef Http1Result result
+        if self.was_idle(conn):
+            self.send_again(event.slot, True)
+            return
         if event.result < 0:
             self.fail(event.slot, error_from_errno(<int> -event.result))
             return

@@ -80,7 +80,7 @@ cdef class Engine(EngineCore):
 
     `io` is "auto", "io_uring", "epoll" or an Io object. `addresses` are (literal address, port) pairs, used in turn by the
     connections; `sources` are local addresses that the plan's connections come from in turn. `messages` are the plan's
-    requests, each (rendered bytes, whether its answers have no body); the plan's request number i is
+    requests, each (rendered bytes, whether its answers have no body, and whether it may be sent twice: no, if that is not said); the plan's request number i is
     messages[order[i % len(order)]].
 
     `requests` and `duration_ns` end the load, 0 is no limit; what is intended in the first `warmup_ns` counts for
@@ -121,7 +121,7 @@ cdef class Engine(EngineCore):
                  bint kernel_timestamps=False, TlsContext tls=None, bint http2=False, uint32_t streams=1):
         if self.conns != NULL:
             raise ValueError("an engine is made once")
-        if connections == 0 or not addresses or not messages or not all(data for data, _ in messages):
+        if connections == 0 or not addresses or not messages or not all(each[0] for each in messages):
             raise ValueError("an engine needs at least one connection, one address and a request")
         if min(duration_ns, timeout_ns, warmup_ns) < 0:
             raise ValueError("durations can't be negative")
@@ -179,11 +179,12 @@ cdef class Engine(EngineCore):
         self.order = <uint16_t *> calloc(self.order_count, sizeof(uint16_t))
         if self.messages == NULL or self.order == NULL:
             raise MemoryError
-        self.message_objects = [data for data, _ in messages]
+        self.message_objects = [each[0] for each in messages]
         for index in range(self.message_count):
             self.messages[index].data = <const uint8_t *> <char *> self.message_objects[index]
             self.messages[index].bytes = len(self.message_objects[index])
             self.messages[index].head = messages[index][1]
+            self.messages[index].idempotent = len(messages[index]) > 2 and messages[index][2]
         for index in range(self.order_count):
             self.order[index] = order[index]
 

@@ -103,8 +103,8 @@ def _of_http(summary: Summary) -> Iterator[str]:
         )
     if http.sent_again:
         yield (
-            f"{plural(http.sent_again, 'time')} a request was sent again: the server had refused it or ended the connection "
-            "before it looked at it; its time ran on"
+            f"{plural(http.sent_again, 'time')} a request was sent again: the server had refused it, or ended a kept connection "
+            "before it answered; its time ran on"
         )
 
 

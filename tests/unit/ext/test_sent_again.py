@@ -1,0 +1,94 @@
+"""Requests that meet a connection which the server has just closed: sent once more, where that changes nothing."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+
+from heyfleet.ext import Engine, EngineSnapshot
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+
+@contextmanager
+def server(answers: int, reset: bool = False) -> Iterator[int]:
+    """Closes each connection after so many answers, without a word."""
+
+    def serve(client: socket.socket) -> None:
+        with suppress(OSError), client:
+            for _ in range(answers):
+                if not client.recv(65536):
+                    return
+                client.sendall(ANSWER)
+            if not answers:
+                client.recv(65536)
+            if reset:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def run(port: int, *, idempotent: bool, io: str = "epoll", **more: Any) -> EngineSnapshot:
+    engine = Engine(
+        io=io,
+        addresses=[("127.0.0.1", port)],
+        messages=[(GET, False, idempotent)],
+        connections=2,
+        requests=60,
+        timeout_ns=5_000_000_000,
+        **more,
+    )
+    engine.start(1)
+    engine.run()
+    snapshot: EngineSnapshot = engine.snapshot()
+    assert snapshot.sent == 60 == sum(snapshot.responses.values()) + sum(snapshot.errors.values())
+    return snapshot
+
+
+@pytest.mark.parametrize("io", ["epoll", "io_uring"])
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("answers", [1, 3])
+def test_what_may_be_repeated_is(io: str, reset: bool, answers: int) -> None:
+    with server(answers, reset) as port:
+        snapshot = run(port, idempotent=True, io=io)
+    assert snapshot.responses == {200: 60}
+    assert snapshot.connections_opened >= 60 // answers
+    assert snapshot.sent_again <= 60 // answers
+
+
+def test_what_may_not_is_an_error() -> None:
+    with server(1) as port:
+        snapshot = run(port, idempotent=False)
+    assert snapshot.sent_again == 0
+    assert set(snapshot.errors) <= {"closed early", "reset"}
+
+
+def test_a_connection_opened_for_the_request_has_no_excuse() -> None:
+    with server(0) as port:
+        snapshot = run(port, idempotent=True)
+    assert snapshot.responses == {}
+    assert sum(snapshot.errors.values()) == 60
+    assert snapshot.sent_again <= 2  # those that were opened before the start
+
+
+def test_its_time_runs_on() -> None:
+    with server(1) as port:
+        snapshot = run(port, idempotent=True, loop="rate", stages=[(0, 300.0, 300.0)])
+    assert snapshot.responses == {200: 60}
+    assert snapshot.histograms["latency"].count == 60
