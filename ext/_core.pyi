@@ -478,10 +478,10 @@ class Http1Parser:
     """A parser of one HTTP/1.x response; `start` makes it ready for the next.
 
     head_request: the response answers a HEAD request, so that it has no content whatever its fields say
-    (RFC 9112 6.3).
+    (RFC 9112 6.3). keep_location: keep the Location of a redirect.
     """
 
-    def __init__(self, head_request: bool = False) -> None: ...
+    def __init__(self, head_request: bool = False, keep_location: bool = False) -> None: ...
     def start(self, head_request: bool = False) -> None:
         """Forget everything and expect a status line."""
 
@@ -506,6 +506,9 @@ class Http1Parser:
     def body_bytes(self) -> int:
         """Bytes of content received, without chunk framing."""
 
+    @property
+    def location(self) -> bytes:
+        """The Location of a redirect, if it is kept; else empty."""
     @property
     def reason(self) -> str:
         """Why the result is "bad" or "too large", one of HTTP1_REASON_NAMES; else empty."""

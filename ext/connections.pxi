@@ -123,7 +123,7 @@ cdef class Connections(Tallies):
         conn.ready_ns = now_ns
         conn.written_ns = 0
         conn.first_byte_ns = 0
-        http1_start(&conn.parser, conn.message.head)
+        http1_start(&conn.parser, conn.message.head, NULL)
         self.io.send(index, conn.message.data, conn.message.bytes)
 
     cdef inline void handle_events(self) noexcept nogil:

@@ -1,6 +1,6 @@
 # Sans-I/O parser of HTTP/1.x responses (RFC 9112), one at a time: bytes in, a result and a few facts out.
 #
-# It takes the stream in any pieces, keeps no byte of it and allocates nothing. It checks even what it does not use.
+# It takes the stream in any pieces, keeps no byte of it but a Location, where that is asked for. It checks even what it does not use.
 #
 # Where RFC 9112 leaves a choice:
 # - A line may end in a bare LF (2.2), chunk lines too. A CR that no LF follows is bad.
@@ -9,64 +9,6 @@
 # - A fold in a field value (5.2) reads as a space; in the three fields that frame the message it is bad.
 # - Transfer-Encoding that does not end in chunked is read to the close (6.3); chunked twice running is bad (7.1).
 # - Chunk extensions are skipped unread; trailer fields are checked, then discarded (7.1.1, 7.1.2).
-
-from heyfleet.ext.c_bytes16 cimport equal_run16, text_end, word_run16
-
-
-cdef inline void http1_start(Http1 *parser, bint head_request) noexcept nogil:
-    """Make ready for one response; the answer to a HEAD request has no content (RFC 9112 6.3)."""
-    memset(parser, 0, sizeof(Http1))
-    parser.head_left_bytes = HTTP1_HEAD_LIMIT_BYTES
-    parser.state = HTTP1_IN_VERSION
-    parser.index = HTTP1_TEXT_VERSION
-    parser.flags = HTTP1_FLAG_MINOR | (HTTP1_FLAG_HEAD_REQUEST if head_request else 0)
-
-
-cdef inline Http1State http1_broken(Http1 *parser, Http1Reason reason) noexcept nogil:
-    parser.reason = reason
-    parser.keep_alive = False
-    return HTTP1_BROKEN
-
-
-cdef inline void http1_match(Http1 *parser, Http1Cursor *cursor) noexcept nogil:
-    """Read on in the literal: to its end, the input's, or the first byte that is not the literal's."""
-    cdef const uint8_t *text = http1_texts + parser.index
-    cdef unsigned run = equal_run16(cursor.at, cursor.end, text, text + HTTP1_TEXTS_BYTES)
-    parser.index += run
-    cursor.at += run
-
-
-cdef inline bint http1_matched(const Http1 *parser) noexcept nogil:
-    """Whether the literal is read to its end."""
-    return http1_texts[HTTP1_TEXTS_BYTES + parser.index] == 0x80
-
-
-cdef inline bint http1_crlf(Http1Cursor *cursor) noexcept nogil:
-    """Read CR LF if both are there."""
-    if cursor.end - cursor.at < 2 or memcmp(cursor.at, b"\r\n", 2) != 0:
-        return False
-    cursor.at += 2
-    return True
-
-
-cdef inline Http1State http1_end_line(
-    Http1 *parser, Http1Cursor *cursor, Http1State next_state, Http1Reason reason
-) noexcept nogil:
-    """Read CR LF or LF; broken for `reason` at any other byte."""
-    if http1_crlf(cursor):
-        return next_state
-    if cursor.at[0] == HTTP1_CR:
-        cursor.at += 1
-        if cursor.at == cursor.end:
-            parser.next_state = next_state
-            return HTTP1_AT_LF
-        if cursor.at[0] != HTTP1_LF:
-            return http1_broken(parser, HTTP1_REASON_BARE_CR)
-    elif cursor.at[0] != HTTP1_LF:
-        return http1_broken(parser, reason)
-    cursor.at += 1
-    return next_state
-
 
 cdef inline Http1State http1_version(Http1 *parser, Http1Cursor *cursor) noexcept nogil:
     """`HTTP/1.`, a digit, a space (RFC 9112 4), and what the status shares with the commonest of all, 200."""
@@ -114,6 +56,8 @@ cdef inline Http1State http1_line_start(Http1 *parser, Http1Cursor *cursor) noex
     cdef uint8_t index = http1_names[byte]
     if index != HTTP1_NO_TOKEN:
         cursor.at += 1
+        if parser.kept != NULL and byte | 0x20 == c"l" and 300 <= parser.status < 400:
+            index = HTTP1_TEXT_LOCATION + 1
         parser.index = index
         parser.field = HTTP1_OTHER_FIELD
         return HTTP1_IN_NAME
@@ -133,6 +77,9 @@ cdef inline Http1State http1_framing_field(Http1 *parser) noexcept nogil:
         parser.index = HTTP1_NO_DIGIT
         parser.number = 0
         return HTTP1_IN_LENGTH
+    if parser.index == HTTP1_TEXT_LOCATION_END:
+        # The first counts, if there are several.
+        return HTTP1_IN_LOCATION if parser.kept.bytes == 0 else HTTP1_IN_TEXT
     parser.field = HTTP1_CONNECTION
     if parser.index == HTTP1_TEXT_TRANSFER_ENCODING_END:
         parser.field = HTTP1_TRANSFER_ENCODING
@@ -375,6 +322,8 @@ cdef inline Http1State http1_lines(Http1 *parser, Http1Cursor *cursor, Http1Stat
             state = http1_list(parser, cursor)
         if state == HTTP1_IN_TEXT:
             state = http1_text(parser, cursor, HTTP1_IN_TEXT, HTTP1_AT_LINE_START)
+        if state == HTTP1_IN_LOCATION and cursor.at < cursor.end:
+            state = http1_location(parser, cursor)
         if state == HTTP1_AFTER_HEAD:
             state = http1_end_head(parser)
     return state

@@ -9,17 +9,23 @@ cdef class Http1Parser:
     """A parser of one HTTP/1.x response; `start` makes it ready for the next.
 
     head_request: the response answers a HEAD request, so that it has no content whatever its fields say
-    (RFC 9112 6.3).
+    (RFC 9112 6.3). keep_location: keep the Location of a redirect.
     """
 
     cdef Http1 parser
+    cdef Http1Kept kept
+    cdef bint keeps
 
-    def __cinit__(self, head_request: bool = False) -> None:
+    def __cinit__(self, head_request: bool = False, keep_location: bool = False) -> None:
+        self.keeps = keep_location
         self.start(head_request)
+
+    def __dealloc__(self):
+        free(self.kept.data)
 
     def start(self, head_request: bool = False) -> None:
         """Forget everything and expect a status line."""
-        http1_start(&self.parser, head_request)
+        http1_start(&self.parser, head_request, &self.kept if self.keeps else NULL)
 
     def feed(self, data) -> tuple[str, int]:
         """Read on in any object with the buffer protocol; the result and how many of its bytes were consumed.
@@ -52,6 +58,11 @@ cdef class Http1Parser:
     def body_bytes(self) -> int:
         """Bytes of content received, without chunk framing."""
         return self.parser.body_bytes
+
+    @property
+    def location(self) -> bytes:
+        """The Location of a redirect, if it is kept; else empty."""
+        return (<const char *> self.kept.data)[:self.kept.bytes] if self.kept.bytes else b""
 
     @property
     def reason(self) -> str:

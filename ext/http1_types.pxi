@@ -15,6 +15,8 @@ cdef enum:
     HTTP1_SP = 0x20
     HTTP1_DEL = 0x7f
 
+    HTTP1_LOCATION_LIMIT_BYTES = 8192
+
 cdef enum Http1Result:
     HTTP1_MORE
     HTTP1_DONE
@@ -35,6 +37,7 @@ cdef enum Http1Reason:
     HTTP1_REASON_CHUNK_SIZE
     HTTP1_REASON_CHUNK_END
     HTTP1_REASON_TOO_LARGE
+    HTTP1_REASON_LOCATION
     HTTP1_REASONS
 
 # In the order of Http1Result and of Http1Reason.
@@ -52,6 +55,7 @@ HTTP1_REASON_NAMES = (
     "bad chunk size",
     "bad chunk end",
     "header too large",
+    "location too long",
 )
 
 cdef enum Http1State:
@@ -68,6 +72,7 @@ cdef enum Http1State:
     HTTP1_IN_LENGTH
     HTTP1_IN_LIST
     HTTP1_IN_TEXT
+    HTTP1_IN_LOCATION
     HTTP1_AFTER_HEAD
     # In content.
     HTTP1_IN_SIZED
@@ -101,7 +106,15 @@ cdef enum Http1Number:
     HTTP1_DIGITS
     HTTP1_AFTER_DIGITS
 
+# Where the Location of a redirect is kept, from one response to the next; somebody else's memory.
+cdef struct Http1Kept:
+    uint8_t *data
+    uint32_t bytes
+    uint32_t room
+
 cdef struct Http1:
+    # NULL: nothing is kept.
+    Http1Kept *kept
     # Content received, without chunk framing.
     uint64_t body_bytes
     # The Content-Length, then what is missing of the content or of the chunk.
@@ -146,9 +159,11 @@ cdef enum Http1Literal:
     HTTP1_TEXT_MINOR = 77
     HTTP1_TEXT_VERSION_END = 79
     HTTP1_TEXT_200_END = 82
+    HTTP1_TEXT_LOCATION = 83
+    HTTP1_TEXT_LOCATION_END = 91
     # No word, only spaces and commas since the word before.
-    HTTP1_TEXT_NONE = 83
-    HTTP1_TEXTS_BYTES = 99
+    HTTP1_TEXT_NONE = 92
+    HTTP1_TEXTS_BYTES = 108
     HTTP1_NO_TOKEN = 255
 
 # Texts, then as many bytes of masks. A byte matches if it equals the text's once the bits of the mask are set:
@@ -163,7 +178,7 @@ cdef uint8_t[256] http1_names
 cdef void http1_make_tables():
     cdef int index, byte
     cdef bytes texts = (
-        b"\0content-length\0connection\0transfer-encoding\0close\0keep-alive\0chunked\0HTTP/1.1 200"
+        b"\0content-length\0connection\0transfer-encoding\0close\0keep-alive\0chunked\0HTTP/1.1 200\0location"
     )
     memset(http1_texts + HTTP1_TEXTS_BYTES, 0x80, HTTP1_TEXTS_BYTES)
     for index in range(len(texts)):

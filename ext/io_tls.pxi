@@ -1,83 +1,6 @@
 # TLS inside the io contract: a backend made of another. Bytes that the inner one moves are OpenSSL's; between the two there is
 # only memory. A connect is complete when the handshake is, a send when the inner one has taken the last byte of its records.
 
-from libc.stdlib cimport malloc, realloc
-from libc.string cimport memcmp, memcpy, memmove
-
-cdef enum:
-    NO_SLOT = 0xffffffff
-    TLS_PLAIN_BYTES = 65536     # of what is decrypted, handed out at a time
-    TLS_STASH_BYTES = 65536     # at least what a backend hands out at a time
-    TLS_RECORD_BYTES = 16384    # of content, at most (RFC 8446, 5.1)
-    TLS_AHEAD_BYTES = 65536     # of records made before the inner backend has taken them
-
-cdef enum TlsState:
-    TLS_CLOSED
-    TLS_CONNECTING
-    TLS_SHAKING
-    TLS_OPEN
-    TLS_ENDED                   # the end of the stream was told, or its error
-
-
-cdef struct TlsSlot:
-    SSL *ssl
-    TlsState state
-    bint sending                # records are with the inner backend
-    bint telling                # the caller waits for the end of a send
-    const uint8_t *source       # received and not yet read by OpenSSL
-    size_t source_bytes
-    const uint8_t *plain        # of the caller's send, not yet made into records
-    size_t plain_left
-    size_t plain_bytes
-    uint8_t *made               # records that wait for the inner backend
-    size_t made_bytes
-    size_t made_room
-    uint8_t *flying             # records that it has
-    size_t flying_room
-    int64_t connected_ns
-
-
-# OpenSSL's way to our bytes.
-
-cdef int tls_bio_read(tls.BIO *bio, char *out, int bytes) noexcept nogil:
-    cdef TlsSlot *at = <TlsSlot *> tls.BIO_get_data(bio)
-    cdef size_t taken = min(at.source_bytes, <size_t> bytes)
-    tls.BIO_clear_retry_flags(bio)
-    if taken == 0:
-        tls.BIO_set_retry_read(bio)
-        return -1
-    memcpy(out, at.source, taken)
-    at.source += taken
-    at.source_bytes -= taken
-    return <int> taken
-
-
-cdef int tls_bio_write(tls.BIO *bio, const char *data, int bytes) noexcept nogil:
-    cdef TlsSlot *at = <TlsSlot *> tls.BIO_get_data(bio)
-    cdef size_t wanted = at.made_bytes + <size_t> bytes
-    cdef void *room
-    tls.BIO_clear_retry_flags(bio)
-    if wanted > at.made_room:
-        room = realloc(at.made, wanted)
-        if room == NULL:
-            return -1
-        at.made = <uint8_t *> room
-        at.made_room = wanted
-    memcpy(at.made + at.made_bytes, data, <size_t> bytes)
-    at.made_bytes = wanted
-    return bytes
-
-
-cdef long tls_bio_ctrl(tls.BIO *bio, int command, long number, void *pointer) noexcept nogil:
-    return 1 if command == tls.BIO_CTRL_FLUSH else 0
-
-
-cdef tls.BIO_METHOD *tls_bio_method = tls.BIO_meth_new(tls.BIO_TYPE_SOURCE_SINK, "heyfleet")
-tls.BIO_meth_set_read(tls_bio_method, tls_bio_read)
-tls.BIO_meth_set_write(tls_bio_method, tls_bio_write)
-tls.BIO_meth_set_ctrl(tls_bio_method, tls_bio_ctrl)
-
-
 @final
 cdef class TlsIo(Io):
     """TLS over another backend, by the settings of a context. No more than one engine may use either of them."""
@@ -106,17 +29,37 @@ cdef class TlsIo(Io):
         self.shut()
 
     cdef int open(self, uint32_t slots) noexcept nogil:
+        cdef uint32_t slot
         cdef int result = self.inner.open(slots)
+        if result == 0:
+            result = self.take_memory(slots)
         if result < 0:
+            self.shut()
             return result
+        for slot in range(slots):
+            self.table[slot].terms = &self.context.shared
+        return 0
+
+    cdef int adopt(self, uint32_t slots) noexcept nogil:
+        """Take over an inner backend that is open; its connections go on without TLS."""
+        cdef uint32_t slot
+        cdef int result = self.take_memory(slots)
+        for slot in range(self.slots):
+            self.table[slot].terms = NULL
+        return result
+
+    cdef int take_memory(self, uint32_t slots) noexcept nogil:
         self.table = <TlsSlot *> calloc(slots, sizeof(TlsSlot))
         self.plain = <uint8_t *> malloc(TLS_PLAIN_BYTES)
         self.stash = <uint8_t *> malloc(TLS_STASH_BYTES)
         if self.table == NULL or self.plain == NULL or self.stash == NULL:
-            self.shut()
             return -ENOMEM
         self.slots = slots
         return 0
+
+    cdef void speak_by(self, uint32_t slot, const TlsShared *terms) noexcept nogil:
+        """How the next connection on a closed slot is to speak; NULL: without TLS."""
+        self.table[slot].terms = terms
 
     cdef void shut(self) noexcept nogil:
         cdef uint32_t slot
@@ -146,6 +89,9 @@ cdef class TlsIo(Io):
 
     cdef void send(self, uint32_t slot, const uint8_t *data, size_t length) noexcept nogil:
         cdef TlsSlot *at = &self.table[slot]
+        if at.terms == NULL:
+            self.inner.send(slot, data, length)
+            return
         at.plain = data
         at.plain_left = at.plain_bytes = length
         at.telling = True
@@ -237,6 +183,8 @@ cdef class TlsIo(Io):
     cdef inline bint took(self, IoEvent *event) noexcept nogil:
         """Take an event of the inner backend; whether it is now one for the caller."""
         cdef TlsSlot *at = &self.table[event.slot]
+        if at.terms == NULL:
+            return True
         if event.op == IO_RECV:
             return self.received(at, event)
         if event.op == IO_SEND:
@@ -248,7 +196,7 @@ cdef class TlsIo(Io):
     cdef bint begin(self, TlsSlot *at, IoEvent *event) noexcept nogil:
         """The connection is there: begin the handshake."""
         cdef tls.BIO *bio = tls.BIO_new(tls_bio_method)
-        at.ssl = tls.SSL_new(self.context.context)
+        at.ssl = tls.SSL_new(at.terms.context)
         if bio == NULL or at.ssl == NULL:
             tls.BIO_free(bio)
             return self.failed(at, event, ERROR_OTHER)
@@ -256,10 +204,10 @@ cdef class TlsIo(Io):
         tls.BIO_set_init(bio, 1)
         tls.SSL_set_bio(at.ssl, bio, bio)
         tls.SSL_set_connect_state(at.ssl)
-        if self.context.sent_name != NULL:
-            tls.SSL_set_tlsext_host_name(at.ssl, self.context.sent_name)
-        if self.context.shared.session != NULL:
-            tls.SSL_set_session(at.ssl, self.context.shared.session)
+        if at.terms.sent_name != NULL:
+            tls.SSL_set_tlsext_host_name(at.ssl, at.terms.sent_name)
+        if at.terms.session != NULL:
+            tls.SSL_set_session(at.ssl, at.terms.session)
         at.state = TLS_SHAKING
         at.connected_ns = event.time_ns
         return self.shake(at, event)
@@ -297,8 +245,8 @@ cdef class TlsIo(Io):
         if self.spoken[0] == 0:
             snprintf(self.spoken, sizeof(self.spoken), "%s, %s", tls.SSL_get_version(at.ssl), tls.SSL_get_cipher_name(at.ssl))
             snprintf(self.protocol, sizeof(self.protocol), "%.*s", <int> bytes, <const char *> name)
-        return self.context.demanded_bytes == 0 or (
-            bytes == self.context.demanded_bytes and memcmp(name, self.context.demanded, bytes) == 0
+        return at.terms.demanded_bytes == 0 or (
+            bytes == at.terms.demanded_bytes and memcmp(name, at.terms.demanded, bytes) == 0
         )
 
     cdef bint failed(self, TlsSlot *at, IoEvent *event, int kind) noexcept nogil:
@@ -405,7 +353,7 @@ cdef class TlsIo(Io):
     cdef int failure(self, TlsSlot *at, int result) noexcept nogil:
         """The error kind of what OpenSSL has just refused to do."""
         # OpenSSL keeps a result where nobody asked for one, too.
-        cdef long verified = tls.SSL_get_verify_result(at.ssl) if self.context.verifies else <long> tls.X509_V_OK
+        cdef long verified = tls.SSL_get_verify_result(at.ssl) if at.terms.verifies else <long> tls.X509_V_OK
         cdef int reason = tls.ERR_GET_REASON(tls.ERR_peek_error())
         tls.ERR_clear_error()
         if verified == tls.X509_V_ERR_CERT_HAS_EXPIRED or verified == tls.X509_V_ERR_CERT_NOT_YET_VALID:

@@ -11,8 +11,13 @@ cdef enum:
     TLS_ROOMY_CONNECTIONS = 1024
 
 
-# What callbacks of OpenSSL see.
+# What connections and callbacks of OpenSSL see of a context.
 cdef struct TlsShared:
+    SSL_CTX *context
+    const char *sent_name       # NULL: none
+    bint verifies
+    const char *demanded        # the protocol without which a connection fails
+    size_t demanded_bytes       # 0: none
     SSL_SESSION *session        # the latest; NULL: none yet, or none wanted
     X509 *verified              # the peer's certificate that was verified last
     bint resume
@@ -59,14 +64,9 @@ cdef class TlsContext:
     and MemoryError.
     """
 
-    cdef SSL_CTX *context
     cdef TlsShared shared
     cdef bytes name
-    cdef const char *sent_name  # NULL: none
-    cdef bint verifies
     cdef bytes demand
-    cdef const char *demanded
-    cdef size_t demanded_bytes  # 0: none
 
     def __cinit__(self):
         memset(&self.shared, 0, sizeof(self.shared))
@@ -75,27 +75,27 @@ cdef class TlsContext:
                  bytes key_pem=b"", bint resume=True, str version="", tuple protocols=("http/1.1",), str demand=""):
         cdef bytes offered = b"".join(bytes([len(each)]) + each.encode() for each in protocols)
         cdef const unsigned char *offer = offered
-        if self.context != NULL:
+        if self.shared.context != NULL:
             raise ValueError("a TLS context is made once")
-        self.context = tls.SSL_CTX_new(tls.TLS_client_method())
-        if self.context == NULL:
+        self.shared.context = tls.SSL_CTX_new(tls.TLS_client_method())
+        if self.shared.context == NULL:
             raise MemoryError
         if version and version not in _TLS_VERSIONS:
             raise ValueError(f"TLS versions are {' and '.join(_TLS_VERSIONS)}, not {version}")
-        tls.SSL_CTX_set_min_proto_version(self.context, _TLS_VERSIONS[version or "1.2"])
-        tls.SSL_CTX_set_max_proto_version(self.context, _TLS_VERSIONS[version or "1.3"])
+        tls.SSL_CTX_set_min_proto_version(self.shared.context, _TLS_VERSIONS[version or "1.2"])
+        tls.SSL_CTX_set_max_proto_version(self.shared.context, _TLS_VERSIONS[version or "1.3"])
         # HTTP's own framing tells an answer that was cut off.
-        tls.SSL_CTX_set_options(self.context, tls.SSL_OP_IGNORE_UNEXPECTED_EOF)
+        tls.SSL_CTX_set_options(self.shared.context, tls.SSL_OP_IGNORE_UNEXPECTED_EOF)
         # Closing is not said to the peer, and does not spoil the session for the next connection.
-        tls.SSL_CTX_set_quiet_shutdown(self.context, 1)
+        tls.SSL_CTX_set_quiet_shutdown(self.shared.context, 1)
         self.shared.resume = resume
         self.demand = demand.encode()
-        self.demanded = self.demand
-        self.demanded_bytes = len(self.demand)
-        tls.SSL_CTX_set_ex_data(self.context, 0, &self.shared)
-        tls.SSL_CTX_set_session_cache_mode(self.context, tls.SSL_SESS_CACHE_CLIENT | tls.SSL_SESS_CACHE_NO_INTERNAL)
-        tls.SSL_CTX_sess_set_new_cb(self.context, tls_take_session)
-        if offered and tls.SSL_CTX_set_alpn_protos(self.context, offer, <unsigned int> len(offered)) != 0:
+        self.shared.demanded = self.demand
+        self.shared.demanded_bytes = len(self.demand)
+        tls.SSL_CTX_set_ex_data(self.shared.context, 0, &self.shared)
+        tls.SSL_CTX_set_session_cache_mode(self.shared.context, tls.SSL_SESS_CACHE_CLIENT | tls.SSL_SESS_CACHE_NO_INTERNAL)
+        tls.SSL_CTX_sess_set_new_cb(self.shared.context, tls_take_session)
+        if offered and tls.SSL_CTX_set_alpn_protos(self.shared.context, offer, <unsigned int> len(offered)) != 0:
             raise MemoryError
         self.take_name(name)
         self.take_trust(insecure, ca_pem)
@@ -105,31 +105,31 @@ cdef class TlsContext:
     cdef void serve(self, uint32_t connections) noexcept:
         """Make ready for so many at once: many keep no buffers between records, which spares 34 KiB of each for some time."""
         if connections > TLS_ROOMY_CONNECTIONS:
-            tls.SSL_CTX_set_mode(self.context, tls.SSL_MODE_RELEASE_BUFFERS)
+            tls.SSL_CTX_set_mode(self.shared.context, tls.SSL_MODE_RELEASE_BUFFERS)
 
     cdef take_name(self, str name):
         self.name = name.rstrip(".").encode()
-        if tls.X509_VERIFY_PARAM_set1_ip_asc(tls.SSL_CTX_get0_param(self.context), self.name.partition(b"%")[0]) == 1:
+        if tls.X509_VERIFY_PARAM_set1_ip_asc(tls.SSL_CTX_get0_param(self.shared.context), self.name.partition(b"%")[0]) == 1:
             return  # an address is no name for SNI (RFC 6066, 3)
         tls.ERR_clear_error()
-        self.sent_name = self.name
-        if tls.X509_VERIFY_PARAM_set1_host(tls.SSL_CTX_get0_param(self.context), self.name, 0) != 1:
+        self.shared.sent_name = self.name
+        if tls.X509_VERIFY_PARAM_set1_host(tls.SSL_CTX_get0_param(self.shared.context), self.name, 0) != 1:
             raise ValueError(f"{name!r} can't be a server's name")
 
     cdef take_trust(self, bint insecure, bytes ca_pem):
         cdef int count = 0
         if insecure:
-            tls.SSL_CTX_set_verify(self.context, tls.SSL_VERIFY_NONE, NULL)
+            tls.SSL_CTX_set_verify(self.shared.context, tls.SSL_VERIFY_NONE, NULL)
             return
-        self.verifies = True
-        tls.SSL_CTX_set_verify(self.context, tls.SSL_VERIFY_PEER, NULL)
-        tls.SSL_CTX_set_cert_verify_callback(self.context, tls_verify, &self.shared)
+        self.shared.verifies = True
+        tls.SSL_CTX_set_verify(self.shared.context, tls.SSL_VERIFY_PEER, NULL)
+        tls.SSL_CTX_set_cert_verify_callback(self.shared.context, tls_verify, &self.shared)
         if not ca_pem:
-            tls.SSL_CTX_set_default_verify_paths(self.context)
+            tls.SSL_CTX_set_default_verify_paths(self.shared.context)
             return
         certificates = PemCertificates(ca_pem)
         while certificates.next():
-            tls.X509_STORE_add_cert(tls.SSL_CTX_get_cert_store(self.context), certificates.current)
+            tls.X509_STORE_add_cert(tls.SSL_CTX_get_cert_store(self.shared.context), certificates.current)
             count += 1
         if count == 0:
             raise ValueError("the certificates to trust hold none in PEM (-----BEGIN CERTIFICATE-----)")
@@ -139,25 +139,25 @@ cdef class TlsContext:
         cdef tls.BIO *bio
         cdef int used
         certificates = PemCertificates(certificate_pem)
-        if not certificates.next() or tls.SSL_CTX_use_certificate(self.context, certificates.current) != 1:
+        if not certificates.next() or tls.SSL_CTX_use_certificate(self.shared.context, certificates.current) != 1:
             raise ValueError(f"the client certificate is none in PEM that can be used{_tls_reason()}")
         while certificates.next():
             X509_up_ref_or_fail(certificates.current)
-            tls.SSL_CTX_add_extra_chain_cert(self.context, certificates.current)
+            tls.SSL_CTX_add_extra_chain_cert(self.shared.context, certificates.current)
         bio = tls.BIO_new_mem_buf(<const char *> key_pem, <int> len(key_pem))
         # An empty password, lest OpenSSL ask for one at the terminal.
         key = tls.PEM_read_bio_PrivateKey(bio, NULL, NULL, <void *> b"")
         tls.BIO_free(bio)
         if key == NULL:
             raise ValueError(f"the client's key can't be read: it must be in PEM, without a password{_tls_reason()}")
-        used = tls.SSL_CTX_use_PrivateKey(self.context, key)
+        used = tls.SSL_CTX_use_PrivateKey(self.shared.context, key)
         tls.EVP_PKEY_free(key)
-        if used != 1 or tls.SSL_CTX_check_private_key(self.context) != 1:
+        if used != 1 or tls.SSL_CTX_check_private_key(self.shared.context) != 1:
             raise ValueError(f"the client's key is not that of its certificate{_tls_reason()}")
 
     def __dealloc__(self):
         # The context holds pointers to what is shared.
-        tls.SSL_CTX_free(self.context)
+        tls.SSL_CTX_free(self.shared.context)
         tls.SSL_SESSION_free(self.shared.session)
         tls.X509_free(self.shared.verified)
 

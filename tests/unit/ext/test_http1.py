@@ -461,7 +461,7 @@ def test_corpus(case: Case) -> None:
 
 
 def test_corpus_gives_every_reason() -> None:
-    assert {case.reason for case in CORPUS} == set(HTTP1_REASON_NAMES) - {"header too large"}
+    assert {case.reason for case in CORPUS} == set(HTTP1_REASON_NAMES) - {"header too large", "location too long"}
     assert len({case.name for case in CORPUS}) == len(CORPUS)
 
 
@@ -618,7 +618,36 @@ def test_finish_keeps_the_end() -> None:
 
 
 def test_state_is_small() -> None:
-    assert Http1Parser.__basicsize__ - object.__basicsize__ <= 64
+    # With the place for a Location, which connections have only where redirects are followed.
+    assert Http1Parser.__basicsize__ - object.__basicsize__ <= 88
+
+
+REDIRECT = (
+    b"HTTP/1.1 302 Found\r\nLast-Modified: x\r\nlocation: \t /a b?c=1  \r\nLocation: /second\r\nLocal: z\r\n"
+    b"Content-Length: 3\r\n\r\nabc"
+)
+
+
+@each([1, 2, 3, 7, len(REDIRECT)])
+def test_the_first_location_of_a_redirect_is_kept(step: int) -> None:
+    parser = Http1Parser(keep_location=True)
+    result = [parser.feed(REDIRECT[at : at + step])[0] for at in range(0, len(REDIRECT), step)][-1]
+    assert (result, parser.status, parser.location, parser.body_bytes) == ("done", 302, b"/a b?c=1", 3)
+    parser.start()
+    assert parser.location == b""
+
+
+def test_a_location_is_kept_of_redirects_only_and_on_demand() -> None:
+    asked, unasked = Http1Parser(keep_location=True), Http1Parser()
+    asked.feed(REDIRECT.replace(b"302", b"200"))
+    unasked.feed(REDIRECT)
+    assert asked.location == unasked.location == b""
+
+
+def test_a_location_too_long_is_bad() -> None:
+    parser = Http1Parser(keep_location=True)
+    assert parser.feed(b"HTTP/1.1 301 x\r\nLocation: /" + b"a" * 8192 + b"\r\n")[0] == "bad"
+    assert parser.reason == "location too long"
 
 
 # Made-up streams.

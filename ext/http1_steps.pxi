@@ -1,0 +1,99 @@
+# Steps that the HTTP/1 parser is made of: words, ends of lines, and the Location that is kept.
+
+from heyfleet.ext.c_bytes16 cimport equal_run16, text_end, word_run16
+
+
+cdef inline void http1_start(Http1 *parser, bint head_request, Http1Kept *kept) noexcept nogil:
+    """Make ready for one response; the answer to a HEAD request has no content (RFC 9112 6.3).
+
+    `kept`: where the Location of a redirect goes; NULL: nowhere.
+    """
+    memset(parser, 0, sizeof(Http1))
+    parser.kept = kept
+    if kept != NULL:
+        kept.bytes = 0
+    parser.head_left_bytes = HTTP1_HEAD_LIMIT_BYTES
+    parser.state = HTTP1_IN_VERSION
+    parser.index = HTTP1_TEXT_VERSION
+    parser.flags = HTTP1_FLAG_MINOR | (HTTP1_FLAG_HEAD_REQUEST if head_request else 0)
+
+
+cdef inline Http1State http1_broken(Http1 *parser, Http1Reason reason) noexcept nogil:
+    parser.reason = reason
+    parser.keep_alive = False
+    return HTTP1_BROKEN
+
+
+cdef inline void http1_match(Http1 *parser, Http1Cursor *cursor) noexcept nogil:
+    """Read on in the literal: to its end, the input's, or the first byte that is not the literal's."""
+    cdef const uint8_t *text = http1_texts + parser.index
+    cdef unsigned run = equal_run16(cursor.at, cursor.end, text, text + HTTP1_TEXTS_BYTES)
+    parser.index += run
+    cursor.at += run
+
+
+cdef inline bint http1_matched(const Http1 *parser) noexcept nogil:
+    """Whether the literal is read to its end."""
+    return http1_texts[HTTP1_TEXTS_BYTES + parser.index] == 0x80
+
+
+cdef inline bint http1_crlf(Http1Cursor *cursor) noexcept nogil:
+    """Read CR LF if both are there."""
+    if cursor.end - cursor.at < 2 or memcmp(cursor.at, b"\r\n", 2) != 0:
+        return False
+    cursor.at += 2
+    return True
+
+
+cdef inline Http1State http1_end_line(
+    Http1 *parser, Http1Cursor *cursor, Http1State next_state, Http1Reason reason
+) noexcept nogil:
+    """Read CR LF or LF; broken for `reason` at any other byte."""
+    if http1_crlf(cursor):
+        return next_state
+    if cursor.at[0] == HTTP1_CR:
+        cursor.at += 1
+        if cursor.at == cursor.end:
+            parser.next_state = next_state
+            return HTTP1_AT_LF
+        if cursor.at[0] != HTTP1_LF:
+            return http1_broken(parser, HTTP1_REASON_BARE_CR)
+    elif cursor.at[0] != HTTP1_LF:
+        return http1_broken(parser, reason)
+    cursor.at += 1
+    return next_state
+
+
+cdef bint http1_keep(Http1Kept *kept, const uint8_t *text, size_t length) noexcept nogil:
+    """Keep more of a Location, without spaces before it; whether there is room."""
+    cdef void *grown
+    while kept.bytes == 0 and length > 0 and text[0] == HTTP1_SP:
+        text += 1
+        length -= 1
+    if length > HTTP1_LOCATION_LIMIT_BYTES - kept.bytes:
+        return False
+    if kept.bytes + length > kept.room:
+        grown = realloc(kept.data, 2 * (kept.bytes + length))
+        if grown == NULL:
+            return False
+        kept.data = <uint8_t *> grown
+        kept.room = <uint32_t> (2 * (kept.bytes + length))
+    if length > 0:
+        memcpy(kept.data + kept.bytes, text, length)
+    kept.bytes += <uint32_t> length
+    return True
+
+
+cdef Http1State http1_location(Http1 *parser, Http1Cursor *cursor) noexcept nogil:
+    cdef const uint8_t *start = cursor.at
+    cursor.at = text_end(cursor.at, cursor.end)
+    if not http1_keep(parser.kept, start, <size_t> (cursor.at - start)):
+        return http1_broken(parser, HTTP1_REASON_LOCATION)
+    if cursor.at == cursor.end:
+        return HTTP1_IN_LOCATION
+    if cursor.at[0] == HTTP1_HT:
+        cursor.at += 1
+        return HTTP1_IN_LOCATION
+    while parser.kept.bytes > 0 and parser.kept.data[parser.kept.bytes - 1] == HTTP1_SP:
+        parser.kept.bytes -= 1
+    return http1_end_line(parser, cursor, HTTP1_AT_LINE_START, HTTP1_REASON_CONTROL)
