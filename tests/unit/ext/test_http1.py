@@ -628,7 +628,7 @@ REDIRECT = (
 )
 
 
-@each([1, 2, 3, 7, len(REDIRECT)])
+@pytest.mark.parametrize("step", [1, 2, 3, 7, len(REDIRECT)])
 def test_the_first_location_of_a_redirect_is_kept(step: int) -> None:
     parser = Http1Parser(keep_location=True)
     result = [parser.feed(REDIRECT[at : at + step])[0] for at in range(0, len(REDIRECT), step)][-1]
