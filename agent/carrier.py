@@ -124,7 +124,7 @@ class Carrier:
         if reason := self._owner.refusal(assignment):
             self._refuse(assignment.run_id, reason)
             return
-        self._pending = Held(assignment, LocalAgent())
+        self._pending = Held(assignment, LocalAgent(self._owner))
         self._task(self._prepare(self._pending))
 
     def _refuse(self, run_id: str, reason: str) -> None:

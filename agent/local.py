@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from heyfleet.agent import limits, watch
+from heyfleet.agent.owner import Owner
 from heyfleet.agent.protocol import NAMES, speaks_http2, tls_context
+from heyfleet.agent.redirects import Follower
 from heyfleet.agent.request import IDEMPOTENT, render, render_http2
 from heyfleet.agent.resolve import Resolved, ResolveError, resolve_plan
 from heyfleet.ext import Engine, EngineSnapshot, Histogram
@@ -42,6 +44,7 @@ _COUNTERS = (
     "handshakes_resumed",
     "sent_again",
     "goaways",
+    "redirects",
     "unasked",
     "bytes_sent",
     "bytes_received",
@@ -55,7 +58,8 @@ _START_DELAY_NS = 2_000_000
 class LocalAgent:
     """Runs one assignment: prepare, start, snapshots until the end, done. `stop` may be called at any time."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: Owner | None = None) -> None:
+        self._owner = owner or Owner()
         self._assignment = Assignment()
         self._engines: list[Engine] = []
         self._threads: list[threading.Thread] = []
@@ -105,7 +109,8 @@ class LocalAgent:
 
     def _engine(self, share: Share, resolved: Resolved, workers: int) -> Engine:
         assignment, plan = self._assignment, self._assignment.plan
-        return Engine(
+        follower = None if plan.disable_redirects else Follower(plan, self._http2, self._owner)
+        engine = Engine(
             io=plan.io or "auto",
             addresses=resolved.addresses,
             messages=self._messages(),
@@ -132,7 +137,11 @@ class LocalAgent:
             tls=tls_context(plan, self._http2),
             http2=self._http2,
             streams=max(plan.streams, 1) if self._http2 else 1,
+            follower=follower,
         )
+        if follower is not None:
+            follower.serve(engine)
+        return engine
 
     def _messages(self) -> list[tuple[bytes, bool, bool]]:
         """As the engine takes them: rendered, whether answers have no content, whether it may be sent twice."""

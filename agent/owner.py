@@ -64,6 +64,10 @@ class Owner:
             return ""
         return self._words(", ".join(addresses), f"{', '.join(self.targets)} (--allow-target)")
 
+    def allows(self, host: str, port: int, addresses: list[str]) -> bool:
+        """Whether connections to a host with these addresses are allowed."""
+        return not self.targets or self._by_name(host, port) or self._by_address(addresses, port)
+
     def _by_name(self, host: str, port: int) -> bool:
         return any(
             allowed_port in (0, port) and fnmatch.fnmatch(host.lower(), name.lower())

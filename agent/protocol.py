@@ -8,6 +8,7 @@ import time
 from heyfleet.agent.request import render
 from heyfleet.ext import Engine, TlsContext
 from heyfleet.proto.fleet_pb2 import HTTP_2, Plan
+from heyfleet.urls import Url
 
 NAMES = {False: "HTTP/1.1", True: "HTTP/2"}
 _OFFERS = {False: ("http/1.1",), True: ("h2",)}
@@ -41,21 +42,25 @@ def speaks_http2(plan: Plan, addresses: list[tuple[str, int]]) -> bool:
     return engine.protocol_agreed == "h2" or not opened
 
 
-def tls_context(plan: Plan, http2: bool) -> TlsContext | None:
-    """One engine's, None for an http target; ValueError."""
-    if plan.target.scheme != "https":
+def tls_context(plan: Plan, http2: bool, elsewhere: Url | None = None) -> TlsContext | None:
+    """One engine's for the target, or for where a redirect leads to; None for http. ValueError."""
+    if (elsewhere.scheme if elsewhere else plan.target.scheme) != "https":
         return None
-    return _context(plan, _OFFERS[http2], demand="h2" if http2 else "")
+    return _context(plan, _OFFERS[http2], demand="h2" if http2 else "", elsewhere=elsewhere)
 
 
-def _context(plan: Plan, protocols: tuple[str, ...], demand: str = "") -> TlsContext:
+def _context(
+    plan: Plan, protocols: tuple[str, ...], demand: str = "", elsewhere: Url | None = None
+) -> TlsContext:
     asked = plan.tls
+    at_home = elsewhere is None or elsewhere.host == plan.target.host
     return TlsContext(
-        asked.name,
+        elsewhere.host if elsewhere else asked.name,
         insecure=asked.insecure,
         ca_pem=asked.ca_pem,
-        certificate_pem=asked.certificate_pem,
-        key_pem=asked.key_pem,
+        # Who we are is the target's to know, and of nobody that it sends us to.
+        certificate_pem=asked.certificate_pem if at_home else b"",
+        key_pem=asked.key_pem if at_home else b"",
         resume=not asked.no_resume,
         version=asked.version,
         protocols=protocols,

@@ -38,7 +38,7 @@ def render(request: Request, *, close: bool = False) -> bytes:
 
 def render_http2(requests: Sequence[Request], scheme: str) -> list[bytes]:
     """The same of all requests for HTTP/2, which share what is the same in their fields."""
-    fields = [_fields(request, scheme) for request in requests]
+    fields = [http2_fields(request, scheme) for request in requests]
     shared = hpack_shared(fields)
     return [
         http2_request(own, request.body, request.method == "HEAD", shared)
@@ -46,7 +46,7 @@ def render_http2(requests: Sequence[Request], scheme: str) -> list[bytes]:
     ]
 
 
-def _fields(request: Request, scheme: str) -> list[tuple[bytes, bytes]]:
+def http2_fields(request: Request, scheme: str) -> list[tuple[bytes, bytes]]:
     """The field Host becomes :authority, names are in lower case, fields of a connection are left out."""
     given = [(header.name.lower(), header.value) for header in request.headers]
     authority = next((value for name, value in given if name == "host"), "")

@@ -28,9 +28,9 @@ class Resolved:
     unused: tuple[str, ...] = ()
 
 
-def where(plan: Plan) -> tuple[list[str], int]:
-    """The names or addresses, and the port, to which a plan's connections really go."""
-    host, port = plan.target.host, plan.target.port
+def where(plan: Plan, host: str = "", port: int = 0) -> tuple[list[str], int]:
+    """The names or addresses, and the port, to which connections to a host really go; by default the plan's target."""
+    host, port = host or plan.target.host, port or plan.target.port
     for rule in plan.resolve:
         if rule.host in ("", host) and rule.port in (0, port):
             return list(rule.to_hosts) or [host], rule.to_port or port
@@ -57,9 +57,8 @@ def resolve(hosts: list[str], port: int, family: AddressFamily = AddressFamily.E
     are, so that their refusals are what the report shows.
     """
     begin_ns = time.monotonic_ns()
-    found = [address for host in hosts for address in _look_up(host, port, family)]
+    addresses = look_up_all(hosts, port, family)
     lookup_ns = time.monotonic_ns() - begin_ns
-    addresses = list(dict.fromkeys((address, port) for address in found))
     if len(addresses) == 1:
         return Resolved(addresses, lookup_ns)
     with ThreadPoolExecutor(_TRIALS_AT_ONCE) as pool:
@@ -71,6 +70,12 @@ def resolve(hosts: list[str], port: int, family: AddressFamily = AddressFamily.E
         f"{address[0]} ({refusal})" for address, refusal in zip(addresses, refusals, strict=True) if refusal
     )
     return Resolved(good, lookup_ns, unused)
+
+
+def look_up_all(hosts: list[str], port: int, family: AddressFamily) -> list[tuple[str, int]]:
+    """All addresses of some hosts, each once, not tried out; raises ResolveError."""
+    found = [address for host in hosts for address in _look_up(host, port, family)]
+    return list(dict.fromkeys((address, port) for address in found))
 
 
 def _look_up(host: str, port: int, family: AddressFamily) -> list[str]:

@@ -86,7 +86,7 @@ def connection_flags() -> Iterator[click.Option]:
     yield Flag(
         ["-disable-redirects"],
         is_flag=True,
-        help="Redirects are never followed yet; this says that you know.",
+        help="A redirect is the answer. Default: up to ten are followed.",
         section=section,
     )
     yield Flag(

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from heyfleet.controller import shapes, target
+from heyfleet import urls as target
+from heyfleet.controller import shapes
 from heyfleet.controller.errors import InputError
 from heyfleet.controller.requests import Wanted, make_mix, read_file
 from heyfleet.controller.shapes import Stages
@@ -124,6 +125,7 @@ def make_plan(flags: Flags) -> Plan:
         connections=connections,
         timeout_ns=flags.timeout_ns,
         disable_keepalive=flags.disable_keepalive,
+        disable_redirects=flags.disable_redirects,
         trace_rows=min(TRACE_ROWS, requests or TRACE_ROWS) if flags.output == "csv" else 0,
         io=flags.io,
         workers=flags.workers,
@@ -228,8 +230,16 @@ def _seed(flags: Flags) -> int:
 
 def _tls(flags: Flags, url: target.Url) -> Tls | None:
     """What is only imported where it is needed."""
-    if url.scheme != "https":
-        return None
+    given = (
+        flags.insecure
+        or flags.authorities
+        or flags.certificate
+        or flags.key
+        or flags.tls_version
+        or flags.no_resume
+    )
+    if url.scheme != "https" and not given:
+        return None  # where redirects lead to https, the defaults are good
     from heyfleet.controller.tls import make_tls
 
     return make_tls(flags, url)

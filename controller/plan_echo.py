@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from heyfleet.controller.target import Url
 from heyfleet.proto.fleet_pb2 import HTTP_2, IPV4, IPV6, TICKS, Loop, Plan, Request, Think, Tls
+from heyfleet.urls import Url
 
 SECRET_HEADER = re.compile(r"auth|cookie|token|secret|key|passw|session|signature|credential", re.IGNORECASE)
 HIDDEN = "(hidden)"
@@ -41,9 +41,10 @@ def echo(plan: Plan) -> dict[str, Any]:
         "catch_up": plan.catch_up,
         "timeout_ns": plan.timeout_ns or None,
         "disable_keepalive": plan.disable_keepalive,
+        "disable_redirects": plan.disable_redirects,
         "io": plan.io or None,
         "kernel_timestamps": plan.kernel_timestamps,
-        "tls": _tls(plan.tls) if target.scheme == "https" else None,
+        "tls": _tls(plan.tls) if plan.HasField("tls") else None,
         "resolve": [
             {
                 "host": rule.host or None,

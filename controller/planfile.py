@@ -11,7 +11,8 @@ from typing import Any
 import click
 import yaml
 
-from heyfleet.controller import shapes, target, values
+from heyfleet import urls as target
+from heyfleet.controller import shapes, values
 from heyfleet.controller.errors import InputError
 from heyfleet.controller.flags import FALSE, TRUE
 

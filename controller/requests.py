@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from heyfleet.controller import target
+from heyfleet import urls as target
 from heyfleet.controller.errors import InputError
 from heyfleet.controller.shapes import Weight, whole_weights
 from heyfleet.proto.fleet_pb2 import Header, Request, StatusRange

@@ -22,6 +22,7 @@ COUNTERS = (
     "body_bytes",
     "sent_again",
     "goaways",
+    "redirects",
     "unasked",
 )
 METRICS = frozenset(METRIC_NAMES)

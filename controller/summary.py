@@ -77,6 +77,7 @@ class Summary:
     statuses: dict[int, int]
     errors: dict[str, int]  # the most frequent first
     body_bytes: int
+    redirects: int  # followed
     unfollowed_redirects: int
     missed: int  # of the unsent: the generator itself was too late for them
     trace_dropped: int
@@ -122,6 +123,7 @@ def summarize(
         statuses=dict(sorted(stats.responses.items())),
         errors=dict(sorted(stats.errors.items(), key=lambda error: (-error[1], error[0]))),
         body_bytes=stats.totals["body_bytes"],
+        redirects=stats.totals["redirects"],
         unfollowed_redirects=0 if ignore_redirects else sum(stats.responses[code] for code in REDIRECTS),
         missed=stats.totals["missed"],
         trace_dropped=sum(part.done.trace_dropped for part in parts if part.done),
@@ -129,7 +131,7 @@ def summarize(
         addresses=tuple(dict.fromkeys(address for part in parts for address in part.ready.addresses)),
         addresses_unused=tuple(dict.fromkeys(text for part in parts for text in part.ready.addresses_unused)),
         http=_http(measured),
-        tls=_tls(measured) if plan.target.scheme == "https" else None,
+        tls=_tls(measured),
         ledger=ledger,
         generator=_generator(measured, asked),
         trust=trust_of(measured, ledger),
@@ -184,8 +186,10 @@ def _http(measured: Measured) -> HttpUse:
     )
 
 
-def _tls(measured: Measured) -> TlsUse:
+def _tls(measured: Measured) -> TlsUse | None:
     totals = measured.stats.totals
+    if measured.plan.target.scheme != "https" and not totals["handshakes_full"]:
+        return None  # redirects may lead to https, too
     return TlsUse(
         spoken=tuple(dict.fromkeys(part.done.tls for part in measured.parts if part.done and part.done.tls)),
         full=totals["handshakes_full"],

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from heyfleet.controller.errors import InputError
 from heyfleet.controller.requests import read_file
-from heyfleet.controller.target import Url
 from heyfleet.proto.fleet_pb2 import Tls
+from heyfleet.urls import Url
 
 if TYPE_CHECKING:
     from heyfleet.controller.plan import Flags

@@ -1,7 +1,7 @@
 """Typed face of the native engine."""
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal, NamedTuple, final
+from typing import ClassVar, Literal, NamedTuple, Protocol, final
 
 from _typeshed import ReadableBuffer
 
@@ -241,9 +241,9 @@ def http2_request(
 
 @final
 class Http2Io(Io):
-    """HTTP/2 over another backend, with so many streams on each connection."""
+    """HTTP/2 over another backend, with so many streams on each connection; tells on demand where redirects lead to."""
 
-    def __init__(self, inner: Io, streams: int) -> None: ...
+    def __init__(self, inner: Io, streams: int, keep_location: bool = False) -> None: ...
 
 @final
 class TlsIo(Io):
@@ -347,6 +347,9 @@ class EngineSnapshot:
     def sent_again(self) -> int:
         """Times that a request was sent once more, since the server had not looked at it."""
     @property
+    def redirects(self) -> int:
+        """Answers that were followed to where they lead."""
+    @property
     def goaways(self) -> int:
         """Connections that the server wanted no more requests on (HTTP/2)."""
     @property
@@ -368,14 +371,22 @@ class EngineSnapshot:
     def parts(self) -> dict[tuple[int, int], EngineSnapshot]:
         """The same once more by the places of stage and request, where there are several of either."""
 
+class Follower(Protocol):
+    """What an engine asks where a redirect leads to; see there."""
+
+    def __call__(
+        self, message: int, status: int, location: bytes, /
+    ) -> tuple[int, bytes, bool, bool, int] | str | None: ...
+    def forget(self, messages: list[int], /) -> None: ...
+
 @final
 class Engine:
     """One worker's load: create it, call `run` in a thread of its own, steer it from another.
 
     `io` is "auto", "io_uring", "epoll" or an Io object. `addresses` are (literal address, port) pairs, used in turn by the
     connections; `sources` are local addresses that the plan's connections come from in turn. `messages` are the plan's
-    requests, each (rendered bytes, whether its answers have no body, and whether it may be sent twice: no, if that is not said); the plan's request number i is
-    messages[order[i % len(order)]].
+    requests, each (rendered bytes, whether its answers have no body, and whether it may be sent twice: no, if that is not
+    said); the plan's request number i is messages[order[i % len(order)]].
 
     `requests` and `duration_ns` end the load, 0 is no limit; what is intended in the first `warmup_ns` counts for
     neither. `timeout_ns` ends a request, 0 is never. `loop` says when requests are sent: "connections" have the next at
@@ -388,6 +399,12 @@ class Engine:
 
     Over `http2`, messages are those of http2_request, and each connection carries `streams` requests at a time; more than
     one only in the loops "connections" and "rate".
+
+    Redirects are followed where there is a `follower`, called as follower(message, status, location): of the message's
+    number (its place in `messages`, or as the follower has given it) and the bytes of a Location. It returns what is
+    asked next, as (number, rendered bytes, whether answers have no body, whether it may be sent twice, origin), a name of
+    ERROR_NAMES that the request ends in, or None: the answer is the last. Origin 0 is the target, others are of
+    `add_origin`. Its method forget(numbers) tells which of its messages are no more.
 
     A plan's connections may be dealt out to several engines: this one has `connections` of its `plan_connections`,
     those numbered first_connection, first_connection + connection_stride, ...
@@ -423,7 +440,10 @@ class Engine:
         tls: TlsContext | None = None,
         http2: bool = False,
         streams: int = 1,
+        follower: Follower | None = None,
     ) -> None: ...
+    def add_origin(self, addresses: list[tuple[str, int]], tls: TlsContext | None) -> int:
+        """One more origin that redirects lead to, by its number; only to be called by the follower. ValueError."""
     @property
     def io_name(self) -> str:
         """The backend in use; after `prepared` the one that won."""

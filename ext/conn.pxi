@@ -10,18 +10,17 @@ cdef enum:
     NO_CONN = 0xffffffff
 
 
-# One of the plan's requests, rendered.
-cdef struct Message:
-    const uint8_t *data
-    size_t bytes
-    bint head                   # its answers have no body
-    bint idempotent             # that it is done twice changes nothing (RFC 9110, 9.2.2)
-
-
 # A connection; over HTTP/2, one of the streams that a connection carries at a time.
 cdef struct Conn:
     uint8_t state               # of ConnState
     uint8_t sent_again          # how often the request was sent once more
+    uint8_t redirects           # that were followed for the request
+    uint8_t other_state         # of ConnState: of the second slot, which holds a connection to another origin
+    uint32_t slot               # in use now
+    uint32_t origin             # that it leads to
+    uint32_t other_origin
+    Hop *hop                    # NULL: the request is the plan's own
+    Http1Kept kept              # the Location of an answer
     bint has_request
     bint listed                 # in the list of timeouts
     bint warm                   # the request is one of the warm-up

@@ -10,20 +10,16 @@ cdef enum:
     SENT_AGAIN_AT_MOST = 10
 
 
-cdef class Connections(Tallies):
+cdef class Connections(Redirects):
 
     cdef:
         uint32_t connection_count   # times the streams of each
         uint32_t streams            # of a connection at a time; more than 1 only over HTTP/2
         ConnList expected           # requests and connects that can time out
-        sockaddr_storage *addresses
-        socklen_t *address_lengths
-        uint32_t address_count
         sockaddr_storage *sources   # local addresses; none: the kernel's choice
         uint32_t source_count
         uint32_t first_number       # among the plan's connections, of connection 0 here
         uint32_t number_stride
-        Message *messages           # the plan's requests
         uint16_t *order             # which of them is sent as the plan's number 0, 1, 2, ..., over and over
         uint32_t order_count
         bint keep_alive             # of our own will; the peer may refuse
@@ -50,21 +46,27 @@ cdef class Connections(Tallies):
 
     cdef void open_connection(self, uint32_t index, int64_t now_ns) noexcept nogil:
         cdef Conn *conn = &self.conns[index]
-        cdef uint32_t address = <uint32_t> (self.plan_number(index) % self.address_count)
+        cdef const Origin *origin = &self.origins[conn.origin]
+        cdef uint32_t address = <uint32_t> (self.plan_number(index) % origin.count)
         conn.state = CONN_OPENING
         conn.connect_began_ns = now_ns
         self.opening += 1
         if not conn.has_request:
             self.expect_answer(index, now_ns)
+        if self.origin_count > 1 and self.tls_io is not None:
+            self.tls_io.speak_by(conn.slot, origin.terms)
         self.io.connect(
-            index, <sockaddr *> &self.addresses[address], self.address_lengths[address], self.source(index)
+            conn.slot, <sockaddr *> &origin.addresses[address], origin.lengths[address], self.source(index, origin, address)
         )
 
-    cdef inline const sockaddr *source(self, uint32_t index) noexcept nogil:
+    cdef inline const sockaddr *source(self, uint32_t index, const Origin *origin, uint32_t address) noexcept nogil:
+        cdef const sockaddr_storage *source
         if self.source_count == 0:
             return NULL
         # In turn with the addresses, so that each pair of both is taken.
-        return <sockaddr *> &self.sources[self.plan_number(index) // self.address_count % self.source_count]
+        source = &self.sources[self.plan_number(index) // origin.count % self.source_count]
+        # Elsewhere than at the target, addresses may be of another family.
+        return <const sockaddr *> source if source.ss_family == origin.addresses[address].ss_family else NULL
 
     cdef inline uint64_t plan_number(self, uint32_t index) noexcept nogil:
         """Which of the plan's connections one is; the plan's take addresses and sources in turn."""
@@ -91,7 +93,7 @@ cdef class Connections(Tallies):
         cdef int64_t now_ns = self.io.now()
         cdef Bank *part
         conn.has_request = True
-        conn.sent_again = 0
+        conn.sent_again = conn.redirects = 0
         conn.sent_ns = now_ns
         conn.intended_ns = intended_ns if intended_ns != 0 else now_ns
         conn.request = self.order[number % self.order_count]
@@ -112,6 +114,8 @@ cdef class Connections(Tallies):
         cdef Conn *conn = &self.conns[index]
         cdef int64_t now_ns = conn.sent_ns
         self.expect_answer(index, now_ns)
+        if conn.origin != 0:
+            self.turn_to(conn, 0)
         if conn.state == CONN_IDLE:
             conn.connect_took_ns = 0
             self.send_request(index, conn, now_ns)
@@ -123,8 +127,8 @@ cdef class Connections(Tallies):
         conn.ready_ns = now_ns
         conn.written_ns = 0
         conn.first_byte_ns = 0
-        http1_start(&conn.parser, conn.message.head, NULL)
-        self.io.send(index, conn.message.data, conn.message.bytes)
+        http1_start(&conn.parser, conn.message.head, &conn.kept if self.follower_there else NULL)
+        self.io.send(conn.slot, conn.message.data, conn.message.bytes)
 
     cdef inline void handle_events(self) noexcept nogil:
         cdef IoEvent event
@@ -134,6 +138,8 @@ cdef class Connections(Tallies):
         while left > 0 and self.io.next(&event):
             left -= 1
             self.last_event_ns = event.time_ns
+            if self.follower_there and not self.is_current(&event):
+                continue
             if event.op == IO_RECV:
                 self.on_received(&event)
             elif event.op == IO_SEND:
@@ -216,6 +222,11 @@ cdef class Connections(Tallies):
         cdef Conn *conn = &self.conns[event.slot]
         self.bank(conn).tally.bytes_received += <uint64_t> event.result
         conn.first_byte_ns = event.first_ns
+        self.keep_location(conn, event)
+
+    cdef inline void keep_location(self, Conn *conn, const IoEvent *event) noexcept nogil:
+        if event.location_bytes > 0 and conn.parser.kept != NULL:
+            http1_keep(&conn.kept, event.location, event.location_bytes)
 
     cdef inline void on_answer(self, const IoEvent *event) noexcept nogil:
         """A whole answer over HTTP/2, or why there is none."""
@@ -234,6 +245,7 @@ cdef class Connections(Tallies):
             conn.written_ns = event.first_ns
         conn.parser.status = event.status
         conn.parser.body_bytes = event.body_bytes
+        self.keep_location(conn, event)
         conn.parser.keep_alive = not event.last
         self.complete(event.slot, event.time_ns, False)
 
@@ -286,6 +298,10 @@ cdef class Connections(Tallies):
         """The last byte of the answer is in. `leftover`: bytes follow that belong to no request."""
         cdef Conn *conn = &self.conns[index]
         cdef Bank *bank = self.bank(conn)
+        if conn.parser.kept != NULL and self.leads_on(conn) and self.follow(index, conn, done_ns, leftover):
+            return
+        if conn.hop != NULL:
+            self.leave_hop(conn)
         self.record(conn, bank, done_ns)
         if leftover:
             bank.tally.unasked += 1
@@ -301,7 +317,13 @@ cdef class Connections(Tallies):
         self.connection_free(index, done_ns)
 
     cdef void fail(self, uint32_t index, int kind) noexcept nogil:
-        cdef Conn *conn = &self.conns[index]
+        self.count_failure(&self.conns[index], kind)
+        self.drop(index)
+        self.last_event_ns = self.io.now()
+        self.connection_free(index, self.last_event_ns)
+
+    cdef void count_failure(self, Conn *conn, int kind) noexcept nogil:
+        """A connection's request has ended without an answer."""
         cdef Bank *part = self.part(conn)
         self.bank(conn).tally.errors[kind] += 1
         if part != NULL:
@@ -309,16 +331,81 @@ cdef class Connections(Tallies):
         if not conn.warm:
             self.failed += 1
         self.in_flight -= 1
+        if conn.hop != NULL:
+            self.leave_hop(conn)
         conn.has_request = False
-        self.drop(index)
-        self.last_event_ns = self.io.now()
-        self.connection_free(index, self.last_event_ns)
 
     cdef void drop(self, uint32_t index) noexcept nogil:
         """Close a connection and let its slot be used again."""
         conn_list_remove(&self.expected, self.conns, index)
-        self.io.close(index)
-        self.conns[index].state = CONN_CLOSED
+        self.close_slot(&self.conns[index])
+
+    cdef inline void close_slot(self, Conn *conn) noexcept nogil:
+        self.io.close(conn.slot)
+        conn.state = CONN_CLOSED
+
+    # Redirects: a connection has a second slot, which leads to another origin than its first.
+
+    cdef inline bint is_current(self, IoEvent *event) noexcept nogil:
+        """Whether an event is of the slot in use, and then by its connection; else it is the end of an idle one."""
+        cdef uint32_t index = event.slot if event.slot < self.connection_count else event.slot - self.connection_count
+        cdef Conn *conn = &self.conns[index]
+        if conn.slot == event.slot:
+            event.slot = index
+            return True
+        if event.op == IO_RECV and conn.other_state != CONN_CLOSED:
+            self.io.close(event.slot)
+            conn.other_state = CONN_CLOSED
+        return False
+
+    cdef void turn_to(self, Conn *conn, uint32_t origin) noexcept nogil:
+        """Go on with the other slot of a connection without a request under way; it leads to this origin then, if it is open."""
+        conn.slot = conn.slot + self.connection_count if conn.slot < self.connection_count else conn.slot - self.connection_count
+        conn.state, conn.other_state = conn.other_state, conn.state
+        conn.origin, conn.other_origin = conn.other_origin, conn.origin
+        if conn.origin != origin:
+            if conn.state != CONN_CLOSED:
+                self.close_slot(conn)
+            conn.origin = origin
+
+    cdef bint follow(self, uint32_t index, Conn *conn, int64_t done_ns, bint leftover) noexcept nogil:
+        """Ask where an answer leads to; False: it is the last."""
+        cdef Hop *hop = self.hop_from(conn)
+        cdef bint kept = conn.parser.keep_alive and self.keep_alive and not leftover and conn.written_ns != 0
+        if hop != NULL and hop.end == NOT_FOLLOWED:
+            return False
+        if hop == NULL or hop.end != FOLLOWED or conn.redirects == REDIRECTS_AT_MOST:
+            self.count_failure(conn, ERROR_OTHER if hop == NULL else ERROR_REDIRECTS if hop.end == FOLLOWED else hop.end)
+            conn_list_remove(&self.expected, self.conns, index)
+            if kept:
+                conn.state = CONN_IDLE
+            else:
+                self.close_slot(conn)
+            self.connection_free(index, done_ns)
+            return True
+        self.bank(conn).tally.redirects += 1
+        conn.redirects += 1
+        if conn.hop != NULL:
+            self.leave_hop(conn)
+        conn.hop = hop
+        hop.users += 1
+        conn.message = &hop.message
+        if kept:
+            conn.state = CONN_IDLE
+        else:
+            self.close_slot(conn)
+        if hop.origin != conn.origin:
+            self.turn_to(conn, hop.origin)
+        if conn.state == CONN_IDLE:
+            conn.connect_took_ns = 0
+            self.send_request(index, conn, done_ns)
+        else:
+            self.open_connection(index, done_ns)
+        return True
+
+    cdef inline void leave_hop(self, Conn *conn) noexcept nogil:
+        conn.hop.users -= 1
+        conn.hop = NULL
 
     cdef inline void expire(self, int64_t now_ns) noexcept nogil:
         """End what has waited longer than the timeout."""
@@ -344,6 +431,9 @@ cdef class Connections(Tallies):
                 self.in_flight -= 1
                 self.conns[index].has_request = False
             self.drop(index)
+            if self.conns[index].other_state != CONN_CLOSED:
+                self.turn_to(&self.conns[index], self.conns[index].origin)
+                self.drop(index)
 
 
 cdef int error_from_connect(int error) noexcept nogil:

@@ -16,6 +16,7 @@ cdef class EngineSnapshot:
     cdef readonly uint64_t handshakes_resumed
     cdef readonly uint64_t sent_again
     cdef readonly uint64_t goaways
+    cdef readonly uint64_t redirects
     cdef readonly uint64_t unasked
     cdef readonly uint64_t bytes_sent
     cdef readonly uint64_t bytes_received
@@ -66,6 +67,7 @@ cdef EngineSnapshot snapshot_of_bank(const Bank *bank):
     snapshot.handshakes_full = bank.tally.handshakes_full
     snapshot.handshakes_resumed = bank.tally.handshakes_resumed
     snapshot.sent_again = bank.tally.sent_again
+    snapshot.redirects = bank.tally.redirects
     snapshot.goaways = bank.tally.goaways
     snapshot.unasked = bank.tally.unasked
     snapshot.bytes_sent = bank.tally.bytes_sent
@@ -80,8 +82,8 @@ cdef class Engine(EngineCore):
 
     `io` is "auto", "io_uring", "epoll" or an Io object. `addresses` are (literal address, port) pairs, used in turn by the
     connections; `sources` are local addresses that the plan's connections come from in turn. `messages` are the plan's
-    requests, each (rendered bytes, whether its answers have no body, and whether it may be sent twice: no, if that is not said); the plan's request number i is
-    messages[order[i % len(order)]].
+    requests, each (rendered bytes, whether its answers have no body, and whether it may be sent twice: no, if that is not
+    said); the plan's request number i is messages[order[i % len(order)]].
 
     `requests` and `duration_ns` end the load, 0 is no limit; what is intended in the first `warmup_ns` counts for
     neither. `timeout_ns` ends a request, 0 is never. `loop` says when requests are sent: "connections" have the next at
@@ -95,6 +97,12 @@ cdef class Engine(EngineCore):
     Over `http2`, messages are those of http2_request, and each connection carries `streams` requests at a time; more than
     one only in the loops "connections" and "rate".
 
+    Redirects are followed where there is a `follower`, called as follower(message, status, location): of the message's
+    number (its place in `messages`, or as the follower has given it) and the bytes of a Location. It returns what is
+    asked next, as (number, rendered bytes, whether answers have no body, whether it may be sent twice, origin), a name of
+    ERROR_NAMES that the request ends in, or None: the answer is the last. Origin 0 is the target, others are of
+    `add_origin`. Its method forget(numbers) tells which of its messages are no more.
+
     A plan's connections may be dealt out to several engines: this one has `connections` of its `plan_connections`,
     those numbered first_connection, first_connection + connection_stride, ...
 
@@ -104,7 +112,6 @@ cdef class Engine(EngineCore):
     cdef list message_objects
     cdef str io_choice
     cdef TlsContext tls
-    cdef TlsIo tls_io
     cdef bint http2
     cdef readonly str io_name
     cdef readonly str io_note
@@ -118,7 +125,7 @@ cdef class Engine(EngineCore):
                  str loop="connections", list stages=None, bint poisson=False, uint64_t seed=0, think=None,
                  int64_t warmup_ns=0, bint catch_up=False, uint32_t plan_connections=0, uint32_t first_connection=0,
                  uint32_t connection_stride=1, uint64_t trace_rows=0, list sources=None,
-                 bint kernel_timestamps=False, TlsContext tls=None, bint http2=False, uint32_t streams=1):
+                 bint kernel_timestamps=False, TlsContext tls=None, bint http2=False, uint32_t streams=1, follower=None):
         if self.conns != NULL:
             raise ValueError("an engine is made once")
         if connections == 0 or not addresses or not messages or not all(each[0] for each in messages):
@@ -133,6 +140,8 @@ cdef class Engine(EngineCore):
             raise ValueError("kernel timestamps are not kept for each stream of HTTP/2")
         self.tls = tls
         self.http2 = http2
+        self.follower = follower
+        self.follower_there = follower is not None
         self.streams = streams
         if tls is not None:
             tls.serve(connections)
@@ -145,6 +154,8 @@ cdef class Engine(EngineCore):
         self.timeout_ns = timeout_ns
         self.catch_up = catch_up
         self.connection_count = connections * streams
+        # Over HTTP/2 redirects are followed within the origin.
+        self.slot_count = self.connection_count * (2 if follower is not None and not http2 else 1)
         self.first_number = first_connection
         self.number_stride = connection_stride
         self.take_messages(messages, order)
@@ -183,6 +194,7 @@ cdef class Engine(EngineCore):
         for index in range(self.message_count):
             self.messages[index].data = <const uint8_t *> <char *> self.message_objects[index]
             self.messages[index].bytes = len(self.message_objects[index])
+            self.messages[index].id = index
             self.messages[index].head = messages[index][1]
             self.messages[index].idempotent = len(messages[index]) > 2 and messages[index][2]
         for index in range(self.order_count):
@@ -213,17 +225,16 @@ cdef class Engine(EngineCore):
             self.tls_io = TlsIo(self.io, self.tls)
             self.io = self.tls_io
         if self.http2:
-            self.io = Http2Io(self.io, self.streams)
+            self.io = Http2Io(self.io, self.streams, self.follower_there)
 
     cdef take_memory(self, list addresses, list sources, uint64_t trace_rows):
         cdef uint32_t index
         self.conns = <Conn *> calloc(self.connection_count, sizeof(Conn))
-        self.address_count = len(addresses)
-        self.addresses = <sockaddr_storage *> calloc(self.address_count, sizeof(sockaddr_storage))
-        self.address_lengths = <socklen_t *> calloc(self.address_count, sizeof(socklen_t))
+        self.origins = <Origin *> calloc(ORIGINS_AT_MOST, sizeof(Origin))
+        self.hops = <Hop **> calloc(HOP_BUCKETS, sizeof(Hop *))
         self.source_count = len(sources)
         self.sources = <sockaddr_storage *> calloc(max(self.source_count, 1), sizeof(sockaddr_storage))
-        if self.conns == NULL or self.addresses == NULL or self.address_lengths == NULL or self.sources == NULL:
+        if self.conns == NULL or self.origins == NULL or self.hops == NULL or self.sources == NULL:
             raise MemoryError
         self.timers.heap = <Timer *> calloc(self.connection_count if self.loop == LOOP_USERS else 1, sizeof(Timer))
         free_room = self.connection_count if self.loop == LOOP_RATE else 1
@@ -236,20 +247,24 @@ cdef class Engine(EngineCore):
             raise MemoryError
         for index in range(self.connection_count):
             self.conns[index].next_tick = index
-        for index, (host, port) in enumerate(addresses):
-            self.address_lengths[index] = fill_address(host, port, &self.addresses[index])
+            self.conns[index].slot = index
+        self.origin_objects = []
+        self.add_addresses(addresses, self.tls)
         for index, source in enumerate(sources):
             fill_address(source, 0, &self.sources[index])
             if any((":" in host) != (":" in source) for host, _ in addresses):
                 raise ValueError(f"the source {source} is not of the family of every address")
 
     def __dealloc__(self):
+        cdef uint32_t index
         if self.io is not None:
             self.io.shut()
         recorder_free(&self.recorder)
+        if self.conns != NULL:
+            for index in range(self.connection_count):
+                free(self.conns[index].kept.data)
         free(self.conns)
-        free(self.addresses)
-        free(self.address_lengths)
+        self.free_redirects()
         free(self.sources)
         free(self.messages)
         free(self.order)
@@ -277,20 +292,32 @@ cdef class Engine(EngineCore):
             raise OSError(-result, f"{self.io_name} failed: {strerror(-result).decode()}")
 
     cdef open_io(self):
-        cdef int result = self.io.open(self.connection_count)
+        cdef int result = self.io.open(self.slot_count)
         if result < 0 and self.io_choice == "auto":
             self.io.shut()
             self.io_note = f"io_uring is not available here: {strerror(-result).decode()}"
             self.io = EpollIo()
             self.io_name = IO_NAMES[EpollIo]
             self.wrap_io()
-            result = self.io.open(self.connection_count)
+            result = self.io.open(self.slot_count)
         if result < 0:
             raise OSError(-result, f"{self.io_name} is not available here: {strerror(-result).decode()}")
 
     def start(self, int64_t at_ns):
         """Let the load begin at this instant of CLOCK_MONOTONIC (or at once, if it has passed)."""
         store_instant(&self.start_order_ns, max(at_ns, 1))
+
+    def add_origin(self, list addresses not None, TlsContext tls):
+        """One more origin that redirects lead to, by its number; only to be called by the follower. ValueError."""
+        cdef TlsIo wrapped
+        cdef uint32_t number = self.add_addresses(addresses, tls)
+        if tls is not None and self.tls_io is None:
+            wrapped = TlsIo(self.io, tls)
+            if wrapped.adopt(self.slot_count) < 0:
+                raise MemoryError
+            self.tls_io = wrapped
+            self.io = wrapped
+        return number
 
     def stop(self):
         """End the load at once; requests in flight are abandoned. Safe from any thread and from signal handlers."""

@@ -6,6 +6,7 @@ cdef enum:
     # Places in the static table (Appendix A).
     HPACK_STATUS = 8                # to 14: with seven values
     HPACK_CONTENT_LENGTH = 28
+    HPACK_LOCATION = 46
     HPACK_TRANSFER_ENCODING = 57
     HPACK_ENTRIES = 61
     HPACK_TABLE_BYTES = 4096        # the peer's, unless its settings say otherwise (RFC 9113, 6.5.2)
@@ -24,8 +25,14 @@ cdef enum HpackResult:
     HPACK_MALFORMED                 # the stream is of no use (RFC 9113, 8.1.1)
     HPACK_BROKEN                    # nor is the connection: COMPRESSION_ERROR
 
+cdef struct HpackText:
+    const uint8_t *data
+    uint32_t bytes
+    bint coded
+
 # What a block of fields says.
 cdef struct HpackHead:
+    HpackText location              # without bytes: not said
     int64_t content_length          # -1: not said
     uint16_t status                 # 0: not said
     bint fields                     # a regular field was there: no pseudo-field may follow (RFC 9113, 8.3)
@@ -104,8 +111,8 @@ cdef inline bint hpack_integer(const uint8_t **at, const uint8_t *end, uint8_t m
     return False
 
 
-cdef int huffman_decode(const uint8_t *data, size_t bytes, uint8_t *text) noexcept nogil:
-    """The length of the text, of which the first HPACK_TEXT_BYTES are kept; -1: not of this code (5.2)."""
+cdef int huffman_decode(const uint8_t *data, size_t bytes, uint8_t *text, int room) noexcept nogil:
+    """The length of the text, of which no more is kept than there is room for; -1: not of this code (5.2)."""
     cdef uint32_t code = 0, bits = 0
     cdef uint16_t symbol
     cdef int length = 0
@@ -122,18 +129,12 @@ cdef int huffman_decode(const uint8_t *data, size_t bytes, uint8_t *text) noexce
             symbol = huffman_symbols[huffman_place[bits] + code - huffman_first[bits]]
             if symbol == HUFFMAN_END:
                 return -1
-            if length < HPACK_TEXT_BYTES:
+            if length < room:
                 text[length] = <uint8_t> symbol
             length += 1
             code = bits = 0
     # What fills the last byte are the first bits of the end's code: ones.
     return length if bits < 8 and code == (1u << bits) - 1 else -1
-
-
-cdef struct HpackText:
-    const uint8_t *data
-    uint32_t bytes
-    bint coded
 
 
 cdef inline bint hpack_string(const uint8_t **at, const uint8_t *end, HpackText *text) noexcept nogil:
@@ -148,18 +149,18 @@ cdef inline bint hpack_string(const uint8_t **at, const uint8_t *end, HpackText 
     return True
 
 
-cdef inline int hpack_decoded(const HpackText *text, uint8_t *out) noexcept nogil:
-    """The length of a string; -1: not decodable. No more than HPACK_TEXT_BYTES of it are there."""
+cdef inline int hpack_decoded(const HpackText *text, uint8_t *out, int room) noexcept nogil:
+    """The length of a string; -1: not decodable. No more of it is there than there is room for."""
     if text.coded:
-        return huffman_decode(text.data, text.bytes, out)
-    memcpy(out, text.data, min(text.bytes, <uint32_t> HPACK_TEXT_BYTES))
+        return huffman_decode(text.data, text.bytes, out, room)
+    memcpy(out, text.data, min(text.bytes, <uint32_t> room))
     return <int> text.bytes
 
 
 cdef HpackResult hpack_name(const HpackText *name, uint32_t *index) noexcept nogil:
     """Which of the fields that we look at has a literal name. Names are in lower case (RFC 9113, 8.2.1)."""
     cdef uint8_t text[HPACK_TEXT_BYTES]
-    cdef int length = hpack_decoded(name, text)
+    cdef int length = hpack_decoded(name, text, HPACK_TEXT_BYTES)
     cdef int place
     if length < 0:
         return HPACK_BROKEN
@@ -173,6 +174,8 @@ cdef HpackResult hpack_name(const HpackText *name, uint32_t *index) noexcept nog
         index[0] = HPACK_STATUS
     elif length == 14 and memcmp(text, b"content-length", 14) == 0:
         index[0] = HPACK_CONTENT_LENGTH
+    elif length == 8 and memcmp(text, b"location", 8) == 0:
+        index[0] = HPACK_LOCATION
     elif (length == 17 and memcmp(text, b"transfer-encoding", 17) == 0
             or length == 10 and memcmp(text, b"connection", 10) == 0 or text[0] == c":"):
         # Of HTTP/1 only (RFC 9113, 8.2.2), or of requests only.
@@ -183,7 +186,7 @@ cdef HpackResult hpack_name(const HpackText *name, uint32_t *index) noexcept nog
 cdef int64_t hpack_decimal(const HpackText *value) noexcept nogil:
     """A number of digits only, or -1."""
     cdef uint8_t text[HPACK_TEXT_BYTES]
-    cdef int length = hpack_decoded(value, text)
+    cdef int length = hpack_decoded(value, text, HPACK_TEXT_BYTES)
     cdef int64_t number = 0
     cdef int place
     if length < 1 or length > 19:
@@ -215,6 +218,8 @@ cdef inline HpackResult hpack_field(HpackHead *head, uint32_t index, const Hpack
         if number < 0 or (head.content_length >= 0 and head.content_length != number):
             return HPACK_MALFORMED
         head.content_length = number
+    elif index == HPACK_LOCATION and head.location.bytes == 0:
+        head.location = value[0]
     return HPACK_GOOD
 
 
@@ -239,6 +244,7 @@ cdef HpackResult hpack_read(const uint8_t *at, const uint8_t *end, HpackHead *he
     cdef uint32_t index
     head.status = 0
     head.content_length = -1
+    head.location.bytes = 0
     head.fields = False
     while at < end and at[0] & 0xe0 == 0x20:  # a table size (6.3): there is only our 0
         if not hpack_integer(&at, end, 0x1f, &index) or index != 0:

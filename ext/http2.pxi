@@ -52,6 +52,8 @@ cdef enum:
     H2_REQUEST_LATER = 8            # of later ones,
     H2_REQUEST_PLAIN = 12           # and where the peer has no such table
     H2_REQUEST_HEAD_BYTES = 16
+    # In the place of the table: the first way puts nothing there.
+    H2_REQUEST_UNPRIMED = 0x7fffffff
     # In the place of the stream: answers have no content.
     H2_HEAD_REQUEST = 1
 
@@ -218,14 +220,13 @@ def http2_request(fields, bytes body not None, bint head, tuple shared=()):
     """
     fields = list(fields)
     table_bytes = sum(len(name) + len(value) + HPACK_ENTRY_BYTES for name, value in shared)
-    ways = [
-        _h2_fields(block, bool(body), head)
-        for block in (
-            hpack_encode(fields, shared, insert=True),
-            hpack_encode(fields, shared),
-            b"\x20" + hpack_encode(fields),  # a table of size 0 (RFC 7541, 6.3)
-        )
-    ]
+    plain = hpack_encode(fields)
+    if shared:
+        first, later = hpack_encode(fields, shared, insert=True), hpack_encode(fields, shared)
+    else:
+        first, later, table_bytes = plain, plain, H2_REQUEST_UNPRIMED
+    # The last way sets a table of size 0 (RFC 7541, 6.3).
+    ways = [_h2_fields(block, bool(body), head) for block in (first, later, b"\x20" + plain)]
     return b"".join([number.to_bytes(4, "big") for number in (table_bytes, *map(len, ways))] + ways + [body])
 
 

@@ -11,7 +11,7 @@ cdef class H2Reading(H2Sessions):
         int64_t reading_ns
         const uint8_t *at           # what is not read yet
         size_t left
-        uint64_t pings              # answered since the start, settings too
+        uint8_t *location           # of the redirect that was read last; NULL: none is kept
 
     cdef inline bint read_on(self, IoEvent *event) noexcept nogil:
         """Read frames until one makes an event, or all is read: then `reading` ends, too."""
@@ -43,6 +43,7 @@ cdef class H2Reading(H2Sessions):
         event.data = NULL
         event.time_ns = self.reading_ns
         event.first_ns = lane.first_ns
+        event.location_bytes = 0
         session.received_bytes = 0
 
     cdef inline bint read_piece(self, uint32_t number, H2Session *session, IoEvent *event) noexcept nogil:
@@ -356,6 +357,25 @@ cdef class H2Reading(H2Sessions):
                 return False
             lane.status = head.status
             lane.content_length = head.content_length
+            if self.location != NULL and 300 <= head.status < 400 and head.location.bytes > 0:
+                return self.redirected(number, lane, session, &head.location, event)
         if session.block_ends:
             return self.answered(number, lane, session, event)
         return False
+
+    cdef bint redirected(self, uint32_t number, H2Lane *lane, H2Session *session, const HpackText *location,
+                         IoEvent *event) noexcept nogil:
+        """Tell where an answer leads to, with its end or ahead of that."""
+        cdef int bytes = hpack_decoded(location, self.location, HTTP1_LOCATION_LIMIT_BYTES)
+        cdef bint told
+        if bytes < 0 or bytes > HTTP1_LOCATION_LIMIT_BYTES:
+            self.malformed(number, lane)
+            return False
+        if session.block_ends:
+            told = self.answered(number, lane, session, event)
+        else:
+            self.fill(event, lane, IO_PROGRESS, session)
+            told = True
+        event.location = self.location
+        event.location_bytes = <size_t> bytes
+        return told

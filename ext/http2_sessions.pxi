@@ -201,7 +201,11 @@ cdef class H2Sessions(Io):
         cdef size_t first = h2_uint32(request + H2_REQUEST_FIRST)
         cdef size_t later = h2_uint32(request + H2_REQUEST_LATER)
         cdef const uint8_t *frames = request + H2_REQUEST_HEAD_BYTES
-        if session.table_bytes < h2_uint32(request + H2_REQUEST_TABLE):
+        cdef uint32_t table_bytes = h2_uint32(request + H2_REQUEST_TABLE)
+        if table_bytes == H2_REQUEST_UNPRIMED:
+            bytes[0] = first
+            return frames
+        if session.table_bytes < table_bytes:
             bytes[0] = h2_uint32(request + H2_REQUEST_PLAIN)
             return frames + first + later
         if session.primed:

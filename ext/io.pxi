@@ -40,6 +40,9 @@ cdef struct IoEvent:
     uint64_t body_bytes
     int64_t first_ns
     bint last
+    # answer: where a redirect leads to.
+    const uint8_t *location
+    size_t location_bytes
 
 
 cdef inline int bind_source(int fd, const sockaddr *source, socklen_t length) noexcept nogil:

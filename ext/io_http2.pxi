@@ -7,15 +7,17 @@
 
 @final
 cdef class Http2Io(H2Reading):
-    """HTTP/2 over another backend, with so many streams on each connection."""
+    """HTTP/2 over another backend, with so many streams on each connection; tells on demand where redirects lead to."""
 
+    cdef bint keeps_location
     cdef uint8_t *stash             # what was received and not read when the inner backend had to go on
 
-    def __cinit__(self, Io inner not None, uint32_t streams):
+    def __cinit__(self, Io inner not None, uint32_t streams, bint keep_location=False):
         if streams == 0:
             raise ValueError("a connection needs at least one stream")
         self.inner = inner
         self.streams = streams
+        self.keeps_location = keep_location
         self.first_told = self.last_told = self.landed = self.reading = NO_SLOT
 
     def __dealloc__(self):
@@ -37,8 +39,10 @@ cdef class Http2Io(H2Reading):
         self.dirty = <uint32_t *> calloc(2 * self.connections, sizeof(uint32_t))
         self.by_id = <uint32_t *> malloc(<size_t> 2 * self.connections * cells * sizeof(uint32_t))
         self.stash = <uint8_t *> malloc(TLS_STASH_BYTES)
+        if self.keeps_location:
+            self.location = <uint8_t *> malloc(HTTP1_LOCATION_LIMIT_BYTES)
         if (self.lanes == NULL or self.sessions == NULL or self.current == NULL or self.dirty == NULL or self.by_id == NULL
-                or self.stash == NULL):
+                or self.stash == NULL or (self.keeps_location and self.location == NULL)):
             self.shut()
             return -ENOMEM
         self.slots = slots
@@ -72,6 +76,8 @@ cdef class Http2Io(H2Reading):
         free(self.dirty)
         free(self.by_id)
         free(self.stash)
+        free(self.location)
+        self.location = NULL
         self.sessions = NULL
         self.lanes = NULL
         self.current = self.dirty = self.by_id = NULL

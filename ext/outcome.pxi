@@ -27,6 +27,10 @@ cdef enum:  # error kinds; anonymous, since they index arrays
     ERROR_H2_PROTOCOL
     ERROR_H2_RESET
     ERROR_H2_REFUSED
+    ERROR_REDIRECTS
+    ERROR_REDIRECT_BAD
+    ERROR_REDIRECT_FORBIDDEN
+    ERROR_REDIRECT_UNKNOWN
     ERROR_OTHER
     ERROR_KINDS
 
@@ -53,6 +57,10 @@ ERROR_NAMES = (
     "HTTP/2: protocol error",
     "HTTP/2: stream reset by the server",
     "HTTP/2: refused by the server",
+    "redirect: more than ten",
+    "redirect: to no usable address",
+    "redirect: not allowed by the owner of the agent",
+    "redirect: to an unknown host",
     "other",
 )
 

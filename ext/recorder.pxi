@@ -36,6 +36,7 @@ cdef struct Tally:
     uint64_t handshakes_full    # of TLS
     uint64_t handshakes_resumed
     uint64_t sent_again         # times that a request was sent once more, as the server had not looked at it
+    uint64_t redirects          # followed
     uint64_t goaways            # connections that a server wanted no more requests on (HTTP/2)
     uint64_t unasked            # connections dropped because the peer sent what nobody had asked for
     uint64_t bytes_sent

@@ -13,6 +13,7 @@ cdef class Tallies:
         bint scheduled              # requests have intended instants
         int64_t start_ns
         int64_t warm_until_ns       # what is intended before is warm-up
+        Message *messages           # the plan's requests
         uint32_t message_count
 
     cdef inline Bank *bank(self, const Conn *conn) noexcept nogil:

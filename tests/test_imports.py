@@ -33,7 +33,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "heyfleet.proto": (),
     "heyfleet.lab": (),
     "heyfleet.deploy": (),
-    "heyfleet.agent": ("heyfleet.proto", "heyfleet.ext", "heyfleet.shares", "heyfleet.__version__"),
+    "heyfleet.agent": (
+        "heyfleet.proto",
+        "heyfleet.ext",
+        "heyfleet.shares",
+        "heyfleet.urls",
+        "heyfleet.__version__",
+    ),
     "heyfleet.controller.report": REPORTING,
     "heyfleet.controller.export": REPORTING,
     "heyfleet.controller": (
@@ -43,6 +49,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "heyfleet.ext.METRIC_NAMES",
         "heyfleet.ext.add_encoded_all",
         "heyfleet.shares",
+        "heyfleet.urls",
         "heyfleet.__version__",
     ),
 }

@@ -184,6 +184,8 @@ def _generator(summary: Summary) -> Iterator[str]:
     if tls:
         handshakes = f"{tls.full} full and {tls.resumed} resumed handshakes"
         yield f"  TLS:\t{'; '.join((*tls.spoken, handshakes))}"
+    if summary.redirects:
+        yield f"  Redirects:\t{summary.redirects} followed (a request's time ends with its last answer)"
     if generator.busiest_cpu_share is not None:
         yield f"  CPU share:\t{generator.busiest_cpu_share:.1%} of a core (the busiest thread)"
     if generator.loop_turn:

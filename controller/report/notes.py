@@ -71,7 +71,7 @@ def _of_the_load(summary: Summary) -> Iterator[str]:
             f"{plural(ledger.abandoned, 'request')} still without an answer at the end of the run: "
             "counted as abandoned, not waited for, not in the times above"
         )
-    if (tls := summary.plan["tls"]) and not tls["verified"]:
+    if summary.tls and (tls := summary.plan["tls"]) and not tls["verified"]:
         yield "the server's certificate was not verified (-k)"
     yield from _of_http(summary)
     if summary.addresses_unused:
@@ -103,8 +103,8 @@ def _of_http(summary: Summary) -> Iterator[str]:
         )
     if http.sent_again:
         yield (
-            f"{plural(http.sent_again, 'time')} a request was sent again: the server had refused it, or ended a kept connection "
-            "before it answered; its time ran on"
+            f"{plural(http.sent_again, 'time')} a request was sent again: the server had refused it, "
+            "or ended a kept connection before it answered; its time ran on"
         )
 
 

@@ -37,10 +37,12 @@ def test_the_name_is_that_of_the_host_header(host: str, name: str) -> None:
     assert plan(host=host).tls.name == name
 
 
-def test_plain_targets_have_none_of_it() -> None:
-    made = plan("http://name.test/", insecure=True)
+def test_plain_targets_have_none_of_it_unless_that_is_asked_for() -> None:
+    """Where redirects lead to may speak TLS."""
+    made = plan("http://name.test/")
     assert not made.HasField("tls")
     assert echo(made)["tls"] is None
+    assert plan("http://name.test/", insecure=True).tls.insecure
 
 
 def test_files_travel_with_the_plan_and_stay_out_of_reports(tmp_path: Path) -> None:

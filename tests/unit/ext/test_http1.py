@@ -461,7 +461,10 @@ def test_corpus(case: Case) -> None:
 
 
 def test_corpus_gives_every_reason() -> None:
-    assert {case.reason for case in CORPUS} == set(HTTP1_REASON_NAMES) - {"header too large", "location too long"}
+    assert {case.reason for case in CORPUS} == set(HTTP1_REASON_NAMES) - {
+        "header too large",
+        "location too long",
+    }
     assert len({case.name for case in CORPUS}) == len(CORPUS)
 
 

@@ -12,5 +12,7 @@ def test_what_has_no_kind_of_its_own_comes_last() -> None:
 
 
 def test_names_are_words_that_a_report_can_print() -> None:
-    words = [name.removeprefix("TLS: ").removeprefix("HTTP/2: ") for name in ERROR_NAMES]
+    words = [
+        name.removeprefix("TLS: ").removeprefix("HTTP/2: ").removeprefix("redirect: ") for name in ERROR_NAMES
+    ]
     assert [word for word in words if not word.replace(" ", "").isalpha() or word != word.lower()] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heyfleet.controller.target import parse
+from heyfleet.urls import parse
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,156 @@
+"""Where redirects lead to: what Go's client, and so hey, asks next (RFC 9110 section 15.4, RFC 3986 section 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+from urllib.parse import urljoin, urlsplit
+
+from heyfleet.agent.owner import Owner
+from heyfleet.agent.protocol import tls_context
+from heyfleet.agent.request import IDEMPOTENT, http2_fields, render
+from heyfleet.agent.resolve import ResolveError, look_up_all, where
+from heyfleet.ext import Engine, http2_request
+from heyfleet.proto.fleet_pb2 import Header, Plan, Request
+from heyfleet.urls import Url, parse, percent_encoded
+
+NOT_USABLE = "redirect: to no usable address"
+NOT_ALLOWED = "redirect: not allowed by the owner of the agent"
+UNKNOWN_HOST = "redirect: to an unknown host"
+# What is for one host must not reach another (Go: the same list).
+_SECRETS = frozenset({"authorization", "cookie", "cookie2", "www-authenticate"})
+_CONTENT = frozenset({"content-type", "content-length", "content-encoding", "content-language", "expect"})
+_KEEP_METHOD = frozenset({307, 308})
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request, and the URL that it asks for."""
+
+    request: Request
+    url: Url
+
+
+class Follower:
+    """One engine's, which calls it in its own thread, without other workers waiting for that."""
+
+    def __init__(self, plan: Plan, http2: bool, owner: Owner) -> None:
+        self._plan = plan
+        self._http2 = http2
+        self._owner = owner
+        self._engine: Engine | None = None
+        target = plan.target
+        self._asked = {
+            number: _Asked(
+                request, Url(target.scheme, target.host, target.port, request.request_target, None)
+            )
+            for number, request in enumerate(plan.mix)
+        }
+        self._numbers = count(len(plan.mix))
+        self._origins: dict[tuple[str, str, int], int | str] = {(target.scheme, target.host, target.port): 0}
+
+    def serve(self, engine: Engine) -> None:
+        """Whom it is asked by."""
+        self._engine = engine
+
+    def __call__(
+        self, message: int, status: int, location: bytes
+    ) -> tuple[int, bytes, bool, bool, int] | str | None:
+        """The engine's question; see there."""
+        asked = self._asked[message]
+        text = percent_encoded(location.decode("utf-8", "surrogateescape").replace(" ", "%20"))
+        try:
+            url = _joined(asked.url, text)
+        except ValueError:
+            return NOT_USABLE
+        key = (url.scheme, url.host, url.port)
+        if key not in self._origins:
+            if self._http2:
+                return None
+            self._origins[key] = self._origin(url)
+        origin = self._origins[key]
+        if isinstance(origin, str):
+            return origin
+        following = _Asked(_next(asked, url, status, bool(urlsplit(text).netloc)), url)
+        number = next(self._numbers)
+        self._asked[number] = following
+        request = following.request
+        return (
+            number,
+            self._rendered(following),
+            request.method == "HEAD",
+            request.method in IDEMPOTENT,
+            origin,
+        )
+
+    def forget(self, messages: list[int]) -> None:
+        """Those that the engine has no more."""
+        for message in messages:
+            self._asked.pop(message, None)
+
+    def _origin(self, url: Url) -> int | str:
+        """The number of an origin, looked up and allowed; or why not."""
+        assert self._engine is not None
+        hosts, port = where(self._plan, url.host, url.port)
+        try:
+            addresses = look_up_all(hosts, port, self._plan.family)
+        except ResolveError:
+            return UNKNOWN_HOST
+        if not all(self._owner.allows(host, port, [address for address, _ in addresses]) for host in hosts):
+            return NOT_ALLOWED
+        try:
+            return self._engine.add_origin(addresses, tls_context(self._plan, False, url))
+        except ValueError:
+            return NOT_USABLE
+
+    def _rendered(self, asked: _Asked) -> bytes:
+        request = asked.request
+        if self._http2:
+            fields = http2_fields(request, asked.url.scheme)
+            return http2_request(fields, request.body, request.method == "HEAD")
+        return render(request, close=self._plan.disable_keepalive)
+
+
+def _joined(base: Url, reference: str) -> Url:
+    """A Location, relative to the URL that was asked for; ValueError."""
+    whole = reference
+    if not urlsplit(reference).scheme:
+        whole = urljoin(f"{base.scheme}://{base.authority}{base.request_target}", reference)
+    return parse(urlsplit(whole)._replace(fragment="").geturl())
+
+
+def _next(asked: _Asked, url: Url, status: int, absolute: bool) -> Request:
+    """The request that follows from one."""
+    before = asked.request
+    keeps = status in _KEEP_METHOD
+    method = before.method if keeps or before.method in {"GET", "HEAD"} else "GET"
+    leaves = not _same_or_below(url.host, asked.url.host)
+    # A Host of the user's own stays where the Location names no other.
+    host = (
+        url.authority
+        if absolute
+        else next(each.value for each in before.headers if each.name.lower() == "host")
+    )
+    headers = [Header(name="Host", value=host)]
+    for header in before.headers:
+        name = header.name.lower()
+        if name in {"host", "referer"} or (leaves and name in _SECRETS) or (not keeps and name in _CONTENT):
+            continue
+        headers.append(header)
+    if not (asked.url.scheme == "https" and url.scheme == "http"):
+        headers.append(
+            Header(
+                name="Referer", value=f"{asked.url.scheme}://{asked.url.authority}{asked.url.request_target}"
+            )
+        )
+    return Request(
+        name=before.name,
+        method=method,
+        request_target=url.request_target,
+        headers=headers,
+        body=before.body if keeps else b"",
+    )
+
+
+def _same_or_below(host: str, other: str) -> bool:
+    return host == other or host.endswith(f".{other}")

@@ -1,0 +1,159 @@
+"""What is asked after a redirect: method, body, fields and origin, as Go's client decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from heyfleet.agent.owner import Owner
+from heyfleet.agent.redirects import Follower
+from heyfleet.proto.fleet_pb2 import HTTP_2, Header, Plan, Request, Resolve, Target
+
+
+class FakeEngine:
+    """Takes origins; the real one is in tests/integration/test_redirects.py."""
+
+    def __init__(self) -> None:
+        self.origins: list[list[tuple[str, int]]] = []
+
+    def add_origin(self, addresses: list[tuple[str, int]], tls: object) -> int:
+        self.origins.append(addresses)
+        return len(self.origins)
+
+
+def follower(method: str = "GET", *, body: bytes = b"", owner: Owner | None = None, **more: Any) -> Follower:
+    fields = {"Host": "shop.test", "Authorization": "Basic x", "Cookie": "a=b", "Content-Type": "text/html"}
+    plan = Plan(
+        target=Target(scheme="http", host="shop.test", port=80),
+        mix=[
+            Request(
+                method=method,
+                request_target="/a/b?q=1",
+                headers=[Header(name=name, value=value) for name, value in fields.items()],
+                body=body,
+            )
+        ],
+        resolve=[Resolve(to_hosts=["127.0.0.1"])],
+        **more,
+    )
+    made = Follower(plan, plan.http == HTTP_2, owner or Owner())
+    made.serve(FakeEngine())  # type: ignore[arg-type]
+    return made
+
+
+def asked(follow: Follower, status: int, location: bytes) -> tuple[str, dict[str, str], bytes, int]:
+    """Request line, fields, body and origin of what comes next."""
+    answer = follow(0, status, location)
+    assert isinstance(answer, tuple)
+    number, data, head, idempotent, origin = answer
+    assert number > 0
+    text, _, body = data.partition(b"\r\n\r\n")
+    line, *fields = text.decode("latin-1").split("\r\n")
+    assert head == line.startswith("HEAD ")
+    assert idempotent == (not line.startswith(("POST ", "PATCH ")))
+    return line, dict(field.split(": ", 1) for field in fields), body, origin
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        (b"/there", "/there"),
+        (b"there?x", "/a/there?x"),
+        (b"../up", "/up"),
+        (b"?only=query", "/a/b?only=query"),
+        (b"//shop.test/x", "/x"),
+        (b"http://shop.test:80/x#part", "/x"),
+        (b"HTTP://SHOP.test/x", "/x"),
+        (b"/with space", "/with%20space"),
+        ("/h\N{LATIN SMALL LETTER E WITH ACUTE}".encode(), "/h%C3%A9"),
+        (b"/h\xe9", "/h%E9"),
+        (b"", "/a/b?q=1"),
+    ],
+)
+def test_locations_within_the_origin(location: bytes, target: str) -> None:
+    line, fields, _, origin = asked(follower(), 302, location)
+    assert line == f"GET {target} HTTP/1.1"
+    assert origin == 0
+    assert fields["Host"] == "shop.test"
+    assert fields["Authorization"] == "Basic x"
+    assert fields["Referer"] == "http://shop.test/a/b?q=1"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+@pytest.mark.parametrize(
+    ("method", "after"), [("GET", "GET"), ("HEAD", "HEAD"), ("POST", "GET"), ("PUT", "GET")]
+)
+def test_the_method_becomes_get(status: int, method: str, after: str) -> None:
+    line, fields, body, _ = asked(follower(method, body=b"x=1"), status, b"/c")
+    assert line == f"{after} /c HTTP/1.1"
+    assert body == b""
+    assert "Content-Type" not in fields
+    assert "Content-Length" not in fields
+
+
+@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
+def test_the_method_and_the_body_stay(status: int, method: str) -> None:
+    line, fields, body, _ = asked(follower(method, body=b"x=1"), status, b"/c")
+    assert line == f"{method} /c HTTP/1.1"
+    assert body == b"x=1"
+    assert fields["Content-Type"] == "text/html"
+    assert fields["Content-Length"] == "3"
+
+
+def test_secrets_stay_with_their_host() -> None:
+    follow = follower()
+    _, fields, _, origin = asked(follow, 302, b"http://other.test/")
+    assert origin == 1
+    assert fields["Host"] == "other.test"
+    assert not {"Authorization", "Cookie"} & set(fields)
+    _, fields, _, origin = asked(follow, 302, b"http://www.shop.test:8080/")
+    assert origin == 2
+    assert fields["Host"] == "www.shop.test:8080"
+    assert fields["Authorization"] == "Basic x"
+    assert asked(follow, 302, b"http://other.test/again")[3] == 1
+
+
+def test_a_host_of_ones_own_stays_with_a_relative_location() -> None:
+    follow = follower()
+    follow._asked[0].request.headers[0].value = "by.hand"
+    assert asked(follow, 302, b"/x")[1]["Host"] == "by.hand"
+    assert asked(follow, 302, b"http://shop.test/x")[1]["Host"] == "shop.test"
+
+
+@pytest.mark.parametrize(
+    "location", [b"ftp://shop.test/", b"http://", b"http://a b/", b"mailto:x", b"http://x:99999/", b"/\x01"]
+)
+def test_what_is_no_address_is_an_error(location: bytes) -> None:
+    assert follower()(0, 302, location) == "redirect: to no usable address"
+
+
+def test_an_unknown_host_is_an_error() -> None:
+    follow = follower()
+    del follow._plan.resolve[:]
+    assert follow(0, 302, b"http://nohost.invalid/") == "redirect: to an unknown host"
+
+
+def test_the_owner_of_the_agent_is_asked() -> None:
+    follow = follower(owner=Owner(targets=("shop.test", "*.shop.test:8080")))
+    del follow._plan.resolve[:]
+    assert follow(0, 302, b"http://127.0.0.1/") == "redirect: not allowed by the owner of the agent"
+    assert follower(owner=Owner(targets=("127.0.0.0/8",)))(0, 302, b"http://127.0.0.1:8080/") is not None
+
+
+def test_over_http2_only_within_the_origin() -> None:
+    follow = follower(http=HTTP_2)
+    assert follow(0, 302, b"http://other.test/") is None
+    answer = follow(0, 302, b"/x")
+    assert isinstance(answer, tuple)
+    assert answer[4] == 0
+
+
+def test_what_the_engine_has_no_more_is_forgotten() -> None:
+    follow = follower()
+    first, second = follow(0, 302, b"/x"), follow(0, 302, b"/y")
+    assert isinstance(first, tuple)
+    assert isinstance(second, tuple)
+    follow.forget([first[0], 12345])
+    assert set(follow._asked) == {0, second[0]}
