@@ -140,14 +140,14 @@ def test_ctrl_c_reports_what_was_done(fleet: Fleet, faulty: Any) -> None:
 
 
 def test_ctrl_c_before_the_start(fleet: Fleet, faulty: Any) -> None:
-    run = fleet.run(2, "-n", "10", "-c", "2", faulty.url("/ok?label=never"))
+    run = fleet.run(2, "-n", "10", "-c", "2", faulty.url("/ok?label=before-the-start"))
     agent = fleet.agent("a1")
     run.wait_for(r"a1-\w+ .*joined")
     run.signal(signal.SIGINT)
     assert run.end() == 130
     assert "nothing was sent" in run.said
     assert agent.end() == 0
-    assert "never" not in str(faulty.stats())
+    assert "before-the-start" not in str(faulty.stats())
 
 
 def test_an_agent_told_to_end_hands_over_first(fleet: Fleet, faulty: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .command import heyfleet
+from .command import heyfleet, measure
 from .test_run import io  # noqa: F401  (a fixture)
 
 # What is asked of the server, and what the report must say of every request.
@@ -97,12 +97,16 @@ def test_a_server_that_refuses_some(faulty: Any, io: str) -> None:  # noqa: F811
     assert sum(report["statuses"].values()) == 400
 
 
-def test_redirects_are_counted_and_said(faulty: Any) -> None:
-    path = "/status/302?header=Location:%20/ok"
-    assert any(
-        "redirect" in note
-        for note in heyfleet("run", "--json", "-n", "4", "-c", "2", faulty.url(path)).report["notes"]
-    )
+def test_redirects_are_followed_and_said(faulty: Any) -> None:
+    report = measure("-n", "4", "-c", "2", faulty.url("/status/302?header=Location:%20/ok"))
+    assert report["statuses"] == {"200": 4}
+    assert report["redirects"] == 4
+
+
+def test_a_redirect_that_leads_nowhere_is_the_answer_and_said(faulty: Any) -> None:
+    report = measure("-n", "4", "-c", "2", faulty.url("/status/302"))
+    assert report["statuses"] == {"302": 4}
+    assert any("redirect" in note for note in report["notes"])
 
 
 def test_what_is_sent() -> None:
