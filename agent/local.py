@@ -6,7 +6,7 @@ import resource
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from heyfleet.agent import limits, watch
 from heyfleet.agent.owner import Owner
@@ -14,6 +14,7 @@ from heyfleet.agent.protocol import NAMES, speaks_http2, tls_context
 from heyfleet.agent.redirects import Follower
 from heyfleet.agent.request import IDEMPOTENT, render, render_http2
 from heyfleet.agent.resolve import Resolved, ResolveError, resolve_plan
+from heyfleet.agent.template import Compiler, Segment
 from heyfleet.ext import Engine, EngineSnapshot, Histogram
 from heyfleet.proto.fleet_pb2 import (
     CONNECTIONS,
@@ -109,11 +110,14 @@ class LocalAgent:
 
     def _engine(self, share: Share, resolved: Resolved, workers: int) -> Engine:
         assignment, plan = self._assignment, self._assignment.plan
-        follower = None if plan.disable_redirects else Follower(plan, self._http2, self._owner)
+        compiler = Compiler(plan)
+        follower = (
+            None if plan.disable_redirects or plan.template else Follower(plan, self._http2, self._owner)
+        )
         engine = Engine(
             io=plan.io or "auto",
             addresses=resolved.addresses,
-            messages=self._messages(),
+            messages=self._messages(compiler),
             order=mix_order([request.weight for request in plan.mix]),
             loop=_LOOPS[plan.loop],
             stages=[(stage.duration_ns, stage.first, stage.last) for stage in plan.stages],
@@ -138,15 +142,19 @@ class LocalAgent:
             http2=self._http2,
             streams=max(plan.streams, 1) if self._http2 else 1,
             follower=follower,
+            columns=compiler.columns,
         )
         if follower is not None:
             follower.serve(engine)
         return engine
 
-    def _messages(self) -> list[tuple[bytes, bool, bool]]:
+    def _messages(self, compiler: Compiler) -> list[tuple[bytes | list[Segment], bool, bool]]:
         """As the engine takes them: rendered, whether answers have no content, whether it may be sent twice."""
         plan = self._assignment.plan
-        if self._http2:
+        rendered: Sequence[bytes | list[Segment]]
+        if plan.template:
+            rendered = [compiler.http2(each) if self._http2 else compiler.http1(each) for each in plan.mix]
+        elif self._http2:
             rendered = render_http2(plan.mix, plan.target.scheme)
         else:
             rendered = [render(request, close=plan.disable_keepalive) for request in plan.mix]

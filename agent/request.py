@@ -8,7 +8,7 @@ from heyfleet.ext import hpack_shared, http2_request
 from heyfleet.proto.fleet_pb2 import Request
 
 # Methods whose request is expected to have a body: without one they say so with a length of 0 (RFC 9110 section 8.6).
-_METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 # RFC 9110 section 9.2.2.
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -29,7 +29,7 @@ def render(request: Request, *, close: bool = False) -> bytes:
     given = {header.name.lower() for header in request.headers}
     lines = [f"{request.method} {request.request_target} HTTP/1.1"]
     lines += [f"{header.name}: {header.value}" for header in request.headers]
-    if "content-length" not in given and (request.body or request.method in _METHODS_WITH_BODY):
+    if "content-length" not in given and (request.body or request.method in METHODS_WITH_BODY):
         lines.append(f"Content-Length: {len(request.body)}")
     if close and "connection" not in given:
         lines.append("Connection: close")
@@ -57,7 +57,7 @@ def http2_fields(request: Request, scheme: str) -> list[tuple[bytes, bytes]]:
         (":path", request.request_target),
         *((name, value) for name, value in given if name != "host" and name not in _CONNECTION_FIELDS),
     ]
-    if (request.body or request.method in _METHODS_WITH_BODY) and not any(
+    if (request.body or request.method in METHODS_WITH_BODY) and not any(
         name == "content-length" for name, _ in given
     ):
         fields.append(("content-length", str(len(request.body))))

@@ -106,7 +106,7 @@ def asked(ctx: click.Context, given: dict[str, Any]) -> tuple[tuple[str, ...], d
     del given["plan_file"]
     url = given.pop("url")
     given["output"] = _output(given["output"], given.pop("json"))
-    _refuse(url, given.pop("proxy"))
+    _refuse(url, given.pop("proxy"), given["targets"])
     fleet.check(given)
     find_max = given.pop("find_max")
     if find_max and options_that_leave(given):
@@ -116,12 +116,28 @@ def asked(ctx: click.Context, given: dict[str, Any]) -> tuple[tuple[str, ...], d
         )
     given["user_agent"] = given["user_agent"] or f"heyfleet/{__version__}"
     options = {name: given.pop(name) for name in fleet.NAMES}
-    flags = Flags(url=url[0], per_agent=options["per_agent"], **given)
+    targets = given.pop("targets")
+    flags = Flags(url=url[0] if url else "", per_agent=options["per_agent"], **given)
+    if targets:
+        flags = _with_targets(flags, targets, file is not None and bool(file.requests))
     if file is not None and file.requests:
         from heyfleet.controller.requests import of_file
 
         flags = replace(flags, mix=tuple(of_file(request, flags) for request in file.requests))
     return find_max, options, flags
+
+
+def _with_targets(flags: Flags, path: str, others: bool) -> Flags:
+    """The flags with the requests of a targets file; UsageError where something else describes them, too."""
+    from heyfleet.controller.requests import of_targets
+    from heyfleet.controller.targetsfile import load
+
+    if others:
+        raise click.UsageError("--targets and the requests of a plan file exclude each other")
+    if flags.method != "GET" or flags.body is not None or flags.body_file:
+        raise click.UsageError("with --targets, method and body are in the file: -m, -d and -D have no place")
+    url, entries = load(path, flags.url)
+    return replace(flags, url=url, mix=tuple(of_targets(entries, flags)))
 
 
 def options_that_leave(given: dict[str, Any]) -> bool:
@@ -166,13 +182,13 @@ def _output(output: str, json: bool) -> str:
     return "json" if json else output
 
 
-def _refuse(urls: tuple[str, ...], proxy: str) -> None:
+def _refuse(urls: tuple[str, ...], proxy: str, targets: str) -> None:
     """What hey can do and this version can't, and a number of URLs that is not one."""
     if proxy:
         raise click.UsageError(
             "-x is not supported by this version of heyfleet; it connects to the host itself"
         )
-    if not urls:
+    if not urls and not targets:
         raise click.UsageError("no URL given; try heyfleet run http://localhost:8080/ (-h shows all flags)")
     if len(urls) > 1:
         raise click.UsageError(
@@ -234,6 +250,31 @@ def _request_flags() -> Iterator[click.Option]:
         type=header,
         multiple=True,
         help="A header; may be repeated, all are sent, in order. It replaces ours of that name.",
+        section=section,
+    )
+    yield Flag(
+        ["--targets"],
+        metavar="FILE",
+        default="",
+        help="Many requests, in turn or by weight, in place of the URL: vegeta's formats (METHOD URL, or JSON).",
+        section=section,
+    )
+    yield Flag(
+        ["--template"],
+        is_flag=True,
+        help="Placeholders in URL, headers and body: {seq}, {rand:1-100}, {uuid}, {csv:column}.",
+        section=section,
+    )
+    yield Flag(
+        ["--data", "data_file"],
+        metavar="FILE",
+        help="CSV with a row of names, for {csv:column}; request number i takes row i, over and over.",
+        section=section,
+    )
+    yield Flag(
+        ["--data-once"],
+        is_flag=True,
+        help="Each row of --data for one request, over the whole fleet; the last one ends the run.",
         section=section,
     )
     yield Flag(["-d", "body"], metavar="TEXT", help="Request body.", section=section)

@@ -94,6 +94,9 @@ class Flags:
     http2: bool = False
     h2c: bool = False
     streams: int = 1
+    template: bool = False
+    data_file: str | None = None
+    data_once: bool = False
     mix: tuple[Wanted, ...] = ()  # of a plan file; none: the one request that the flags describe
     per_agent: bool = False
 
@@ -139,6 +142,7 @@ def make_plan(flags: Flags) -> Plan:
         http=_http(flags, url),
         streams=flags.streams,
     )
+    _template(plan, flags)
     _check(plan)
     return plan
 
@@ -251,6 +255,13 @@ def _family(flags: Flags) -> AddressFamily:
     return IPV4 if flags.ipv4 else IPV6 if flags.ipv6 else EITHER
 
 
+def _template(plan: Plan, flags: Flags) -> None:
+    if flags.template or flags.data_file or flags.data_once:
+        from heyfleet.controller.data import take_template
+
+        take_template(plan, flags)
+
+
 def _http(flags: Flags, url: target.Url) -> HttpVersion:
     if flags.http2 and flags.h2c:
         raise InputError("-h2 and --h2c exclude each other: the one is over TLS, the other is not")
@@ -277,6 +288,11 @@ def _check_http2(plan: Plan) -> None:
 def _check(plan: Plan) -> None:
     """What no single flag could see."""
     parts = max(len(plan.stages), 1) * len(plan.mix)
+    if len(plan.mix) > PARTS_AT_MOST:
+        raise InputError(
+            f"{len(plan.mix)} requests, each with numbers of its own, are more than {PARTS_AT_MOST}; "
+            "one request with a placeholder takes any number of rows: --template and --data"
+        )
     if parts > PARTS_AT_MOST:
         raise InputError(
             f"{len(plan.stages)} stages of {len(plan.mix)} requests are {parts} results; the most is {PARTS_AT_MOST}"

@@ -19,6 +19,7 @@ from heyfleet.controller.flags import FALSE, TRUE
 # Names in a plan file that are not simply those of the flags.
 KEYS = {
     "requests": "count",
+    "data_file": "data",
     "rate_per_connection": "rate-per-connection",
     "poisson": "arrivals",
     "workers": "cpus",
@@ -29,7 +30,7 @@ KEYS = {
     "tls_version": "tls",
 }
 NOT_IN_FILES = ("help", "plan_file", "h2", "proxy", "url")
-FILES = ("body-file", "cacert", "cert", "key")
+FILES = ("body-file", "cacert", "cert", "key", "targets", "data")
 LISTED = {"slo": ", ", "abort_on": ", ", "find_max": ", ", "stages": ", ", "sources": ","}
 
 
@@ -80,7 +81,7 @@ class _Loader:
             raise PlanError(f"{self._path}:1: a plan has fields, such as url: http://localhost:8080/")
         for key, line, node in self._fields(root, ""):
             self._take(key, line, node)
-        if "url" not in self._file.given:
+        if "url" not in self._file.given and "targets" not in self._file.given:
             raise PlanError(f"{self._path}: url is missing; where should the requests go?")
         return self._file
 

@@ -13,6 +13,7 @@ from heyfleet.proto.fleet_pb2 import Header, Request, StatusRange
 
 if TYPE_CHECKING:
     from heyfleet.controller.plan import Flags
+    from heyfleet.controller.targetsfile import Entry
 
 CONTENT_TYPE = "text/html"
 
@@ -56,6 +57,29 @@ def of_file(fields: dict[str, Any], flags: Flags) -> Wanted:
         host=flags.host,
         disable_compression=flags.disable_compression,
     )
+
+
+def of_targets(entries: Iterable[Entry], flags: Flags) -> Iterator[Wanted]:
+    """A targets file's requests; headers of the flags are for all that have no such header of their own."""
+    seen: dict[str, int] = {}
+    for entry in entries:
+        own = {name.lower() for name, _ in entry.headers}
+        name = entry.name or f"{entry.method} {entry.url}"
+        seen[name] = seen.get(name, 0) + 1
+        yield Wanted(
+            name=name if seen[name] == 1 else f"{name} ({seen[name]})",
+            weight=entry.weight,
+            method=entry.method,
+            path=entry.url,
+            headers=tuple(header for header in flags.headers if header[0].lower() not in own) + entry.headers,
+            body=entry.body,
+            content_type=flags.content_type,
+            accept=flags.accept,
+            user_agent=flags.user_agent,
+            credentials=flags.credentials,
+            host=flags.host,
+            disable_compression=flags.disable_compression,
+        )
 
 
 def make_mix(url: target.Url, wanted: Iterable[Wanted]) -> Iterator[Request]:

@@ -1,7 +1,7 @@
 """Typed face of the native engine."""
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal, NamedTuple, Protocol, final
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, final
 
 from _typeshed import ReadableBuffer
 
@@ -400,6 +400,11 @@ class Engine:
     Over `http2`, messages are those of http2_request, and each connection carries `streams` requests at a time; more than
     one only in the loops "connections" and "rate".
 
+    In place of rendered bytes a message may be a template: a list of ("text", bytes), ("seq",), ("rand", low, high),
+    ("uuid",), ("column", index in `columns`), ("body",) before the body, ("length",) for its length, and for HTTP/2
+    ("frame",) first of all and ("string", n) before the n segments of a string. Row number i modulo their count of
+    `columns`, each a list of bytes, belongs to the plan's request number i.
+
     Redirects are followed where there is a `follower`, called as follower(message, status, location): of the message's
     number (its place in `messages`, or as the follower has given it) and the bytes of a Location. It returns what is
     asked next, as (number, rendered bytes, whether answers have no body, whether it may be sent twice, origin), a name of
@@ -417,7 +422,7 @@ class Engine:
         *,
         io: str | Io,
         addresses: list[tuple[str, int]],
-        messages: Sequence[tuple[bytes, bool] | tuple[bytes, bool, bool]],
+        messages: Sequence[tuple[bytes | list[Any], bool] | tuple[bytes | list[Any], bool, bool]],
         connections: int,
         order: Sequence[int] = (0,),
         requests: int = 0,
@@ -441,6 +446,7 @@ class Engine:
         http2: bool = False,
         streams: int = 1,
         follower: Follower | None = None,
+        columns: list[list[bytes]] | None = None,
     ) -> None: ...
     def add_origin(self, addresses: list[tuple[str, int]], tls: TlsContext | None) -> int:
         """One more origin that redirects lead to, by its number; only to be called by the follower. ValueError."""

@@ -21,6 +21,9 @@ cdef struct Conn:
     uint32_t other_origin
     Hop *hop                    # NULL: the request is the plan's own
     Http1Kept kept              # the Location of an answer
+    Message own                 # of a template: rendered for this request
+    uint8_t *rendered
+    size_t room
     bint has_request
     bint listed                 # in the list of timeouts
     bint warm                   # the request is one of the warm-up

@@ -10,7 +10,7 @@ cdef enum:
     SENT_AGAIN_AT_MOST = 10
 
 
-cdef class Connections(Redirects):
+cdef class Connections(Templates):
 
     cdef:
         uint32_t connection_count   # times the streams of each
@@ -98,6 +98,8 @@ cdef class Connections(Redirects):
         conn.intended_ns = intended_ns if intended_ns != 0 else now_ns
         conn.request = self.order[number % self.order_count]
         conn.message = &self.messages[conn.request]
+        if conn.message.template != NULL:
+            self.render(conn, conn.message.template, number)
         self.place(conn)
         part = self.part(conn)
         if part != NULL:

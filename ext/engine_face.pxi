@@ -97,6 +97,11 @@ cdef class Engine(EngineCore):
     Over `http2`, messages are those of http2_request, and each connection carries `streams` requests at a time; more than
     one only in the loops "connections" and "rate".
 
+    In place of rendered bytes a message may be a template: a list of ("text", bytes), ("seq",), ("rand", low, high),
+    ("uuid",), ("column", index in `columns`), ("body",) before the body, ("length",) for its length, and for HTTP/2
+    ("frame",) first of all and ("string", n) before the n segments of a string. Row number i modulo their count of
+    `columns`, each a list of bytes, belongs to the plan's request number i.
+
     Redirects are followed where there is a `follower`, called as follower(message, status, location): of the message's
     number (its place in `messages`, or as the follower has given it) and the bytes of a Location. It returns what is
     asked next, as (number, rendered bytes, whether answers have no body, whether it may be sent twice, origin), a name of
@@ -110,6 +115,7 @@ cdef class Engine(EngineCore):
     """
 
     cdef list message_objects
+    cdef list template_objects
     cdef str io_choice
     cdef TlsContext tls
     cdef bint http2
@@ -125,7 +131,8 @@ cdef class Engine(EngineCore):
                  str loop="connections", list stages=None, bint poisson=False, uint64_t seed=0, think=None,
                  int64_t warmup_ns=0, bint catch_up=False, uint32_t plan_connections=0, uint32_t first_connection=0,
                  uint32_t connection_stride=1, uint64_t trace_rows=0, list sources=None,
-                 bint kernel_timestamps=False, TlsContext tls=None, bint http2=False, uint32_t streams=1, follower=None):
+                 bint kernel_timestamps=False, TlsContext tls=None, bint http2=False, uint32_t streams=1, follower=None,
+                 list columns=None):
         if self.conns != NULL:
             raise ValueError("an engine is made once")
         if connections == 0 or not addresses or not messages or not all(each[0] for each in messages):
@@ -158,6 +165,8 @@ cdef class Engine(EngineCore):
         self.slot_count = self.connection_count * (2 if follower is not None and not http2 else 1)
         self.first_number = first_connection
         self.number_stride = connection_stride
+        self.seed = seed
+        self.take_columns(columns or [])
         self.take_messages(messages, order)
         self.take_memory(addresses, sources or [], trace_rows)
         self.pacer = make_pacer(&self.shape, plan_connections or connections, first_connection, connection_stride,
@@ -190,12 +199,16 @@ cdef class Engine(EngineCore):
         self.order = <uint16_t *> calloc(self.order_count, sizeof(uint16_t))
         if self.messages == NULL or self.order == NULL:
             raise MemoryError
-        self.message_objects = [each[0] for each in messages]
+        # A template keeps its texts; what it is called in place of bytes is never sent.
+        self.message_objects = [each[0] if isinstance(each[0], bytes) else b"" for each in messages]
+        self.template_objects = [each[0] for each in messages]
         for index in range(self.message_count):
             self.messages[index].data = <const uint8_t *> <char *> self.message_objects[index]
             self.messages[index].bytes = len(self.message_objects[index])
             self.messages[index].id = index
             self.messages[index].head = messages[index][1]
+            if isinstance(messages[index][0], list):
+                self.messages[index].template = self.make_template(messages[index][0], messages[index][1])
             self.messages[index].idempotent = len(messages[index]) > 2 and messages[index][2]
         for index in range(self.order_count):
             self.order[index] = order[index]
@@ -263,8 +276,13 @@ cdef class Engine(EngineCore):
         if self.conns != NULL:
             for index in range(self.connection_count):
                 free(self.conns[index].kept.data)
+                free(self.conns[index].rendered)
         free(self.conns)
         self.free_redirects()
+        self.free_templates()
+        if self.messages != NULL:
+            for index in range(self.message_count):
+                free_template(self.messages[index].template)
         free(self.sources)
         free(self.messages)
         free(self.order)

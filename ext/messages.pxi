@@ -3,10 +3,43 @@
 from cpython.object cimport PyObject
 
 
+cdef enum SegmentKind:
+    SEGMENT_TEXT
+    SEGMENT_SEQ                 # the request's number, from 0
+    SEGMENT_RAND                # an integer from low to high
+    SEGMENT_UUID                # of version 4 (RFC 9562, 5.4)
+    SEGMENT_COLUMN              # of the row of the request's number, over and over
+    SEGMENT_BODY                # what follows is the body
+    SEGMENT_LENGTH              # the body's length in decimal digits
+    SEGMENT_STRING              # HTTP/2: the length of the string that the next segments make (RFC 7541, 5.2)
+    SEGMENT_FRAME               # HTTP/2: the head of a request as Http2Io takes it, first of all
+
+SEGMENT_NAMES = ("text", "seq", "rand", "uuid", "column", "body", "length", "string", "frame")
+
+cdef enum:
+    SEGMENTS_AT_MOST = 512
+    SEGMENT_DIGITS = 40         # of a value that is made, at most
+
+cdef struct Segment:
+    SegmentKind kind
+    const uint8_t *text
+    size_t bytes
+    int64_t low
+    uint64_t span
+    uint32_t column
+    uint32_t count
+
+cdef struct Template:
+    Segment *segments
+    uint32_t count
+    bint head                   # for HTTP/2: its answers have no content
+
+
 # One of the plan's requests, rendered.
 cdef struct Message:
     const uint8_t *data
     size_t bytes
+    Template *template          # NULL: it is the same each time
     bint head                   # its answers have no body
     uint64_t id                 # its place in the plan; above them: of a redirect
     bint idempotent             # that it is done twice changes nothing (RFC 9110, 9.2.2)

@@ -13,6 +13,7 @@ from heyfleet.controller.thresholds import Verdict, in_words
 from heyfleet.controller.trust import Trust
 
 PERCENTS = (50, 99)
+LINES_AT_MOST = 40
 
 
 def load(summary: Summary) -> Iterator[str]:
@@ -66,7 +67,7 @@ def parts(title: str, what: str, lines: tuple[PartLine, ...]) -> Iterator[str]:
     ]
     head += ["requests/s", *(f"{percent}%" for percent in PERCENTS), "slowest"]
     rows = []
-    for line in lines:
+    for line in lines[:LINES_AT_MOST]:
         rows.append(
             [
                 line.name,
@@ -79,6 +80,8 @@ def parts(title: str, what: str, lines: tuple[PartLine, ...]) -> Iterator[str]:
             ]
         )
     yield from table(head, rows)
+    if len(lines) > LINES_AT_MOST:
+        yield f"  ... and {len(lines) - LINES_AT_MOST} more, all in the report of --json"
 
 
 def _level(line: PartLine) -> list[str]:

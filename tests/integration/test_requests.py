@@ -1,0 +1,162 @@
+"""--targets, --template and --data as typed: what a server gets, here and from two agents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from ..conftest import Nginx
+from ..recorder import Recorder
+from .command import heyfleet, measure
+
+ROWS = 60
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> str:
+    path = tmp_path / "rows.csv"
+    path.write_text("id,name\n" + "".join(f"{number},n {number}\n" for number in range(ROWS)))
+    return str(path)
+
+
+def test_targets_go_round_and_are_counted_each(nginx: Nginx, tmp_path: Path) -> None:
+    (tmp_path / "body").write_text("abc")
+    (tmp_path / "targets").write_text(
+        f"GET {nginx.url('/')}\nX-A: 1\n\nPOST {nginx.url('/')}\n@{tmp_path / 'body'}\nGET {nginx.url('/files/16KiB')}\n"
+    )
+    report = measure("-n", "1000", "-c", "7", "--targets", str(tmp_path / "targets"))
+    lines = {line["name"]: line["responses"] for line in report["requests"]}
+    assert lines == {"GET /": 334, "POST /": 333, "GET /files/16KiB": 333}
+    assert [each["method"] for each in report["plan"]["mix"]] == ["GET", "POST", "GET"]
+
+
+def test_weights_through_two_agents(nginx: Nginx, tmp_path: Path) -> None:
+    (tmp_path / "targets").write_text(
+        '{"url": "/", "weight": 3, "name": "often"}\n{"url": "/files/16KiB", "name": "seldom"}\n'
+    )
+    report = measure(
+        "-n", "400", "-c", "6", "--local-agents", "2", "--targets", str(tmp_path / "targets"), nginx.url("/")
+    )
+    assert {line["name"]: line["sent"] for line in report["requests"]} == {"often": 300, "seldom": 100}
+
+
+def test_many_targets_have_few_lines(nginx: Nginx, tmp_path: Path) -> None:
+    (tmp_path / "targets").write_text("".join(f"GET {nginx.url('/')}?{number}\n" for number in range(200)))
+    text = heyfleet("run", "-n", "400", "-c", "4", "--targets", str(tmp_path / "targets")).stdout
+    assert "... and 160 more, all in the report of --json" in text
+
+
+def test_headers_of_the_flags_are_for_all_that_have_none(tmp_path: Path) -> None:
+    with Recorder() as server:
+        (tmp_path / "targets").write_text(f"GET {server.url('/a')}\nX-A: own\n\nGET {server.url('/b')}\n")
+        measure(
+            "-n", "2", "-c", "1", "-H", "X-A: all", "-H", "X-B: all", "--targets", str(tmp_path / "targets")
+        )
+    first, second = (head for head, _ in server.requests)
+    assert b"X-A: own\r\n" in first
+    assert b"X-A: all" not in first
+    assert b"X-B: all\r\n" in first
+    assert b"X-A: all\r\n" in second
+
+
+@pytest.mark.parametrize("fleet", [(), ("--local-agents", "2")])
+def test_each_row_once(rows: str, fleet: tuple[str, ...]) -> None:
+    with Recorder() as server:
+        report = measure(
+            "-c", "7", *fleet, "--template", "--data", rows, "--data-once", server.url("/{csv:id}/{seq}")
+        )
+    assert report["ledger"]["planned"] == ROWS
+    assert Counter(server.targets) == Counter(f"/{number}/{number}" for number in range(ROWS))
+    assert report["plan"]["data_rows"] == ROWS
+
+
+def test_rows_over_and_over(rows: str) -> None:
+    with Recorder() as server:
+        measure("-n", str(2 * ROWS + 1), "-c", "5", "--template", "--data", rows, server.url("/{csv:name}"))
+    counts = Counter(server.targets)
+    assert counts["/n%200"] == 3
+    assert {counts[f"/n%20{number}"] for number in range(1, ROWS)} == {2}
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [("--rate", "300", "-z", "1s"), ("-q", "50", "-z", "1s"), ("--users", "4", "-n", "200", "-z", "20s")],
+)
+def test_numbers_are_each_there_once_in_every_shape(shape: tuple[str, ...]) -> None:
+    with Recorder() as server:
+        report = measure(
+            *shape, *(() if "--users" in shape else ("-c", "4")), "--template", server.url("/{seq}")
+        )
+    numbers = sorted(int(target[1:]) for target in server.targets)
+    assert len(set(numbers)) == len(numbers) == report["ledger"]["sent"]
+
+
+def test_two_runs_have_other_values_and_a_seed_the_same() -> None:
+    with Recorder() as server:
+        for seed in ((), (), ("--seed", "5"), ("--seed", "5")):
+            measure("-n", "3", "-c", "1", *seed, "--template", server.url("/{uuid}"))
+    runs = [server.targets[at : at + 3] for at in range(0, 12, 3)]
+    assert runs[0] != runs[1]
+    assert runs[2] == runs[3]
+
+
+def test_a_plan_file_has_them_too(tmp_path: Path, rows: str) -> None:
+    with Recorder() as server:
+        (tmp_path / "plan.yaml").write_text(
+            f"url: {server.url('/')}\ncount: 4\nconnections: 1\ntemplate: true\ndata: {Path(rows).name}\n"
+            "requests:\n  - name: a\n    path: /a/{csv:id}\n"
+            "  - name: b\n    path: /b/{seq}\n    method: POST\n    body: '{\"n\": {seq}}'\n"
+        )
+        outcome = heyfleet("run", "--json", "-f", str(tmp_path / "plan.yaml"))
+        assert outcome.exit_code == 0, outcome.stderr
+        assert outcome.report["statuses"] == {"200": 4}
+        assert server.targets == ["/a/0", "/b/1", "/a/2", "/b/3"]
+        assert server.requests[3][1] == b'{"n": 3}'
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--template", "http://a/{foo}"], "{foo} is no placeholder"),
+        (["--template", "http://a/{csv:id}"], "name it with --data"),
+        (["--template", "--data-once", "http://a/{seq}"], "name it with --data"),
+        (["--data", "ROWS", "http://a/"], "add --template"),
+        (["--data-once", "http://a/"], "add --template"),
+        (["--template", "--data", "ROWS", "http://a/{csv:nope}"], "no such column; there are id, name"),
+        (
+            ["--template", "--data", "ROWS", "--data-once", "-n", "61", "http://a/{csv:id}"],
+            "only the 60 rows",
+        ),
+        (
+            ["--template", "--data", "ROWS", "--data-once", "--warmup", "1s", "http://a/{csv:id}"],
+            "exclude each other",
+        ),
+        (["--template", "--data", "/dev/null", "http://a/{csv:id}"], "a first row with the columns' names"),
+        (["--template", "--data", "/nowhere.csv", "http://a/{csv:id}"], "can't read '/nowhere.csv'"),
+        (["--targets", "/nowhere"], "can't read '/nowhere'"),
+        (["--targets", "ROWS"], "line 1: 'id,name' is not a target"),
+        (["--targets", "ROWS", "-m", "POST"], "-m, -d and -D have no place"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_sent(rows: str, flags: list[str], words: str) -> None:
+    outcome = heyfleet("run", *(rows if flag == "ROWS" else flag for flag in flags))
+    assert outcome.exit_code == 2
+    assert words in outcome.stderr
+
+
+def test_a_row_that_would_break_a_header_is_said(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text('a,b\n1,"x\ny"\n')
+    outcome = heyfleet(
+        "run", "--template", "--data", str(tmp_path / "rows.csv"), "-H", "X: {csv:b}", "http://a/"
+    )
+    assert outcome.exit_code == 2
+    assert "row 2: b: a header can't hold a line break" in outcome.stderr
+
+
+def test_more_targets_than_can_be_counted_each(tmp_path: Path) -> None:
+    (tmp_path / "targets").write_text("".join(f"GET http://a/{number}\n" for number in range(1025)))
+    outcome = heyfleet("run", "--targets", str(tmp_path / "targets"))
+    assert outcome.exit_code == 2
+    assert "--template and --data" in outcome.stderr

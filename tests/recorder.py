@@ -1,0 +1,54 @@
+"""A real HTTP/1.1 server that keeps every request as it came."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from typing import Self
+
+
+class Recorder:
+    """Answers 200 with `ok` to everything; `requests` are (head, body) in the order of their ends."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[bytes, bytes]] = []
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    @property
+    def targets(self) -> list[str]:
+        """The second words of all request lines."""
+        return [head.split(b" ", 2)[1].decode("latin-1") for head, _ in self.requests]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(5)
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with suppress(OSError), client, client.makefile("rb") as stream:
+            while line := stream.readline():
+                lines = [line]
+                while (line := stream.readline()) not in {b"\r\n", b""}:
+                    lines.append(line)
+                lengths = [
+                    each.split(b":")[1] for each in lines if each.lower().startswith(b"content-length:")
+                ]
+                body = stream.read(int(lengths[0])) if lengths else b""
+                self.requests.append((b"".join(lines), body))
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")

@@ -1,0 +1,124 @@
+"""Targets files in both of vegeta's formats, and what is said of those that are in neither."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heyfleet.controller.errors import InputError
+from heyfleet.controller.targetsfile import Entry, TargetsError, load, parse
+
+HTTP = """\
+# a comment
+GET http://a.test/one
+X-A: 1
+X-B: two words
+
+POST http://a.test/two
+Content-Type: application/json
+@body.json
+GET http://a.test/three?x=1
+  # another
+
+
+DELETE http://a.test/four
+"""
+
+
+def test_the_http_format() -> None:
+    assert parse(HTTP) == [
+        Entry(2, "GET", "http://a.test/one", (("X-A", "1"), ("X-B", "two words"))),
+        Entry(6, "POST", "http://a.test/two", (("Content-Type", "application/json"),), body_file="body.json"),
+        Entry(9, "GET", "http://a.test/three?x=1"),
+        Entry(13, "DELETE", "http://a.test/four"),
+    ]
+
+
+def test_the_json_format() -> None:
+    lines = [
+        {"method": "PUT", "url": "http://a.test/", "body": base64.b64encode(b"\0x").decode()},
+        {"url": "http://a.test/b", "header": {"X": ["1", "2"], "Y": "3"}, "weight": 2.5, "name": "b"},
+    ]
+    assert parse("\n\n".join(map(json.dumps, lines)) + "\n") == [
+        Entry(1, "PUT", "http://a.test/", body=b"\0x"),
+        Entry(3, "GET", "http://a.test/b", (("X", "1"), ("X", "2"), ("Y", "3")), name="b", weight=(25, 10)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "it has no targets"),
+        ("# only\n", "it has no targets"),
+        ("nonsense\n", "line 1: 'nonsense' is not a target like"),
+        ("GET http://a/\n\nX: 1\n", "line 3: 'X: 1' is not a target like"),
+        ("GET http://a/\nno header\n", "line 2"),
+        ("{\n", "line 1: not a JSON object"),
+        ('{"url": 3}', "line 1: an object with a url is wanted"),
+        ('{"url": "http://a/"}\n[]', "line 2"),
+        ('{"url": "http://a/", "metod": "GET"}', "'metod' is not known; there are body, header, method"),
+        ('{"url": "http://a/", "method": 3}', "method is a text"),
+        ('{"url": "http://a/", "method": "a b"}', "line 1: "),
+        ('{"url": "http://a/", "body": "%"}', "body is base64"),
+        ('{"url": "http://a/", "body": 3}', "body is base64"),
+        ('{"url": "http://a/", "header": []}', None),
+        ('{"url": "http://a/", "header": [1]}', "header is an object"),
+        ('{"url": "http://a/", "header": {"A": "b\\nc"}}', "line 1"),
+        ('{"url": "http://a/", "weight": 0}', "weight"),
+        ('{"url": "http://a/", "weight": "x"}', "weight"),
+    ],
+)
+def test_what_is_wrong_is_said(text: str, words: str | None) -> None:
+    if words is None:
+        assert parse(text)
+        return
+    with pytest.raises(TargetsError) as error:
+        parse(text)
+    assert words in str(error.value)
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "targets"
+    path.write_text(text)
+    return str(path)
+
+
+def test_one_host_for_all(tmp_path: Path) -> None:
+    url, entries = load(write(tmp_path, "GET http://a.test/x?y\nGET http://A.test:80/z\n"), "")
+    assert url == "http://a.test/x?y"
+    assert [entry.url for entry in entries] == ["/x?y", "/z"]
+
+
+def test_paths_are_of_the_url_beside_them(tmp_path: Path) -> None:
+    url, entries = load(write(tmp_path, "GET /x\nPOST https://a.test:8443/y\n"), "https://a.test:8443/base")
+    assert url == "https://a.test:8443/base"
+    assert [entry.url for entry in entries] == ["/x", "/y"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("GET http://a/\nGET http://b/\n", "line 2: http://b is another host than that of line 1"),
+        ("GET http://a/\nGET https://a/\n", "another host"),
+        ("GET /x\n", "line 1: '/x' is a path; name the host"),
+        ("GET ftp://a/\n", "line 1: URL 'ftp://a/'"),
+        ("GET http://a/\n@nowhere\n", "line 1: can't read 'nowhere'"),
+    ],
+)
+def test_what_can_t_be_one_run(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(InputError) as error:
+        load(write(tmp_path, text), "")
+    assert words in str(error.value)
+
+
+@given(st.text())
+def test_any_text_has_a_result(text: str) -> None:
+    try:
+        assert parse(text)
+    except TargetsError:
+        return

@@ -1,0 +1,68 @@
+"""Placeholders: what is one, what only looks like it, and what is said of those that are none."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heyfleet.templates import Piece, TemplateError, Value, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("", []),
+        ("plain", ["plain"]),
+        ("{seq}", [Value("seq")]),
+        (
+            "/a/{seq}?b={rand:1-100}&u={uuid}",
+            ["/a/", Value("seq"), "?b=", Value("rand", 1, 100), "&u=", Value("uuid")],
+        ),
+        ("{rand:-5--1}{rand:-5-7}", [Value("rand", -5, -1), Value("rand", -5, 7)]),
+        ("{csv:a b}", [Value("csv", column="a b")]),
+        (
+            '{"id": {seq}, "x": {"y": "{uuid}"}}',
+            ['{"id": ', Value("seq"), ', "x": {"y": "', Value("uuid"), '"}}'],
+        ),
+        ("{{seq}} {{csv:x}} {{other}}", ["{seq} {csv:x} {other}"]),
+        ('{ seq } {} {1} { "a": 1 } {Seq} } {', ['{ seq } {} {1} { "a": 1 } {Seq} } {']),
+        ("a{\n}b", ["a{\n}b"]),
+    ],
+)
+def test_what_is_a_placeholder(text: str, pieces: list[Piece]) -> None:
+    assert parse(text) == pieces
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{foo}", "{foo} is no placeholder; there are {seq}"),
+        ("{seq:3}", "{seq:3} is no placeholder"),
+        ("{csv}", "{csv} is no placeholder"),
+        ("{csv:}", "{csv:} is no placeholder"),
+        ("{rand}", "{rand} is no placeholder"),
+        ("{rand:1}", "{rand:1} is no placeholder"),
+        ("{rand:9-1}", "write {rand:1-9}"),
+        ("{rand:1-99999999999999999999}", "is no placeholder"),
+        ("{foo}", "a literal one is {{foo}}"),
+    ],
+)
+def test_what_is_said_of_others(text: str, words: str) -> None:
+    with pytest.raises(TemplateError) as error:
+        parse(f"before {text} after")
+    assert words in str(error.value)
+
+
+@given(st.text(st.characters(blacklist_characters="{}")))
+def test_text_without_braces_is_text(text: str) -> None:
+    assert parse(text) == ([text] if text else [])
+
+
+@given(st.text())
+def test_any_text_has_a_result(text: str) -> None:
+    try:
+        pieces = parse(text)
+    except TemplateError:
+        return
+    assert all(pieces)
