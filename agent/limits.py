@@ -40,9 +40,11 @@ def allow_sources(sources: Iterable[str]) -> None:
 def allow(connections: int, addresses: int, workers: int) -> None:
     """Make room for so many connections at once to one port of so many addresses, or raise LimitError.
 
-    An address counts once for each source that connections to it come from.
+    An address counts once for each source that connections to it come from. 0: they take no ports.
     """
     _allow_descriptors(connections, workers)
+    if addresses == 0:
+        return
     ports = local_ports() * addresses
     if connections > ports:
         raise LimitError(

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from heyfleet.agent import limits, watch
+from heyfleet.agent.lookup import Lookup
 from heyfleet.agent.owner import Owner
 from heyfleet.agent.protocol import NAMES, speaks_http2, tls_context
 from heyfleet.agent.redirects import Follower
@@ -24,6 +25,7 @@ from heyfleet.proto.fleet_pb2 import (
     Assignment,
     Done,
     PartNumbers,
+    Plan,
     Ready,
     Refused,
     Snapshot,
@@ -51,6 +53,7 @@ _COUNTERS = (
     "bytes_received",
     "body_bytes",
 )
+_OF_ADDRESSES = ("connections", "failures", "responses", "errors")
 _PREPARE_POLL_S = 0.0005
 # From the order to the start: long enough for every worker to see the order in time, so that they start together.
 _START_DELAY_NS = 2_000_000
@@ -68,6 +71,8 @@ class LocalAgent:
         self._ended = threading.Semaphore(0)
         self._stopped = False
         self._http2 = False
+        self._lookup = Lookup(Plan(), self._owner, [], self._moved)
+        self._lookup_ns = 0
         self._start_ns = 0
         self._watch = watch.Watch()
         self._waited: dict[Engine, tuple[int, int]] = {}
@@ -81,12 +86,14 @@ class LocalAgent:
             resolved = resolve_plan(plan)
             shares = deal(plan.workers or limits.cores(), assignment.connections, assignment.requests)
             limits.allow_sources(plan.sources)
-            ways = len(resolved.addresses) * max(len(plan.sources), 1)
+            ways = 0 if plan.unix_socket else len(resolved.addresses) * max(len(plan.sources), 1)
             limits.allow(sum(share.connections for share in shares), ways, len(shares))
             self._http2 = speaks_http2(plan, resolved.addresses)
             self._engines = [self._engine(share, resolved, len(shares)) for share in shares]
         except (ResolveError, limits.LimitError, ValueError) as refusal:
             return Refused(reason=str(refusal))
+        self._lookup = Lookup(plan, self._owner, resolved.addresses, self._moved)
+        self._lookup_ns = resolved.lookup_ns
         for number, engine in enumerate(self._engines):
             thread = threading.Thread(target=self._work, args=(engine,), name=f"worker-{number}", daemon=True)
             self._threads.append(thread)
@@ -184,9 +191,14 @@ class LocalAgent:
     def start(self, at_ns: int = 0) -> None:
         """Let all workers start together at an instant of CLOCK_MONOTONIC; 0: in a moment."""
         self._watch.begin()
+        self._lookup.start(self._lookup_ns)
         self._start_ns = at_ns or time.monotonic_ns() + _START_DELAY_NS
         for engine in self._engines:
             engine.start(self._start_ns)
+
+    def _moved(self, addresses: list[tuple[str, int]]) -> None:
+        for engine in self._engines:
+            engine.set_addresses(addresses)
 
     def stop(self) -> None:
         """End the load at once; safe in a signal handler."""
@@ -203,10 +215,16 @@ class LocalAgent:
             while running and (left_s := due_s - time.monotonic()) > 0:
                 running -= self._ended.acquire(timeout=left_s)
             if not running:
+                self._lookup.stop()
                 for thread in self._threads:
                     thread.join()
             end_ns = max(time.monotonic_ns() - self._start_ns, begin_ns)
-            yield merge_workers([engine.snapshot() for engine in self._engines], self._next(begin_ns, end_ns))
+            snapshot = merge_workers(
+                [engine.snapshot() for engine in self._engines], self._next(begin_ns, end_ns)
+            )
+            if (took := self._lookup.taken()).count:
+                snapshot.histograms["lookup"].CopyFrom(_message(took))
+            yield snapshot
             begin_ns = end_ns
         yield from self._traced(end_ns=begin_ns)
 
@@ -249,6 +267,8 @@ class LocalAgent:
             elapsed_ns=max(engine.totals["elapsed_ns"] for engine in self._engines),
             stopped_by=self._stopped_by(),
             fault=str(self._faults[0].strerror) if self._faults else "",
+            address_changes=self._lookup.changes,
+            lookups_failed=self._lookup.failed,
             streams_allowed=min(
                 (each for engine in self._engines if (each := engine.streams_allowed)), default=0
             ),
@@ -285,6 +305,7 @@ def _think(think: Think) -> tuple[str, int, int] | None:
 def merge_workers(parts: list[EngineSnapshot], into: Snapshot) -> Snapshot:
     """Sum the workers' snapshots up into one message."""
     _merge_numbers(parts, into)
+    _merge_addresses(parts, into)
     if warm := [part.warmup for part in parts if part.warmup is not None]:
         _merge_numbers(warm, into.warmup)
     for stage, request in sorted({place for part in parts for place in part.parts}):
@@ -293,6 +314,14 @@ def merge_workers(parts: list[EngineSnapshot], into: Snapshot) -> Snapshot:
         _merge_numbers([part.parts[place] for part in parts if place in part.parts], numbers.numbers)
         into.parts.append(numbers)
     return into
+
+
+def _merge_addresses(parts: list[EngineSnapshot], into: Snapshot) -> None:
+    for part in parts:
+        for address, counts in part.addresses.items():
+            sums = into.addresses[address]
+            for name, more in zip(_OF_ADDRESSES, counts, strict=True):
+                setattr(sums, name, getattr(sums, name) + more)
 
 
 def _merge_numbers(parts: list[EngineSnapshot], into: Snapshot) -> None:

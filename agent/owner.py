@@ -8,14 +8,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from heyfleet.agent.resolve import ResolveError, resolve, where
-from heyfleet.proto.fleet_pb2 import CONNECTIONS, USERS, Assignment
+from heyfleet.proto.fleet_pb2 import CONNECTIONS, USERS, Assignment, Plan
 
 
 @dataclass(frozen=True)
 class Owner:
     """What is allowed; 0 and () are no limit."""
 
-    targets: tuple[str, ...] = ()  # HOST, HOST:PORT, with * in names, or networks such as 10.0.0.0/8
+    targets: tuple[
+        str, ...
+    ] = ()  # HOST, HOST:PORT, with * in names, unix:PATH, or networks such as 10.0.0.0/8
     max_rate: float = 0.0
     max_connections: int = 0
     max_duration_ns: int = 0
@@ -36,10 +38,20 @@ class Owner:
             )
         if self.max_rate and (rate := _highest_rate(assignment)) > self.max_rate:
             return self._words(f"{rate:g} requests/s", f"{self.max_rate:g} (--max-rate)")
+        return self._refusal_of_place(plan)
+
+    def _refusal_of_place(self, plan: Plan) -> str:
+        """Why connections may not go where a plan wants them to."""
+        if not self.targets:
+            return ""
+        allowed = f"{', '.join(self.targets)} (--allow-target)"
+        if plan.unix_socket:
+            place = f"unix:{plan.unix_socket}"
+            return "" if self._by_name(place, 0) else self._words(place, allowed)
         hosts, port = where(plan)
-        for host in hosts if self.targets else ():
+        for host in hosts:
             if not self._allows(host, port):
-                return self._words(f"{host}:{port}", f"{', '.join(self.targets)} (--allow-target)")
+                return self._words(f"{host}:{port}", allowed)
         return ""
 
     @staticmethod
@@ -58,6 +70,8 @@ class Owner:
 
     def refusal_of(self, assignment: Assignment, addresses: list[str]) -> str:
         """The same once the addresses are known that the load would really go to."""
+        if assignment.plan.unix_socket:
+            return ""  # looked at before
         hosts, port = where(assignment.plan)
         by_name = all(self._by_name(host, port) for host in hosts)
         if not self.targets or by_name or self._by_address(addresses, port):
@@ -99,6 +113,8 @@ def _within(address: ipaddress.IPv4Address | ipaddress.IPv6Address, networks: It
 
 def split(target: str) -> tuple[str, int]:
     """Host and port of HOST, HOST:PORT or [HOST]:PORT; port 0: any."""
+    if target.startswith("unix:"):
+        return target, 0
     if target.startswith("["):
         host, _, port = target[1:].partition("]")
         return host, _port(port.removeprefix(":"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -39,6 +41,8 @@ def where(plan: Plan, host: str = "", port: int = 0) -> tuple[list[str], int]:
 
 def resolve_plan(plan: Plan) -> Resolved:
     """All addresses of a plan's target that accept connections; raises ResolveError."""
+    if plan.unix_socket:
+        return Resolved([(_unix_address(plan.unix_socket), 0)], 0)
     hosts, port = where(plan)
     if not plan.sources or plan.family:
         return resolve(hosts, port, plan.family)
@@ -48,6 +52,28 @@ def resolve_plan(plan: Plan) -> Resolved:
         return resolve(hosts, port, IPV6 if ":" in source else IPV4)
     except ResolveError as error:
         raise ResolveError(f"the source {source} is not of the family of every address: {error}") from None
+
+
+def look_up_again(plan: Plan) -> list[tuple[str, int]]:
+    """All addresses that a plan's target has now, not tried out; raises ResolveError."""
+    hosts, port = where(plan)
+    family = plan.family
+    if plan.sources and not family:
+        family = IPV6 if ":" in plan.sources[0] else IPV4
+    return look_up_all(hosts, port, family)
+
+
+def _unix_address(path: str) -> str:
+    if not path.startswith("@"):
+        try:
+            is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
+        except OSError as error:
+            raise ResolveError(
+                f"--unix-socket {path!r}: {error.strerror}; does its server run on this host?"
+            ) from None
+        if not is_socket:
+            raise ResolveError(f"--unix-socket {path!r} is not a socket")
+    return f"unix:{path}"
 
 
 def resolve(hosts: list[str], port: int, family: AddressFamily = AddressFamily.EITHER) -> Resolved:

@@ -16,6 +16,8 @@ _PLACE = r"(?:\[([^\]]*)\]|([^:\[\]]*)):(\d*)"
 _RESOLVE = re.compile(rf"{_PLACE}:(.+)")
 _CONNECT_TO = re.compile(rf"{_PLACE}:{_PLACE}")
 
+_UNIX_PATH_BYTES = 107
+
 
 def resolve_rule(text: str) -> Resolve:
     """HOST:PORT:ADDRESS[,ADDRESS...] as a rule; ValueError."""
@@ -54,6 +56,23 @@ def _port(text: str) -> int:
     return values.in_range(int(text), text, 1, 65535) if text else 0
 
 
+def dns_ttl(text: str) -> int:
+    """At least 100 ms; ValueError."""
+    duration_ns = values.duration(text)
+    if duration_ns < 100_000_000:
+        raise ValueError(f"{text!r} is too often; at least 100ms")
+    return duration_ns
+
+
+def unix_path(text: str) -> str:
+    """A path that the kernel takes; ValueError."""
+    if not 0 < len(text.encode("utf-8", "surrogateescape")) <= _UNIX_PATH_BYTES or "\0" in text:
+        raise ValueError(
+            f"a Unix socket's path has from 1 to {_UNIX_PATH_BYTES} bytes; link it to a shorter one"
+        )
+    return text
+
+
 def tls_version(text: str) -> str:
     """A version that TLS has here."""
     if text not in ("1.2", "1.3"):
@@ -89,6 +108,20 @@ def connection_flags() -> Iterator[click.Option]:
         help="A redirect is the answer. Default: up to ten are followed.",
         section=section,
     )
+    yield from address_flags()
+    yield Flag(
+        ["--kernel-timestamps"],
+        is_flag=True,
+        help="Latency between the kernel's own stamps too, without the generator's scheduling; takes epoll.",
+        section=section,
+    )
+    yield from tls_flags()
+    yield Flag(["-x", "proxy"], default="", hidden=True, section=section)
+
+
+def address_flags() -> Iterator[click.Option]:
+    """Where connections go to, and come from."""
+    section = "Connection"
     yield Flag(
         ["--resolve"],
         type=Value("HOST:PORT:ADDRESS", resolve_rule),
@@ -106,20 +139,25 @@ def connection_flags() -> Iterator[click.Option]:
     yield Flag(["-4", "ipv4"], is_flag=True, help="Use IPv4 addresses only.", section=section)
     yield Flag(["-6", "ipv6"], is_flag=True, help="Use IPv6 addresses only.", section=section)
     yield Flag(
+        ["--dns-ttl", "dns_ttl_ns"],
+        type=Value("DURATION", dns_ttl),
+        default=0,
+        help="Look the host up again so often during the run, and move connections to new addresses. Default: once.",
+        section=section,
+    )
+    yield Flag(
+        ["--unix-socket"],
+        type=Value("PATH", unix_path),
+        help="Connect to this Unix socket, whatever the URL's host; @NAME is an abstract one.",
+        section=section,
+    )
+    yield Flag(
         ["--source", "sources"],
         type=Value("ADDRESSES", values.sources),
         default=(),
         help="Local addresses to connect from, in turn: 10.0.0.5,10.0.0.6 or 127.0.0.2-127.0.0.9.",
         section=section,
     )
-    yield Flag(
-        ["--kernel-timestamps"],
-        is_flag=True,
-        help="Latency between the kernel's own stamps too, without the generator's scheduling; takes epoll.",
-        section=section,
-    )
-    yield from tls_flags()
-    yield Flag(["-x", "proxy"], default="", hidden=True, section=section)
 
 
 def tls_flags() -> Iterator[click.Option]:

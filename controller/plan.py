@@ -94,6 +94,8 @@ class Flags:
     http2: bool = False
     h2c: bool = False
     streams: int = 1
+    dns_ttl_ns: int = 0
+    unix_socket: str | None = None
     template: bool = False
     data_file: str | None = None
     data_once: bool = False
@@ -141,6 +143,8 @@ def make_plan(flags: Flags) -> Plan:
         family=_family(flags),
         http=_http(flags, url),
         streams=flags.streams,
+        dns_ttl_ns=flags.dns_ttl_ns,
+        unix_socket=flags.unix_socket or "",
     )
     _template(plan, flags)
     _check(plan)
@@ -272,6 +276,19 @@ def _http(flags: Flags, url: target.Url) -> HttpVersion:
     return HTTP_2 if flags.http2 or flags.h2c else HTTP_1_1
 
 
+def _check_unix_socket(plan: Plan) -> None:
+    others = {
+        "--resolve or --connect-to": bool(plan.resolve),
+        "--source": bool(plan.sources),
+        "-4 or -6": plan.family != EITHER,
+        "--dns-ttl": plan.dns_ttl_ns > 0,
+        "--kernel-timestamps": plan.kernel_timestamps,
+    }
+    for name, given in others.items():
+        if given:
+            raise InputError(f"--unix-socket and {name} exclude each other: a Unix socket has no address")
+
+
 def _check_http2(plan: Plan) -> None:
     if plan.kernel_timestamps:
         raise InputError("--kernel-timestamps is of HTTP/1.1: the kernel knows nothing of streams")
@@ -305,6 +322,8 @@ def _check(plan: Plan) -> None:
         raise InputError(
             "--kernel-timestamps is of plain connections; what TLS adds is not in the kernel's stamps"
         )
+    if plan.unix_socket:
+        _check_unix_socket(plan)
     if plan.http == HTTP_2:
         _check_http2(plan)
     elif plan.streams > 1:

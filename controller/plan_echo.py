@@ -55,6 +55,8 @@ def echo(plan: Plan) -> dict[str, Any]:
             for rule in plan.resolve
         ],
         "family": {IPV4: 4, IPV6: 6}.get(plan.family),
+        "dns_ttl_ns": plan.dns_ttl_ns or None,
+        "unix_socket": plan.unix_socket or None,
         "template": plan.template,
         "data_rows": len(plan.data[0].values) if plan.data else None,
         "http": "2" if plan.http == HTTP_2 else "1.1",

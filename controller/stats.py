@@ -33,6 +33,9 @@ _COUNT_AT_MOST = (1 << 63) - 1
 _INSTANT_AT_MOST_NS = 1 << 62
 _REASON_LENGTH_AT_MOST = 100
 _PARTS_AT_MOST = 4096
+_ADDRESSES_AT_MOST = 4096
+_ADDRESS_LENGTH_AT_MOST = 200
+OF_ADDRESSES = ("connections", "failures", "responses", "errors")
 
 
 class Impossible(ValueError):
@@ -100,6 +103,9 @@ class Stats(Numbers):
         super().__init__()
         self.warmup = Numbers()
         self.parts: dict[tuple[int, int], Numbers] = {}
+        self.addresses: defaultdict[str, Counter[str]] = defaultdict(
+            Counter
+        )  # what became of connections to each
         self.end_ns = 0  # of the latest snapshot
         self._keeps_histograms = histograms
         self._seen: defaultdict[str, Ranges] = defaultdict(Ranges)
@@ -141,6 +147,9 @@ class Stats(Numbers):
             self.parts.update(known)
         for numbers, part in pairs:
             numbers.count(part)
+        for address, numbers_there in snapshot.addresses.items():
+            for name in OF_ADDRESSES:
+                self.addresses[address][name] += getattr(numbers_there, name)
         self.end_ns = max(self.end_ns, snapshot.end_ns)
 
     def of_stage(self, stage: int) -> Numbers:
@@ -183,6 +192,9 @@ class Stats(Numbers):
             part = PartNumbers(stage=stage, request=request)
             numbers.write(part.numbers)
             snapshot.parts.append(part)
+        for address, counts in sorted(self.addresses.items()):
+            for name in OF_ADDRESSES:
+                setattr(snapshot.addresses[address], name, counts[name])
         return snapshot
 
 
@@ -233,10 +245,18 @@ def check(snapshot: Snapshot, *, whole: bool = True) -> None:
         raise Impossible("it has a part twice")
     for part in snapshot.parts:
         _check_nested(part.numbers, whole=whole)
+    if len(snapshot.addresses) > _ADDRESSES_AT_MOST or any(
+        len(each) > _ADDRESS_LENGTH_AT_MOST for each in snapshot.addresses
+    ):
+        raise Impossible(f"it has {len(snapshot.addresses)} addresses, or one too long")
+    if any(
+        getattr(each, name) > _COUNT_AT_MOST for each in snapshot.addresses.values() for name in OF_ADDRESSES
+    ):
+        raise Impossible("one of its counts of an address is beyond 2**63")
 
 
 def _check_nested(numbers: Snapshot, *, whole: bool) -> None:
-    if numbers.HasField("warmup") or numbers.parts or numbers.trace:
+    if numbers.HasField("warmup") or numbers.parts or numbers.trace or numbers.addresses:
         raise Impossible("a part of it has parts itself")
     _check_one(numbers, whole=whole)
 

@@ -12,10 +12,11 @@ from heyfleet.controller.ledger import Ledger, balance
 from heyfleet.controller.measured import AgentPart, Measured
 from heyfleet.controller.part_summary import PartLine, request_lines, stage_lines, verdicts, warmup_line
 from heyfleet.controller.plan_echo import echo
+from heyfleet.controller.stats import OF_ADDRESSES
 from heyfleet.controller.thresholds import Verdict
 from heyfleet.controller.trust import Trust, trust_of
 
-PHASES = ("connect", "handshake", "request_write", "wait", "read")
+PHASES = ("lookup", "connect", "handshake", "request_write", "wait", "read")
 HTTP_2_NAME = "HTTP/2"
 REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -60,6 +61,17 @@ class HttpUse:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressLine:
+    """What became of connections to one address of the target, and of the requests on them."""
+
+    address: str
+    connections: int
+    failures: int  # connections that were not opened
+    responses: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """One run, of all agents."""
 
@@ -84,6 +96,9 @@ class Summary:
     unasked: int  # connections on which the server sent what no request had asked for
     addresses: tuple[str, ...]
     addresses_unused: tuple[str, ...]  # each with the reason
+    by_address: tuple[AddressLine, ...]  # where there are several
+    address_changes: int  # how often looking the name up again gave others
+    lookups_failed: int  # how often that gave none
     http: HttpUse
     tls: TlsUse | None
     ledger: Ledger
@@ -130,6 +145,9 @@ def summarize(
         unasked=stats.totals["unasked"],
         addresses=tuple(dict.fromkeys(address for part in parts for address in part.ready.addresses)),
         addresses_unused=tuple(dict.fromkeys(text for part in parts for text in part.ready.addresses_unused)),
+        by_address=_by_address(measured),
+        address_changes=max((part.done.address_changes for part in parts if part.done), default=0),
+        lookups_failed=sum(part.done.lookups_failed for part in parts if part.done),
         http=_http(measured),
         tls=_tls(measured),
         ledger=ledger,
@@ -169,6 +187,13 @@ def _stopped_by(measured: Measured) -> str:
     return next(
         (each for each in ("fault", "lease", "signal", "duration", "count") if each in reasons), "loss"
     )
+
+
+def _by_address(measured: Measured) -> tuple[AddressLine, ...]:
+    found = sorted(measured.stats.addresses.items())
+    if len(found) < 2:
+        return ()
+    return tuple(AddressLine(address, *(counts[name] for name in OF_ADDRESSES)) for address, counts in found)
 
 
 def _http(measured: Measured) -> HttpUse:

@@ -333,6 +333,9 @@ class EngineSnapshot:
     def errors(self) -> dict[str, int]:
         """By kind, a name of ERROR_NAMES; a bad response has its reason behind a colon."""
     @property
+    def addresses(self) -> dict[str, tuple[int, int, int, int]]:
+        """(connections, not opened, responses, errors) by the target's addresses."""
+    @property
     def sent(self) -> int: ...
     @property
     def abandoned(self) -> int: ...
@@ -448,6 +451,12 @@ class Engine:
         follower: Follower | None = None,
         columns: list[list[bytes]] | None = None,
     ) -> None: ...
+    def set_addresses(self, addresses: list[tuple[str, int]]) -> None:
+        """Let connections go to other addresses of the target from now on, as its name server says; from one thread only.
+
+        Each connection whose address by its number is another than before is opened anew after its answer, or when it is
+        next used. ValueError.
+        """
     def add_origin(self, addresses: list[tuple[str, int]], tls: TlsContext | None) -> int:
         """One more origin that redirects lead to, by its number; only to be called by the follower. ValueError."""
     @property

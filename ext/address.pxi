@@ -1,15 +1,38 @@
 # From an address as text to the form that the kernel wants.
 
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from heyfleet.ext.c_posix cimport (
-    AF_INET, AF_INET6, htons, inet_pton, ntohs, sockaddr_in, sockaddr_in6, sockaddr_storage,
+    AF_INET, AF_INET6, AF_UNIX, htons, inet_pton, ntohs, sockaddr_in, sockaddr_in6, sockaddr_storage, sockaddr_un,
 )
 
 
+from os import fsencode as os_fsencode
+
+UNIX_PREFIX = "unix:"
+
+
+cdef socklen_t fill_unix_address(bytes path, sockaddr_storage *out) except 0:
+    """A socket of this host by its path, or by its name behind an @ (unix(7): abstract). ValueError if that is too long."""
+    cdef sockaddr_un *address = <sockaddr_un *> out
+    cdef size_t length = len(path)
+    if not 0 < length <= sizeof(address.sun_path) - 1:
+        raise ValueError(f"a Unix socket's path has from 1 to {sizeof(address.sun_path) - 1} bytes, not {length}")
+    memset(out, 0, sizeof(sockaddr_storage))
+    address.sun_family = AF_UNIX
+    memcpy(address.sun_path, <const char *> path, length)
+    if path.startswith(b"@"):
+        address.sun_path[0] = 0
+        return <socklen_t> (sizeof(address.sun_family) + length)
+    return <socklen_t> (sizeof(address.sun_family) + length + 1)
+
+
 cdef socklen_t fill_address(object host, int port, sockaddr_storage *out) except 0:
-    """Fill `out` from an IPv4 or IPv6 literal and return its length in bytes. ValueError for anything else."""
-    cdef bytes literal = host.encode("ascii")
+    """Fill `out` from an IPv4 or IPv6 literal, or unix:PATH, and return its length in bytes. ValueError for anything else."""
+    cdef bytes literal
+    if host.startswith(UNIX_PREFIX):
+        return fill_unix_address(os_fsencode(host[len(UNIX_PREFIX):]), out)
+    literal = host.encode("ascii")
     cdef sockaddr_in *v4 = <sockaddr_in *> out
     cdef sockaddr_in6 *v6 = <sockaddr_in6 *> out
     if not 0 <= port <= 65535:

@@ -35,11 +35,13 @@ cdef extern from "<errno.h>" nogil:
     enum: EINVAL
     enum: ENOSYS
     enum: EBADF
+    enum: ENOENT
 
 cdef extern from "<sys/socket.h>" nogil:
     ctypedef uint32_t socklen_t
     enum: AF_INET
     enum: AF_INET6
+    enum: AF_UNIX
     struct sockaddr:
         uint16_t sa_family
     struct sockaddr_storage:
@@ -78,6 +80,11 @@ cdef extern from "<netinet/in.h>" nogil:
         uint16_t sin6_family
         uint16_t sin6_port
         in6_addr sin6_addr
+
+cdef extern from "<sys/un.h>" nogil:
+    struct sockaddr_un:
+        uint16_t sun_family
+        char sun_path[108]
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t value)

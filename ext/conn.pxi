@@ -19,6 +19,8 @@ cdef struct Conn:
     uint32_t slot               # in use now
     uint32_t origin             # that it leads to
     uint32_t other_origin
+    uint32_t address            # its number among the target's
+    uint32_t generation         # of addresses, when it was opened
     Hop *hop                    # NULL: the request is the plan's own
     Http1Kept kept              # the Location of an answer
     Message own                 # of a template: rendered for this request

@@ -10,27 +10,18 @@ cdef enum:
     SENT_AGAIN_AT_MOST = 10
 
 
-cdef class Connections(Templates):
+cdef class Connections(Slots):
 
     cdef:
-        uint32_t connection_count   # times the streams of each
-        uint32_t streams            # of a connection at a time; more than 1 only over HTTP/2
-        ConnList expected           # requests and connects that can time out
-        sockaddr_storage *sources   # local addresses; none: the kernel's choice
-        uint32_t source_count
-        uint32_t first_number       # among the plan's connections, of connection 0 here
-        uint32_t number_stride
         uint16_t *order             # which of them is sent as the plan's number 0, 1, 2, ..., over and over
         uint32_t order_count
         bint keep_alive             # of our own will; the peer may refuse
-        int64_t timeout_ns          # 0: none
         int64_t last_event_ns
         uint64_t begun              # requests; those of the warm-up are counted apart
         uint64_t answered
         uint64_t failed
         uint64_t warm_begun
         uint32_t in_flight          # of either kind
-        uint32_t opening            # connects outstanding
 
     cdef void connection_free(self, uint32_t index, int64_t now_ns) noexcept nogil:
         """The request of this connection has ended; the connection is idle or closed."""
@@ -43,41 +34,6 @@ cdef class Connections(Templates):
     cdef void connection_not_opened(self, uint32_t index, int kind, int64_t now_ns) noexcept nogil:
         """A connection without a request could not be opened; it is closed."""
         pass
-
-    cdef void open_connection(self, uint32_t index, int64_t now_ns) noexcept nogil:
-        cdef Conn *conn = &self.conns[index]
-        cdef const Origin *origin = &self.origins[conn.origin]
-        cdef uint32_t address = <uint32_t> (self.plan_number(index) % origin.count)
-        conn.state = CONN_OPENING
-        conn.connect_began_ns = now_ns
-        self.opening += 1
-        if not conn.has_request:
-            self.expect_answer(index, now_ns)
-        if self.origin_count > 1 and self.tls_io is not None:
-            self.tls_io.speak_by(conn.slot, origin.terms)
-        self.io.connect(
-            conn.slot, <sockaddr *> &origin.addresses[address], origin.lengths[address], self.source(index, origin, address)
-        )
-
-    cdef inline const sockaddr *source(self, uint32_t index, const Origin *origin, uint32_t address) noexcept nogil:
-        cdef const sockaddr_storage *source
-        if self.source_count == 0:
-            return NULL
-        # In turn with the addresses, so that each pair of both is taken.
-        source = &self.sources[self.plan_number(index) // origin.count % self.source_count]
-        # Elsewhere than at the target, addresses may be of another family.
-        return <const sockaddr *> source if source.ss_family == origin.addresses[address].ss_family else NULL
-
-    cdef inline uint64_t plan_number(self, uint32_t index) noexcept nogil:
-        """Which of the plan's connections one is; the plan's take addresses and sources in turn."""
-        # Streams are dealt out to connections in turn, as Http2Io does.
-        return self.first_number + <uint64_t> (index % (self.connection_count // self.streams)) * self.number_stride
-
-    cdef inline void expect_answer(self, uint32_t index, int64_t now_ns) noexcept nogil:
-        """From now on the connection's time is running."""
-        if self.timeout_ns > 0:
-            self.conns[index].waiting_since_ns = now_ns
-            conn_list_append(&self.expected, self.conns, index)
 
     cdef inline void begin(self, uint32_t index, int64_t intended_ns, uint64_t number) noexcept nogil:
         """Begin the plan's request of a number on an idle or closed connection.
@@ -118,6 +74,8 @@ cdef class Connections(Templates):
         self.expect_answer(index, now_ns)
         if conn.origin != 0:
             self.turn_to(conn, 0)
+        if conn.generation != self.generation and conn.state == CONN_IDLE and self.is_stale(index, conn):
+            self.close_slot(conn)
         if conn.state == CONN_IDLE:
             conn.connect_took_ns = 0
             self.send_request(index, conn, now_ns)
@@ -163,6 +121,7 @@ cdef class Connections(Templates):
             return
         conn.connect_took_ns = event.time_ns - conn.connect_began_ns
         if not event.joined:
+            self.recorder.active.addresses[conn.address].connections += 1
             hdr_record(&self.recorder.active.all.metrics[METRIC_CONNECT], conn.connect_took_ns)
             self.recorder.active.all.tally.connections_opened += 1
             if event.handshake_ns > 0:
@@ -175,6 +134,7 @@ cdef class Connections(Templates):
             self.connection_opened(event.slot, event.time_ns)
 
     cdef void connect_failed(self, uint32_t index, int kind) noexcept nogil:
+        self.recorder.active.addresses[self.conns[index].address].failures += 1
         if self.conns[index].has_request:
             self.fail(index, kind)
         else:
@@ -312,7 +272,8 @@ cdef class Connections(Templates):
         self.in_flight -= 1
         if not conn.warm:
             self.answered += 1
-        if conn.parser.keep_alive and self.keep_alive and not leftover and conn.written_ns != 0:
+        if (conn.parser.keep_alive and self.keep_alive and not leftover and conn.written_ns != 0
+                and (conn.generation == self.generation or not self.is_stale(index, conn))):
             conn.state = CONN_IDLE
         else:
             self.drop(index)
@@ -332,6 +293,7 @@ cdef class Connections(Templates):
             part.tally.errors[kind] += 1
         if not conn.warm:
             self.failed += 1
+            self.recorder.active.addresses[conn.address].errors += 1
         self.in_flight -= 1
         if conn.hop != NULL:
             self.leave_hop(conn)
@@ -341,34 +303,6 @@ cdef class Connections(Templates):
         """Close a connection and let its slot be used again."""
         conn_list_remove(&self.expected, self.conns, index)
         self.close_slot(&self.conns[index])
-
-    cdef inline void close_slot(self, Conn *conn) noexcept nogil:
-        self.io.close(conn.slot)
-        conn.state = CONN_CLOSED
-
-    # Redirects: a connection has a second slot, which leads to another origin than its first.
-
-    cdef inline bint is_current(self, IoEvent *event) noexcept nogil:
-        """Whether an event is of the slot in use, and then by its connection; else it is the end of an idle one."""
-        cdef uint32_t index = event.slot if event.slot < self.connection_count else event.slot - self.connection_count
-        cdef Conn *conn = &self.conns[index]
-        if conn.slot == event.slot:
-            event.slot = index
-            return True
-        if event.op == IO_RECV and conn.other_state != CONN_CLOSED:
-            self.io.close(event.slot)
-            conn.other_state = CONN_CLOSED
-        return False
-
-    cdef void turn_to(self, Conn *conn, uint32_t origin) noexcept nogil:
-        """Go on with the other slot of a connection without a request under way; it leads to this origin then, if it is open."""
-        conn.slot = conn.slot + self.connection_count if conn.slot < self.connection_count else conn.slot - self.connection_count
-        conn.state, conn.other_state = conn.other_state, conn.state
-        conn.origin, conn.other_origin = conn.other_origin, conn.origin
-        if conn.origin != origin:
-            if conn.state != CONN_CLOSED:
-                self.close_slot(conn)
-            conn.origin = origin
 
     cdef bint follow(self, uint32_t index, Conn *conn, int64_t done_ns, bint leftover) noexcept nogil:
         """Ask where an answer leads to; False: it is the last."""
@@ -440,6 +374,7 @@ cdef class Connections(Templates):
 
 cdef int error_from_connect(int error) noexcept nogil:
     """A reset in answer to a connect is a refusal of another make; what else can fail has the same kinds as ever."""
-    if error == ECONNRESET or error == ECONNABORTED:
+    # EAGAIN: a Unix socket whose backlog is full.
+    if error == ECONNRESET or error == ECONNABORTED or error == EAGAIN:
         return ERROR_CONNECT_REFUSED
     return error_from_errno(error)

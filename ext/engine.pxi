@@ -104,6 +104,8 @@ cdef class EngineCore(Loops):
             self.release(now_ns)
             hdr_record(&self.side_now(now_ns).metrics[METRIC_LOOP_TURN], now_ns - turn_ns)
             self.loop_turns += 1
+            if load_flag(&self.addresses_pending):
+                self.take_addresses()
             if load_flag(&self.swap_requested):
                 recorder_swap(&self.recorder)
                 store_flag(&self.swap_requested, False)

@@ -2,81 +2,6 @@
 
 
 @final
-cdef class EngineSnapshot:
-    """All that one worker measured since its last snapshot. Histograms by metric, in nanoseconds; the rest are counts."""
-
-    cdef readonly dict histograms
-    cdef readonly dict responses
-    cdef readonly dict errors
-    cdef readonly uint64_t sent
-    cdef readonly uint64_t abandoned
-    cdef readonly uint64_t missed
-    cdef readonly uint64_t connections_opened
-    cdef readonly uint64_t handshakes_full
-    cdef readonly uint64_t handshakes_resumed
-    cdef readonly uint64_t sent_again
-    cdef readonly uint64_t goaways
-    cdef readonly uint64_t redirects
-    cdef readonly uint64_t unasked
-    cdef readonly uint64_t bytes_sent
-    cdef readonly uint64_t bytes_received
-    cdef readonly uint64_t body_bytes
-    cdef readonly EngineSnapshot warmup     # None: nothing in it
-    cdef readonly dict parts                # by (stage, request), where there are several of either
-
-
-cdef EngineSnapshot snapshot_of_side(const Side *side, uint32_t part_count, uint32_t messages):
-    cdef EngineSnapshot snapshot = snapshot_of_bank(&side.all)
-    cdef uint32_t part
-    if not bank_is_empty(&side.warmup):
-        snapshot.warmup = snapshot_of_bank(&side.warmup)
-    snapshot.parts = {
-        (part // messages, part % messages): snapshot_of_bank(&side.parts[part])
-        for part in range(part_count) if not bank_is_empty(&side.parts[part])
-    }
-    return snapshot
-
-
-cdef bint bank_is_empty(const Bank *bank) noexcept nogil:
-    cdef const uint64_t *counts = <const uint64_t *> &bank.tally
-    cdef size_t index
-    for index in range(sizeof(Tally) // sizeof(uint64_t)):
-        if counts[index] != 0:
-            return False
-    return True
-
-
-cdef EngineSnapshot snapshot_of_bank(const Bank *bank):
-    cdef EngineSnapshot snapshot = EngineSnapshot.__new__(EngineSnapshot)
-    snapshot.histograms = {
-        name: Histogram.from_hdr(&bank.metrics[metric])
-        for metric, name in enumerate(METRIC_NAMES) if bank.metrics[metric].count > 0
-    }
-    snapshot.responses = {status: bank.tally.responses[status] for status in range(STATUS_CODES) if bank.tally.responses[status]}
-    snapshot.errors = {
-        name: bank.tally.errors[kind]
-        for kind, name in enumerate(ERROR_NAMES) if kind != ERROR_BAD_RESPONSE and bank.tally.errors[kind]
-    }
-    for reason, name in enumerate(HTTP1_REASON_NAMES):
-        if bank.tally.bad_responses[reason]:
-            snapshot.errors[f"{ERROR_NAMES[ERROR_BAD_RESPONSE]}: {name}"] = bank.tally.bad_responses[reason]
-    snapshot.sent = bank.tally.sent
-    snapshot.abandoned = bank.tally.abandoned
-    snapshot.missed = bank.tally.missed
-    snapshot.connections_opened = bank.tally.connections_opened
-    snapshot.handshakes_full = bank.tally.handshakes_full
-    snapshot.handshakes_resumed = bank.tally.handshakes_resumed
-    snapshot.sent_again = bank.tally.sent_again
-    snapshot.redirects = bank.tally.redirects
-    snapshot.goaways = bank.tally.goaways
-    snapshot.unasked = bank.tally.unasked
-    snapshot.bytes_sent = bank.tally.bytes_sent
-    snapshot.bytes_received = bank.tally.bytes_received
-    snapshot.body_bytes = bank.tally.body_bytes
-    return snapshot
-
-
-@final
 cdef class Engine(EngineCore):
     """One worker's load: create it, call `run` in a thread of its own, steer it from another.
 
@@ -261,7 +186,7 @@ cdef class Engine(EngineCore):
         for index in range(self.connection_count):
             self.conns[index].next_tick = index
             self.conns[index].slot = index
-        self.origin_objects = []
+        self.origin_objects, self.address_names, self.old_tables = [], [], []
         self.add_addresses(addresses, self.tls)
         for index, source in enumerate(sources):
             fill_address(source, 0, &self.sources[index])
@@ -325,6 +250,24 @@ cdef class Engine(EngineCore):
         """Let the load begin at this instant of CLOCK_MONOTONIC (or at once, if it has passed)."""
         store_instant(&self.start_order_ns, max(at_ns, 1))
 
+    def set_addresses(self, list addresses not None):
+        """Let connections go to other addresses of the target from now on, as its name server says; from one thread only.
+
+        Each connection whose address by its number is another than before is opened anew after its answer, or when it is
+        next used. ValueError.
+        """
+        if not addresses:
+            raise ValueError("a target has at least one address")
+        while load_flag(&self.addresses_pending) and not load_flag(&self.finished):
+            sleep(0.0005)
+        if load_flag(&self.finished):
+            return
+        self.old_tables.append((
+            <size_t> self.origins[0].addresses, <size_t> self.origins[0].lengths, <size_t> self.origins[0].numbers
+        ))
+        self.fill_origin(&self.next_target, addresses, True)
+        store_flag(&self.addresses_pending, True)
+
     def add_origin(self, list addresses not None, TlsContext tls):
         """One more origin that redirects lead to, by its number; only to be called by the follower. ValueError."""
         cdef TlsIo wrapped
@@ -351,8 +294,18 @@ cdef class Engine(EngineCore):
         if load_flag(&self.finished):
             store_flag(&self.swap_requested, False)
             return self.final_snapshot()
-        snapshot = snapshot_of_side(self.recorder.inactive, self.recorder.part_count, self.message_count)
+        snapshot = self.snapshot_of(self.recorder.inactive)
         side_reset(self.recorder.inactive, self.recorder.part_count)
+        return snapshot
+
+    cdef snapshot_of(self, const Side *side):
+        cdef EngineSnapshot snapshot = snapshot_of_side(side, self.recorder.part_count, self.message_count)
+        cdef const AddressTally *tally
+        snapshot.addresses = {}
+        for number, name in enumerate(self.address_names):
+            tally = &side.addresses[<uint32_t> number]
+            if tally.connections or tally.failures or tally.responses or tally.errors:
+                snapshot.addresses[name] = (tally.connections, tally.failures, tally.responses, tally.errors)
         return snapshot
 
     cdef final_snapshot(self):
@@ -360,7 +313,7 @@ cdef class Engine(EngineCore):
         # A swap that the loop still made, just before it ended, left measurements on the other side as well.
         side_add(self.recorder.active, self.recorder.inactive, self.recorder.part_count)
         side_reset(self.recorder.inactive, self.recorder.part_count)
-        snapshot = snapshot_of_side(self.recorder.active, self.recorder.part_count, self.message_count)
+        snapshot = self.snapshot_of(self.recorder.active)
         side_reset(self.recorder.active, self.recorder.part_count)
         return snapshot
 

@@ -1,7 +1,7 @@
 # HTTP/2 inside the io contract (RFC 9113): a backend made of another, whose slots are lanes: each carries one request at a time, as a
 # stream of a connection that it shares. A send is a rendered request (`http2_request`); its answer comes as IO_ANSWER, whole.
 #
-# Beyond the contract: what `connect` is given stays valid until `close`. A lane whose request the server has not looked at
+# Beyond the contract: what `connect` is given stays valid until `close`, and an address in another place is another one. A lane whose request the server has not looked at
 # (REFUSED_STREAM, GOAWAY: 8.7) fails with ERROR_H2_REFUSED: it may be sent again. IO_RECV tells only that a lane's connection has ended.
 
 
@@ -95,6 +95,9 @@ cdef class Http2Io(H2Reading):
         cdef uint32_t number = self.current[slot % self.connections]
         cdef uint32_t other = number + self.connections if number < self.connections else number - self.connections
         cdef H2Session *session
+        if self.sessions[number].state == H2_OPEN and self.sessions[number].address != address:
+            # The target's addresses have changed: what is under way comes to its end where it is.
+            self.drain(number, H2_LAST_ID, self.inner.now())
         if self.sessions[number].state == H2_DRAINING and self.sessions[other].state != H2_DRAINING:
             number = other
             self.current[slot % self.connections] = number

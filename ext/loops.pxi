@@ -40,9 +40,10 @@ cdef class Loops(Connections):
         uint64_t ticks_due          # scheduled requests whose instant has come, without the warm-up
         uint64_t missed
         bint catch_up
-        uint32_t *open_free         # stacks: connections without a request, open (the latest first) and closed
+        uint32_t *open_free         # a ring: connections without a request, open
+        uint32_t open_free_first
         uint32_t open_free_count
-        uint32_t *closed_free
+        uint32_t *closed_free       # a stack of those that are closed
         uint32_t closed_free_count
         Timers timers               # of users: when they begin, or have thought
         ThinkKind think
@@ -227,17 +228,25 @@ cdef class Loops(Connections):
 
     cdef inline void put_free(self, uint32_t index) noexcept nogil:
         if self.conns[index].state == CONN_IDLE:
-            self.open_free[self.open_free_count] = index
+            self.open_free[(self.open_free_first + self.open_free_count) % self.connection_count] = index
             self.open_free_count += 1
         else:
             self.closed_free[self.closed_free_count] = index
             self.closed_free_count += 1
 
     cdef inline bint take_open(self, uint32_t *index) noexcept nogil:
-        """The open connection that was used last; False if there is none without a request."""
+        """An open connection; False if there is none without a request.
+
+        The one that was used last, so that few are kept busy; where the target has several addresses, the one that has
+        waited longest, so that all of them have their part.
+        """
         while self.open_free_count > 0:
             self.open_free_count -= 1
-            index[0] = self.open_free[self.open_free_count]
+            if self.origins[0].count > 1:
+                index[0] = self.open_free[self.open_free_first]
+                self.open_free_first = (self.open_free_first + 1) % self.connection_count
+            else:
+                index[0] = self.open_free[(self.open_free_first + self.open_free_count) % self.connection_count]
             if self.conns[index[0]].state == CONN_IDLE:
                 return True
             # The server has closed it meanwhile.

@@ -51,6 +51,7 @@ cdef struct Origin:
     socklen_t *lengths
     uint32_t count
     const TlsShared *terms      # NULL: without TLS
+    uint32_t *numbers           # of the addresses among all that the target has had
 
 
 # What an answer with a Location leads to.

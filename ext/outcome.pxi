@@ -1,7 +1,7 @@
 # The closed set of ends that a request can have, other than a status code.
 
 from heyfleet.ext.c_posix cimport (
-    EADDRINUSE, EADDRNOTAVAIL, ECONNABORTED, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, EMFILE, ENETUNREACH, ENFILE,
+    EADDRINUSE, EAGAIN, ENOENT, EADDRNOTAVAIL, ECONNABORTED, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, EMFILE, ENETUNREACH, ENFILE,
     EPIPE, ETIMEDOUT,
 )
 
@@ -81,7 +81,7 @@ cdef int error_from_errno(int error) noexcept nogil:
         return ERROR_NO_LOCAL_PORT
     if error == EMFILE or error == ENFILE:
         return ERROR_NO_FILE_DESCRIPTOR
-    if error == ENETUNREACH or error == EHOSTUNREACH:
+    if error == ENETUNREACH or error == EHOSTUNREACH or error == ENOENT:
         return ERROR_CONNECT_UNREACHABLE
     if error == ETIMEDOUT:
         return ERROR_CONNECT_TIMEOUT

@@ -12,13 +12,14 @@ cdef enum:  # metrics; anonymous, since they index arrays
     METRIC_OWN_LAG          # the part of the lag that is the generator's own: not the wait for a free connection
     METRIC_WAKE_LATE        # a worker that slept until an instant looked again so much later
     METRIC_KERNEL_LATENCY   # between the kernel's own stamps of the last byte sent and the last byte received
+    METRIC_LOOKUP           # of the target's name; recorded outside of the loop
     METRIC_HANDSHAKE        # of TLS; the part of METRIC_CONNECT that came after TCP's
     METRICS
 
 # In the order of the metrics; these names go to the wire.
 METRIC_NAMES = (
     "latency", "service_time", "lag", "connect", "request_write", "wait", "read", "loop_turn", "own_lag", "wake_late",
-    "kernel_latency", "handshake",
+    "kernel_latency", "lookup", "handshake",
 )
 
 cdef enum:
@@ -59,11 +60,23 @@ cdef struct TraceRow:
     int32_t status
     int32_t reserved
 
+cdef enum:
+    # Addresses of the target in the whole run. What is beyond, or of other origins, is counted behind them, and not told.
+    ADDRESSES_AT_MOST = 256
+
+# What became of connections to one address, and of requests on them; the warm-up is only in the connections.
+cdef struct AddressTally:
+    uint64_t connections
+    uint64_t failures           # connections that were not opened
+    uint64_t responses
+    uint64_t errors
+
 # Where the worker writes, or what is being read: everything; the warm-up, which is in nothing else; and, where a plan has
 # several stages or requests, everything once more by stage and request.
 cdef struct Side:
     Bank all
     Bank warmup
+    AddressTally addresses[ADDRESSES_AT_MOST + 1]
     Bank *parts
 
 cdef struct Recorder:
@@ -173,14 +186,20 @@ cdef void side_reset(Side *side, uint32_t parts) noexcept nogil:
     cdef uint32_t part
     bank_reset(&side.all)
     bank_reset(&side.warmup)
+    memset(side.addresses, 0, sizeof(side.addresses))
     for part in range(parts):
         bank_reset(&side.parts[part])
 
 
 cdef void side_add(Side *into, const Side *other, uint32_t parts) noexcept nogil:
-    cdef uint32_t part
+    cdef uint32_t part, address
     bank_add(&into.all, &other.all)
     bank_add(&into.warmup, &other.warmup)
+    for address in range(ADDRESSES_AT_MOST + 1):
+        into.addresses[address].connections += other.addresses[address].connections
+        into.addresses[address].failures += other.addresses[address].failures
+        into.addresses[address].responses += other.addresses[address].responses
+        into.addresses[address].errors += other.addresses[address].errors
     for part in range(parts):
         bank_add(&into.parts[part], &other.parts[part])
 

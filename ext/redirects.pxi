@@ -21,6 +21,11 @@ cdef class Redirects(Tallies):
         Origin *origins
         uint32_t origin_count
         list origin_objects
+        list address_names          # of the target, by number
+        list old_tables             # keep addresses alive that connects may still look at
+        Origin next_target          # to be taken by the loop: see set_addresses
+        int addresses_pending
+        uint32_t generation         # of the target's addresses
         TlsIo tls_io                # None: nothing has spoken TLS yet
         uint32_t slot_count         # two a connection, where redirects are followed: one for the target, one for elsewhere
 
@@ -119,23 +124,44 @@ cdef class Redirects(Tallies):
     cdef add_addresses(self, list addresses, TlsContext tls):
         """One more origin, by its number; ValueError if there are too many."""
         cdef Origin *origin
-        cdef uint32_t index
         if self.origin_count == ORIGINS_AT_MOST:
             raise ValueError(f"redirects lead to more than {ORIGINS_AT_MOST} hosts")
         origin = &self.origins[self.origin_count]
-        origin.addresses = <sockaddr_storage *> calloc(len(addresses), sizeof(sockaddr_storage))
-        origin.lengths = <socklen_t *> calloc(len(addresses), sizeof(socklen_t))
-        if origin.addresses == NULL or origin.lengths == NULL:
-            raise MemoryError
-        for index, (host, port) in enumerate(addresses):
-            origin.lengths[index] = fill_address(host, port, &origin.addresses[index])
-        origin.count = len(addresses)
-        origin.terms = NULL
+        self.fill_origin(origin, addresses, self.origin_count == 0)
         if tls is not None:
             origin.terms = &tls.shared
             self.origin_objects.append(tls)
         self.origin_count += 1
         return self.origin_count - 1
+
+    cdef fill_origin(self, Origin *origin, list addresses, bint counted):
+        """Literal addresses in the kernel's form; those of the target with their numbers."""
+        cdef uint32_t index
+        origin.addresses = <sockaddr_storage *> calloc(len(addresses), sizeof(sockaddr_storage))
+        origin.lengths = <socklen_t *> calloc(len(addresses), sizeof(socklen_t))
+        origin.numbers = <uint32_t *> calloc(len(addresses), sizeof(uint32_t))
+        origin.count = 0
+        if origin.addresses == NULL or origin.lengths == NULL or origin.numbers == NULL:
+            raise MemoryError
+        for index, (host, port) in enumerate(addresses):
+            origin.lengths[index] = fill_address(host, port, &origin.addresses[index])
+            origin.numbers[index] = ADDRESSES_AT_MOST
+            if not counted:
+                continue
+            if host not in self.address_names and len(self.address_names) < ADDRESSES_AT_MOST:
+                self.address_names.append(host)
+            if host in self.address_names:
+                origin.numbers[index] = self.address_names.index(host)
+        origin.count = len(addresses)
+
+    cdef void take_addresses(self) noexcept nogil:
+        """Let connections go to the target's new addresses from now on."""
+        self.origins[0].addresses = self.next_target.addresses
+        self.origins[0].lengths = self.next_target.lengths
+        self.origins[0].numbers = self.next_target.numbers
+        self.origins[0].count = self.next_target.count
+        self.generation += 1
+        store_flag(&self.addresses_pending, False)
 
     cdef void free_redirects(self):
         cdef uint32_t index
@@ -144,4 +170,9 @@ cdef class Redirects(Tallies):
         for index in range(self.origin_count):
             free(self.origins[index].addresses)
             free(self.origins[index].lengths)
+            free(self.origins[index].numbers)
+        for addresses, lengths, numbers in self.old_tables or []:
+            free(<void *> <size_t> addresses)
+            free(<void *> <size_t> lengths)
+            free(<void *> <size_t> numbers)
         free(self.origins)

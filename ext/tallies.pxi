@@ -52,6 +52,8 @@ cdef class Tallies:
         cdef Bank *part = self.part(conn)
         bank.tally.responses[conn.parser.status] += 1
         bank.tally.body_bytes += conn.parser.body_bytes
+        if not conn.warm:
+            self.recorder.active.addresses[conn.address].responses += 1
         hdr_record(&bank.metrics[METRIC_LATENCY], done_ns - conn.intended_ns)
         if self.scheduled:
             hdr_record(&bank.metrics[METRIC_SERVICE_TIME], done_ns - conn.sent_ns)

@@ -63,6 +63,8 @@ check() {
         need_command nginx nginx
         need_command ip iproute2
         need_command nft nftables
+        need_command dnsmasq dnsmasq-base
+        need_command unshare util-linux
         ;;
     bench)
         need_command nginx nginx

@@ -40,6 +40,7 @@ def render(summary: Summary) -> str:
         load.load(summary),
         load.parts("By stage (times in seconds):", "stage", summary.stages),
         load.parts("By request (times in seconds):", "request", summary.requests),
+        load.by_address(summary),
         _generator(summary),
         _fleet(summary.fleet),
         load.thresholds(summary.thresholds, summary.aborted),
@@ -112,12 +113,16 @@ def _percentiles(title: str, values: Distribution | None) -> Iterator[str]:
 
 def _details(summary: Summary) -> Iterator[str]:
     connect, lookup_ns = summary.phases.get("connect"), summary.lookup_ns
+    lookup = summary.phases.get("lookup")
     if summary.phases:
         yield "Details (average, fastest, slowest):"
     if connect:
         # The one lookup was before all connections, so each of them took that much longer.
         yield _three("DNS+dialup:", connect, lookup_ns)
-        yield f"  DNS-lookup:\t{secs(lookup_ns)}, {secs(lookup_ns)}, {secs(lookup_ns)}"
+        if lookup:
+            yield _three("DNS-lookup:", lookup)
+        else:
+            yield f"  DNS-lookup:\t{secs(lookup_ns)}, {secs(lookup_ns)}, {secs(lookup_ns)}"
     if handshake := summary.phases.get("handshake"):
         yield _three("TLS handshake:", handshake)
     for label, name in (("req write:", "request_write"), ("resp wait:", "wait"), ("resp read:", "read")):

@@ -84,6 +84,21 @@ def parts(title: str, what: str, lines: tuple[PartLine, ...]) -> Iterator[str]:
         yield f"  ... and {len(lines) - LINES_AT_MOST} more, all in the report of --json"
 
 
+def by_address(summary: Summary) -> Iterator[str]:
+    """What each address of the target had, where there are several."""
+    if not summary.by_address:
+        return
+    yield "By address:"
+    head = ["address", "connections", "not opened", "responses", "errors"]
+    rows = [
+        [line.address, *map(str, (line.connections, line.failures, line.responses, line.errors))]
+        for line in summary.by_address[:LINES_AT_MOST]
+    ]
+    yield from table(head, rows)
+    if len(summary.by_address) > LINES_AT_MOST:
+        yield f"  ... and {len(summary.by_address) - LINES_AT_MOST} more, all in the report of --json"
+
+
 def _level(line: PartLine) -> list[str]:
     if line.first is None:
         return []

@@ -79,6 +79,10 @@ def _of_the_load(summary: Summary) -> Iterator[str]:
             "addresses of the target that accepted no connection, and were not used: "
             + ", ".join(summary.addresses_unused)
         )
+    if summary.address_changes:
+        yield f"the target's addresses changed {plural(summary.address_changes, 'time')} during the run"
+    if summary.lookups_failed:
+        yield f"{plural(summary.lookups_failed, 'time')} the target's name was not found again: its old addresses stayed"
     if summary.unfollowed_redirects:
         yield (
             f"{plural(summary.unfollowed_redirects, 'answer')} asked for a redirect: "

@@ -26,6 +26,11 @@ def test_each_address_in_turn(who: tuple[str, ...]) -> None:
             server.stop()
     assert report["statuses"] == {"200": 300}
     assert report["addresses"] == list(ADDRESSES)
+    lines = report["by_address"]
+    assert [(line["address"], line["connections"]) for line in lines] == [
+        (address, 10) for address in ADDRESSES
+    ]
+    assert sum(line["responses"] for line in lines) == 300
     assert report["addresses_unused"] == []
 
 

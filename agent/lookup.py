@@ -1,0 +1,72 @@
+"""Looks the target's name up again and again while a load runs, since load balancers grow and move by DNS."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from heyfleet.agent.owner import Owner
+from heyfleet.agent.resolve import ResolveError, look_up_again, where
+from heyfleet.ext import Histogram
+from heyfleet.proto.fleet_pb2 import Plan
+
+
+class Lookup:
+    """Calls `changed` with new addresses, in a thread of its own; the numbers are what it found out until now."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        owner: Owner,
+        addresses: list[tuple[str, int]],
+        changed: Callable[[list[tuple[str, int]]], None],
+    ) -> None:
+        self._plan = plan
+        self._owner = owner
+        self._addresses = set(addresses)
+        self._changed = changed
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._took = Histogram()
+        self._thread = threading.Thread(target=self._run, name="lookup", daemon=True)
+        self.changes = 0
+        self.failed = 0
+
+    def start(self, took_ns: int) -> None:
+        """Begin, if the plan wants that; the first lookup, before the start, took so long."""
+        if took_ns:
+            self._took.record(took_ns)
+        if self._plan.dns_ttl_ns and not self._plan.unix_socket:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more; a lookup that is under way is not waited for."""
+        self._stop.set()
+
+    def taken(self) -> Histogram:
+        """How long lookups took since the last call."""
+        with self._lock:
+            took, self._took = self._took, Histogram()
+        return took
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._plan.dns_ttl_ns / 1e9):
+            begin_ns = time.monotonic_ns()
+            try:
+                found = look_up_again(self._plan)
+            except ResolveError:
+                self.failed += 1
+                continue
+            with self._lock:
+                self._took.record(time.monotonic_ns() - begin_ns)
+            allowed = [address for address in found if self._allowed(address)]
+            # The order of a name server's answer means nothing.
+            if allowed and set(allowed) != self._addresses and not self._stop.is_set():
+                self._addresses = set(allowed)
+                self.changes += 1
+                self._changed(allowed)
+
+    def _allowed(self, address: tuple[str, int]) -> bool:
+        hosts, port = where(self._plan)
+        return all(self._owner.allows(host, port, [address[0]]) for host in hosts)
