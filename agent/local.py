@@ -12,6 +12,7 @@ from heyfleet.agent import limits, watch
 from heyfleet.agent.lookup import Lookup
 from heyfleet.agent.owner import Owner
 from heyfleet.agent.protocol import NAMES, speaks_http2, tls_context
+from heyfleet.agent.proxy import target_url, through, tunnel_head
 from heyfleet.agent.redirects import Follower
 from heyfleet.agent.request import IDEMPOTENT, render, render_http2
 from heyfleet.agent.resolve import Resolved, ResolveError, resolve_plan
@@ -119,7 +120,9 @@ class LocalAgent:
         assignment, plan = self._assignment, self._assignment.plan
         compiler = Compiler(plan)
         follower = (
-            None if plan.disable_redirects or plan.template else Follower(plan, self._http2, self._owner)
+            None
+            if plan.disable_redirects or plan.template
+            else Follower(plan, self._http2, self._owner, resolved.addresses)
         )
         engine = Engine(
             io=plan.io or "auto",
@@ -146,6 +149,7 @@ class LocalAgent:
             sources=list(plan.sources),
             kernel_timestamps=plan.kernel_timestamps,
             tls=tls_context(plan, self._http2),
+            tunnel=tunnel_head(plan, target_url(plan, plan.mix[0])),
             http2=self._http2,
             streams=max(plan.streams, 1) if self._http2 else 1,
             follower=follower,
@@ -158,13 +162,14 @@ class LocalAgent:
     def _messages(self, compiler: Compiler) -> list[tuple[bytes | list[Segment], bool, bool]]:
         """As the engine takes them: rendered, whether answers have no content, whether it may be sent twice."""
         plan = self._assignment.plan
+        asked = [through(plan, request, target_url(plan, request)) for request in plan.mix]
         rendered: Sequence[bytes | list[Segment]]
         if plan.template:
-            rendered = [compiler.http2(each) if self._http2 else compiler.http1(each) for each in plan.mix]
+            rendered = [compiler.http2(each) if self._http2 else compiler.http1(each) for each in asked]
         elif self._http2:
             rendered = render_http2(plan.mix, plan.target.scheme)
         else:
-            rendered = [render(request, close=plan.disable_keepalive) for request in plan.mix]
+            rendered = [render(each, close=plan.disable_keepalive) for each in asked]
         return [
             (data, request.method == "HEAD", request.method in IDEMPOTENT)
             for data, request in zip(rendered, plan.mix, strict=True)

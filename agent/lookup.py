@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from heyfleet.agent.owner import Owner
-from heyfleet.agent.resolve import ResolveError, look_up_again, where
+from heyfleet.agent.resolve import ResolveError, connects_to, look_up_again
 from heyfleet.ext import Histogram
 from heyfleet.proto.fleet_pb2 import Plan
 
@@ -68,5 +68,5 @@ class Lookup:
                 self._changed(allowed)
 
     def _allowed(self, address: tuple[str, int]) -> bool:
-        hosts, port = where(self._plan)
+        hosts, port = connects_to(self._plan)
         return all(self._owner.allows(host, port, [address[0]]) for host in hosts)

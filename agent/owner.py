@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from heyfleet.agent.resolve import ResolveError, resolve, where
+from heyfleet.agent.resolve import ResolveError, connects_to, resolve, where
 from heyfleet.proto.fleet_pb2 import CONNECTIONS, USERS, Assignment, Plan
 
 
@@ -41,7 +41,7 @@ class Owner:
         return self._refusal_of_place(plan)
 
     def _refusal_of_place(self, plan: Plan) -> str:
-        """Why connections may not go where a plan wants them to."""
+        """Why connections, and those of a proxy, may not go where a plan wants them to."""
         if not self.targets:
             return ""
         allowed = f"{', '.join(self.targets)} (--allow-target)"
@@ -49,7 +49,10 @@ class Owner:
             place = f"unix:{plan.unix_socket}"
             return "" if self._by_name(place, 0) else self._words(place, allowed)
         hosts, port = where(plan)
-        for host in hosts:
+        places = [(host, port) for host in hosts]
+        if plan.HasField("proxy"):
+            places.append((plan.proxy.host, plan.proxy.port))
+        for host, port in places:
             if not self._allows(host, port):
                 return self._words(f"{host}:{port}", allowed)
         return ""
@@ -70,17 +73,20 @@ class Owner:
 
     def refusal_of(self, assignment: Assignment, addresses: list[str]) -> str:
         """The same once the addresses are known that the load would really go to."""
-        if assignment.plan.unix_socket:
+        plan = assignment.plan
+        if plan.unix_socket:
             return ""  # looked at before
-        hosts, port = where(assignment.plan)
+        hosts, port = connects_to(plan)
         by_name = all(self._by_name(host, port) for host in hosts)
         if not self.targets or by_name or self._by_address(addresses, port):
             return ""
         return self._words(", ".join(addresses), f"{', '.join(self.targets)} (--allow-target)")
 
     def allows(self, host: str, port: int, addresses: list[str]) -> bool:
-        """Whether connections to a host with these addresses are allowed."""
-        return not self.targets or self._by_name(host, port) or self._by_address(addresses, port)
+        """Whether connections to a host with these addresses are allowed; without any, its name decides."""
+        if not self.targets or self._by_name(host, port):
+            return True
+        return bool(addresses) and self._by_address(addresses, port)
 
     def _by_name(self, host: str, port: int) -> bool:
         return any(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+from heyfleet.agent.proxy import target_url, tunnel_head
 from heyfleet.agent.request import render
 from heyfleet.ext import Engine, TlsContext
 from heyfleet.proto.fleet_pb2 import HTTP_2, Plan
@@ -31,6 +32,7 @@ def speaks_http2(plan: Plan, addresses: list[tuple[str, int]]) -> bool:
         requests=1,
         timeout_ns=plan.timeout_ns,
         tls=_context(plan, ("h2", "http/1.1")),
+        tunnel=tunnel_head(plan, target_url(plan, plan.mix[0])),
     )
     thread = threading.Thread(target=_run, args=(engine,), name="protocol", daemon=True)
     thread.start()

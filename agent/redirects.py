@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from urllib.parse import urljoin, urlsplit
 
 from heyfleet.agent.owner import Owner
 from heyfleet.agent.protocol import tls_context
+from heyfleet.agent.proxy import target_url, through, tunnel_head
 from heyfleet.agent.request import IDEMPOTENT, http2_fields, render
 from heyfleet.agent.resolve import ResolveError, look_up_all, where
 from heyfleet.ext import Engine, http2_request
@@ -34,19 +36,21 @@ class _Asked:
 class Follower:
     """One engine's, which calls it in its own thread, without other workers waiting for that."""
 
-    def __init__(self, plan: Plan, http2: bool, owner: Owner) -> None:
+    def __init__(
+        self, plan: Plan, http2: bool, owner: Owner, addresses: Sequence[tuple[str, int]] = ()
+    ) -> None:
+        """`addresses`: of the proxy, if there is one."""
         self._plan = plan
         self._http2 = http2
         self._owner = owner
+        self._proxy_addresses = list(addresses) if plan.HasField("proxy") else []
         self._engine: Engine | None = None
         target = plan.target
         self._asked = {
-            number: _Asked(
-                request, Url(target.scheme, target.host, target.port, request.request_target, None)
-            )
-            for number, request in enumerate(plan.mix)
+            number: _Asked(request, target_url(plan, request)) for number, request in enumerate(plan.mix)
         }
         self._numbers = count(len(plan.mix))
+        self._proxy_origin = 0 if target.scheme == "http" else None
         self._origins: dict[tuple[str, str, int], int | str] = {(target.scheme, target.host, target.port): 0}
 
     def serve(self, engine: Engine) -> None:
@@ -91,24 +95,38 @@ class Follower:
     def _origin(self, url: Url) -> int | str:
         """The number of an origin, looked up and allowed; or why not."""
         assert self._engine is not None
-        hosts, port = where(self._plan, url.host, url.port)
+        hosts, port = where(self._plan, url.host, url.port, url.scheme)
         try:
             addresses = look_up_all(hosts, port, self._plan.family)
         except ResolveError:
-            return UNKNOWN_HOST
+            if not self._proxy_addresses:
+                return UNKNOWN_HOST
+            addresses = []  # the proxy may know it
         if not all(self._owner.allows(host, port, [address for address, _ in addresses]) for host in hosts):
             return NOT_ALLOWED
         try:
-            return self._engine.add_origin(addresses, tls_context(self._plan, False, url))
+            return self._add_origin(addresses, url)
         except ValueError:
             return NOT_USABLE
+
+    def _add_origin(self, addresses: list[tuple[str, int]], url: Url) -> int:
+        assert self._engine is not None
+        context = tls_context(self._plan, False, url)
+        if not self._proxy_addresses:
+            return self._engine.add_origin(addresses, context)
+        if url.scheme == "https":
+            return self._engine.add_origin(self._proxy_addresses, context, tunnel_head(self._plan, url))
+        # Connections to the proxy are for every http URL.
+        if self._proxy_origin is None:
+            self._proxy_origin = self._engine.add_origin(self._proxy_addresses, None)
+        return self._proxy_origin
 
     def _rendered(self, asked: _Asked) -> bytes:
         request = asked.request
         if self._http2:
             fields = http2_fields(request, asked.url.scheme)
             return http2_request(fields, request.body, request.method == "HEAD")
-        return render(request, close=self._plan.disable_keepalive)
+        return render(through(self._plan, request, asked.url), close=self._plan.disable_keepalive)
 
 
 def _joined(base: Url, reference: str) -> Url:

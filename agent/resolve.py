@@ -30,20 +30,30 @@ class Resolved:
     unused: tuple[str, ...] = ()
 
 
-def where(plan: Plan, host: str = "", port: int = 0) -> tuple[list[str], int]:
-    """The names or addresses, and the port, to which connections to a host really go; by default the plan's target."""
+def where(plan: Plan, host: str = "", port: int = 0, scheme: str = "") -> tuple[list[str], int]:
+    """The names or addresses, and the port, to which connections to a host really go; by default the plan's target.
+
+    Where there is a proxy, it is the proxy's connections that go there.
+    """
     host, port = host or plan.target.host, port or plan.target.port
+    if plan.HasField("proxy") and (scheme or plan.target.scheme) == "http":
+        return [host], port  # it gets the URL, and no word of where else to connect
     for rule in plan.resolve:
         if rule.host in ("", host) and rule.port in (0, port):
             return list(rule.to_hosts) or [host], rule.to_port or port
     return [host], port
 
 
+def connects_to(plan: Plan) -> tuple[list[str], int]:
+    """The names or addresses, and the port, that a plan's connections are made to: of its proxy, or where() says."""
+    return ([plan.proxy.host], plan.proxy.port) if plan.HasField("proxy") else where(plan)
+
+
 def resolve_plan(plan: Plan) -> Resolved:
-    """All addresses of a plan's target that accept connections; raises ResolveError."""
+    """All addresses of a plan's target, or of its proxy, that accept connections; raises ResolveError."""
     if plan.unix_socket:
         return Resolved([(_unix_address(plan.unix_socket), 0)], 0)
-    hosts, port = where(plan)
+    hosts, port = connects_to(plan)
     if not plan.sources or plan.family:
         return resolve(hosts, port, plan.family)
     # A connection can only come from an address of its own family.
@@ -56,7 +66,7 @@ def resolve_plan(plan: Plan) -> Resolved:
 
 def look_up_again(plan: Plan) -> list[tuple[str, int]]:
     """All addresses that a plan's target has now, not tried out; raises ResolveError."""
-    hosts, port = where(plan)
+    hosts, port = connects_to(plan)
     family = plan.family
     if plan.sources and not family:
         family = IPV6 if ":" in plan.sources[0] else IPV4
@@ -111,7 +121,7 @@ def _look_up(host: str, port: int, family: AddressFamily) -> list[str]:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         kind = {IPV4: "an IPv4 address of ", IPV6: "an IPv6 address of "}.get(family, "")
         raise ResolveError(
-            f"can't resolve {kind}the host {host!r}: {reason}; check the URL and the name server"
+            f"can't resolve {kind}the host {host!r}: {reason}; check its spelling and the name server"
         ) from error
     return [str(entry[4][0]) for entry in found]
 

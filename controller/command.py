@@ -106,7 +106,7 @@ def asked(ctx: click.Context, given: dict[str, Any]) -> tuple[tuple[str, ...], d
     del given["plan_file"]
     url = given.pop("url")
     given["output"] = _output(given["output"], given.pop("json"))
-    _refuse(url, given.pop("proxy"), given["targets"])
+    _check_urls(url, given["targets"])
     fleet.check(given)
     find_max = given.pop("find_max")
     if find_max and options_that_leave(given):
@@ -182,12 +182,8 @@ def _output(output: str, json: bool) -> str:
     return "json" if json else output
 
 
-def _refuse(urls: tuple[str, ...], proxy: str, targets: str) -> None:
-    """What hey can do and this version can't, and a number of URLs that is not one."""
-    if proxy:
-        raise click.UsageError(
-            "-x is not supported by this version of heyfleet; it connects to the host itself"
-        )
+def _check_urls(urls: tuple[str, ...], targets: str) -> None:
+    """A number of URLs that is not one."""
     if not urls and not targets:
         raise click.UsageError("no URL given; try heyfleet run http://localhost:8080/ (-h shows all flags)")
     if len(urls) > 1:

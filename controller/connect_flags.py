@@ -9,6 +9,7 @@ import click
 
 from heyfleet.controller import values
 from heyfleet.controller.flags import Flag, Value
+from heyfleet.controller.proxy import proxy
 from heyfleet.proto.fleet_pb2 import Resolve
 
 # HOST or [ADDRESS], then :, and the port; each may be empty where a flag allows it.
@@ -116,7 +117,6 @@ def connection_flags() -> Iterator[click.Option]:
         section=section,
     )
     yield from tls_flags()
-    yield Flag(["-x", "proxy"], default="", hidden=True, section=section)
 
 
 def address_flags() -> Iterator[click.Option]:
@@ -134,6 +134,12 @@ def address_flags() -> Iterator[click.Option]:
         type=Value("HOST:PORT:HOST2:PORT2", connect_rule),
         multiple=True,
         help="Connect to HOST2:PORT2 in place of HOST:PORT. Empty: any, or the same. May be repeated.",
+        section=section,
+    )
+    yield Flag(
+        ["-x", "proxy"],
+        type=Value("HOST:PORT", proxy),
+        help="HTTP proxy; also http://USER:PASSWORD@HOST:PORT. It tunnels https.",
         section=section,
     )
     yield Flag(["-4", "ipv4"], is_flag=True, help="Use IPv4 addresses only.", section=section)

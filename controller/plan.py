@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from heyfleet import urls as target
 from heyfleet.controller import shapes
 from heyfleet.controller.errors import InputError
+from heyfleet.controller.proxy import check_proxy
 from heyfleet.controller.requests import Wanted, make_mix, read_file
 from heyfleet.controller.shapes import Stages
 from heyfleet.proto.fleet_pb2 import CONNECTIONS as CLOSED
@@ -26,6 +27,7 @@ from heyfleet.proto.fleet_pb2 import (
     HttpVersion,
     Loop,
     Plan,
+    Proxy,
     Resolve,
     Stage,
     Target,
@@ -99,6 +101,7 @@ class Flags:
     template: bool = False
     data_file: str | None = None
     data_once: bool = False
+    proxy: Proxy | None = None
     mix: tuple[Wanted, ...] = ()  # of a plan file; none: the one request that the flags describe
     per_agent: bool = False
 
@@ -145,6 +148,7 @@ def make_plan(flags: Flags) -> Plan:
         streams=flags.streams,
         dns_ttl_ns=flags.dns_ttl_ns,
         unix_socket=flags.unix_socket or "",
+        proxy=flags.proxy,
     )
     _template(plan, flags)
     _check(plan)
@@ -328,6 +332,7 @@ def _check(plan: Plan) -> None:
         _check_http2(plan)
     elif plan.streams > 1:
         raise InputError("--streams is of HTTP/2: it needs -h2, or --h2c for an http URL")
+    check_proxy(plan)
     if plan.slo or plan.abort_on:
         from heyfleet.controller.thresholds import check
 

@@ -54,6 +54,7 @@ def echo(plan: Plan) -> dict[str, Any]:
             }
             for rule in plan.resolve
         ],
+        "proxy": _proxy(plan),
         "family": {IPV4: 4, IPV6: 6}.get(plan.family),
         "dns_ttl_ns": plan.dns_ttl_ns or None,
         "unix_socket": plan.unix_socket or None,
@@ -81,6 +82,13 @@ def _request(request: Request, base: str) -> dict[str, Any]:
         "body_bytes": len(request.body),
         "expected": [[each.first, each.last] for each in request.expected],
     }
+
+
+def _proxy(plan: Plan) -> dict[str, Any] | None:
+    if not plan.HasField("proxy"):
+        return None
+    proxy = plan.proxy
+    return {"host": proxy.host, "port": proxy.port, "credentials": HIDDEN if proxy.credentials else None}
 
 
 def _tls(tls: Tls) -> dict[str, Any]:

@@ -29,7 +29,7 @@ KEYS = {
     "certificate": "cert",
     "tls_version": "tls",
 }
-NOT_IN_FILES = ("help", "plan_file", "h2", "proxy", "url")
+NOT_IN_FILES = ("help", "plan_file", "h2", "url")
 FILES = ("body-file", "cacert", "cert", "key", "targets", "data")
 LISTED = {"slo": ", ", "abort_on": ", ", "find_max": ", ", "stages": ", ", "sources": ","}
 

@@ -252,6 +252,14 @@ class TlsIo(Io):
     def __init__(self, inner: Io, context: TlsContext) -> None: ...
 
 @final
+class TunnelIo(Io):
+    """Tunnels over another backend, whose connections go to the proxy. `head` asks for them, if a slot has none of its own."""
+
+    def __init__(self, inner: Io, head: bytes) -> None: ...
+    def lead(self, slot: int, head: bytes) -> None:
+        """How the next connection on a closed slot asks for its tunnel. MemoryError, ValueError."""
+
+@final
 class IoProbe:
     """Drives a backend from Python, one call a method of the io contract, from one thread. ValueError for a
     wrong slot.
@@ -446,6 +454,7 @@ class Engine:
         sources: list[str] | None = None,
         kernel_timestamps: bool = False,
         tls: TlsContext | None = None,
+        tunnel: bytes = b"",
         http2: bool = False,
         streams: int = 1,
         follower: Follower | None = None,
@@ -457,7 +466,9 @@ class Engine:
         Each connection whose address by its number is another than before is opened anew after its answer, or when it is
         next used. ValueError.
         """
-    def add_origin(self, addresses: list[tuple[str, int]], tls: TlsContext | None) -> int:
+    def add_origin(
+        self, addresses: list[tuple[str, int]], tls: TlsContext | None, tunnel: bytes = b""
+    ) -> int:
         """One more origin that redirects lead to, by its number; only to be called by the follower. ValueError."""
     @property
     def io_name(self) -> str:

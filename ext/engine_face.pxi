@@ -17,7 +17,8 @@ cdef class Engine(EngineCore):
     `stages` and think between requests, `think` being ("uniform", low_ns, high_ns) or ("exponential", mean_ns, 0). A
     stage of duration 0 has no end. A "rate" does not send what the engine itself was 100 ms too late for, but with
     `catch_up`. `kernel_timestamps` measures between the kernel's own stamps too; it takes epoll and no `tls`, which
-    is how connections speak TLS (None: they don't).
+    is how connections speak TLS (None: they don't). `tunnel` is the head of the CONNECT request that `addresses`, which are a
+    proxy's then, get first on each connection.
 
     Over `http2`, messages are those of http2_request, and each connection carries `streams` requests at a time; more than
     one only in the loops "connections" and "rate".
@@ -43,6 +44,7 @@ cdef class Engine(EngineCore):
     cdef list template_objects
     cdef str io_choice
     cdef TlsContext tls
+    cdef bytes tunnel
     cdef bint http2
     cdef readonly str io_name
     cdef readonly str io_note
@@ -56,8 +58,8 @@ cdef class Engine(EngineCore):
                  str loop="connections", list stages=None, bint poisson=False, uint64_t seed=0, think=None,
                  int64_t warmup_ns=0, bint catch_up=False, uint32_t plan_connections=0, uint32_t first_connection=0,
                  uint32_t connection_stride=1, uint64_t trace_rows=0, list sources=None,
-                 bint kernel_timestamps=False, TlsContext tls=None, bint http2=False, uint32_t streams=1, follower=None,
-                 list columns=None):
+                 bint kernel_timestamps=False, TlsContext tls=None, bytes tunnel=b"", bint http2=False, uint32_t streams=1,
+                 follower=None, list columns=None):
         if self.conns != NULL:
             raise ValueError("an engine is made once")
         if connections == 0 or not addresses or not messages or not all(each[0] for each in messages):
@@ -71,6 +73,7 @@ cdef class Engine(EngineCore):
         if http2 and kernel_timestamps:
             raise ValueError("kernel timestamps are not kept for each stream of HTTP/2")
         self.tls = tls
+        self.tunnel = tunnel or b""
         self.http2 = http2
         self.follower = follower
         self.follower_there = follower is not None
@@ -159,6 +162,9 @@ cdef class Engine(EngineCore):
         self.wrap_io()
 
     cdef wrap_io(self):
+        if self.tunnel:
+            self.tunnel_io = TunnelIo(self.io, self.tunnel)
+            self.io = self.tunnel_io
         if self.tls is not None:
             self.tls_io = TlsIo(self.io, self.tls)
             self.io = self.tls_io
@@ -187,7 +193,7 @@ cdef class Engine(EngineCore):
             self.conns[index].next_tick = index
             self.conns[index].slot = index
         self.origin_objects, self.address_names, self.old_tables = [], [], []
-        self.add_addresses(addresses, self.tls)
+        self.add_addresses(addresses, self.tls, self.tunnel)
         for index, source in enumerate(sources):
             fill_address(source, 0, &self.sources[index])
             if any((":" in host) != (":" in source) for host, _ in addresses):
@@ -268,10 +274,18 @@ cdef class Engine(EngineCore):
         self.fill_origin(&self.next_target, addresses, True)
         store_flag(&self.addresses_pending, True)
 
-    def add_origin(self, list addresses not None, TlsContext tls):
+    def add_origin(self, list addresses not None, TlsContext tls, bytes tunnel=b""):
         """One more origin that redirects lead to, by its number; only to be called by the follower. ValueError."""
         cdef TlsIo wrapped
-        cdef uint32_t number = self.add_addresses(addresses, tls)
+        cdef TunnelIo tunnelled
+        cdef uint32_t number = self.add_addresses(addresses, tls, tunnel)
+        if tunnel and self.tunnel_io is None:
+            if self.tls_io is not None:
+                raise ValueError("a tunnel is below TLS, which is there already")
+            tunnelled = TunnelIo(self.io, b"")
+            if tunnelled.adopt(self.slot_count) < 0:
+                raise MemoryError
+            self.io = self.tunnel_io = tunnelled
         if tls is not None and self.tls_io is None:
             wrapped = TlsIo(self.io, tls)
             if wrapped.adopt(self.slot_count) < 0:

@@ -52,6 +52,7 @@ cdef struct Origin:
     uint32_t count
     const TlsShared *terms      # NULL: without TLS
     uint32_t *numbers           # of the addresses among all that the target has had
+    TunnelHead tunnel           # without data: none
 
 
 # What an answer with a Location leads to.

@@ -31,6 +31,10 @@ cdef enum:  # error kinds; anonymous, since they index arrays
     ERROR_REDIRECT_BAD
     ERROR_REDIRECT_FORBIDDEN
     ERROR_REDIRECT_UNKNOWN
+    ERROR_PROXY_REFUSED
+    ERROR_PROXY_AUTHENTICATION
+    ERROR_PROXY_CLOSED
+    ERROR_PROXY_PROTOCOL
     ERROR_OTHER
     ERROR_KINDS
 
@@ -61,16 +65,20 @@ ERROR_NAMES = (
     "redirect: to no usable address",
     "redirect: not allowed by the owner of the agent",
     "redirect: to an unknown host",
+    "proxy: refused the tunnel",
+    "proxy: authentication required",
+    "proxy: closed before it answered",
+    "proxy: protocol error",
     "other",
 )
 
 cdef enum:
-    # Above every errno: a failure of TLS or HTTP/2 in an io event, plus its error kind.
+    # Above every errno: a failure of TLS, HTTP/2 or a proxy in an io event, plus its error kind.
     TLS_FAILURE = 10000
 
 
 cdef int error_from_errno(int error) noexcept nogil:
-    """The kind for a positive errno, or for a failure of TLS or HTTP/2; what has no kind of its own is visible as `other`."""
+    """The kind for a positive errno, or for such a failure; what has no kind of its own is visible as `other`."""
     if error >= TLS_FAILURE:
         return error - TLS_FAILURE
     if error == ECONNREFUSED:

@@ -27,6 +27,7 @@ cdef class Redirects(Tallies):
         int addresses_pending
         uint32_t generation         # of the target's addresses
         TlsIo tls_io                # None: nothing has spoken TLS yet
+        TunnelIo tunnel_io          # None: nothing has gone through a tunnel yet
         uint32_t slot_count         # two a connection, where redirects are followed: one for the target, one for elsewhere
 
     cdef inline bint leads_on(self, const Conn *conn) noexcept nogil:
@@ -121,7 +122,7 @@ cdef class Redirects(Tallies):
         if forgotten and not all:
             self.follower.forget(forgotten)
 
-    cdef add_addresses(self, list addresses, TlsContext tls):
+    cdef add_addresses(self, list addresses, TlsContext tls, bytes tunnel):
         """One more origin, by its number; ValueError if there are too many."""
         cdef Origin *origin
         if self.origin_count == ORIGINS_AT_MOST:
@@ -131,6 +132,10 @@ cdef class Redirects(Tallies):
         if tls is not None:
             origin.terms = &tls.shared
             self.origin_objects.append(tls)
+        if tunnel:
+            origin.tunnel.data = tunnel
+            origin.tunnel.bytes = <size_t> len(tunnel)
+            self.origin_objects.append(tunnel)
         self.origin_count += 1
         return self.origin_count - 1
 

@@ -28,6 +28,8 @@ cdef class Slots(Templates):
             self.expect_answer(index, now_ns)
         if self.origin_count > 1 and self.tls_io is not None:
             self.tls_io.speak_by(conn.slot, origin.terms)
+        if self.origin_count > 1 and self.tunnel_io is not None:
+            self.tunnel_io.lead_by(conn.slot, &origin.tunnel)
         self.io.connect(
             conn.slot, <sockaddr *> &origin.addresses[address], origin.lengths[address], self.source(index, origin, address)
         )

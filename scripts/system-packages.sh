@@ -58,6 +58,7 @@ check() {
     test)
         need_command nginx nginx
         need_command nghttpd nghttp2-server
+        need_command tinyproxy tinyproxy
         ;;
     hosts)
         need_command nginx nginx

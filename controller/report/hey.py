@@ -22,6 +22,9 @@ CURES = {
     "TLS: certificate expired": "or not yet valid; don't verify with -k",
     "TLS: refused by the server": "it may want a client certificate (--cert), or another version (--tls)",
     "TLS: protocol error": "is this an https port?",
+    "proxy: refused the tunnel": "does it allow CONNECT to this host and port?",
+    "proxy: authentication required": "or not accepted: -x http://USER:PASSWORD@HOST:PORT",
+    "proxy: protocol error": "is this the port of an HTTP proxy?",
     "HTTP/2: protocol error": "does the server speak it? Without -h2 or --h2c it is asked in HTTP/1.1",
 }
 
@@ -184,6 +187,8 @@ def _generator(summary: Summary) -> Iterator[str]:
     yield f"  Backend:\t{generator.io}{note}"
     yield f"  Threads:\t{generator.workers}"
     yield f"  Connections:\t{generator.connections_opened} opened{_spread(summary.addresses)}"
+    if proxy := summary.plan["proxy"]:
+        yield f"  Proxy:\t{proxy['host']}, port {proxy['port']}"
     if summary.http.spoken not in ((), ("HTTP/1.1",)):
         yield f"  Protocol:\t{_protocol(summary.http)}"
     if tls:

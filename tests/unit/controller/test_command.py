@@ -122,7 +122,10 @@ def test_flags(asked: list[Flags], args: list[str], changes: dict[str, Any]) -> 
         (["-o", "xml", URL], "-o: 'xml' is not known; there is -o csv, and --json"),
         (["-o", "csv", "--json", URL], "-o csv and --json exclude each other"),
         (["-disable-keepalive=maybe", URL], "-disable-keepalive: 'maybe' is neither true nor false"),
-        (["-x", "proxy:3128", URL], "-x is not supported by this version of heyfleet"),
+        (
+            ["-x", "https://proxy:3128", URL],
+            "-x: 'https://proxy:3128' is a proxy of https; only HTTP proxies",
+        ),
         ([URL, "http://b/"], "one URL is enough: 'http://localhost:8080/', then 'http://b/'"),
         (["-bad\nflag", URL], "unknown flag -bad flag"),
     ],

@@ -1,5 +1,7 @@
 """The names of the error kinds, which go to the wire and into reports."""
 
+import re
+
 from heyfleet.ext import ERROR_NAMES
 
 
@@ -12,7 +14,5 @@ def test_what_has_no_kind_of_its_own_comes_last() -> None:
 
 
 def test_names_are_words_that_a_report_can_print() -> None:
-    words = [
-        name.removeprefix("TLS: ").removeprefix("HTTP/2: ").removeprefix("redirect: ") for name in ERROR_NAMES
-    ]
+    words = [re.sub(r"^(TLS|HTTP/2|redirect|proxy): ", "", name) for name in ERROR_NAMES]
     assert [word for word in words if not word.replace(" ", "").isalpha() or word != word.lower()] == []

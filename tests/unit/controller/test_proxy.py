@@ -1,0 +1,58 @@
+"""What -x takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from heyfleet.controller.proxy import proxy
+from heyfleet.proto.fleet_pb2 import Proxy
+
+from ...integration.command import heyfleet
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", None),
+        ("proxy:3128", Proxy(host="proxy", port=3128)),
+        ("http://proxy:3128/", Proxy(host="proxy", port=3128)),
+        ("HTTP://[::1]:80", Proxy(host="::1", port=80)),
+        ("http://user:p%40s%3As@proxy:3128", Proxy(host="proxy", port=3128, credentials="user:p@s:s")),
+        ("user@proxy:3128", Proxy(host="proxy", port=3128, credentials="user:")),
+    ],
+)
+def test_proxies(text: str, expected: Proxy | None) -> None:
+    assert proxy(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("https://proxy:3128", "only HTTP proxies are supported"),
+        ("socks5://user:secret@proxy:1080", "only HTTP proxies are supported"),
+        ("proxy", "has no port"),
+        ("http://user:secret@proxy", "has no port"),
+        ("http://user:secret@proxy:port", "is not a port"),
+        ("http://proxy:3128/path", "has a path"),
+        (":3128", "has no host"),
+    ],
+)
+def test_what_is_no_proxy(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        proxy(text)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--resolve", "a.test:80:127.0.0.1", "http://a.test/"], "do not go with -x for an http URL"),
+        (["--resolve", "a.test:443:127.0.0.1,127.0.0.2", "https://a.test/"], "takes one address"),
+        (["--unix-socket", "/tmp/x", "http://a.test/"], "-x and --unix-socket exclude each other"),
+        (["--h2c", "http://a.test/"], "--h2c does not go through a proxy"),
+    ],
+)
+def test_what_does_not_go_through_one(flags: list[str], words: str) -> None:
+    outcome = heyfleet("run", "-x", "127.0.0.1:1", *flags)
+    assert outcome.exit_code == 2
+    assert words in outcome.stderr
