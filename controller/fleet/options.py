@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from heyfleet.controller.errors import InputError
 from heyfleet.proto.control_pb2 import RunRequest
 from heyfleet.proto.fleet_pb2 import Plan
+from heyfleet.proto.protocol import MESSAGE_BYTES_AT_MOST
+
+# What is left of a message beside the plan is more than enough for all else in it.
+_PLAN_BYTES_AT_MOST = MESSAGE_BYTES_AT_MOST - (1 << 20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +32,12 @@ class FleetOptions:
     spool: str = ""
 
     def request(self, plan: Plan) -> RunRequest:
-        """What is asked of a fleet, as a message."""
+        """What is asked of a fleet, as a message; InputError where that would be larger than one may be."""
+        if plan.ByteSize() > _PLAN_BYTES_AT_MOST:
+            raise InputError(
+                f"the plan has {plan.ByteSize() / 2**20:.1f} MiB with its bodies and data, and agents take up to "
+                f"{_PLAN_BYTES_AT_MOST >> 20}: make -D or --data smaller, or run it on this host alone, which has no limit"
+            )
         return RunRequest(
             plan=plan,
             agents=self.local_agents or self.agents,

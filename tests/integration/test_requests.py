@@ -155,6 +155,24 @@ def test_a_row_that_would_break_a_header_is_said(tmp_path: Path) -> None:
     assert "row 2: b: a header can't hold a line break" in outcome.stderr
 
 
+def test_what_is_too_large_for_agents_is_said(tmp_path: Path) -> None:
+    (tmp_path / "body").write_bytes(bytes(16 << 20))
+    outcome = heyfleet(
+        "run",
+        "-n",
+        "1",
+        "--local-agents",
+        "1",
+        "-m",
+        "POST",
+        "-D",
+        str(tmp_path / "body"),
+        "http://localhost:1/",
+    )
+    assert outcome.exit_code == 2
+    assert "the plan has 16.0 MiB with its bodies and data" in outcome.stderr
+
+
 def test_more_targets_than_can_be_counted_each(tmp_path: Path) -> None:
     (tmp_path / "targets").write_text("".join(f"GET http://a/{number}\n" for number in range(1025)))
     outcome = heyfleet("run", "--targets", str(tmp_path / "targets"))
