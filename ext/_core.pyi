@@ -1,7 +1,7 @@
 """Typed face of the native engine."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, final
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, final, type_check_only
 
 from _typeshed import ReadableBuffer
 
@@ -11,6 +11,8 @@ IO_NAMES: dict[type[Io], str]
 STOP_NAMES: tuple[str, ...]
 LOOP_NAMES: tuple[str, ...]
 THINK_NAMES: tuple[str, ...]
+SEGMENT_NAMES: tuple[str, ...]
+UNIX_PREFIX: str
 HTTP1_RESULT_NAMES: tuple[str, ...]
 HTTP1_REASON_NAMES: tuple[str, ...]
 
@@ -382,6 +384,7 @@ class EngineSnapshot:
     def parts(self) -> dict[tuple[int, int], EngineSnapshot]:
         """The same once more by the places of stage and request, where there are several of either."""
 
+@type_check_only
 class Follower(Protocol):
     """What an engine asks where a redirect leads to; see there."""
 
