@@ -180,6 +180,21 @@ def tls_new(settings: Settings) -> Findings:
     )
 
 
+def large(settings: Settings) -> Findings:
+    """Answers of 1 MiB: bytes, as each answer has the same."""
+    pairs = [(OURS, "wrk"), (OURS_EPOLL, "wrk")]
+    figures = []
+    with Nginx(settings.server_core) as nginx:
+        for what, tls in (("http", False), ("https", True)):
+            commands = secure.large(nginx, settings.seconds, tls=tls)
+            found = secure.compare(nginx, commands, settings.client_core, settings.rounds, pairs)
+            figures += [
+                Figure(f"{what}, 1 MiB: bytes per client CPU-second, {ours} (wrk = 1)", ratio, 1.0)
+                for (ours, _), ratio in zip(pairs, found, strict=True)
+            ]
+    return Findings(figures)
+
+
 def over_http2(settings: Settings) -> Findings:
     """HTTP/2 over TLS 1.3, one request at a time on a connection, and many."""
     figures = []
@@ -308,6 +323,7 @@ GROUPS: dict[str, Callable[[Settings], Findings]] = {
     "cpu-1000": cpu_many,
     "tls-kept": tls_kept,
     "tls-new": tls_new,
+    "large": large,
     "http2": over_http2,
     "fleet-start": fleet_start,
     "fleet-streaming": fleet_streaming,

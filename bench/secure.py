@@ -24,6 +24,16 @@ def kept(nginx: Nginx, path: str, seconds: float) -> Commands:
     }
 
 
+def large(nginx: Nginx, seconds: float, *, tls: bool) -> Commands:
+    """By name, with answers of 1 MiB on connections that are kept."""
+    url = nginx.tls_url("/files/1MiB") if tls else f"{nginx.url}files/1MiB"
+    return {
+        "heyfleet io_uring": _heyfleet(nginx, NEW, seconds, "--io", "io_uring", url),
+        "heyfleet epoll": _heyfleet(nginx, NEW, seconds, "--io", "epoll", url),
+        "wrk": ["wrk", "-t1", f"-c{NEW}", f"-d{round(seconds)}s", url],
+    }
+
+
 def new(nginx: Nginx, seconds: float) -> Commands:
     """By name, with a new connection for each request."""
     url = nginx.tls_url("/")

@@ -43,6 +43,7 @@ http {{
         listen 127.0.0.1:{port} backlog=65535;
         location / {{ return 200 "hello"; }}
         location = /status {{ stub_status; }}
+        location /files/ {{ root {folder}; sendfile on; }}
     }}
     server {{
         listen 127.0.0.1:{tls_port} ssl backlog=65535;
@@ -112,6 +113,7 @@ class Nginx:
         self.certificate = make_certificate(self._folder)
         (self._folder / "files").mkdir()
         (self._folder / "files/16KiB").write_bytes(bytes(range(256)) * 64)
+        (self._folder / "files/1MiB").write_bytes(bytes(range(256)) * 4096)
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         text = CONFIGURATION.format(
             folder=self._folder,
@@ -133,7 +135,7 @@ class Nginx:
         return f"http://127.0.0.1:{self.port}/"
 
     def tls_url(self, path: str) -> str:
-        """The address of a path over TLS: "/" has the five bytes, "/files/16KiB" what it says."""
+        """The address of a path over TLS: "/" has the five bytes, "/files/16KiB" and "/files/1MiB" what they say."""
         return f"https://localhost:{self._tls_port}{path}"
 
     @property
