@@ -6,8 +6,28 @@ cdef enum ConnState:
     CONN_IDLE
     CONN_BUSY
 
+# Of a body that waits for the server's word; all others are sent with their heads.
+cdef enum BodyState:
+    BODY_NONE
+    BODY_HELD                   # the head is sent, or being sent
+    BODY_DUE                    # as soon as the head is sent
+    BODY_SENT
+    BODY_UNWANTED               # the answer came before it
+
+cdef enum:  # lists; anonymous, since they index arrays
+    LIST_EXPECTED
+    LIST_CONTINUING
+    LISTS
+
 cdef enum:
     NO_CONN = 0xffffffff
+
+
+# A connection's place in a list.
+cdef struct ConnLink:
+    uint32_t older              # neighbours
+    uint32_t newer
+    bint listed
 
 
 # A connection; over HTTP/2, one of the streams that a connection carries at a time.
@@ -26,14 +46,15 @@ cdef struct Conn:
     Message own                 # of a template: rendered for this request
     uint8_t *rendered
     size_t room
+    ConnLink[LISTS] links       # of the lists of those that can time out
+    uint8_t body                # of BodyState
+    bint head_written           # of a body that waits or waited
+    int64_t held_since_ns
     bint has_request
-    bint listed                 # in the list of timeouts
     bint warm                   # the request is one of the warm-up
     uint32_t request            # which of the plan's requests it is
     const Message *message      # as it is sent
     uint32_t part               # its stage and request
-    uint32_t older              # neighbours in that list
-    uint32_t newer
     uint64_t ticks_waiting      # with ticks of its own: those that are due and not begun
     uint64_t next_tick          # the worker's tick that the next of them has
     int64_t ends_ns             # of its user
@@ -55,28 +76,28 @@ cdef struct ConnList:
     uint32_t newest
 
 
-cdef inline void conn_list_append(ConnList *list, Conn *conns, uint32_t index) noexcept nogil:
-    cdef Conn *conn = &conns[index]
-    conn.older = list.newest
-    conn.newer = NO_CONN
-    conn.listed = True
+cdef inline void conn_list_append(ConnList *list, Conn *conns, uint32_t index, int kind) noexcept nogil:
+    cdef ConnLink *link = &conns[index].links[kind]
+    link.older = list.newest
+    link.newer = NO_CONN
+    link.listed = True
     if list.newest != NO_CONN:
-        conns[list.newest].newer = index
+        conns[list.newest].links[kind].newer = index
     else:
         list.oldest = index
     list.newest = index
 
 
-cdef inline void conn_list_remove(ConnList *list, Conn *conns, uint32_t index) noexcept nogil:
-    cdef Conn *conn = &conns[index]
-    if not conn.listed:
+cdef inline void conn_list_remove(ConnList *list, Conn *conns, uint32_t index, int kind) noexcept nogil:
+    cdef ConnLink *link = &conns[index].links[kind]
+    if not link.listed:
         return
-    if conn.older != NO_CONN:
-        conns[conn.older].newer = conn.newer
+    if link.older != NO_CONN:
+        conns[link.older].links[kind].newer = link.newer
     else:
-        list.oldest = conn.newer
-    if conn.newer != NO_CONN:
-        conns[conn.newer].older = conn.older
+        list.oldest = link.newer
+    if link.newer != NO_CONN:
+        conns[link.newer].links[kind].older = link.older
     else:
-        list.newest = conn.older
-    conn.listed = False
+        list.newest = link.older
+    link.listed = False

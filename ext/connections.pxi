@@ -10,7 +10,7 @@ cdef enum:
     SENT_AGAIN_AT_MOST = 10
 
 
-cdef class Connections(Slots):
+cdef class Connections(Expecting):
 
     cdef:
         uint16_t *order             # which of them is sent as the plan's number 0, 1, 2, ..., over and over
@@ -88,7 +88,11 @@ cdef class Connections(Slots):
         conn.written_ns = 0
         conn.first_byte_ns = 0
         http1_start(&conn.parser, conn.message.head, &conn.kept if self.follower_there else NULL)
-        self.io.send(conn.slot, conn.message.data, conn.message.bytes)
+        if conn.message.head_bytes > 0:
+            self.send_head(index, conn, now_ns)
+        else:
+            conn.body = BODY_NONE
+            self.io.send(conn.slot, conn.message.data, conn.message.bytes)
 
     cdef inline void handle_events(self) noexcept nogil:
         cdef IoEvent event
@@ -129,7 +133,7 @@ cdef class Connections(Slots):
         if conn.has_request:
             self.send_request(event.slot, conn, event.time_ns)
         else:
-            conn_list_remove(&self.expected, self.conns, event.slot)
+            conn_list_remove(&self.expected, self.conns, event.slot, LIST_EXPECTED)
             conn.state = CONN_IDLE
             self.connection_opened(event.slot, event.time_ns)
 
@@ -147,17 +151,20 @@ cdef class Connections(Slots):
 
         A connection that was opened for the request has no such excuse (RFC 9112, 9.3.1 and 9.6).
         """
-        return conn.connect_took_ns == 0 and conn.first_byte_ns == 0 and conn.message.idempotent and conn.sent_again == 0
+        return (conn.connect_took_ns == 0 and conn.first_byte_ns == 0 and conn.message.idempotent and conn.sent_again == 0
+                and conn.body <= BODY_HELD)
 
     cdef void on_sent(self, const IoEvent *event) noexcept nogil:
-        if event.result < 0 and self.was_idle(&self.conns[event.slot]):
+        cdef Conn *conn = &self.conns[event.slot]
+        if event.result < 0 and self.was_idle(conn):
             self.send_again(event.slot, True)
             return
         if event.result < 0:
             self.fail(event.slot, error_from_errno(<int> -event.result))
             return
-        self.conns[event.slot].written_ns = event.time_ns
-        self.bank(&self.conns[event.slot]).tally.bytes_sent += <uint64_t> event.result
+        self.bank(conn).tally.bytes_sent += <uint64_t> event.result
+        if conn.body == BODY_NONE or not self.head_sent(conn):
+            conn.written_ns = event.time_ns
 
     cdef inline void on_received(self, const IoEvent *event) noexcept nogil:
         cdef Conn *conn = &self.conns[event.slot]
@@ -174,6 +181,8 @@ cdef class Connections(Slots):
             conn.first_byte_ns = event.time_ns
         result = http1_feed(&conn.parser, event.data, <size_t> event.result, &consumed)
         if result == HTTP1_MORE:
+            if conn.body != BODY_NONE:
+                self.heard(conn, event.slot)
             return
         if result == HTTP1_DONE:
             self.complete(event.slot, event.time_ns, consumed < <size_t> event.result)
@@ -268,7 +277,7 @@ cdef class Connections(Slots):
         if leftover:
             bank.tally.unasked += 1
         conn.has_request = False
-        conn_list_remove(&self.expected, self.conns, index)
+        conn_list_remove(&self.expected, self.conns, index, LIST_EXPECTED)
         self.in_flight -= 1
         if not conn.warm:
             self.answered += 1
@@ -301,7 +310,7 @@ cdef class Connections(Slots):
 
     cdef void drop(self, uint32_t index) noexcept nogil:
         """Close a connection and let its slot be used again."""
-        conn_list_remove(&self.expected, self.conns, index)
+        conn_list_remove(&self.expected, self.conns, index, LIST_EXPECTED)
         self.close_slot(&self.conns[index])
 
     cdef bint follow(self, uint32_t index, Conn *conn, int64_t done_ns, bint leftover) noexcept nogil:
@@ -312,7 +321,7 @@ cdef class Connections(Slots):
             return False
         if hop == NULL or hop.end != FOLLOWED or conn.redirects == REDIRECTS_AT_MOST:
             self.count_failure(conn, ERROR_OTHER if hop == NULL else ERROR_REDIRECTS if hop.end == FOLLOWED else hop.end)
-            conn_list_remove(&self.expected, self.conns, index)
+            conn_list_remove(&self.expected, self.conns, index, LIST_EXPECTED)
             if kept:
                 conn.state = CONN_IDLE
             else:
@@ -353,6 +362,8 @@ cdef class Connections(Slots):
             else:
                 self.fail(index, ERROR_REQUEST_TIMEOUT)
             index = self.expected.oldest
+        if self.continuing.oldest != NO_CONN:
+            self.release_late(now_ns)
 
     cdef void abandon_all(self) noexcept nogil:
         """End the requests that are in flight without an outcome of their own, and close every connection."""

@@ -132,6 +132,9 @@ cdef class EngineCore(Loops):
         if self.expected.oldest != NO_CONN:
             expires_ns = self.conns[self.expected.oldest].waiting_since_ns + self.timeout_ns
             deadline_ns = min(deadline_ns, expires_ns)
+        if self.continuing.oldest != NO_CONN:
+            expires_ns = self.conns[self.continuing.oldest].held_since_ns + CONTINUE_WAIT_NS
+            deadline_ns = min(deadline_ns, expires_ns)
         return deadline_ns
 
     cdef inline bint must_stop(self, int64_t now_ns) noexcept nogil:

@@ -23,6 +23,8 @@ cdef class Engine(EngineCore):
     Over `http2`, messages are those of http2_request, and each connection carries `streams` requests at a time; more than
     one only in the loops "connections" and "rate".
 
+    The body of a request with the field `Expect: 100-continue` waits for the server to say so, but not over HTTP/2.
+
     In place of rendered bytes a message may be a template: a list of ("text", bytes), ("seq",), ("rand", low, high),
     ("uuid",), ("column", index in `columns`), ("body",) before the body, ("length",) for its length, and for HTTP/2
     ("frame",) first of all and ("string", n) before the n segments of a string. Row number i modulo their count of
@@ -50,7 +52,7 @@ cdef class Engine(EngineCore):
     cdef readonly str io_note
 
     def __cinit__(self):
-        self.expected.oldest = self.expected.newest = NO_CONN
+        self.expected.oldest = self.expected.newest = self.continuing.oldest = self.continuing.newest = NO_CONN
         memset(&self.recorder, 0, sizeof(self.recorder))
 
     def __init__(self, *, io, list addresses not None, list messages not None, uint32_t connections, order=(0,),
@@ -95,7 +97,7 @@ cdef class Engine(EngineCore):
         self.number_stride = connection_stride
         self.seed = seed
         self.take_columns(columns or [])
-        self.take_messages(messages, order)
+        self.take_messages(messages, order, http2)
         self.take_memory(addresses, sources or [], trace_rows)
         self.pacer = make_pacer(&self.shape, plan_connections or connections, first_connection, connection_stride,
                                 connections, poisson, seed)
@@ -117,7 +119,7 @@ cdef class Engine(EngineCore):
             if self.think_low_ns < 0 or (self.think == THINK_UNIFORM and self.think_high_ns < self.think_low_ns):
                 raise ValueError("thinking can't take less than no time")
 
-    cdef take_messages(self, list messages, order):
+    cdef take_messages(self, list messages, order, bint http2):
         cdef uint32_t index
         self.message_count = len(messages)
         self.order_count = len(order)
@@ -133,10 +135,12 @@ cdef class Engine(EngineCore):
         for index in range(self.message_count):
             self.messages[index].data = <const uint8_t *> <char *> self.message_objects[index]
             self.messages[index].bytes = len(self.message_objects[index])
+            self.messages[index].head_bytes = 0 if http2 else waiting_head_bytes(self.message_objects[index])
             self.messages[index].id = index
             self.messages[index].head = messages[index][1]
             if isinstance(messages[index][0], list):
                 self.messages[index].template = self.make_template(messages[index][0], messages[index][1])
+                self.messages[index].template.expects = not http2 and segments_expect(messages[index][0])
             self.messages[index].idempotent = len(messages[index]) > 2 and messages[index][2]
         for index in range(self.order_count):
             self.order[index] = order[index]

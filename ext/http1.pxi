@@ -230,6 +230,7 @@ cdef inline Http1State http1_end_head(Http1 *parser) noexcept nogil:
         return HTTP1_ENDED
     if parser.status < 200:
         # An interim response: all that it said is about itself, but it counts against the limit.
+        parser.continued |= parser.status == 100
         parser.status = 0
         parser.field = HTTP1_NO_FIELD
         parser.index = HTTP1_TEXT_VERSION

@@ -134,6 +134,8 @@ cdef struct Http1:
     # In a word that may be a literal, an Http1Literal and how far it is read; in a number, its Http1Number.
     uint8_t index
     uint8_t flags
+    # 100 (Continue) was among the interim responses.
+    uint8_t continued
 
 cdef struct Http1Cursor:
     const uint8_t *at

@@ -33,6 +33,7 @@ cdef struct Template:
     Segment *segments
     uint32_t count
     bint head                   # for HTTP/2: its answers have no content
+    bint expects                # that the body waits for 100 (Continue)
 
 
 # One of the plan's requests, rendered.
@@ -40,6 +41,7 @@ cdef struct Message:
     const uint8_t *data
     size_t bytes
     Template *template          # NULL: it is the same each time
+    size_t head_bytes           # of a body that waits for 100 (Continue); 0: both are sent at once
     bint head                   # its answers have no body
     uint64_t id                 # its place in the plan; above them: of a redirect
     bint idempotent             # that it is done twice changes nothing (RFC 9110, 9.2.2)
@@ -67,3 +69,20 @@ cdef struct Hop:
     uint32_t origin
     uint32_t users              # requests that are on it
     int end                     # FOLLOWED, NOT_FOLLOWED, or the error kind that it ends in
+
+
+cdef size_t waiting_head_bytes(bytes data):
+    """The head of a rendered request whose body waits; 0: it does not."""
+    end = data.find(b"\r\n\r\n") + 4
+    return end if len(data) > end and head_expects(data[:end]) else 0
+
+
+cdef bint head_expects(bytes text):
+    return b"\r\nexpect: 100-continue\r\n" in text.lower()
+
+
+cdef bint segments_expect(list segments):
+    """Whether the body of a template waits."""
+    count = segments.index(("body",)) if ("body",) in segments else 0
+    has_body = 0 < count < len(segments) - 1
+    return has_body and any(each[0] == "text" and head_expects(each[1]) for each in segments[:count])

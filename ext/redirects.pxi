@@ -94,6 +94,7 @@ cdef class Redirects(Tallies):
         hop.data = <PyObject *> data
         hop.message.data = <const uint8_t *> <const char *> data
         hop.message.bytes = len(data)
+        hop.message.head_bytes = waiting_head_bytes(data)
         hop.message.head = head
         hop.message.idempotent = idempotent
         hop.message.id = number

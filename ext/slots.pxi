@@ -60,11 +60,10 @@ cdef class Slots(Templates):
         """From now on the connection's time is running."""
         if self.timeout_ns > 0:
             self.conns[index].waiting_since_ns = now_ns
-            conn_list_append(&self.expected, self.conns, index)
+            conn_list_append(&self.expected, self.conns, index, LIST_EXPECTED)
 
-    cdef inline void close_slot(self, Conn *conn) noexcept nogil:
-        self.io.close(conn.slot)
-        conn.state = CONN_CLOSED
+    cdef void close_slot(self, Conn *conn) noexcept nogil:
+        pass
 
     cdef inline bint is_current(self, IoEvent *event) noexcept nogil:
         """Whether an event is of the slot in use, and then by its connection; else it is the end of an idle one."""

@@ -94,6 +94,7 @@ cdef class Templates(Redirects):
     cdef bint render(self, Conn *conn, const Template *template, uint64_t number) noexcept nogil:
         """Make a connection's own message; False without memory."""
         cdef size_t total = self.measure(template, number)
+        cdef const uint8_t *body
         cdef void *grown
         if total > conn.room:
             grown = realloc(conn.rendered, total + total // 4)
@@ -101,8 +102,10 @@ cdef class Templates(Redirects):
                 return False
             conn.rendered = <uint8_t *> grown
             conn.room = total + total // 4
-        self.write(template, conn.rendered)
         conn.own = conn.message[0]
+        body = self.write(template, conn.rendered)
+        if template.expects:
+            conn.own.head_bytes = <size_t> (body - conn.rendered)
         conn.own.data = conn.rendered
         conn.own.bytes = total
         conn.message = &conn.own
@@ -175,7 +178,8 @@ cdef class Templates(Redirects):
         put_string_head(<uint8_t *> piece.text, length)
         return piece.bytes
 
-    cdef void write(self, const Template *template, uint8_t *out) noexcept nogil:
+    cdef const uint8_t *write(self, const Template *template, uint8_t *out) noexcept nogil:
+        """Put all pieces together; where the body begins."""
         cdef uint8_t *at = out
         cdef uint8_t *body = NULL
         cdef uint32_t place
@@ -191,6 +195,7 @@ cdef class Templates(Redirects):
                 at += piece.bytes
         if template.segments[0].kind == SEGMENT_FRAME:
             self.write_frame(template, out, body if body != NULL else at, at)
+        return body if body != NULL else at
 
     cdef void write_frame(self, const Template *template, uint8_t *out, const uint8_t *body, const uint8_t *end) noexcept nogil:
         """The numbers of the request, and the head of its only frame."""
