@@ -72,6 +72,8 @@ class LocalAgent:
         self._ended = threading.Semaphore(0)
         self._stopped = False
         self._http2 = False
+        self._compiler = Compiler(Plan())
+        self._messages: list[tuple[bytes | list[Segment], bool, bool]] = []
         self._lookup = Lookup(Plan(), self._owner, [], self._moved)
         self._lookup_ns = 0
         self._start_ns = 0
@@ -90,6 +92,9 @@ class LocalAgent:
             ways = 0 if plan.unix_socket else len(resolved.addresses) * max(len(plan.sources), 1)
             limits.allow(sum(share.connections for share in shares), ways, len(shares))
             self._http2 = speaks_http2(plan, resolved.addresses)
+            # Once for all workers: bodies may be large.
+            self._compiler = Compiler(plan)
+            self._messages = self._rendered(plan)
             self._engines = [self._engine(share, resolved, len(shares)) for share in shares]
         except (ResolveError, limits.LimitError, ValueError) as refusal:
             return Refused(reason=str(refusal))
@@ -118,7 +123,6 @@ class LocalAgent:
 
     def _engine(self, share: Share, resolved: Resolved, workers: int) -> Engine:
         assignment, plan = self._assignment, self._assignment.plan
-        compiler = Compiler(plan)
         follower = (
             None
             if plan.disable_redirects or plan.template
@@ -127,7 +131,7 @@ class LocalAgent:
         engine = Engine(
             io=plan.io or "auto",
             addresses=resolved.addresses,
-            messages=self._messages(compiler),
+            messages=self._messages,
             order=mix_order([request.weight for request in plan.mix]),
             loop=_LOOPS[plan.loop],
             stages=[(stage.duration_ns, stage.first, stage.last) for stage in plan.stages],
@@ -153,19 +157,20 @@ class LocalAgent:
             http2=self._http2,
             streams=max(plan.streams, 1) if self._http2 else 1,
             follower=follower,
-            columns=compiler.columns,
+            columns=self._compiler.columns,
         )
         if follower is not None:
             follower.serve(engine)
         return engine
 
-    def _messages(self, compiler: Compiler) -> list[tuple[bytes | list[Segment], bool, bool]]:
+    def _rendered(self, plan: Plan) -> list[tuple[bytes | list[Segment], bool, bool]]:
         """As the engine takes them: rendered, whether answers have no content, whether it may be sent twice."""
-        plan = self._assignment.plan
         asked = [through(plan, request, target_url(plan, request)) for request in plan.mix]
         rendered: Sequence[bytes | list[Segment]]
         if plan.template:
-            rendered = [compiler.http2(each) if self._http2 else compiler.http1(each) for each in asked]
+            rendered = [
+                self._compiler.http2(each) if self._http2 else self._compiler.http1(each) for each in asked
+            ]
         elif self._http2:
             rendered = render_http2(plan.mix, plan.target.scheme)
         else:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from heyfleet.controller.targetsfile import Entry
 
 CONTENT_TYPE = "text/html"
+FILE_BYTES_AT_MOST = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +107,14 @@ def read_file(path: str, who: str) -> bytes:
     """The bytes of a file; InputError names who wanted it."""
     try:
         with open(path, "rb") as file:
-            return file.read()
+            # Not more than the limit even of what has no end.
+            octets = file.read(FILE_BYTES_AT_MOST + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{who}: can't read {path!r}: {reason}") from None
+    if len(octets) > FILE_BYTES_AT_MOST:
+        raise InputError(f"{who}: {path!r} is larger than {FILE_BYTES_AT_MOST >> 20} MiB")
+    return octets
 
 
 def _headers(request: Wanted, url: target.Url) -> list[tuple[str, str]]:

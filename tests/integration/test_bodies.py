@@ -44,3 +44,24 @@ def test_bodies_that_wait_for_100_continue(port: int, tmp_path: Path, flags: tup
     assert refused["statuses"] == {"413": 40}
     assert refused["generator"]["connections_opened"] == 40
     assert refused["generator"]["bytes_sent"] < 40 * 1000
+
+
+def test_a_large_body_goes_to_agents(port: int, tmp_path: Path) -> None:
+    (tmp_path / "body").write_bytes(bytes(14 << 20))
+    flags = ("-n", "4", "-c", "2", "-m", "PUT", "-D", f"{tmp_path}/body", "--local-agents", "2")
+    report = measure(*flags, f"http://127.0.0.1:{port}/upload")
+    assert report["statuses"] == {"200": 4}
+    assert report["generator"]["bytes_sent"] > 4 * (14 << 20)
+
+
+def test_memory_does_not_grow_with_connections(port: int, tmp_path: Path) -> None:
+    """Held once, however many send it."""
+    (tmp_path / "body").write_bytes(bytes(16 << 20))
+    few, many = (
+        measure(
+            "-n", "32", "-c", count, "-m", "PUT", "-D", f"{tmp_path}/body", f"http://127.0.0.1:{port}/upload"
+        )
+        for count in ("1", "32")
+    )
+    assert few["statuses"] == many["statuses"] == {"200": 32}
+    assert many["generator"]["peak_rss_bytes"] < few["generator"]["peak_rss_bytes"] + (16 << 20)
