@@ -223,15 +223,13 @@ cdef class Connections(Expecting):
     cdef void send_again(self, uint32_t index, bint reopen) noexcept nogil:
         """Send a request once more that the server has not looked at, it seems; its time is running on."""
         cdef Conn *conn = &self.conns[index]
-        cdef int64_t waiting_since_ns = conn.waiting_since_ns
         conn.sent_again += 1
         self.bank(conn).tally.sent_again += 1
         if not reopen:
             self.send_request(index, conn, self.io.now())
             return
-        self.drop(index)
-        self.expect_answer(index, self.io.now())
-        conn.waiting_since_ns = waiting_since_ns
+        # It keeps its place in the list of those that can time out.
+        self.close_slot(conn)
         self.open_connection(index, self.io.now())
 
     cdef void received_idle(self, const IoEvent *event) noexcept nogil:
@@ -330,6 +328,7 @@ cdef class Connections(Expecting):
             return True
         self.bank(conn).tally.redirects += 1
         conn.redirects += 1
+        conn.sent_again = 0
         if conn.hop != NULL:
             self.leave_hop(conn)
         conn.hop = hop

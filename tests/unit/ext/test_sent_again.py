@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
-from heyfleet.ext import Engine, EngineSnapshot
+from heyfleet.ext import Engine, EngineSnapshot, SimIo, SimPeer
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+HOP = b"GET /hop HTTP/1.1\r\nHost: a\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"
+MS = 1_000_000
 
 
 @contextmanager
@@ -23,9 +26,10 @@ def server(answers: int, reset: bool = False) -> Iterator[int]:
     def serve(client: socket.socket) -> None:
         with suppress(OSError), client:
             for _ in range(answers):
-                if not client.recv(65536):
+                request = client.recv(65536)
+                if not request:
                     return
-                client.sendall(ANSWER)
+                client.sendall(REDIRECT if request == HOP else ANSWER)
             if not answers:
                 client.recv(65536)
             if reset:
@@ -44,11 +48,13 @@ def server(answers: int, reset: bool = False) -> Iterator[int]:
         thread.join()
 
 
-def run(port: int, *, idempotent: bool, io: str = "epoll", **more: Any) -> EngineSnapshot:
+def run(
+    port: int, *, idempotent: bool, io: str = "epoll", message: bytes = GET, **more: Any
+) -> EngineSnapshot:
     engine = Engine(
         io=io,
         addresses=[("127.0.0.1", port)],
-        messages=[(GET, False, idempotent)],
+        messages=[(message, False, idempotent)],
         connections=2,
         requests=60,
         timeout_ns=5_000_000_000,
@@ -85,6 +91,44 @@ def test_a_connection_opened_for_the_request_has_no_excuse() -> None:
     assert snapshot.responses == {}
     assert sum(snapshot.errors.values()) == 60
     assert snapshot.sent_again <= 2  # those that were opened before the start
+
+
+@pytest.mark.parametrize("io", ["epoll", "io_uring"])
+def test_each_redirect_that_is_followed_may_be_too(io: str) -> None:
+    """Every kept connection is closed after one answer, so that both halves of a request meet the end of one."""
+
+    def follow(message: int, status: int, location: bytes) -> tuple[int, bytes, bool, bool, int]:
+        assert (message, status, location) == (0, 302, b"/")
+        return 1, GET, False, True, 0
+
+    with server(1) as port:
+        snapshot = run(port, idempotent=True, io=io, message=HOP, follower=follow)
+    assert snapshot.responses == {200: 60}
+    assert snapshot.redirects == 60
+    assert snapshot.connections_opened >= 120
+
+
+def test_its_time_ends_when_it_would_have() -> None:
+    """The first request is reset at 600 ms, then waits for a connect until 1300 ms; the second begins at 500 ms.
+
+    If its time began anew, or stood behind the other's, the first would see its connect end.
+    """
+    network = SimIo({1: SimPeer("reset", delay_ns=600 * MS, connect_delay_ns=700 * MS), 2: SimPeer("silent")})
+    engine = Engine(
+        io=network,
+        addresses=[("127.0.0.1", 1), ("127.0.0.1", 2)],
+        messages=[(GET, False, True)],
+        connections=2,
+        requests=2,
+        loop="ticks",
+        stages=[(0, 2.0, 2.0)],
+        timeout_ns=1000 * MS,
+    )
+    engine.start(1)
+    engine.run()
+    snapshot = engine.snapshot()
+    assert snapshot.sent_again == 1
+    assert snapshot.errors == {"connect timeout": 1, "request timeout": 1}
 
 
 def test_its_time_runs_on() -> None:
