@@ -35,12 +35,14 @@ cdef struct Conn:
     uint8_t state               # of ConnState
     uint8_t sent_again          # how often the message was sent once more; each redirect begins anew
     uint8_t redirects           # that were followed for the request
-    uint8_t other_state         # of ConnState: of the second slot, which holds a connection to another origin
-    uint32_t slot               # in use now
+    uint8_t other_state         # of ConnState
+    uint32_t slot               # in use now; while no request is under way, the one that leads to the target
     uint32_t origin             # that it leads to
-    uint32_t other_origin
     uint32_t address            # its number among the target's
     uint32_t generation         # of addresses, when it was opened
+    uint32_t other_origin       # of the second slot, which holds a connection to another origin
+    uint32_t other_address
+    uint32_t other_generation
     Hop *hop                    # NULL: the request is the plan's own
     Http1Kept kept              # the Location of an answer
     Message own                 # of a template: rendered for this request

@@ -35,6 +35,12 @@ cdef class Connections(Expecting):
         """A connection without a request could not be opened; it is closed."""
         pass
 
+    cdef inline void request_ended(self, uint32_t index, int64_t now_ns) noexcept nogil:
+        # What is free leads to the target, whether it is open or not.
+        if self.conns[index].origin != 0:
+            self.turn_to(&self.conns[index], 0)
+        self.connection_free(index, now_ns)
+
     cdef inline void begin(self, uint32_t index, int64_t intended_ns, uint64_t number) noexcept nogil:
         """Begin the plan's request of a number on an idle or closed connection.
 
@@ -72,8 +78,6 @@ cdef class Connections(Expecting):
         cdef Conn *conn = &self.conns[index]
         cdef int64_t now_ns = conn.sent_ns
         self.expect_answer(index, now_ns)
-        if conn.origin != 0:
-            self.turn_to(conn, 0)
         if conn.generation != self.generation and conn.state == CONN_IDLE and self.is_stale(index, conn):
             self.close_slot(conn)
         if conn.state == CONN_IDLE:
@@ -284,13 +288,13 @@ cdef class Connections(Expecting):
             conn.state = CONN_IDLE
         else:
             self.drop(index)
-        self.connection_free(index, done_ns)
+        self.request_ended(index, done_ns)
 
     cdef void fail(self, uint32_t index, int kind) noexcept nogil:
         self.count_failure(&self.conns[index], kind)
         self.drop(index)
         self.last_event_ns = self.io.now()
-        self.connection_free(index, self.last_event_ns)
+        self.request_ended(index, self.last_event_ns)
 
     cdef void count_failure(self, Conn *conn, int kind) noexcept nogil:
         """A connection's request has ended without an answer."""
@@ -324,7 +328,7 @@ cdef class Connections(Expecting):
                 conn.state = CONN_IDLE
             else:
                 self.close_slot(conn)
-            self.connection_free(index, done_ns)
+            self.request_ended(index, done_ns)
             return True
         self.bank(conn).tally.redirects += 1
         conn.redirects += 1

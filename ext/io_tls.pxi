@@ -81,6 +81,10 @@ cdef class TlsIo(Io):
     cdef int64_t now(self) noexcept nogil:
         return self.inner.now()
 
+    cdef int64_t kernel_latency_ns(self, uint32_t slot) noexcept nogil:
+        # Of records the kernel knows nothing.
+        return self.inner.kernel_latency_ns(slot) if self.table[slot].terms == NULL else -1
+
     cdef void connect(
         self, uint32_t slot, const sockaddr *address, socklen_t length, const sockaddr *source
     ) noexcept nogil:

@@ -104,6 +104,9 @@ cdef class TunnelIo(Io):
     cdef int64_t now(self) noexcept nogil:
         return self.inner.now()
 
+    cdef int64_t kernel_latency_ns(self, uint32_t slot) noexcept nogil:
+        return self.inner.kernel_latency_ns(slot)
+
     cdef void connect(
         self, uint32_t slot, const sockaddr *address, socklen_t length, const sockaddr *source
     ) noexcept nogil:

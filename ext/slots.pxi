@@ -82,6 +82,8 @@ cdef class Slots(Templates):
         conn.slot = conn.slot + self.connection_count if conn.slot < self.connection_count else conn.slot - self.connection_count
         conn.state, conn.other_state = conn.other_state, conn.state
         conn.origin, conn.other_origin = conn.other_origin, conn.origin
+        conn.address, conn.other_address = conn.other_address, conn.address
+        conn.generation, conn.other_generation = conn.other_generation, conn.generation
         if conn.origin != origin:
             if conn.state != CONN_CLOSED:
                 self.close_slot(conn)

@@ -72,7 +72,7 @@ cdef class Tallies:
             self.trace_request(conn, written_ns, done_ns)
 
     cdef void record_kernel_latency(self, const Conn *conn, Bank *bank) noexcept nogil:
-        cdef int64_t latency_ns = self.io.kernel_latency_ns(<uint32_t> (conn - self.conns))
+        cdef int64_t latency_ns = self.io.kernel_latency_ns(conn.slot)
         if latency_ns >= 0:
             hdr_record(&bank.metrics[METRIC_KERNEL_LATENCY], latency_ns)
 

@@ -17,6 +17,7 @@ SERVER = """
 absolute_redirect off;
 server {{
     listen 127.0.0.1:{ports[plain]};
+    listen 127.0.0.2:{ports[plain]};
     keepalive_requests 100000;
     location / {{ return 200 "hello"; }}
     location /to/ {{ return 302 /there; }}
@@ -28,6 +29,7 @@ server {{
     location /tls {{ return 302 https://localhost:{ports[tls]}/; }}
     location /back {{ return 302 https://localhost:{ports[tls]}/plain; }}
     location /each {{ return 302 /there?$request_id; }}
+    location /dead {{ return 302 http://localhost:{ports[dead]}/; }}
     location /nohost {{ return 302 http://nohost.invalid/; }}
     location /ftp {{ return 302 ftp://localhost/; }}
     location /none {{ return 304; }}
@@ -66,7 +68,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     authority = Authority()
     (prefix / "ca.pem").write_bytes(authority.pem)
     certificate, key = authority.sign("localhost").write(prefix, "server")
-    ports = {"plain": free_port(), "tls": free_port()}
+    ports = {"plain": free_port(), "tls": free_port(), "dead": free_port()}
     nginx = Nginx(nginx_binary(), prefix, SERVER.format(ports=ports, certificate=certificate, key=key))
     yield Servers(ports, str(prefix / "ca.pem"))
     nginx.stop()
@@ -101,6 +103,26 @@ def test_there_and_back_again(servers: Servers) -> None:
     assert report["body_bytes"] == 300 * 5
     assert report["redirects"] == 600
     assert report["generator"]["connections_opened"] == 6
+
+
+def test_an_answer_is_counted_at_the_address_that_gave_it(servers: Servers) -> None:
+    measured = ("-n", "200", "-c", "4", "-4", "--kernel-timestamps", "--cacert", servers.authority)
+    name = f"localhost:{servers.ports['plain']}:127.0.0.1,127.0.0.2"
+    report = measure(*measured, "--resolve", name, servers.url("/back"))
+    responses = {each["address"]: each["responses"] for each in report["by_address"]}
+    assert sum(responses.values()) == 200
+    assert min(responses.values()) > 0
+    assert report["kernel_latency"]["count"] == 200
+
+
+def test_what_leads_to_a_dead_host_is_no_error_of_others(servers: Servers, tmp_path: Path) -> None:
+    """In an open loop, requests wait for connections that are opened; those lead to the target."""
+    targets = tmp_path / "targets"
+    targets.write_text(f"GET {servers.url('/')}\n\nGET {servers.url('/dead')}\n")
+    load = ("--rate", "200", "-z", "1s", "-c", "2", "-4", "-cpus", "1")
+    report = measure(*load, "--targets", str(targets))
+    assert report["statuses"] == {"200": 100}
+    assert report["errors"] == {"connect refused": 100}
 
 
 def test_a_certificate_nobody_trusts(servers: Servers) -> None:
