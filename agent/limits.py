@@ -56,9 +56,11 @@ def allow(connections: int, addresses: int, workers: int) -> None:
 def _allow_descriptors(connections: int, workers: int) -> None:
     spare = _FDS_OF_PROCESS + _FDS_A_WORKER * workers + open_descriptors()
     needed = connections + spare
+    # Each may have another beside it, where redirects lead elsewhere; that is not known before.
+    wanted = needed + connections
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise LimitError(

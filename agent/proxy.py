@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from collections.abc import Iterator
 
 from heyfleet.agent.resolve import where
 from heyfleet.proto.fleet_pb2 import Header, Plan, Request
 from heyfleet.templates import parse
-from heyfleet.urls import Url
+from heyfleet.urls import Url, basic
 
 _METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -72,4 +71,4 @@ def _authorization(plan: Plan) -> tuple[tuple[str, str], ...]:
     credentials = plan.proxy.credentials
     if not credentials:
         return ()
-    return (("Proxy-Authorization", f"Basic {b64encode(credentials.encode()).decode()}"),)
+    return (("Proxy-Authorization", basic(credentials)),)

@@ -11,10 +11,10 @@ from heyfleet.agent.owner import Owner
 from heyfleet.agent.protocol import tls_context
 from heyfleet.agent.proxy import target_url, through, tunnel_head
 from heyfleet.agent.request import IDEMPOTENT, http2_fields, render
-from heyfleet.agent.resolve import ResolveError, look_up_all, where
+from heyfleet.agent.resolve import Resolved, ResolveError, look_up_all, where
 from heyfleet.ext import Engine, http2_request
 from heyfleet.proto.fleet_pb2 import Header, Plan, Request
-from heyfleet.urls import Url, parse, percent_encoded
+from heyfleet.urls import Url, basic, parse, percent_encoded
 
 NOT_USABLE = "redirect: to no usable address"
 NOT_ALLOWED = "redirect: not allowed by the owner of the agent"
@@ -23,6 +23,8 @@ UNKNOWN_HOST = "redirect: to an unknown host"
 _SECRETS = frozenset({"authorization", "cookie", "cookie2", "www-authenticate"})
 _CONTENT = frozenset({"content-type", "content-length", "content-encoding", "content-language", "expect"})
 _KEEP_METHOD = frozenset({307, 308})
+# How long each of a host's addresses may take to accept a connection, while the load waits (RFC 8305 section 5).
+_TRIAL_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ class Follower:
             addresses = []  # the proxy may know it
         if not all(self._owner.allows(host, port, [address for address, _ in addresses]) for host in hosts):
             return NOT_ALLOWED
+        if not self._proxy_addresses:
+            addresses = Resolved(addresses, 0).tried_out(_TRIAL_S).addresses
         try:
             return self._add_origin(addresses, url)
         except ValueError:
@@ -161,6 +165,8 @@ def _next(asked: _Asked, url: Url, status: int, absolute: bool) -> Request:
                 name="Referer", value=f"{asked.url.scheme}://{asked.url.authority}{asked.url.request_target}"
             )
         )
+    if url.credentials and not any(header.name.lower() == "authorization" for header in headers):
+        headers.append(Header(name="Authorization", value=basic(url.credentials)))
     return Request(
         name=before.name,
         method=method,

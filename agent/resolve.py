@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from heyfleet.proto.fleet_pb2 import IPV4, IPV6, AddressFamily, Plan
 
-# How long one address may take to accept the connection that tries it out, and how many are tried out at once.
-_TRIAL_S = 3.0
+# How many addresses are tried out at once.
 _TRIALS_AT_ONCE = 16
 _FAMILIES = {IPV4: socket.AF_INET, IPV6: socket.AF_INET6}
 
@@ -28,6 +27,19 @@ class Resolved:
     addresses: list[tuple[str, int]]
     lookup_ns: int
     unused: tuple[str, ...] = ()
+
+    def tried_out(self, within_s: float = 3.0) -> Resolved:
+        """The same without addresses that do not accept a connection in that time, unless none does."""
+        if len(self.addresses) == 1:
+            return self
+        with ThreadPoolExecutor(_TRIALS_AT_ONCE) as pool:
+            refusals = list(pool.map(lambda address: _try_out(address, within_s), self.addresses))
+        tried = list(zip(self.addresses, refusals, strict=True))
+        good = [address for address, refusal in tried if not refusal]
+        if not good:
+            return self
+        unused = tuple(f"{address[0]} ({refusal})" for address, refusal in tried if refusal)
+        return Resolved(good, self.lookup_ns, unused)
 
 
 def where(plan: Plan, host: str = "", port: int = 0, scheme: str = "") -> tuple[list[str], int]:
@@ -95,17 +107,7 @@ def resolve(hosts: list[str], port: int, family: AddressFamily = AddressFamily.E
     begin_ns = time.monotonic_ns()
     addresses = look_up_all(hosts, port, family)
     lookup_ns = time.monotonic_ns() - begin_ns
-    if len(addresses) == 1:
-        return Resolved(addresses, lookup_ns)
-    with ThreadPoolExecutor(_TRIALS_AT_ONCE) as pool:
-        refusals = list(pool.map(_try_out, addresses))
-    good = [address for address, refusal in zip(addresses, refusals, strict=True) if not refusal]
-    if not good:
-        return Resolved(addresses, lookup_ns)
-    unused = tuple(
-        f"{address[0]} ({refusal})" for address, refusal in zip(addresses, refusals, strict=True) if refusal
-    )
-    return Resolved(good, lookup_ns, unused)
+    return Resolved(addresses, lookup_ns).tried_out()
 
 
 def look_up_all(hosts: list[str], port: int, family: AddressFamily) -> list[tuple[str, int]]:
@@ -126,10 +128,10 @@ def _look_up(host: str, port: int, family: AddressFamily) -> list[str]:
     return [str(entry[4][0]) for entry in found]
 
 
-def _try_out(address: tuple[str, int]) -> str:
+def _try_out(address: tuple[str, int], within_s: float) -> str:
     """Why an address accepts no connection, or nothing."""
     try:
-        socket.create_connection(address, timeout=_TRIAL_S).close()
+        socket.create_connection(address, timeout=within_s).close()
     except OSError as error:
         return error.strerror or "no answer"
     return ""

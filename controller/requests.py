@@ -120,11 +120,12 @@ def read_file(path: str, who: str) -> bytes:
 def _headers(request: Wanted, url: target.Url) -> list[tuple[str, str]]:
     """Host first; then what flags and defaults make, unless -H names the same; then -H, in its order."""
     given = {name.lower() for name, _ in request.headers}
+    credentials = request.credentials or url.credentials
     made = [
         ("User-Agent", request.user_agent),
         ("Accept", request.accept or None),
         ("Accept-Encoding", None if request.disable_compression else "gzip"),
-        ("Authorization", _basic(request.credentials or url.credentials)),
+        ("Authorization", target.basic(credentials) if credentials else None),
         ("Content-Type", request.content_type or (CONTENT_TYPE if request.body else None)),
     ]
     hosts = [value for name, value in request.headers if name.lower() == "host"]
@@ -135,11 +136,3 @@ def _headers(request: Wanted, url: target.Url) -> list[tuple[str, str]]:
         *((name, value) for name, value in made if value is not None and name.lower() not in given),
         *((name, value) for name, value in request.headers if name.lower() != "host"),
     ]
-
-
-def _basic(credentials: str | None) -> str | None:
-    if not credentials:
-        return None
-    from base64 import b64encode
-
-    return "Basic " + b64encode(credentials.encode("utf-8", "surrogateescape")).decode()

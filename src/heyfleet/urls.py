@@ -96,6 +96,13 @@ def _port(text: str | None, url: str, default: int) -> int:
     return int(text)
 
 
+def basic(credentials: str) -> str:
+    """The value of Authorization for user:password (RFC 7617)."""
+    from base64 import b64encode
+
+    return "Basic " + b64encode(credentials.encode("utf-8", "surrogateescape")).decode()
+
+
 def percent_encoded(text: str) -> str:
     """As typed, but what is not ASCII as percent-encoded UTF-8 (RFC 3986, 2.5)."""
     if text.isascii():

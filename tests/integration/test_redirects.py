@@ -39,6 +39,13 @@ server {{
     location /method {{ return 200 $request_method; }}
 }}
 server {{
+    listen 127.0.0.1:{ports[short]};
+    keepalive_requests 3;
+    keepalive_timeout 20ms;
+    location / {{ return 200 "hello"; }}
+    location /to/ {{ return 302 /there; }}
+}}
+server {{
     listen 127.0.0.1:{ports[tls]} ssl http2;
     keepalive_requests 100000;
     ssl_certificate {certificate};
@@ -68,7 +75,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     authority = Authority()
     (prefix / "ca.pem").write_bytes(authority.pem)
     certificate, key = authority.sign("localhost").write(prefix, "server")
-    ports = {"plain": free_port(), "tls": free_port(), "dead": free_port()}
+    ports = {"plain": free_port(), "tls": free_port(), "dead": free_port(), "short": free_port()}
     nginx = Nginx(nginx_binary(), prefix, SERVER.format(ports=ports, certificate=certificate, key=key))
     yield Servers(ports, str(prefix / "ca.pem"))
     nginx.stop()
@@ -83,6 +90,15 @@ def test_within_the_server(servers: Servers, io: str, path: str, hops: int) -> N
     assert report["redirects"] == 503 * hops
     assert report["generator"]["connections_opened"] == 5
     assert report["latency"]["count"] == 503
+
+
+@pytest.mark.parametrize("load", [("-n", "200"), ("--rate", "100", "-z", "1s")])
+def test_a_server_that_keeps_connections_for_a_short_while(servers: Servers, load: tuple[str, ...]) -> None:
+    """After three answers it says so; after 20 ms it closes without a word, perhaps as the next request comes."""
+    report = measure(*load, "-c", "4", "-4", f"http://localhost:{servers.ports['short']}/to/")
+    planned = report["ledger"]["planned"]
+    assert report["statuses"] == {"200": planned}
+    assert report["redirects"] == planned
 
 
 @pytest.mark.parametrize("io", ["epoll", "io_uring"])

@@ -24,7 +24,8 @@ from heyfleet.agent import limits
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
 limits.allow(500, 1, 2)
-print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 500)
+# Each may have a second one beside it.
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= min(1000, hard))
 """
     assert in_process(code) == "True\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -113,6 +114,37 @@ def test_secrets_stay_with_their_host() -> None:
     assert fields["Host"] == "www.shop.test:8080"
     assert fields["Authorization"] == "Basic x"
     assert asked(follow, 302, b"http://other.test/again")[3] == 1
+
+
+def test_credentials_of_a_location_are_sent_there() -> None:
+    follow = follower()
+    assert asked(follow, 302, b"http://a:b@other.test/")[1]["Authorization"] == "Basic YTpi"
+    assert (
+        asked(follow, 302, b"http://a:b@shop.test/")[1]["Authorization"] == "Basic x"
+    )  # one's own, as in Go
+
+
+def test_of_several_addresses_those_that_accept() -> None:
+    follow = follower()
+    engine = FakeEngine()
+    follow.serve(engine)  # type: ignore[arg-type]
+    follow._plan.resolve[0].to_hosts[:] = ["127.0.0.1", "127.0.0.9"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        follow(0, 302, f"http://other.test:{port}/".encode())
+    follow(0, 302, f"http://another.test:{port}/".encode())  # nobody accepts
+    assert engine.origins == [[("127.0.0.1", port)], [("127.0.0.1", port), ("127.0.0.9", port)]]
+
+
+def test_what_the_owner_forbids_is_not_tried_out() -> None:
+    follow = follower(owner=Owner(targets=("shop.test",)))
+    follow._plan.resolve[0].to_hosts[:] = ["127.0.0.1", "127.0.0.2"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        location = f"http://other.test:{server.getsockname()[1]}/".encode()
+        assert follow(0, 302, location) == "redirect: not allowed by the owner of the agent"
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 def test_a_host_of_ones_own_stays_with_a_relative_location() -> None:
