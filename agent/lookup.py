@@ -63,9 +63,16 @@ class Lookup:
             allowed = [address for address in found if self._allowed(address)]
             # The order of a name server's answer means nothing.
             if allowed and set(allowed) != self._addresses and not self._stop.is_set():
-                self._addresses = set(allowed)
-                self.changes += 1
-                self._changed(allowed)
+                self._move(allowed)
+
+    def _move(self, addresses: list[tuple[str, int]]) -> None:
+        try:
+            self._changed(addresses)
+        except ValueError:  # an address that can't be connected to, such as one of a link alone
+            self.failed += 1
+            return
+        self._addresses = set(addresses)
+        self.changes += 1
 
     def _allowed(self, address: tuple[str, int]) -> bool:
         hosts, port = connects_to(self._plan)

@@ -10,7 +10,7 @@ from heyfleet import urls as target
 from heyfleet.controller import shapes
 from heyfleet.controller.errors import InputError
 from heyfleet.controller.proxy import check_proxy
-from heyfleet.controller.requests import Wanted, make_mix, read_file
+from heyfleet.controller.requests import Wanted, make_mix, of_all, read_file
 from heyfleet.controller.shapes import Stages
 from heyfleet.proto.fleet_pb2 import CONNECTIONS as CLOSED
 from heyfleet.proto.fleet_pb2 import (
@@ -346,9 +346,5 @@ def _one_request(flags: Flags) -> Wanted:
         headers=flags.headers,
         body=read_file(flags.body_file, "-D") if flags.body_file else body,
         content_type=flags.content_type,
-        accept=flags.accept,
-        user_agent=flags.user_agent,
-        credentials=flags.credentials,
-        host=flags.host,
-        disable_compression=flags.disable_compression,
+        **of_all(flags),
     )

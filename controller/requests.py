@@ -38,6 +38,17 @@ class Wanted:
     expected: tuple[tuple[int, int], ...] = ()
 
 
+def of_all(flags: Flags) -> dict[str, Any]:
+    """What flags say of every request, wherever it is described."""
+    return {
+        "accept": flags.accept,
+        "user_agent": flags.user_agent,
+        "credentials": flags.credentials,
+        "host": flags.host,
+        "disable_compression": flags.disable_compression,
+    }
+
+
 def of_file(fields: dict[str, Any], flags: Flags) -> Wanted:
     """One of a plan file's requests; what it does not say is as the flags have it."""
     given = {name: fields[name] for name in ("name", "weight", "path", "content_type") if name in fields}
@@ -52,11 +63,7 @@ def of_file(fields: dict[str, Any], flags: Flags) -> Wanted:
         body=body,
         expected=fields.get("expect", ()),
         **{"content_type": flags.content_type, **given},
-        accept=flags.accept,
-        user_agent=flags.user_agent,
-        credentials=flags.credentials,
-        host=flags.host,
-        disable_compression=flags.disable_compression,
+        **of_all(flags),
     )
 
 
@@ -75,11 +82,7 @@ def of_targets(entries: Iterable[Entry], flags: Flags) -> Iterator[Wanted]:
             headers=tuple(header for header in flags.headers if header[0].lower() not in own) + entry.headers,
             body=entry.body,
             content_type=flags.content_type,
-            accept=flags.accept,
-            user_agent=flags.user_agent,
-            credentials=flags.credentials,
-            host=flags.host,
-            disable_compression=flags.disable_compression,
+            **of_all(flags),
         )
 
 

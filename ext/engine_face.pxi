@@ -196,7 +196,7 @@ cdef class Engine(EngineCore):
         for index in range(self.connection_count):
             self.conns[index].next_tick = index
             self.conns[index].slot = index
-        self.origin_objects, self.address_names, self.old_tables = [], [], []
+        self.origin_objects, self.address_names, self.tables = [], [], []
         self.add_addresses(addresses, self.tls, self.tunnel)
         for index, source in enumerate(sources):
             fill_address(source, 0, &self.sources[index])
@@ -272,9 +272,6 @@ cdef class Engine(EngineCore):
             sleep(0.0005)
         if load_flag(&self.finished):
             return
-        self.old_tables.append((
-            <size_t> self.origins[0].addresses, <size_t> self.origins[0].lengths, <size_t> self.origins[0].numbers
-        ))
         self.fill_origin(&self.next_target, addresses, True)
         store_flag(&self.addresses_pending, True)
 

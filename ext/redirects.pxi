@@ -3,7 +3,7 @@
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
 cdef enum:
-    REDIRECTS_AT_MOST = 10      # of one request, as Go's and hey's
+    REDIRECTS_AT_MOST = 10      # of one request; Go, and so hey, gives up at the tenth
     HOP_BUCKETS = 1024
     HOPS_AT_MOST = 4096         # prepared; then those that nobody is on are forgotten
     ORIGINS_AT_MOST = 64
@@ -22,7 +22,7 @@ cdef class Redirects(Tallies):
         uint32_t origin_count
         list origin_objects
         list address_names          # of the target, by number
-        list old_tables             # keep addresses alive that connects may still look at
+        list tables                 # every piece of memory with addresses: connects may look at it as long as the engine lives
         Origin next_target          # to be taken by the loop: see set_addresses
         int addresses_pending
         uint32_t generation         # of the target's addresses
@@ -147,6 +147,7 @@ cdef class Redirects(Tallies):
         origin.lengths = <socklen_t *> calloc(len(addresses), sizeof(socklen_t))
         origin.numbers = <uint32_t *> calloc(len(addresses), sizeof(uint32_t))
         origin.count = 0
+        self.tables += [<size_t> origin.addresses, <size_t> origin.lengths, <size_t> origin.numbers]
         if origin.addresses == NULL or origin.lengths == NULL or origin.numbers == NULL:
             raise MemoryError
         for index, (host, port) in enumerate(addresses):
@@ -170,15 +171,8 @@ cdef class Redirects(Tallies):
         store_flag(&self.addresses_pending, False)
 
     cdef void free_redirects(self):
-        cdef uint32_t index
         self.forget_hops(True)
         free(self.hops)
-        for index in range(self.origin_count):
-            free(self.origins[index].addresses)
-            free(self.origins[index].lengths)
-            free(self.origins[index].numbers)
-        for addresses, lengths, numbers in self.old_tables or []:
-            free(<void *> <size_t> addresses)
-            free(<void *> <size_t> lengths)
-            free(<void *> <size_t> numbers)
+        for table in self.tables or []:
+            free(<void *> <size_t> table)
         free(self.origins)
