@@ -1,4 +1,4 @@
-"""A target whose addresses change while an engine runs; what the name server's side of it does is in tests/hosts/test_dns.py."""
+"""Addresses that change while an engine runs; the name server's side is in tests/hosts/test_dns.py."""
 
 from __future__ import annotations
 
