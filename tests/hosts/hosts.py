@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-NETWORK = "10.77.0"
-HERE = f"{NETWORK}.254"  # this side of the bridge
+NETWORKS = 250  # 10.77.0.0/24 and on: one for each test run that this machine has at the same time
 
 
 def ip(*arguments: str, check: bool = True) -> None:
@@ -18,27 +16,44 @@ def ip(*arguments: str, check: bool = True) -> None:
 class Hosts:
     """Namespaces `1` to `count`, each with an address of the network, all reachable from here."""
 
+    here: str
+    """This side's address, which all of them reach."""
+
     def __init__(self, count: int) -> None:
-        self._tag = f"hf{os.getpid() % 10000}"
+        self._tag = ""
         self._count = count
 
     def make(self) -> None:
         """Bridge, namespaces, links."""
-        bridge = f"{self._tag}b"
-        ip("link", "add", bridge, "type", "bridge")
-        ip("addr", "add", f"{HERE}/24", "dev", bridge)
+        network, bridge = self._take_network()
+        self.here = f"{network}.254"
+        ip("addr", "add", f"{self.here}/24", "dev", bridge)
         ip("link", "set", bridge, "up")
         for number in range(1, self._count + 1):
             space, link = self._space(number), self._link(number)
             ip("netns", "add", space)
             ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", space)
             ip("link", "set", link, "master", bridge, "up")
-            ip("-n", space, "addr", "add", f"{NETWORK}.{number}/24", "dev", "eth0")
+            ip("-n", space, "addr", "add", f"{network}.{number}/24", "dev", "eth0")
             ip("-n", space, "link", "set", "lo", "up")
             ip("-n", space, "link", "set", "eth0", "up")  # and no default route: nothing can leave
 
+    def _take_network(self) -> tuple[str, str]:
+        """The first network whose bridge nobody has yet: a name is given once, so two test runs never share one."""
+        for number in range(NETWORKS):
+            bridge = f"hf{number}b"
+            try:
+                ip("link", "add", bridge, "type", "bridge")
+            except subprocess.CalledProcessError:
+                continue
+            self._tag = f"hf{number}"
+            return f"10.77.{number}", bridge
+        raise RuntimeError("no network is left for the tests' hosts; see `ip link` for bridges named hf*b")
+
     def remove(self) -> None:
         """All of it; also the root ends of links, which outlive a namespace with sockets that still try."""
+        if not self._tag:
+            return
         for number in range(1, self._count + 1):
             ip("netns", "del", self._space(number), check=False)
             ip("link", "del", self._link(number), check=False)

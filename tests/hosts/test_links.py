@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ..fleet.processes import Fleet, Process, adds_up
-from .hosts import HERE, Hosts
+from .hosts import Hosts
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(180)]
 
@@ -18,10 +18,10 @@ def started(
     fleet: Fleet, hosts: Hosts, start_faulty: Callable[..., Any], *flags: str
 ) -> tuple[Process, list[Process]]:
     """A run on three hosts, under load."""
-    target = start_faulty("--host", HERE, "--allow-remote")
-    url = f"http://{HERE}:{target.port}/ok?delay=2ms"
-    run = fleet.run(3, "-c", "12", "-t", "5", *flags, url, listen=f"{HERE}:0")
-    agents = [fleet.agent(f"h{number}", host=HERE, prefix=hosts.enter(number)) for number in (1, 2, 3)]
+    target = start_faulty("--host", hosts.here, "--allow-remote")
+    url = f"http://{hosts.here}:{target.port}/ok?delay=2ms"
+    run = fleet.run(3, "-c", "12", "-t", "5", *flags, url, listen=f"{hosts.here}:0")
+    agents = [fleet.agent(f"h{number}", host=hosts.here, prefix=hosts.enter(number)) for number in (1, 2, 3)]
     for agent in agents:
         agent.wait_for(r"run \w+: 4 connections")
     time.sleep(2)

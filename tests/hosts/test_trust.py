@@ -20,7 +20,7 @@ import pytest
 
 from ..fleet.processes import Fleet
 from ..integration.command import measure
-from .hosts import HERE, Hosts
+from .hosts import Hosts
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(180)]
 
@@ -137,20 +137,26 @@ def test_file_descriptors_that_run_out(faulty: Any) -> None:
 
 def test_ports_that_run_out(three_hosts: Hosts, start_faulty: Any) -> None:
     """A new connection for each request, and 200 ports, each of them closed by us and so in use for a minute."""
-    target = start_faulty("--host", HERE, "--allow-remote")
+    target = start_faulty("--host", three_hosts.here, "--allow-remote")
     inside = three_hosts.enter(1)
     subprocess.run([*inside, "sysctl", "-qw", "net.ipv4.ip_local_port_range=40000 40199"], check=True)
     run = start(
-        "-c", "20", "-disable-keepalive", "-z", "3s", f"http://{HERE}:{target.port}/ok", prefix=inside
+        "-c",
+        "20",
+        "-disable-keepalive",
+        "-z",
+        "3s",
+        f"http://{three_hosts.here}:{target.port}/ok",
+        prefix=inside,
     )
     is_bad(trust_of(run), "no ports left")
 
 
 def test_a_link_that_loses_packets(three_hosts: Hosts, start_faulty: Any) -> None:
     """One packet in twenty that comes in is dropped, at random, before TCP sees it."""
-    target = start_faulty("--host", HERE, "--allow-remote")
+    target = start_faulty("--host", three_hosts.here, "--allow-remote")
     three_hosts.lose(1, percent=5)
-    url = f"http://{HERE}:{target.port}/ok?delay=2ms"
+    url = f"http://{three_hosts.here}:{target.port}/ok?delay=2ms"
     trust = trust_of(start("-c", "20", "-z", "5s", url, prefix=three_hosts.enter(1)))
     is_bad(trust, "sent again")
 
