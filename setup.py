@@ -61,7 +61,7 @@ def extension() -> Extension:
         "heyfleet.ext._core",
         [str(folder / "_core.pyx")],
         depends=sorted(str(part) for suffix in ("pxi", "pxd", "h") for part in folder.glob(f"*.{suffix}")),
-        libraries=["uring", "ssl", "crypto"],
+        libraries=["uring", "ssl", "crypto", "z", "brotlidec", "zstd"],
         extra_compile_args=[*compile_, "-g", "-Wall", "-Wextra", "-Wno-unused-parameter"],
         extra_link_args=link,
     )

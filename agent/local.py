@@ -53,6 +53,7 @@ _COUNTERS = (
     "bytes_sent",
     "bytes_received",
     "body_bytes",
+    "decoded_bytes",
 )
 _OF_ADDRESSES = ("connections", "failures", "responses", "errors")
 _PREPARE_POLL_S = 0.0005
@@ -158,6 +159,7 @@ class LocalAgent:
             streams=max(plan.streams, 1) if self._http2 else 1,
             follower=follower,
             columns=self._compiler.columns,
+            decode=plan.decode and not self._http2,
         )
         if follower is not None:
             follower.serve(engine)

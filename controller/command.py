@@ -248,6 +248,35 @@ def _request_flags() -> Iterator[click.Option]:
         help="A header; may be repeated, all are sent, in order. It replaces ours of that name.",
         section=section,
     )
+    yield Flag(["-d", "body"], metavar="TEXT", help="Request body.", section=section)
+    yield Flag(
+        ["-D", "body_file"], metavar="FILE", help="Request body from a file; goes before -d.", section=section
+    )
+    yield Flag(
+        ["-T", "content_type"],
+        type=text,
+        help="Content-Type. Default text/html if there is a body, else none.",
+        section=section,
+    )
+    yield Flag(["-A", "accept"], type=text, help="Accept header.", section=section)
+    yield Flag(["-U", "user_agent"], type=text, help=f"Default heyfleet/{__version__}.", section=section)
+    yield Flag(["-a", "credentials"], type=credentials, help="Basic authentication.", section=section)
+    yield Flag(["-host"], type=host, help="Host header. Default: that of the URL.", section=section)
+    yield Flag(
+        ["-disable-compression"], is_flag=True, help="Don't send Accept-Encoding: gzip.", section=section
+    )
+    yield Flag(
+        ["--decode"],
+        is_flag=True,
+        help="Ask for compressed answers and decode them: gzip, deflate, br, zstd. Broken ones are errors.",
+        section=section,
+    )
+    yield from _several_flags()
+
+
+def _several_flags() -> Iterator[click.Option]:
+    """Of requests that are not all the same."""
+    section = "Request"
     yield Flag(
         ["--targets"],
         metavar="FILE",
@@ -272,23 +301,6 @@ def _request_flags() -> Iterator[click.Option]:
         is_flag=True,
         help="Each row of --data for one request, over the whole fleet; the last one ends the run.",
         section=section,
-    )
-    yield Flag(["-d", "body"], metavar="TEXT", help="Request body.", section=section)
-    yield Flag(
-        ["-D", "body_file"], metavar="FILE", help="Request body from a file; goes before -d.", section=section
-    )
-    yield Flag(
-        ["-T", "content_type"],
-        type=text,
-        help="Content-Type. Default text/html if there is a body, else none.",
-        section=section,
-    )
-    yield Flag(["-A", "accept"], type=text, help="Accept header.", section=section)
-    yield Flag(["-U", "user_agent"], type=text, help=f"Default heyfleet/{__version__}.", section=section)
-    yield Flag(["-a", "credentials"], type=credentials, help="Basic authentication.", section=section)
-    yield Flag(["-host"], type=host, help="Host header. Default: that of the URL.", section=section)
-    yield Flag(
-        ["-disable-compression"], is_flag=True, help="Don't send Accept-Encoding: gzip.", section=section
     )
 
 

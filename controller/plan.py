@@ -76,6 +76,7 @@ class Flags:
     host: str | None = None
     disable_keepalive: bool = False
     disable_compression: bool = False
+    decode: bool = False
     disable_redirects: bool = False
     workers: int = 0
     io: str = ""
@@ -149,6 +150,7 @@ def make_plan(flags: Flags) -> Plan:
         dns_ttl_ns=flags.dns_ttl_ns,
         unix_socket=flags.unix_socket or "",
         proxy=flags.proxy,
+        decode=flags.decode,
     )
     _template(plan, flags)
     _check(plan)
@@ -294,6 +296,8 @@ def _check_unix_socket(plan: Plan) -> None:
 
 
 def _check_http2(plan: Plan) -> None:
+    if plan.decode:
+        raise InputError("--decode is of HTTP/1.1; drop it, or drop -h2 or --h2c")
     if plan.kernel_timestamps:
         raise InputError("--kernel-timestamps is of HTTP/1.1: the kernel knows nothing of streams")
     if plan.streams > 1 and plan.disable_keepalive:

@@ -61,6 +61,7 @@ def echo(plan: Plan) -> dict[str, Any]:
         "template": plan.template,
         "data_rows": len(plan.data[0].values) if plan.data else None,
         "http": "2" if plan.http == HTTP_2 else "1.1",
+        "decode": plan.decode,
         "streams": plan.streams or 1,
         "workers": plan.workers or None,
         "sources": list(plan.sources),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from heyfleet.controller.targetsfile import Entry
 
 CONTENT_TYPE = "text/html"
+ACCEPTED_TO_DECODE = "gzip, deflate, br, zstd"
 FILE_BYTES_AT_MOST = 1 << 30
 
 
@@ -34,7 +35,7 @@ class Wanted:
     user_agent: str
     credentials: str | None = None
     host: str | None = None
-    disable_compression: bool = False
+    accept_encoding: str | None = None
     expected: tuple[tuple[int, int], ...] = ()
 
 
@@ -45,8 +46,15 @@ def of_all(flags: Flags) -> dict[str, Any]:
         "user_agent": flags.user_agent,
         "credentials": flags.credentials,
         "host": flags.host,
-        "disable_compression": flags.disable_compression,
+        "accept_encoding": _accept_encoding(flags),
     }
+
+
+def _accept_encoding(flags: Flags) -> str | None:
+    """As hey asks; what is decoded may come in any coding that we know."""
+    if flags.disable_compression:
+        return None
+    return ACCEPTED_TO_DECODE if flags.decode else "gzip"
 
 
 def of_file(fields: dict[str, Any], flags: Flags) -> Wanted:
@@ -127,7 +135,7 @@ def _headers(request: Wanted, url: target.Url) -> list[tuple[str, str]]:
     made = [
         ("User-Agent", request.user_agent),
         ("Accept", request.accept or None),
-        ("Accept-Encoding", None if request.disable_compression else "gzip"),
+        ("Accept-Encoding", request.accept_encoding),
         ("Authorization", target.basic(credentials) if credentials else None),
         ("Content-Type", request.content_type or (CONTENT_TYPE if request.body else None)),
     ]

@@ -20,6 +20,7 @@ COUNTERS = (
     "bytes_sent",
     "bytes_received",
     "body_bytes",
+    "decoded_bytes",
     "sent_again",
     "goaways",
     "redirects",

@@ -89,6 +89,7 @@ class Summary:
     statuses: dict[int, int]
     errors: dict[str, int]  # the most frequent first
     body_bytes: int
+    decoded_bytes: int | None  # the same after decoding, if that was asked for
     redirects: int  # followed
     unfollowed_redirects: int
     missed: int  # of the unsent: the generator itself was too late for them
@@ -138,6 +139,7 @@ def summarize(
         statuses=dict(sorted(stats.responses.items())),
         errors=dict(sorted(stats.errors.items(), key=lambda error: (-error[1], error[0]))),
         body_bytes=stats.totals["body_bytes"],
+        decoded_bytes=stats.totals["decoded_bytes"] if plan.decode else None,
         redirects=stats.totals["redirects"],
         unfollowed_redirects=0 if ignore_redirects else sum(stats.responses[code] for code in REDIRECTS),
         missed=stats.totals["missed"],

@@ -373,6 +373,8 @@ class EngineSnapshot:
     @property
     def bytes_received(self) -> int: ...
     @property
+    def decoded_bytes(self) -> int: ...
+    @property
     def body_bytes(self) -> int: ...
     @property
     def missed(self) -> int:
@@ -462,6 +464,7 @@ class Engine:
         streams: int = 1,
         follower: Follower | None = None,
         columns: list[list[bytes]] | None = None,
+        decode: bool = False,
     ) -> None: ...
     def set_addresses(self, addresses: list[tuple[str, int]]) -> None:
         """Let connections go to other addresses of the target from now on, as its name server says; from one thread only.
@@ -527,10 +530,12 @@ class Http1Parser:
     """A parser of one HTTP/1.x response; `start` makes it ready for the next.
 
     head_request: the response answers a HEAD request, so that it has no content whatever its fields say
-    (RFC 9112 6.3). keep_location: keep the Location of a redirect.
+    (RFC 9112 6.3). keep_location: keep the Location of a redirect. decode: decode content.
     """
 
-    def __init__(self, head_request: bool = False, keep_location: bool = False) -> None: ...
+    def __init__(
+        self, head_request: bool = False, keep_location: bool = False, decode: bool = False
+    ) -> None: ...
     def start(self, head_request: bool = False) -> None:
         """Forget everything and expect a status line."""
 
@@ -555,6 +560,9 @@ class Http1Parser:
     def body_bytes(self) -> int:
         """Bytes of content received, without chunk framing."""
 
+    @property
+    def decoded_bytes(self) -> int:
+        """The same after decoding, if that is asked for; else 0."""
     @property
     def location(self) -> bytes:
         """The Location of a redirect, if it is kept; else empty."""

@@ -91,7 +91,8 @@ cdef class Connections(Expecting):
         conn.ready_ns = now_ns
         conn.written_ns = 0
         conn.first_byte_ns = 0
-        http1_start(&conn.parser, conn.message.head, &conn.kept if self.follower_there else NULL)
+        http1_start(&conn.parser, conn.message.head, &conn.kept if self.follower_there else NULL,
+                    &self.decodings[index] if self.decodings != NULL else NULL)
         if conn.message.head_bytes > 0:
             self.send_head(index, conn, now_ns)
         else:
@@ -263,6 +264,8 @@ cdef class Connections(Expecting):
             self.fail(index, ERROR_CLOSED_EARLY)
         elif result == HTTP1_TOO_LARGE:
             self.fail(index, ERROR_HEADER_TOO_LARGE)
+        elif self.conns[index].parser.reason >= HTTP1_REASON_CODING_BROKEN:
+            self.fail(index, error_from_coding(self.conns[index].parser.reason))
         else:
             self.count_bad_response(&self.conns[index])
             self.fail(index, ERROR_BAD_RESPONSE)
@@ -392,3 +395,9 @@ cdef int error_from_connect(int error) noexcept nogil:
     if error == ECONNRESET or error == ECONNABORTED or error == EAGAIN:
         return ERROR_CONNECT_REFUSED
     return error_from_errno(error)
+
+
+cdef int error_from_coding(int reason) noexcept nogil:
+    if reason == HTTP1_REASON_CODING_NO_MEMORY:
+        return ERROR_OTHER
+    return ERROR_CONTENT_BROKEN + reason - HTTP1_REASON_CODING_BROKEN

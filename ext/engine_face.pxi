@@ -23,6 +23,8 @@ cdef class Engine(EngineCore):
     Over `http2`, messages are those of http2_request, and each connection carries `streams` requests at a time; more than
     one only in the loops "connections" and "rate".
 
+    With `decode`, content is decoded as its Content-Encoding says, and its length then counted too.
+
     The body of a request with the field `Expect: 100-continue` waits for the server to say so, but not over HTTP/2.
 
     In place of rendered bytes a message may be a template: a list of ("text", bytes), ("seq",), ("rand", low, high),
@@ -61,7 +63,7 @@ cdef class Engine(EngineCore):
                  int64_t warmup_ns=0, bint catch_up=False, uint32_t plan_connections=0, uint32_t first_connection=0,
                  uint32_t connection_stride=1, uint64_t trace_rows=0, list sources=None,
                  bint kernel_timestamps=False, TlsContext tls=None, bytes tunnel=b"", bint http2=False, uint32_t streams=1,
-                 follower=None, list columns=None):
+                 follower=None, list columns=None, bint decode=False):
         if self.conns != NULL:
             raise ValueError("an engine is made once")
         if connections == 0 or not addresses or not messages or not all(each[0] for each in messages):
@@ -74,6 +76,8 @@ cdef class Engine(EngineCore):
             raise ValueError("several streams a connection need HTTP/2 and one of the loops connections and rate")
         if http2 and kernel_timestamps:
             raise ValueError("kernel timestamps are not kept for each stream of HTTP/2")
+        if http2 and decode:
+            raise ValueError("content is not decoded over HTTP/2")
         self.tls = tls
         self.tunnel = tunnel or b""
         self.http2 = http2
@@ -99,6 +103,8 @@ cdef class Engine(EngineCore):
         self.take_columns(columns or [])
         self.take_messages(messages, order, http2)
         self.take_memory(addresses, sources or [], trace_rows)
+        if decode:
+            self.take_decoders()
         self.pacer = make_pacer(&self.shape, plan_connections or connections, first_connection, connection_stride,
                                 connections, poisson, seed)
         self.waiting = self.pacer
@@ -203,6 +209,14 @@ cdef class Engine(EngineCore):
             if any((":" in host) != (":" in source) for host, _ in addresses):
                 raise ValueError(f"the source {source} is not of the family of every address")
 
+    cdef take_decoders(self):
+        cdef uint32_t index
+        self.decodings = <Decoding *> calloc(self.connection_count, sizeof(Decoding))
+        if self.decodings == NULL or not decode_pool_init(&self.decode_pool):
+            raise MemoryError
+        for index in range(self.connection_count):
+            self.decodings[index].pool = &self.decode_pool
+
     def __dealloc__(self):
         cdef uint32_t index
         if self.io is not None:
@@ -212,6 +226,11 @@ cdef class Engine(EngineCore):
             for index in range(self.connection_count):
                 free(self.conns[index].kept.data)
                 free(self.conns[index].rendered)
+        if self.decodings != NULL:
+            for index in range(self.connection_count):
+                decode_forget(&self.decodings[index])
+            decode_pool_free(&self.decode_pool)
+        free(self.decodings)
         free(self.conns)
         self.free_redirects()
         self.free_templates()

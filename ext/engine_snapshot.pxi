@@ -21,6 +21,7 @@ cdef class EngineSnapshot:
     cdef readonly uint64_t bytes_sent
     cdef readonly uint64_t bytes_received
     cdef readonly uint64_t body_bytes
+    cdef readonly uint64_t decoded_bytes
     cdef readonly EngineSnapshot warmup     # None: nothing in it
     cdef readonly dict addresses            # (connections, not opened, responses, errors) by the target's addresses
     cdef readonly dict parts                # by (stage, request), where there are several of either
@@ -74,4 +75,5 @@ cdef EngineSnapshot snapshot_of_bank(const Bank *bank):
     snapshot.bytes_sent = bank.tally.bytes_sent
     snapshot.bytes_received = bank.tally.bytes_received
     snapshot.body_bytes = bank.tally.body_bytes
+    snapshot.decoded_bytes = bank.tally.decoded_bytes
     return snapshot

@@ -61,5 +61,7 @@ cdef class Expecting(Slots):
         if conn.body != BODY_NONE:
             conn_list_remove(&self.continuing, self.conns, <uint32_t> (conn - self.conns), LIST_CONTINUING)
             conn.body = BODY_NONE
+        if self.decodings != NULL:
+            decode_forget(&self.decodings[conn - self.conns])
         self.io.close(conn.slot)
         conn.state = CONN_CLOSED

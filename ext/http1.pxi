@@ -1,6 +1,6 @@
 # Sans-I/O parser of HTTP/1.x responses (RFC 9112), one at a time: bytes in, a result and a few facts out.
 #
-# It takes the stream in any pieces, keeps no byte of it but a Location, where that is asked for. It checks even what it does not use.
+# It takes the stream in any pieces, keeps no byte of it but a Location and a Content-Encoding, where that is asked for. It checks even what it does not use.
 #
 # Where RFC 9112 leaves a choice:
 # - A line may end in a bare LF (2.2), chunk lines too. A CR that no LF follows is bad.
@@ -80,6 +80,10 @@ cdef inline Http1State http1_framing_field(Http1 *parser) noexcept nogil:
     if parser.index == HTTP1_TEXT_LOCATION_END:
         # The first counts, if there are several.
         return HTTP1_IN_LOCATION if parser.kept.bytes == 0 else HTTP1_IN_TEXT
+    if parser.index == HTTP1_TEXT_CONTENT_ENCODING_END:
+        if parser.decoding.text_bytes > 0:
+            decode_text(parser.decoding, b",", 1)
+        return HTTP1_IN_CODING
     parser.field = HTTP1_CONNECTION
     if parser.index == HTTP1_TEXT_TRANSFER_ENCODING_END:
         parser.field = HTTP1_TRANSFER_ENCODING
@@ -94,9 +98,14 @@ cdef inline Http1State http1_name(Http1 *parser, Http1Cursor *cursor) noexcept n
         http1_match(parser, cursor)
         if cursor.at == cursor.end:
             return HTTP1_IN_NAME
-        # The two that begin alike.
+        # Those that begin alike.
         if parser.index == HTTP1_TEXT_CONTENT_LENGTH + 3:
             parser.index = HTTP1_TEXT_CONNECTION + 3
+            http1_match(parser, cursor)
+            if cursor.at == cursor.end:
+                return HTTP1_IN_NAME
+        elif parser.index == HTTP1_TEXT_CONTENT_LENGTH + 8 and parser.decoding != NULL:
+            parser.index = HTTP1_TEXT_CONTENT_ENCODING + 8
             http1_match(parser, cursor)
             if cursor.at == cursor.end:
                 return HTTP1_IN_NAME
@@ -231,6 +240,8 @@ cdef inline Http1State http1_end_head(Http1 *parser) noexcept nogil:
     if parser.status < 200:
         # An interim response: all that it said is about itself, but it counts against the limit.
         parser.continued |= parser.status == 100
+        if parser.decoding != NULL:
+            parser.decoding.text_bytes = 0
         parser.status = 0
         parser.field = HTTP1_NO_FIELD
         parser.index = HTTP1_TEXT_VERSION
@@ -323,8 +334,8 @@ cdef inline Http1State http1_lines(Http1 *parser, Http1Cursor *cursor, Http1Stat
             state = http1_list(parser, cursor)
         if state == HTTP1_IN_TEXT:
             state = http1_text(parser, cursor, HTTP1_IN_TEXT, HTTP1_AT_LINE_START)
-        if state == HTTP1_IN_LOCATION and cursor.at < cursor.end:
-            state = http1_location(parser, cursor)
+        if HTTP1_IN_LOCATION <= state <= HTTP1_IN_CODING and cursor.at < cursor.end:
+            state = http1_location(parser, cursor) if state == HTTP1_IN_LOCATION else http1_coding(parser, cursor)
         if state == HTTP1_AFTER_HEAD:
             state = http1_end_head(parser)
     return state
@@ -333,9 +344,14 @@ cdef inline Http1State http1_lines(Http1 *parser, Http1Cursor *cursor, Http1Stat
 cdef inline Http1State http1_content(Http1 *parser, Http1Cursor *cursor, Http1State state) noexcept nogil:
     """Count content, as far as it is there and this response's; every chunk line has a limit of its own."""
     cdef uint64_t taken = cursor.end - cursor.at
+    cdef DecodeResult decoded
     if state != HTTP1_TO_CLOSE:
         taken = min(taken, parser.left_bytes)
         parser.left_bytes -= taken
+    if parser.decoding != NULL:
+        decoded = decode_feed(parser.decoding, cursor.at, taken)
+        if decoded != DECODE_GOOD:
+            return http1_broken(parser, <Http1Reason> (HTTP1_REASON_CODING_BROKEN + decoded - DECODE_BROKEN))
     cursor.at += taken
     parser.body_bytes += taken
     if state == HTTP1_TO_CLOSE or parser.left_bytes:
@@ -377,6 +393,8 @@ cdef Http1Result http1_feed(
                 state = http1_broken(parser, HTTP1_REASON_TOO_LARGE)
         else:
             state = http1_content(parser, &cursor, state)
+    if state == HTTP1_ENDED and parser.decoding != NULL:
+        state = http1_decode_end(parser, state)
     parser.state = state
     consumed[0] = cursor.at - data
     return http1_result(parser)
@@ -385,5 +403,5 @@ cdef Http1Result http1_feed(
 cdef Http1Result http1_finish(Http1 *parser) noexcept nogil:
     """The peer has ended the stream: the end of content read to the close, and too early anywhere else."""
     if parser.state == HTTP1_TO_CLOSE:
-        parser.state = HTTP1_ENDED
+        parser.state = HTTP1_ENDED if parser.decoding == NULL else http1_decode_end(parser, HTTP1_ENDED)
     return HTTP1_CLOSED_EARLY if parser.state < HTTP1_ENDED else http1_result(parser)

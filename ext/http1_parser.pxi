@@ -4,28 +4,44 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 
 
+cdef struct ParserDecoding:
+    Decoding answer
+    DecodePool pool
+
+
 @cython.final
 cdef class Http1Parser:
     """A parser of one HTTP/1.x response; `start` makes it ready for the next.
 
     head_request: the response answers a HEAD request, so that it has no content whatever its fields say
-    (RFC 9112 6.3). keep_location: keep the Location of a redirect.
+    (RFC 9112 6.3). keep_location: keep the Location of a redirect. decode: decode content.
     """
 
     cdef Http1 parser
     cdef Http1Kept kept
     cdef bint keeps
+    cdef ParserDecoding *decoding
 
-    def __cinit__(self, head_request: bool = False, keep_location: bool = False) -> None:
+    def __cinit__(self, head_request: bool = False, keep_location: bool = False, decode: bool = False) -> None:
         self.keeps = keep_location
+        if decode:
+            self.decoding = <ParserDecoding *> calloc(1, sizeof(ParserDecoding))
+            if self.decoding == NULL or not decode_pool_init(&self.decoding.pool):
+                raise MemoryError
+            self.decoding.answer.pool = &self.decoding.pool
         self.start(head_request)
 
     def __dealloc__(self):
         free(self.kept.data)
+        if self.decoding != NULL:
+            decode_forget(&self.decoding.answer)
+            decode_pool_free(&self.decoding.pool)
+            free(self.decoding)
 
     def start(self, head_request: bool = False) -> None:
         """Forget everything and expect a status line."""
-        http1_start(&self.parser, head_request, &self.kept if self.keeps else NULL)
+        http1_start(&self.parser, head_request, &self.kept if self.keeps else NULL,
+                    &self.decoding.answer if self.decoding != NULL else NULL)
 
     def feed(self, data) -> tuple[str, int]:
         """Read on in any object with the buffer protocol; the result and how many of its bytes were consumed.
@@ -58,6 +74,11 @@ cdef class Http1Parser:
     def body_bytes(self) -> int:
         """Bytes of content received, without chunk framing."""
         return self.parser.body_bytes
+
+    @property
+    def decoded_bytes(self) -> int:
+        """The same after decoding, if that is asked for; else 0."""
+        return self.decoding.answer.decoded_bytes if self.decoding != NULL else 0
 
     @property
     def location(self) -> bytes:

@@ -3,15 +3,18 @@
 from heyfleet.ext.c_bytes16 cimport equal_run16, text_end, word_run16
 
 
-cdef inline void http1_start(Http1 *parser, bint head_request, Http1Kept *kept) noexcept nogil:
+cdef inline void http1_start(Http1 *parser, bint head_request, Http1Kept *kept, Decoding *decoding=NULL) noexcept nogil:
     """Make ready for one response; the answer to a HEAD request has no content (RFC 9112 6.3).
 
-    `kept`: where the Location of a redirect goes; NULL: nowhere.
+    `kept`: where the Location of a redirect goes; NULL: nowhere. `decoding`: what decodes content; NULL: nothing does.
     """
     memset(parser, 0, sizeof(Http1))
     parser.kept = kept
     if kept != NULL:
         kept.bytes = 0
+    if decoding != NULL:
+        parser.decoding = decoding
+        decode_start(decoding)
     parser.head_left_bytes = HTTP1_HEAD_LIMIT_BYTES
     parser.state = HTTP1_IN_VERSION
     parser.index = HTTP1_TEXT_VERSION
@@ -97,3 +100,24 @@ cdef Http1State http1_location(Http1 *parser, Http1Cursor *cursor) noexcept nogi
     while parser.kept.bytes > 0 and parser.kept.data[parser.kept.bytes - 1] == HTTP1_SP:
         parser.kept.bytes -= 1
     return http1_end_line(parser, cursor, HTTP1_AT_LINE_START, HTTP1_REASON_CONTROL)
+
+
+cdef Http1State http1_coding(Http1 *parser, Http1Cursor *cursor) noexcept nogil:
+    """Read the value of Content-Encoding."""
+    cdef const uint8_t *start = cursor.at
+    cursor.at = text_end(cursor.at, cursor.end)
+    decode_text(parser.decoding, start, <size_t> (cursor.at - start))
+    if cursor.at == cursor.end:
+        return HTTP1_IN_CODING
+    if cursor.at[0] == HTTP1_HT:
+        decode_text(parser.decoding, cursor.at, 1)
+        cursor.at += 1
+        return HTTP1_IN_CODING
+    return http1_end_line(parser, cursor, HTTP1_AT_LINE_START, HTTP1_REASON_CONTROL)
+
+
+cdef Http1State http1_decode_end(Http1 *parser, Http1State state) noexcept nogil:
+    """The content has come to its end; so should its coding."""
+    if decode_end(parser.decoding) == DECODE_GOOD:
+        return state
+    return http1_broken(parser, HTTP1_REASON_CODING_BROKEN)

@@ -38,6 +38,11 @@ cdef enum Http1Reason:
     HTTP1_REASON_CHUNK_END
     HTTP1_REASON_TOO_LARGE
     HTTP1_REASON_LOCATION
+    # Of content: in the order of DecodeResult.
+    HTTP1_REASON_CODING_BROKEN
+    HTTP1_REASON_CODING_UNKNOWN
+    HTTP1_REASON_CODING_TOO_LARGE
+    HTTP1_REASON_CODING_NO_MEMORY
     HTTP1_REASONS
 
 # In the order of Http1Result and of Http1Reason.
@@ -56,6 +61,10 @@ HTTP1_REASON_NAMES = (
     "bad chunk end",
     "header too large",
     "location too long",
+    "broken content coding",
+    "unknown content coding",
+    "content too large",
+    "no memory",
 )
 
 cdef enum Http1State:
@@ -73,6 +82,7 @@ cdef enum Http1State:
     HTTP1_IN_LIST
     HTTP1_IN_TEXT
     HTTP1_IN_LOCATION
+    HTTP1_IN_CODING
     HTTP1_AFTER_HEAD
     # In content.
     HTTP1_IN_SIZED
@@ -115,6 +125,8 @@ cdef struct Http1Kept:
 cdef struct Http1:
     # NULL: nothing is kept.
     Http1Kept *kept
+    # NULL: content is not decoded.
+    Decoding *decoding
     # Content received, without chunk framing.
     uint64_t body_bytes
     # The Content-Length, then what is missing of the content or of the chunk.
@@ -163,9 +175,11 @@ cdef enum Http1Literal:
     HTTP1_TEXT_200_END = 82
     HTTP1_TEXT_LOCATION = 83
     HTTP1_TEXT_LOCATION_END = 91
+    HTTP1_TEXT_CONTENT_ENCODING = 92
+    HTTP1_TEXT_CONTENT_ENCODING_END = 108
     # No word, only spaces and commas since the word before.
-    HTTP1_TEXT_NONE = 92
-    HTTP1_TEXTS_BYTES = 108
+    HTTP1_TEXT_NONE = 109
+    HTTP1_TEXTS_BYTES = 125
     HTTP1_NO_TOKEN = 255
 
 # Texts, then as many bytes of masks. A byte matches if it equals the text's once the bits of the mask are set:
@@ -180,7 +194,7 @@ cdef uint8_t[256] http1_names
 cdef void http1_make_tables():
     cdef int index, byte
     cdef bytes texts = (
-        b"\0content-length\0connection\0transfer-encoding\0close\0keep-alive\0chunked\0HTTP/1.1 200\0location"
+        b"\0content-length\0connection\0transfer-encoding\0close\0keep-alive\0chunked\0HTTP/1.1 200\0location\0content-encoding"
     )
     memset(http1_texts + HTTP1_TEXTS_BYTES, 0x80, HTTP1_TEXTS_BYTES)
     for index in range(len(texts)):

@@ -35,6 +35,9 @@ cdef enum:  # error kinds; anonymous, since they index arrays
     ERROR_PROXY_AUTHENTICATION
     ERROR_PROXY_CLOSED
     ERROR_PROXY_PROTOCOL
+    ERROR_CONTENT_BROKEN
+    ERROR_CONTENT_UNKNOWN
+    ERROR_CONTENT_TOO_LARGE
     ERROR_OTHER
     ERROR_KINDS
 
@@ -69,6 +72,9 @@ ERROR_NAMES = (
     "proxy: authentication required",
     "proxy: closed before it answered",
     "proxy: protocol error",
+    "bad content: broken coding",
+    "bad content: unknown coding",
+    "bad content: too large when decoded",
     "other",
 )
 

@@ -43,6 +43,7 @@ cdef struct Tally:
     uint64_t bytes_sent
     uint64_t bytes_received
     uint64_t body_bytes
+    uint64_t decoded_bytes      # the same when decoded, where it is
 
 cdef struct Bank:
     Hdr metrics[METRICS]

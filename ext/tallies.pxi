@@ -15,6 +15,8 @@ cdef class Tallies:
         int64_t warm_until_ns       # what is intended before is warm-up
         Message *messages           # the plan's requests
         uint32_t message_count
+        Decoding *decodings         # of the connections; NULL: content is not decoded
+        DecodePool decode_pool
 
     cdef inline Bank *bank(self, const Conn *conn) noexcept nogil:
         """Where the connection's request is counted."""
@@ -63,6 +65,10 @@ cdef class Tallies:
             hdr_record(&part.metrics[METRIC_LATENCY], done_ns - conn.intended_ns)
             if self.scheduled:
                 hdr_record(&part.metrics[METRIC_SERVICE_TIME], done_ns - conn.sent_ns)
+        if self.decodings != NULL:
+            bank.tally.decoded_bytes += conn.parser.decoding.decoded_bytes
+            if part != NULL:
+                part.tally.decoded_bytes += conn.parser.decoding.decoded_bytes
         if self.stamped:
             self.record_kernel_latency(conn, bank)
         hdr_record(&bank.metrics[METRIC_REQUEST_WRITE], written_ns - conn.ready_ns)

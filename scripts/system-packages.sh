@@ -53,12 +53,17 @@ check() {
         need_header stdio.h libc6-dev "glibc-devel on Fedora"
         need_header liburing.h liburing-dev "liburing-devel on Fedora, liburing on Arch"
         need_header openssl/ssl.h libssl-dev "openssl-devel on Fedora, openssl on Arch"
+        need_header zlib.h zlib1g-dev "zlib-devel on Fedora, zlib on Arch"
+        need_header brotli/decode.h libbrotli-dev "brotli-devel on Fedora, brotli on Arch"
+        need_header zstd.h libzstd-dev "libzstd-devel on Fedora, zstd on Arch"
         need_python
         ;;
     test)
         need_command nginx nginx
         need_command nghttpd nghttp2-server
         need_command tinyproxy tinyproxy
+        need_command brotli brotli
+        need_command zstd zstd
         ;;
     hosts)
         need_command nginx nginx

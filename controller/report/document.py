@@ -63,6 +63,7 @@ def document(summary: Summary, version: str) -> dict[str, Any]:
         "statuses": {str(code): count for code, count in summary.statuses.items()},
         "errors": summary.errors,
         "body_bytes": summary.body_bytes,
+        "decoded_bytes": summary.decoded_bytes,
         "redirects": summary.redirects,
         "addresses": list(summary.addresses),
         "addresses_unused": list(summary.addresses_unused),

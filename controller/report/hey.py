@@ -25,6 +25,7 @@ CURES = {
     "proxy: refused the tunnel": "does it allow CONNECT to this host and port?",
     "proxy: authentication required": "or not accepted: -x http://USER:PASSWORD@HOST:PORT",
     "proxy: protocol error": "is this the port of an HTTP proxy?",
+    "bad content: unknown coding": "ask for others with -H 'Accept-Encoding: ...', or leave --decode out",
     "HTTP/2: protocol error": "does the server speak it? Without -h2 or --h2c it is asked in HTTP/1.1",
 }
 
@@ -88,6 +89,8 @@ def _head(summary: Summary) -> Iterator[str]:
     if latency and summary.body_bytes:
         yield f"  Total data:\t{summary.body_bytes} bytes"
         yield f"  Size/request:\t{summary.body_bytes // latency.count} bytes"
+        if summary.decoded_bytes is not None:
+            yield f"  Decoded:\t{summary.decoded_bytes} bytes"
 
 
 def _histogram(bars: tuple[Bar, ...]) -> Iterator[str]:

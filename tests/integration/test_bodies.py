@@ -7,24 +7,36 @@ from pathlib import Path
 
 import pytest
 
+from ..codings import ENCODE
 from ..conftest import Nginx, nginx_binary
 from ..ports import free_port
-from .command import measure
+from .command import heyfleet, measure
 
+CONTENT = b"some text, over and over; " * 8000
 SERVER = """
 server {{
     listen 127.0.0.1:{port};
     location / {{ return 200 "hello"; }}
     location /upload {{ proxy_pass http://127.0.0.1:{port}/; }}
     location /small {{ client_max_body_size 1k; proxy_pass http://127.0.0.1:{port}/; }}
+    location /gzip/ {{ alias {prefix}/encoded/; gzip on; gzip_types *; gzip_min_length 1; }}
+    location /static/ {{ alias {prefix}/encoded/; gzip_static always; }}
+    location ~ ^/as/(.*)/(.*)$ {{ alias {prefix}/encoded/$2; add_header Content-Encoding $1; }}
 }}
 """
 
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    port = free_port()
-    server = Nginx(nginx_binary(), tmp_path_factory.mktemp("bodies"), SERVER.format(port=port))
+    port, prefix = free_port(), tmp_path_factory.mktemp("bodies")
+    (prefix / "encoded").mkdir()
+    (prefix / "encoded/plain").write_bytes(CONTENT)
+    for name, encode in ENCODE.items():
+        (prefix / "encoded" / name).write_bytes(encode(CONTENT))
+    (prefix / "encoded/plain.gz").write_bytes(ENCODE["gzip"](CONTENT))
+    (prefix / "encoded/twice").write_bytes(ENCODE["br"](ENCODE["gzip"](CONTENT)))
+    (prefix / "encoded/cut").write_bytes(ENCODE["zstd"](CONTENT)[:-9])
+    server = Nginx(nginx_binary(), prefix, SERVER.format(port=port, prefix=prefix))
     yield port
     server.stop()
 
@@ -65,3 +77,56 @@ def test_memory_does_not_grow_with_connections(port: int, tmp_path: Path) -> Non
     )
     assert few["statuses"] == many["statuses"] == {"200": 32}
     assert many["generator"]["peak_rss_bytes"] < few["generator"]["peak_rss_bytes"] + (16 << 20)
+
+
+@pytest.mark.parametrize("who", [(), ("--local-agents", "2")])
+@pytest.mark.parametrize(
+    "path",
+    ["gzip/plain", "static/plain", "as/deflate/deflate", "as/br/br", "as/zstd/zstd", "as/gzip,br/twice"],
+)
+def test_compressed_answers_are_decoded(port: int, path: str, who: tuple[str, ...]) -> None:
+    report = measure(*who, "-n", "100", "-c", "4", "--decode", f"http://127.0.0.1:{port}/{path}")
+    assert report["statuses"] == {"200": 100}
+    assert report["decoded_bytes"] == 100 * len(CONTENT)
+    assert report["body_bytes"] < report["decoded_bytes"] / 10
+    assert report["generator"]["connections_opened"] == 4
+    accepted = {each["name"]: each["value"] for each in report["plan"]["mix"][0]["headers"]}[
+        "Accept-Encoding"
+    ]
+    assert accepted == "gzip, deflate, br, zstd"
+
+
+def test_plain_answers_count_as_they_are(port: int) -> None:
+    flags = ("-n", "10", "-c", "2", "--decode", "-disable-compression")
+    report = measure(*flags, f"http://127.0.0.1:{port}/gzip/plain")
+    assert report["decoded_bytes"] == report["body_bytes"] == 10 * len(CONTENT)
+    assert measure("-n", "10", "-c", "2", f"http://127.0.0.1:{port}/as/br/br")["decoded_bytes"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("as/gzip/plain", "bad content: broken coding"),
+        ("as/zstd/cut", "bad content: broken coding"),
+        ("as/br,gzip/twice", "bad content: broken coding"),
+        ("as/compress/plain", "bad content: unknown coding"),
+    ],
+)
+def test_answers_that_can_not_be_decoded_are_errors(port: int, path: str, kind: str) -> None:
+    outcome = heyfleet("run", "--json", "-n", "20", "-c", "2", "--decode", f"http://127.0.0.1:{port}/{path}")
+    assert outcome.exit_code == 3
+    assert outcome.report["errors"] == {kind: 20}
+    # Undecoded they are answers.
+    assert measure("-n", "20", "-c", "2", f"http://127.0.0.1:{port}/{path}")["statuses"] == {"200": 20}
+
+
+def test_decoding_in_a_plan_file_and_in_text(port: int, tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text(f"url: http://127.0.0.1:{port}/as/br/br\ncount: 10\ndecode: true\n")
+    outcome = heyfleet("run", "-f", f"{tmp_path}/plan.yaml")
+    assert f"  Decoded:\t{10 * len(CONTENT)} bytes" in outcome.stdout
+
+
+def test_not_over_http2(port: int) -> None:
+    outcome = heyfleet("run", "--decode", "--h2c", f"http://127.0.0.1:{port}/")
+    assert outcome.exit_code == 2
+    assert "--decode is of HTTP/1.1" in outcome.stderr

@@ -14,5 +14,5 @@ def test_what_has_no_kind_of_its_own_comes_last() -> None:
 
 
 def test_names_are_words_that_a_report_can_print() -> None:
-    words = [re.sub(r"^(TLS|HTTP/2|redirect|proxy): ", "", name) for name in ERROR_NAMES]
+    words = [re.sub(r"^(TLS|HTTP/2|redirect|proxy|bad content): ", "", name) for name in ERROR_NAMES]
     assert [word for word in words if not word.replace(" ", "").isalpha() or word != word.lower()] == []
