@@ -286,7 +286,7 @@ cdef class Connections(Expecting):
         self.in_flight -= 1
         if not conn.warm:
             self.answered += 1
-        if (conn.parser.keep_alive and self.keep_alive and not leftover and conn.written_ns != 0
+        if (conn.parser.keep_alive and self.keep_alive and not leftover and conn.written_ns != 0 and not conn.message.closes
                 and (conn.generation == self.generation or not self.is_stale(index, conn))):
             conn.state = CONN_IDLE
         else:
@@ -321,7 +321,7 @@ cdef class Connections(Expecting):
     cdef bint follow(self, uint32_t index, Conn *conn, int64_t done_ns, bint leftover) noexcept nogil:
         """Ask where an answer leads to; False: it is the last."""
         cdef Hop *hop = self.hop_from(conn)
-        cdef bint kept = conn.parser.keep_alive and self.keep_alive and not leftover and conn.written_ns != 0
+        cdef bint kept = conn.parser.keep_alive and self.keep_alive and not leftover and conn.written_ns != 0 and not conn.message.closes
         if hop != NULL and hop.end == NOT_FOLLOWED:
             return False
         if hop == NULL or hop.end != FOLLOWED or conn.redirects == REDIRECTS_AT_MOST:

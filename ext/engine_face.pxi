@@ -49,7 +49,6 @@ cdef class Engine(EngineCore):
     cdef str io_choice
     cdef TlsContext tls
     cdef bytes tunnel
-    cdef bint http2
     cdef readonly str io_name
     cdef readonly str io_note
 
@@ -101,7 +100,7 @@ cdef class Engine(EngineCore):
         self.number_stride = connection_stride
         self.seed = seed
         self.take_columns(columns or [])
-        self.take_messages(messages, order, http2)
+        self.take_messages(messages, order)
         self.take_memory(addresses, sources or [], trace_rows)
         if decode:
             self.take_decoders()
@@ -125,7 +124,7 @@ cdef class Engine(EngineCore):
             if self.think_low_ns < 0 or (self.think == THINK_UNIFORM and self.think_high_ns < self.think_low_ns):
                 raise ValueError("thinking can't take less than no time")
 
-    cdef take_messages(self, list messages, order, bint http2):
+    cdef take_messages(self, list messages, order):
         cdef uint32_t index
         self.message_count = len(messages)
         self.order_count = len(order)
@@ -141,12 +140,15 @@ cdef class Engine(EngineCore):
         for index in range(self.message_count):
             self.messages[index].data = <const uint8_t *> <char *> self.message_objects[index]
             self.messages[index].bytes = len(self.message_objects[index])
-            self.messages[index].head_bytes = 0 if http2 else waiting_head_bytes(self.message_objects[index])
+            self.messages[index].head_bytes = 0 if self.http2 else waiting_head_bytes(self.message_objects[index])
             self.messages[index].id = index
             self.messages[index].head = messages[index][1]
             if isinstance(messages[index][0], list):
                 self.messages[index].template = self.make_template(messages[index][0], messages[index][1])
-                self.messages[index].template.expects = not http2 and segments_expect(messages[index][0])
+                self.messages[index].template.expects = not self.http2 and segments_expect(messages[index][0])
+                self.messages[index].closes = not self.http2 and head_closes(b"".join(head_texts(messages[index][0])))
+            else:
+                self.messages[index].closes = not self.http2 and head_closes(self.message_objects[index])
             self.messages[index].idempotent = len(messages[index]) > 2 and messages[index][2]
         for index in range(self.order_count):
             self.order[index] = order[index]

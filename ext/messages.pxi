@@ -44,6 +44,7 @@ cdef struct Message:
     size_t head_bytes           # of a body that waits for 100 (Continue); 0: both are sent at once
     bint head                   # its answers have no body
     uint64_t id                 # its place in the plan; above them: of a redirect
+    bint closes                 # it says that it is the last one on its connection
     bint idempotent             # that it is done twice changes nothing (RFC 9110, 9.2.2)
 
 
@@ -81,8 +82,23 @@ cdef bint head_expects(bytes text):
     return b"\r\nexpect: 100-continue\r\n" in text.lower()
 
 
+cdef list head_texts(list segments):
+    """What a template's head has in it, whatever its values."""
+    count = segments.index(("body",)) if ("body",) in segments else len(segments)
+    return [each[1] for each in segments[:count] if each[0] == "text"]
+
+
 cdef bint segments_expect(list segments):
     """Whether the body of a template waits."""
-    count = segments.index(("body",)) if ("body",) in segments else 0
-    has_body = 0 < count < len(segments) - 1
-    return has_body and any(each[0] == "text" and head_expects(each[1]) for each in segments[:count])
+    has_body = ("body",) in segments and segments.index(("body",)) < len(segments) - 1
+    return has_body and any(head_expects(text) for text in head_texts(segments))
+
+
+cdef bint head_closes(bytes text):
+    """RFC 9112, 9.6: no other request may follow on the connection."""
+    end = text.find(b"\r\n\r\n")
+    for line in text[:end if end > 0 else len(text)].lower().split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name == b"connection" and b"close" in [each.strip() for each in value.split(b",")]:
+            return True
+    return False

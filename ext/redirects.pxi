@@ -15,6 +15,7 @@ cdef class Redirects(Tallies):
 
     cdef:
         bint follower_there
+        bint http2
         object follower             # called with (message's id, status, location); None: redirects are not followed
         Hop **hops
         uint32_t hop_count
@@ -94,7 +95,8 @@ cdef class Redirects(Tallies):
         hop.data = <PyObject *> data
         hop.message.data = <const uint8_t *> <const char *> data
         hop.message.bytes = len(data)
-        hop.message.head_bytes = waiting_head_bytes(data)
+        hop.message.head_bytes = 0 if self.http2 else waiting_head_bytes(data)
+        hop.message.closes = not self.http2 and head_closes(data)
         hop.message.head = head
         hop.message.idempotent = idempotent
         hop.message.id = number
