@@ -159,7 +159,7 @@ class LocalAgent:
             streams=max(plan.streams, 1) if self._http2 else 1,
             follower=follower,
             columns=self._compiler.columns,
-            decode=plan.decode and not self._http2,
+            decode=plan.decode,
         )
         if follower is not None:
             follower.serve(engine)

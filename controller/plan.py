@@ -296,8 +296,6 @@ def _check_unix_socket(plan: Plan) -> None:
 
 
 def _check_http2(plan: Plan) -> None:
-    if plan.decode:
-        raise InputError("--decode is of HTTP/1.1; drop it, or drop -h2 or --h2c")
     if plan.kernel_timestamps:
         raise InputError("--kernel-timestamps is of HTTP/1.1: the kernel knows nothing of streams")
     if plan.streams > 1 and plan.disable_keepalive:

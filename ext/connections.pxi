@@ -265,7 +265,7 @@ cdef class Connections(Expecting):
         elif result == HTTP1_TOO_LARGE:
             self.fail(index, ERROR_HEADER_TOO_LARGE)
         elif self.conns[index].parser.reason >= HTTP1_REASON_CODING_BROKEN:
-            self.fail(index, error_from_coding(self.conns[index].parser.reason))
+            self.fail(index, error_from_decode(self.conns[index].parser.reason - HTTP1_REASON_CODING_BROKEN + DECODE_BROKEN))
         else:
             self.count_bad_response(&self.conns[index])
             self.fail(index, ERROR_BAD_RESPONSE)
@@ -395,9 +395,3 @@ cdef int error_from_connect(int error) noexcept nogil:
     if error == ECONNRESET or error == ECONNABORTED or error == EAGAIN:
         return ERROR_CONNECT_REFUSED
     return error_from_errno(error)
-
-
-cdef int error_from_coding(int reason) noexcept nogil:
-    if reason == HTTP1_REASON_CODING_NO_MEMORY:
-        return ERROR_OTHER
-    return ERROR_CONTENT_BROKEN + reason - HTTP1_REASON_CODING_BROKEN

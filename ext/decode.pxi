@@ -13,7 +13,7 @@ from heyfleet.ext cimport c_codings as codings
 from heyfleet.ext.c_codings cimport BrotliDecoderState, ZSTD_DCtx, ZSTD_inBuffer, ZSTD_outBuffer, z_stream
 
 cdef enum:
-    DECODED_BYTES_AT_MOST = 1073741824  # of one answer
+    DECODED_BYTES_AT_MOST = 1073741824  # of one answer, by all of its codings together
     CODINGS_AT_MOST = 4
     CODING_TEXT_BYTES = 128
     DECODE_BYTES = 65536                # that come out at a time
@@ -49,6 +49,7 @@ cdef struct Decoder:
 # Decoders in the order of decoding: the coding that was applied last is the first.
 cdef struct DecodeChain:
     DecodeChain *next_free
+    uint64_t made_bytes         # by all of its decoders: what comes out last may be little
     uint32_t count
     Decoder[CODINGS_AT_MOST] decoders
 
@@ -112,6 +113,11 @@ cdef inline void decode_start(Decoding *decoding) noexcept nogil:
     decoding.text_bytes = 0
 
 
+cdef int error_from_decode(int result) noexcept nogil:
+    """The error kind of what is not DECODE_GOOD."""
+    return ERROR_OTHER if result == DECODE_NO_MEMORY else ERROR_CONTENT_BROKEN + result - DECODE_BROKEN
+
+
 cdef void decode_text(Decoding *decoding, const uint8_t *text, size_t bytes) noexcept nogil:
     """More of the field's value."""
     if bytes > CODING_TEXT_BYTES - min(decoding.text_bytes, <uint32_t> CODING_TEXT_BYTES):
@@ -159,6 +165,7 @@ cdef DecodeResult decode_list(const Decoding *decoding, DecodeChain *chain) noex
     cdef uint32_t begin, last
     cdef DecodeResult result
     chain.count = 0
+    chain.made_bytes = 0
     if end > CODING_TEXT_BYTES:
         return DECODE_UNKNOWN
     while True:
@@ -255,10 +262,16 @@ cdef DecodeResult decode_end(Decoding *decoding) noexcept nogil:
 
 cdef DecodeResult decode_from(Decoding *decoding, uint32_t place, const uint8_t *data, size_t bytes) noexcept nogil:
     """Give bytes to a place in the chain; behind the last they are only counted."""
-    cdef Decoder *decoder = &decoding.chain.decoders[place]
-    if place == decoding.chain.count:
+    cdef DecodeChain *chain = decoding.chain
+    cdef Decoder *decoder
+    if place > 0:
+        chain.made_bytes += bytes
+        if chain.made_bytes > DECODED_BYTES_AT_MOST:
+            return DECODE_TOO_LARGE
+    if place == chain.count:
         decoding.decoded_bytes += bytes
-        return DECODE_TOO_LARGE if decoding.decoded_bytes > DECODED_BYTES_AT_MOST else DECODE_GOOD
+        return DECODE_GOOD
+    decoder = &chain.decoders[place]
     if decoder.coding == CODING_BROTLI:
         return decode_brotli(decoding, place, data, bytes)
     if decoder.coding == CODING_ZSTD:

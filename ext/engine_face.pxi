@@ -75,8 +75,6 @@ cdef class Engine(EngineCore):
             raise ValueError("several streams a connection need HTTP/2 and one of the loops connections and rate")
         if http2 and kernel_timestamps:
             raise ValueError("kernel timestamps are not kept for each stream of HTTP/2")
-        if http2 and decode:
-            raise ValueError("content is not decoded over HTTP/2")
         self.tls = tls
         self.tunnel = tunnel or b""
         self.http2 = http2
@@ -182,6 +180,7 @@ cdef class Engine(EngineCore):
             self.io = self.tls_io
         if self.http2:
             self.io = Http2Io(self.io, self.streams, self.follower_there)
+            (<Http2Io> self.io).decodings = self.decodings
 
     cdef take_memory(self, list addresses, list sources, uint64_t trace_rows):
         cdef uint32_t index
@@ -218,6 +217,8 @@ cdef class Engine(EngineCore):
             raise MemoryError
         for index in range(self.connection_count):
             self.decodings[index].pool = &self.decode_pool
+        if self.http2:
+            (<Http2Io> self.io).decodings = self.decodings
 
     def __dealloc__(self):
         cdef uint32_t index

@@ -5,6 +5,7 @@
 cdef enum:
     # Places in the static table (Appendix A).
     HPACK_STATUS = 8                # to 14: with seven values
+    HPACK_CONTENT_ENCODING = 26
     HPACK_CONTENT_LENGTH = 28
     HPACK_LOCATION = 46
     HPACK_TRANSFER_ENCODING = 57
@@ -16,6 +17,7 @@ cdef enum:
     HUFFMAN_END = 256
     # Of a decoded text that is looked at: longer ones are none that we know.
     HPACK_TEXT_BYTES = 64
+    HPACK_CODINGS_AT_MOST = 4
     HPACK_LENGTH_LIMIT = 0x0fffffff
     # The value of content-length is below ten times this, plus nine.
     HPACK_DECIMAL_LIMIT = 922337203685477579
@@ -33,6 +35,8 @@ cdef struct HpackText:
 # What a block of fields says.
 cdef struct HpackHead:
     HpackText location              # without bytes: not said
+    HpackText[HPACK_CODINGS_AT_MOST] codings  # of its content, in their order
+    uint32_t coding_count           # of fields that name some, also of those that found no place
     int64_t content_length          # -1: not said
     uint16_t status                 # 0: not said
     bint fields                     # a regular field was there: no pseudo-field may follow (RFC 9113, 8.3)
@@ -176,6 +180,8 @@ cdef HpackResult hpack_name(const HpackText *name, uint32_t *index) noexcept nog
         index[0] = HPACK_CONTENT_LENGTH
     elif length == 8 and memcmp(text, b"location", 8) == 0:
         index[0] = HPACK_LOCATION
+    elif length == 16 and memcmp(text, b"content-encoding", 16) == 0:
+        index[0] = HPACK_CONTENT_ENCODING
     elif (length == 17 and memcmp(text, b"transfer-encoding", 17) == 0
             or length == 10 and memcmp(text, b"connection", 10) == 0 or text[0] == c":"):
         # Of HTTP/1 only (RFC 9113, 8.2.2), or of requests only.
@@ -220,6 +226,10 @@ cdef inline HpackResult hpack_field(HpackHead *head, uint32_t index, const Hpack
         head.content_length = number
     elif index == HPACK_LOCATION and head.location.bytes == 0:
         head.location = value[0]
+    elif index == HPACK_CONTENT_ENCODING:
+        if head.coding_count < HPACK_CODINGS_AT_MOST:
+            head.codings[head.coding_count] = value[0]
+        head.coding_count += 1
     return HPACK_GOOD
 
 
@@ -245,6 +255,7 @@ cdef HpackResult hpack_read(const uint8_t *at, const uint8_t *end, HpackHead *he
     head.status = 0
     head.content_length = -1
     head.location.bytes = 0
+    head.coding_count = 0
     head.fields = False
     while at < end and at[0] & 0xe0 == 0x20:  # a table size (6.3): there is only our 0
         if not hpack_integer(&at, end, 0x1f, &index) or index != 0:

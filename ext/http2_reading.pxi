@@ -12,6 +12,7 @@ cdef class H2Reading(H2Sessions):
         const uint8_t *at           # what is not read yet
         size_t left
         uint8_t *location           # of the redirect that was read last; NULL: none is kept
+        Decoding *decodings         # of the lanes' answers, the engine's; NULL: content is not decoded
 
     cdef inline bint read_on(self, IoEvent *event) noexcept nogil:
         """Read frames until one makes an event, or all is read: then `reading` ends, too."""
@@ -120,6 +121,7 @@ cdef class H2Reading(H2Sessions):
         """Count content (6.1)."""
         cdef H2Lane *lane = self.lane_of(number, session.id)
         cdef uint32_t taken, content
+        cdef const uint8_t *data
         if session.padded:
             if session.left_bytes == 0 or (self.left > 0 and self.at[0] >= session.left_bytes):
                 self.break_session(number, ERROR_H2_PROTOCOL)
@@ -135,6 +137,7 @@ cdef class H2Reading(H2Sessions):
         content = min(taken, session.left_bytes - session.padding_bytes if session.left_bytes > session.padding_bytes else 0)
         session.left_bytes -= taken
         session.unreturned_bytes += taken
+        data = self.at
         self.take(session, taken)
         if session.unreturned_bytes >= H2_WINDOW_BYTES // 2:
             self.put_number(number, H2_WINDOW_UPDATE, 0, session.unreturned_bytes)
@@ -147,6 +150,8 @@ cdef class H2Reading(H2Sessions):
             self.malformed(number, lane)
             return False
         lane.body_bytes += content
+        if self.decodings != NULL and not self.decode(number, lane, data, content):
+            return False
         lane.unreturned_bytes += taken
         if session.left_bytes == 0 and session.flags & H2_END_STREAM:
             return self.answered(number, lane, session, event)
@@ -155,11 +160,38 @@ cdef class H2Reading(H2Sessions):
             lane.unreturned_bytes = 0
         return False
 
+    cdef bint decode(self, uint32_t number, H2Lane *lane, const uint8_t *data, uint32_t bytes) noexcept nogil:
+        """Decode more of an answer's content; False: it is broken, and its stream ends."""
+        cdef DecodeResult result = decode_feed(&self.decodings[self.slot_of(lane)], data, bytes)
+        if result == DECODE_GOOD:
+            return True
+        self.put_number(number, H2_RST_STREAM, lane.id, H2_CANCEL)
+        self.fail_stream(lane, error_from_decode(result), self.reading_ns)
+        return False
+
+    cdef void take_codings(self, H2Lane *lane, const HpackHead *head) noexcept nogil:
+        """What the content of an answer has to be decoded from."""
+        cdef Decoding *decoding = &self.decodings[self.slot_of(lane)]
+        cdef uint8_t text[CODING_TEXT_BYTES]
+        cdef uint32_t place
+        cdef int bytes
+        if head.coding_count > HPACK_CODINGS_AT_MOST:
+            decode_text(decoding, NULL, CODING_TEXT_BYTES + 1)
+            return
+        for place in range(head.coding_count):
+            bytes = hpack_decoded(&head.codings[place], text, CODING_TEXT_BYTES)
+            if place > 0:
+                decode_text(decoding, b",", 1)
+            decode_text(decoding, text, <size_t> bytes if bytes >= 0 else CODING_TEXT_BYTES + 1)
+
     cdef bint answered(self, uint32_t number, H2Lane *lane, H2Session *session, IoEvent *event) noexcept nogil:
         """The last byte of an answer is in."""
         if lane.status == 0 or (lane.content_length >= 0 and <uint64_t> lane.content_length != lane.body_bytes
                                 and not (lane.body_bytes == 0 and (lane.no_content or lane.status == 304))):
             self.malformed(number, lane)
+            return False
+        if self.decodings != NULL and decode_end(&self.decodings[self.slot_of(lane)]) != DECODE_GOOD:
+            self.fail_stream(lane, ERROR_CONTENT_BROKEN, self.reading_ns)
             return False
         if lane.body_left > 0:
             self.put_number(number, H2_RST_STREAM, lane.id, H2_NO_ERROR)  # 8.1: the server wants no more of the request
@@ -357,6 +389,8 @@ cdef class H2Reading(H2Sessions):
                 return False
             lane.status = head.status
             lane.content_length = head.content_length
+            if self.decodings != NULL:
+                self.take_codings(lane, &head)
             if self.location != NULL and 300 <= head.status < 400 and head.location.bytes > 0:
                 return self.redirected(number, lane, session, &head.location, event)
         if session.block_ends:

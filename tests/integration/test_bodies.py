@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -16,6 +17,7 @@ CONTENT = b"some text, over and over; " * 8000
 SERVER = """
 server {{
     listen 127.0.0.1:{port};
+    listen 127.0.0.1:{port_h2} http2;
     location / {{ return 200 "hello"; }}
     location /upload {{ proxy_pass http://127.0.0.1:{port}/; }}
     location /small {{ client_max_body_size 1k; proxy_pass http://127.0.0.1:{port}/; }}
@@ -26,9 +28,27 @@ server {{
 """
 
 
+class Ports(NamedTuple):
+    """Of one server: HTTP/1.1, and HTTP/2 without TLS."""
+
+    http1: int
+    http2: int
+
+    def flags(self, http: str, path: str) -> tuple[str, ...]:
+        """What asks for a path in this protocol."""
+        if http == "2":
+            return ("--h2c", f"http://127.0.0.1:{self.http2}/{path}")
+        return (f"http://127.0.0.1:{self.http1}/{path}",)
+
+
 @pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    port, prefix = free_port(), tmp_path_factory.mktemp("bodies")
+def port(ports: Ports) -> int:
+    return ports.http1
+
+
+@pytest.fixture(scope="module")
+def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
+    ports, prefix = Ports(free_port(), free_port()), tmp_path_factory.mktemp("bodies")
     (prefix / "encoded").mkdir()
     (prefix / "encoded/plain").write_bytes(CONTENT)
     for name, encode in ENCODE.items():
@@ -36,8 +56,10 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     (prefix / "encoded/plain.gz").write_bytes(ENCODE["gzip"](CONTENT))
     (prefix / "encoded/twice").write_bytes(ENCODE["br"](ENCODE["gzip"](CONTENT)))
     (prefix / "encoded/cut").write_bytes(ENCODE["zstd"](CONTENT)[:-9])
-    server = Nginx(nginx_binary(), prefix, SERVER.format(port=port, prefix=prefix))
-    yield port
+    server = Nginx(
+        nginx_binary(), prefix, SERVER.format(port=ports.http1, port_h2=ports.http2, prefix=prefix)
+    )
+    yield ports
     server.stop()
 
 
@@ -80,12 +102,13 @@ def test_memory_does_not_grow_with_connections(port: int, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("who", [(), ("--local-agents", "2")])
+@pytest.mark.parametrize("http", ["1.1", "2"])
 @pytest.mark.parametrize(
     "path",
     ["gzip/plain", "static/plain", "as/deflate/deflate", "as/br/br", "as/zstd/zstd", "as/gzip,br/twice"],
 )
-def test_compressed_answers_are_decoded(port: int, path: str, who: tuple[str, ...]) -> None:
-    report = measure(*who, "-n", "100", "-c", "4", "--decode", f"http://127.0.0.1:{port}/{path}")
+def test_compressed_answers_are_decoded(ports: Ports, path: str, who: tuple[str, ...], http: str) -> None:
+    report = measure(*who, "-n", "100", "-c", "4", "--decode", *ports.flags(http, path))
     assert report["statuses"] == {"200": 100}
     assert report["decoded_bytes"] == 100 * len(CONTENT)
     assert report["body_bytes"] < report["decoded_bytes"] / 10
@@ -103,6 +126,7 @@ def test_plain_answers_count_as_they_are(port: int) -> None:
     assert measure("-n", "10", "-c", "2", f"http://127.0.0.1:{port}/as/br/br")["decoded_bytes"] is None
 
 
+@pytest.mark.parametrize("http", ["1.1", "2"])
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
@@ -112,21 +136,16 @@ def test_plain_answers_count_as_they_are(port: int) -> None:
         ("as/compress/plain", "bad content: unknown coding"),
     ],
 )
-def test_answers_that_can_not_be_decoded_are_errors(port: int, path: str, kind: str) -> None:
-    outcome = heyfleet("run", "--json", "-n", "20", "-c", "2", "--decode", f"http://127.0.0.1:{port}/{path}")
+def test_answers_that_can_not_be_decoded_are_errors(ports: Ports, path: str, kind: str, http: str) -> None:
+    target = ports.flags(http, path)
+    outcome = heyfleet("run", "--json", "-n", "20", "-c", "2", "--decode", *target)
     assert outcome.exit_code == 3
     assert outcome.report["errors"] == {kind: 20}
     # Undecoded they are answers.
-    assert measure("-n", "20", "-c", "2", f"http://127.0.0.1:{port}/{path}")["statuses"] == {"200": 20}
+    assert measure("-n", "20", "-c", "2", *target)["statuses"] == {"200": 20}
 
 
 def test_decoding_in_a_plan_file_and_in_text(port: int, tmp_path: Path) -> None:
     (tmp_path / "plan.yaml").write_text(f"url: http://127.0.0.1:{port}/as/br/br\ncount: 10\ndecode: true\n")
     outcome = heyfleet("run", "-f", f"{tmp_path}/plan.yaml")
     assert f"  Decoded:\t{10 * len(CONTENT)} bytes" in outcome.stdout
-
-
-def test_not_over_http2(port: int) -> None:
-    outcome = heyfleet("run", "--decode", "--h2c", f"http://127.0.0.1:{port}/")
-    assert outcome.exit_code == 2
-    assert "--decode is of HTTP/1.1" in outcome.stderr
