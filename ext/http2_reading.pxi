@@ -176,13 +176,16 @@ cdef class H2Reading(H2Sessions):
         cdef uint32_t place
         cdef int bytes
         if head.coding_count > HPACK_CODINGS_AT_MOST:
-            decode_text(decoding, NULL, CODING_TEXT_BYTES + 1)
+            decoding.text_bytes = CODING_TEXT_BYTES + 1  # more than is taken
             return
         for place in range(head.coding_count):
             bytes = hpack_decoded(&head.codings[place], text, CODING_TEXT_BYTES)
             if place > 0:
                 decode_text(decoding, b",", 1)
-            decode_text(decoding, text, <size_t> bytes if bytes >= 0 else CODING_TEXT_BYTES + 1)
+            if bytes < 0:
+                decoding.text_bytes = CODING_TEXT_BYTES + 1
+                return
+            decode_text(decoding, text, <size_t> bytes)
 
     cdef bint answered(self, uint32_t number, H2Lane *lane, H2Session *session, IoEvent *event) noexcept nogil:
         """The last byte of an answer is in."""
