@@ -23,6 +23,7 @@ SHORTHANDS = {
     "te-and-cl": "chunks=1,2,3&length=5",
     "close": "close-after=0",
     "reset": "reset-after=0",
+    "refuse": "stream-error=7",
     "never": "hang-after=0",
     "half": "hang-after=10",
 }
@@ -78,7 +79,16 @@ class Behaviour:
     hang_after: int | None = _is(None, size_bytes, "so many bytes of the answer, then nothing more")
     garbage: int = _is(0, size_bytes, "so many random bytes for an answer, then close", "512")
     unasked: float | None = _is(None, seconds, "a second answer so long after the first", "0")
-    keepalive: int = _is(0, _count, "closes after so many requests on the connection, unannounced", "1")
+    keepalive: int = _is(
+        0,
+        _count,
+        "closes after so many requests of a connection, unannounced; over HTTP/2 by GOAWAY",
+        "1",
+    )
+    stream_error: int | None = _is(
+        None, number(0, 2**32 - 1), "over HTTP/2, RST_STREAM with this code; else RST", "7"
+    )
+    pings: int = _is(0, number(0, 100_000), "over HTTP/2, so many PING frames ahead of the answer", "100")
     idle_close: float | None = _is(None, seconds, "closes when idle for so long, unannounced", "0")
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import resource
 import socket
+import ssl
 from collections.abc import Callable
 
 import click
@@ -42,6 +43,15 @@ def _address(host: str, *, allow_remote: bool) -> str:
     return address
 
 
+def _tls(path: str) -> ssl.SSLContext:
+    from heyfleet.lab.tls import context
+
+    try:
+        return context(path)
+    except OSError as error:
+        raise click.ClickException(f"--tls {path}: {error.strerror}") from None
+
+
 @click.group()
 def lab() -> None:
     """Practice targets: servers to send load to."""
@@ -59,19 +69,30 @@ def lab() -> None:
     "--default", type=_flag(from_query), help="How to answer / and /ok, such as 'delay=20ms&size=1KiB'."
 )
 @click.option("--stall", type=_flag(read_stall), help="1s/10s: all stands still for 1 s every 10 s.")
+@click.option(
+    "--tls", metavar="FILE", help="Serve https; the certificate of who signed ours goes to the file."
+)
 @click.option("--seed", default=0, help="Of all that is left to chance.")
 def faulty(
     *, host: str, port: int, allow_remote: bool, max_connections: int, overflow: str, seed: int,
-    default: Behaviour | None, stall: tuple[float, float] | None,
+    default: Behaviour | None, stall: tuple[float, float] | None, tls: str | None,
 ) -> None:  # fmt: skip
-    """Serve HTTP that misbehaves the way the URL asks for; GET /help lists the ways."""
+    """Serve HTTP/1.1 and HTTP/2 that misbehaves the way the URL asks for; GET /help lists the ways."""
     address = _address(host, allow_remote=allow_remote)
+    context = _tls(tls) if tls else None
     hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
     target = Target(default, max_connections, overflow, seed)
     try:
         uvloop.run(
-            serve(target, address, port, lambda url: click.echo(f"heyfleet lab: listening on {url}"), stall)
+            serve(
+                target,
+                address,
+                port,
+                lambda url: click.echo(f"heyfleet lab: listening on {url}"),
+                stall=stall,
+                tls=context,
+            )
         )
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import signal
 import socket
+import ssl
 import struct
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from random import Random
 from typing import cast
 
 from heyfleet.lab.behaviour import Asked, Behaviour, from_target, listing
+from heyfleet.lab.http2 import PREFACE_BEGIN, Http2Session, Ways
 from heyfleet.lab.request import BadRequestError, Head, RequestReader
 from heyfleet.lab.response import End, Step, script
 
@@ -36,7 +38,7 @@ class Target:
         self._default = default
         self._max_connections = max_connections
         self._overflow = overflow
-        self._random = Random(seed)  # noqa: S311 - repeatable on purpose
+        self.random = Random(seed)  # noqa: S311 - repeatable on purpose
         self._waiting: dict[Connection, None] = {}
         self._open = 0
         self.accepted = self.overflowed = 0
@@ -81,6 +83,11 @@ class Target:
 
     def answer(self, head: Head, body: bytes, *, is_first: bool) -> tuple[Asked, Iterator[Step]]:
         """Counts a request and says how to answer it; `is_first` is whether it is its connection's first."""
+        asked, behaviour, content = self.understand(head, body, is_first=is_first)
+        return asked, script(behaviour, content, self.random, head.method, head.connection)
+
+    def understand(self, head: Head, body: bytes, *, is_first: bool) -> tuple[Asked, Behaviour, bytes]:
+        """Counts a request: what it asks for, what it gets, and the body of that."""
         content = None
         try:
             asked = _understood(head.target, self._default)
@@ -90,17 +97,17 @@ class Target:
             asked, content = Asked("bad-url", Behaviour(status=400)), f"{error}\n".encode()
         self._count(asked.name, is_first)
         behaviour = asked.behaviour
-        if behaviour.share < 1 and self._random.random() >= behaviour.share:
+        if behaviour.share < 1 and self.random.random() >= behaviour.share:
             behaviour = Behaviour()
         if content is None:
             content = self._page(asked.page, head, body) if asked.page else _hello(behaviour.size)
-        return asked, script(behaviour, content, self._random, head.method, head.connection)
+        return asked, behaviour, content
 
     def refuse(self, error: BadRequestError, *, is_first: bool) -> tuple[Asked, Iterator[Step]]:
         """Counts what is no request and says how to answer it, the last time on its connection."""
         asked = Asked("bad-request", Behaviour(status=400))
         self._count(asked.name, is_first)
-        return asked, script(asked.behaviour, f"{error}\n".encode(), self._random, "GET", "close")
+        return asked, script(asked.behaviour, f"{error}\n".encode(), self.random, "GET", "close")
 
     def _count(self, name: str, is_first: bool) -> None:
         self.requests[name] += 1
@@ -141,6 +148,9 @@ class Connection(asyncio.Protocol):
         self._is_busy = True  # until started, while a script waits, and once it has ended the connection
         self._is_ended = False
         self._is_full = False
+        self._is_http2 = False
+        self._http2: Http2Session | None = None
+        self._early = b""  # of HTTP/2, until started
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -149,9 +159,25 @@ class Connection(asyncio.Protocol):
     def start(self) -> None:
         """Begins to answer, also what came while the connection had to wait."""
         self._is_started = True
-        self._advance()
+        if self._is_http2:
+            self._speak_http2()
+        else:
+            self._advance()
+
+    def _speak_http2(self) -> None:
+        if self._http2 is None:
+            ways = Ways(self._understand, self._abandon, self.end, self._target.random)
+            self._http2 = Http2Session(self._transport.write, ways)
+        data, self._early = self._early, b""
+        self._http2.feed(data)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_http2 or (self._asked is None and data.startswith(PREFACE_BEGIN)):
+            self._is_http2 = True
+            self._early += data
+            if self._is_started:
+                self._speak_http2()
+            return
         self._reader.feed(data)
         if not self._is_busy:
             self._cancel_timer()
@@ -165,8 +191,19 @@ class Connection(asyncio.Protocol):
         if self._timer is None and not self._is_ended:
             self._advance()
 
+    def _understand(self, head: Head, body: bytes) -> tuple[Asked, Behaviour, bytes]:
+        asked, behaviour, content = self._target.understand(head, body, is_first=self._asked is None)
+        self._asked = asked
+        return asked, behaviour, content
+
+    def _abandon(self, asked: Asked) -> None:
+        self._target.abandoned[asked.name] += 1
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_timer()
+        if self._http2 is not None:
+            self._http2.lost()
+            self._asked = None
         if self._asked and self._is_busy and not self._is_ended:
             self._target.abandoned[self._asked.name] += 1
         self._is_busy = self._is_ended = True
@@ -248,7 +285,13 @@ def _stall(length_s: float, period_s: float) -> None:
 
 
 async def serve(
-    target: Target, host: str, port: int, announce: Callable[[str], None], stall: tuple[float, float] | None
+    target: Target,
+    host: str,
+    port: int,
+    announce: Callable[[str], None],
+    *,
+    stall: tuple[float, float] | None,
+    tls: ssl.SSLContext | None,
 ) -> None:
     """Serves until SIGINT or SIGTERM; tells `announce` its URL once it listens. Raises OSError if it can't.
 
@@ -258,9 +301,10 @@ async def serve(
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    server = await loop.create_server(lambda: Connection(target), host, port, backlog=BACKLOG)
+    server = await loop.create_server(lambda: Connection(target), host, port, backlog=BACKLOG, ssl=tls)
     name, bound_port = server.sockets[0].getsockname()[:2]
-    announce(f"http://[{name}]:{bound_port}" if ":" in name else f"http://{name}:{bound_port}")
+    name = f"[{name}]" if ":" in name else name
+    announce(f"http{'s' if tls else ''}://{name}:{bound_port}")
     if stall:
         loop.call_later(stall[1], _stall, *stall)
     await stopped.wait()

@@ -46,11 +46,11 @@ def _answer(asked: Behaviour, body: bytes, random: Random, method: str, connecti
         yield b"".join(
             _lines(asked, _status_line(asked, code), f"X-Interim: {code}", "") for code in asked.interim
         )
-    delay = asked.delay + random.uniform(0, asked.jitter)
-    if random.random() < asked.tail[0]:
-        delay += asked.tail[1]
-    if delay:
-        yield delay
+    if wait_s := delay_s(asked, random):
+        yield wait_s
+    if asked.stream_error is not None:
+        yield End.RESET
+        return
     if asked.garbage:
         yield random.randbytes(asked.garbage)
         yield End.CLOSE
@@ -65,6 +65,12 @@ def _answer(asked: Behaviour, body: bytes, random: Random, method: str, connecti
         yield UNASKED
     if _closes(asked, connection.lower()) or (has_body and _is_short(asked, len(body))):
         yield End.CLOSE
+
+
+def delay_s(asked: Behaviour, random: Random) -> float:
+    """How long an answer is waited for, in seconds."""
+    wait_s = asked.delay + random.uniform(0, asked.jitter)
+    return wait_s + asked.tail[1] if random.random() < asked.tail[0] else wait_s
 
 
 def _closes(asked: Behaviour, connection: str) -> bool:

@@ -70,7 +70,7 @@ class Faulty:
         assert self._process.stdout is not None
         self._stdout = self._process.stdout
         line = self._stdout.readline()
-        if not line.startswith("heyfleet lab: listening on http://"):
+        if not line.startswith("heyfleet lab: listening on http"):
             self.stop()
             pytest.fail(f"the practice target did not start: {line!r}")
         self.port = int(line.rpartition(":")[2])
