@@ -72,14 +72,19 @@ def run_command(make_agent: Callable[[], AgentLink]) -> RunCommand:
     """The command, for one kind of agent; that is made only when each flag is known to be good."""
 
     def callback(**given: Any) -> None:
+        out, no_archive = given.pop("out"), given.pop("no_archive")
         find_max, options, flags = asked(click.get_current_context(), given)
         if find_max:
+            if out:
+                raise click.UsageError("--out: --find-max makes several runs, and keeps none")
             from heyfleet.controller.search import search
 
             raise click.exceptions.Exit(search(flags, find_max, lambda: _executor(options, make_agent)))
+        from heyfleet.controller.archive.keeping import Keeping
         from heyfleet.controller.run import run
 
-        raise click.exceptions.Exit(run(flags, _executor(options, make_agent)))
+        keeping = Keeping(out, nothing=no_archive)
+        raise click.exceptions.Exit(run(flags, _executor(options, make_agent), keeping))
 
     return RunCommand(
         "run",
@@ -103,7 +108,8 @@ def run_command(make_agent: Callable[[], AgentLink]) -> RunCommand:
 def asked(ctx: click.Context, given: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Any], Flags]:
     """What --find-max looks for, the flags of the fleet, and those of the plan; UsageError."""
     file: PlanFile | None = ctx.meta.get("plan_file")
-    del given["plan_file"]
+    for name in ("plan_file", "out", "no_archive"):
+        given.pop(name, None)
     url = given.pop("url")
     given["output"] = _output(given["output"], given.pop("json"))
     _check_urls(url, given["targets"])
@@ -316,6 +322,14 @@ def _output_flags() -> Iterator[click.Option]:
     yield Flag(
         ["--json", "json"], is_flag=True, help="The whole report as one JSON document.", section=section
     )
+    yield Flag(
+        ["--out"],
+        metavar="DIR",
+        default="",
+        help="Keep the run there, in a new folder. Default: within heyfleet-runs, or where HEYFLEET_RUNS says.",
+        section=section,
+    )
+    yield Flag(["--no-archive"], is_flag=True, help="Don't keep the run.", section=section)
     yield Flag(
         ["-cpus", "workers"],
         type=Value("N", values.small_count),

@@ -9,6 +9,7 @@ from heyfleet.controller.abort import AbortWatch
 from heyfleet.controller.agent_link import AgentLink
 from heyfleet.controller.errors import InputError
 from heyfleet.controller.interrupt import Interrupts
+from heyfleet.controller.intervals import Intervals, Take, ignore
 from heyfleet.controller.measured import AgentPart, Measured
 from heyfleet.controller.plan import whole_plan
 from heyfleet.controller.progress import Progress
@@ -23,8 +24,8 @@ class ResultsElsewhereError(Exception):
 class Executor(Protocol):
     """Makes the load of a plan."""
 
-    def execute(self, plan: Plan, interrupts: Interrupts) -> Measured:
-        """Run the load to its end, or to the first signal; whatever goes wrong, none goes on.
+    def execute(self, plan: Plan, interrupts: Interrupts, take: Take = ignore) -> Measured:
+        """Run the load to its end, or to the first signal; whatever goes wrong, none goes on. `take` gets each second of it.
 
         InputError if it can't begin, Interrupted if a signal came before it began, ResultsElsewhereError.
         """
@@ -37,9 +38,9 @@ class LocalExecutor:
     def __init__(self, agent: AgentLink) -> None:
         self._agent = agent
 
-    def execute(self, plan: Plan, interrupts: Interrupts) -> Measured:
+    def execute(self, plan: Plan, interrupts: Interrupts, take: Take = ignore) -> Measured:
         """See Executor."""
-        agent, progress, stats = self._agent, Progress(), Stats()
+        agent, progress, stats, intervals = self._agent, Progress(), Stats(), Intervals(take, plan)
         assignment = whole_plan(plan)
         try:
             progress.prepare(plan)
@@ -51,10 +52,12 @@ class LocalExecutor:
             watch, aborted = AbortWatch(plan, stats), ""
             for snapshot in agent.snapshots():
                 stats.add(snapshot)
+                intervals.add(snapshot)
                 progress.show(stats, snapshot)
                 if not aborted and (aborted := watch.look(time.monotonic())):
                     agent.stop()
             done = agent.done()
+            intervals.close()
         except BaseException:
             agent.stop()
             raise

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
-from heyfleet.proto.fleet_pb2 import HTTP_2, IPV4, IPV6, TICKS, Loop, Plan, Request, Think, Tls
+from heyfleet.proto.fleet_pb2 import HTTP_2, IPV4, IPV6, TICKS, Column, Loop, Plan, Request, Think, Tls
 from heyfleet.urls import Url
 
 SECRET_HEADER = re.compile(r"auth|cookie|token|secret|key|passw|session|signature|credential", re.IGNORECASE)
 HIDDEN = "(hidden)"
+_BODY_BYTES_AT_MOST = 4096
+_Kind = TypeVar("_Kind", Plan, Request)
 
 
 def echo(plan: Plan) -> dict[str, Any]:
@@ -68,6 +70,40 @@ def echo(plan: Plan) -> dict[str, Any]:
         "slo": list(plan.slo),
         "abort_on": list(plan.abort_on),
     }
+
+
+def without_secrets(plan: Plan) -> Plan:
+    """The plan for a file that others may read: what may be a secret is hidden, what is large is left out."""
+    kept = _but(plan, "mix", "data")
+    for request in plan.mix:
+        less = _but(request, "body")
+        for header in less.headers:
+            if SECRET_HEADER.search(header.name):
+                header.value = HIDDEN
+        large = len(request.body) > _BODY_BYTES_AT_MOST
+        less.body = f"({len(request.body)} bytes)".encode() if large else request.body
+        kept.mix.append(less)
+    if kept.proxy.credentials:
+        kept.proxy.credentials = HIDDEN
+    if kept.HasField("tls"):
+        kept.tls.key_pem = HIDDEN.encode() if kept.tls.key_pem else b""
+    kept.data.extend(Column(name=column.name, values=[b""] * len(column.values)) for column in plan.data[:1])
+    return kept
+
+
+def _but(message: _Kind, *names: str) -> _Kind:
+    """A copy without these fields; they may be too large to be copied first."""
+    copy = type(message)()
+    for field, value in message.ListFields():
+        if field.name in names:
+            continue
+        if field.is_repeated:
+            getattr(copy, field.name).extend(value)
+        elif field.message_type:
+            getattr(copy, field.name).CopyFrom(value)
+        else:
+            setattr(copy, field.name, value)
+    return copy
 
 
 def _request(request: Request, base: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from heyfleet import __version__
 from heyfleet.controller import terminal
+from heyfleet.controller.archive.keeping import Keeping
 from heyfleet.controller.errors import InputError
 from heyfleet.controller.executor import Executor, ResultsElsewhereError
 from heyfleet.controller.interrupt import Interrupted, Interrupts
@@ -21,14 +22,15 @@ EXIT_INCOMPLETE = 4
 EXIT_THRESHOLD = 5
 
 
-def run(flags: Flags, executor: Executor) -> int:
-    """Plan, execute, report on stdout; the exit code."""
+def run(flags: Flags, executor: Executor, keeping: Keeping | None = None) -> int:
+    """Plan, execute, report on stdout, keep; the exit code."""
+    keeping = keeping or Keeping(nothing=True)
     try:
         plan = make_plan(flags)
         for line in warnings(plan):
             terminal.say(f"warning: {line}")
-        with Interrupts() as interrupts:
-            measured = executor.execute(plan, interrupts)
+        with Interrupts() as interrupts, keeping.begin(plan) as take:
+            measured = executor.execute(plan, interrupts, take)
     except InputError as error:
         terminal.complain(str(error))
         return EXIT_CANNOT_START
@@ -38,26 +40,30 @@ def run(flags: Flags, executor: Executor) -> int:
     except Interrupted:
         terminal.complain("interrupted before the start; nothing was sent")
         return interrupts.exit_code
-    code = report_of(measured, flags.output, flags=flags, per_agent=flags.per_agent)
-    return interrupts.exit_code or code
+    asked = (flags.connections or CONNECTIONS) if measured.plan.loop in (CLOSED, TICKS) else None
+    summary = summarize(measured, asked, ignore_redirects=flags.disable_redirects, per_agent=flags.per_agent)
+    report(summary, flags.output, measured.trace)
+    kept = keeping.end(measured, lambda: _document(summary))
+    return interrupts.exit_code or exit_code(summary) or (EXIT_OK if kept else EXIT_FAULT)
 
 
-def report_of(measured: Measured, output: str, *, flags: Flags | None = None, per_agent: bool = False) -> int:
-    """Print what was measured; the exit code that follows from it. Without `flags`, the plan says what was asked."""
-    closed = measured.plan.loop in (CLOSED, TICKS)
-    asked = (flags.connections or CONNECTIONS) if flags and closed else None
-    ignore_redirects = bool(flags and flags.disable_redirects)
-    summary = summarize(measured, asked, ignore_redirects=ignore_redirects, per_agent=per_agent)
+def report_of(measured: Measured, output: str) -> int:
+    """Print what was measured, by a plan alone; the exit code that follows from it."""
+    summary = summarize(measured)
     report(summary, output, measured.trace)
     return exit_code(summary)
+
+
+def _document(summary: Summary) -> str:
+    from heyfleet.controller.report import document
+
+    return document.render(summary, __version__)
 
 
 def report(summary: Summary, output: str, trace: bytes) -> None:
     """Print it; only what a report is made with gets imported."""
     if output == "json":
-        from heyfleet.controller.report import document
-
-        terminal.write_out([document.render(summary, __version__)])
+        terminal.write_out([_document(summary)])
     elif output == "csv":
         from heyfleet.controller.report import notes, rows
 

@@ -100,7 +100,7 @@ class Stats(Numbers):
     more, where there are several of either.
     """
 
-    def __init__(self, *, histograms: bool = True) -> None:
+    def __init__(self, *, histograms: bool = True, parts: bool = True, trace: bool = True) -> None:
         super().__init__()
         self.warmup = Numbers()
         self.parts: dict[tuple[int, int], Numbers] = {}
@@ -109,6 +109,8 @@ class Stats(Numbers):
         )  # what became of connections to each
         self.end_ns = 0  # of the latest snapshot
         self._keeps_histograms = histograms
+        self._keeps_parts = parts and histograms
+        self._keeps_trace = trace and histograms
         self._seen: defaultdict[str, Ranges] = defaultdict(Ranges)
         self._trace: dict[tuple[str, int], bytes] = {}
 
@@ -132,7 +134,7 @@ class Stats(Numbers):
             check(snapshot)
         self._merge(snapshot)
         self._seen[snapshot.agent].add(snapshot.sequence)
-        if snapshot.trace and self._keeps_histograms:
+        if snapshot.trace and self._keeps_trace:
             self._trace[snapshot.agent, snapshot.sequence] = snapshot.trace
         return True
 
@@ -141,7 +143,7 @@ class Stats(Numbers):
         if snapshot.HasField("warmup"):
             pairs.append((self.warmup, snapshot.warmup))
         if self._keeps_histograms:
-            parts = {(part.stage, part.request): part.numbers for part in snapshot.parts}
+            parts = {(part.stage, part.request): part.numbers for part in snapshot.parts if self._keeps_parts}
             known = {place: self.parts.get(place) or Numbers() for place in parts}
             pairs += [(known[place], numbers) for place, numbers in parts.items()]
             _merge_histograms(pairs)
@@ -210,7 +212,7 @@ def _merge_histograms(pairs: list[tuple[Numbers, Snapshot]]) -> None:
                 if histogram is None:
                     histogram = Histogram()
                     made.append((numbers, metric, histogram))
-                into.append((histogram, *_totals(part)))
+                into.append((histogram, *totals_of(part)))
     try:
         add_encoded_all(into)
     except ValueError as error:
@@ -231,7 +233,8 @@ def encoded(histogram: Histogram) -> fleet_pb2.Histogram:
     )
 
 
-def _totals(part: fleet_pb2.Histogram) -> tuple[bytes, int, int, int, int, int]:
+def totals_of(part: fleet_pb2.Histogram) -> tuple[bytes, int, int, int, int, int]:
+    """What `Histogram.add_encoded` takes."""
     return part.counts_v2, part.count, part.sum_ns, part.min_ns, part.max_ns, part.clamped
 
 

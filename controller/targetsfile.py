@@ -155,12 +155,12 @@ def load(path: str, base: str) -> tuple[str, list[Entry]]:
     """
     try:
         entries = parse(read_file(path, "--targets").decode("utf-8", "surrogateescape"))
-        return _one_host(entries, base)
+        return of_one_host(entries, base)
     except TargetsError as error:
         raise InputError(f"--targets: {path}: {error}") from None
 
 
-def _one_host(entries: list[Entry], base: str) -> tuple[str, list[Entry]]:
+def of_one_host(entries: list[Entry], base: str) -> tuple[str, list[Entry]]:
     origin: tuple[str, str, int] | None = None
     first_line = 0
     taken = []

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # How long an example takes depends on the machine and on the sanitizers, and says nothing about our code.
+os.environ["HEYFLEET_RUNS"] = ""  # runs of tests are kept only where a test says so
 settings.register_profile("heyfleet", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("heyfleet")
 

@@ -11,6 +11,7 @@ from heyfleet.controller.abort import AbortWatch
 from heyfleet.controller.fleet.gathering import Gathering, Part
 from heyfleet.controller.fleet.registry import Fleet, release
 from heyfleet.controller.fleet.session import DONE, PREPARING, READY, RUNNING, Session
+from heyfleet.controller.intervals import Take, ignore
 from heyfleet.controller.measured import Measured
 from heyfleet.proto.control_pb2 import FromAgent, Offer, RunRequest, Start, Stop, ToAgent
 from heyfleet.proto.fleet_pb2 import Assignment
@@ -36,12 +37,14 @@ class Conductor:
         *,
         died: Callable[[str], str] = lambda agent: "",
         hopeless: Callable[[], str] = lambda: "",
+        take: Take = ignore,
     ) -> None:
         self.fleet = fleet
         self.request = request
         self.stage = "waiting for agents"
         self.stopped = False
         self.run_id = os.urandom(8).hex()
+        self._take = take
         self.gathering = self._new_gathering()
         self._died = died
         self._hopeless = hopeless
@@ -53,7 +56,7 @@ class Conductor:
         self.aborted = ""  # the threshold that ended the load
 
     def _new_gathering(self) -> Gathering:
-        return Gathering(self.run_id, self.request.plan, per_agent=self.request.per_agent)
+        return Gathering(self.run_id, self.request.plan, per_agent=self.request.per_agent, take=self._take)
 
     # What the fleet tells
 
@@ -122,6 +125,7 @@ class Conductor:
             self._give_up()
             return None
         await self._hear_to_the_end()
+        self.gathering.intervals.close()
         return self.measured()
 
     def stop(self) -> None:

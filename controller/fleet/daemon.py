@@ -10,14 +10,15 @@ from heyfleet import __version__
 from heyfleet.controller.fleet.conductor import CannotStart, Conductor
 from heyfleet.controller.fleet.gathering import Gathering
 from heyfleet.controller.fleet.registry import Fleet, release
-from heyfleet.controller.fleet.result import to_message
 from heyfleet.controller.fleet.session import DONE, Session
 from heyfleet.controller.fleet.view import interval_s, view
 from heyfleet.controller.measured import Measured
+from heyfleet.controller.result import to_message
 from heyfleet.proto.control_pb2 import (
     CollectRequest,
     FromAgent,
     FromOperator,
+    Interval,
     Offer,
     RunRequest,
     ToOperator,
@@ -171,13 +172,16 @@ class Daemon:
 
     async def _conduct(self, request: RunRequest, operator: _Voice) -> AsyncGenerator[ToOperator, None]:
         self.fleet.turned_away.clear()
-        conductor = self._conductor = Conductor(self.fleet, request)
+        intervals: list[Interval] = []  # that the operator has not been sent
+        conductor = self._conductor = Conductor(self.fleet, request, take=intervals.append)
         operator.on_stop(conductor.stop)
         self._say(f"run {conductor.run_id} to {request.plan.target.host}")
         conducting = asyncio.ensure_future(conductor.conduct())
         try:
             while not conducting.done():
                 yield ToOperator(view=view(conductor))
+                for answer in _taken(intervals):
+                    yield answer
                 await asyncio.wait([conducting], timeout=interval_s(conductor))
             measured = conducting.result()
         except CannotStart as error:
@@ -195,7 +199,7 @@ class Daemon:
             yield _refused("interrupted before the start; nothing was sent")
             return
         self._say(f"run {conductor.run_id} is over")
-        for answer in _parts(measured):
+        for answer in (*_taken(intervals), *_parts(measured)):
             yield answer
         await operator.received.wait()
         self._kept[conductor.run_id].recovered = "collected again"
@@ -257,6 +261,12 @@ def _other_version(spoken: int, version: str) -> ToOperator | None:
         f"this command speaks protocol {spoken} (heyfleet {version}), the controller {PROTOCOL} "
         f"(heyfleet {__version__}): install the same version on both"
     )
+
+
+def _taken(intervals: list[Interval]) -> list[ToOperator]:
+    taken = [ToOperator(interval=interval) for interval in intervals]
+    intervals.clear()
+    return taken
 
 
 def _parts(measured: Measured) -> list[ToOperator]:

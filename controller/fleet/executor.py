@@ -19,6 +19,7 @@ from heyfleet.controller.fleet.registry import Fleet
 from heyfleet.controller.fleet.view import interval_s, view
 from heyfleet.controller.fleet.wire import Server
 from heyfleet.controller.interrupt import Interrupted, Interrupts
+from heyfleet.controller.intervals import Take, ignore
 from heyfleet.controller.live import Live
 from heyfleet.controller.measured import Measured
 from heyfleet.proto.fleet_pb2 import Plan
@@ -32,14 +33,14 @@ class FleetExecutor:
     def __init__(self, options: FleetOptions) -> None:
         self._options = options
 
-    def execute(self, plan: Plan, interrupts: Interrupts) -> Measured:
+    def execute(self, plan: Plan, interrupts: Interrupts, take: Take = ignore) -> Measured:
         """The whole run; InputError if it can't begin, Interrupted if it was ended before it began."""
         if self._options.local_agents and not plan.workers:
             plan.workers = workers_each(self._options.local_agents)
         live = Live(quiet=self._options.quiet)
         try:
             run = self._on_this_host if self._options.local_agents else self._on_others
-            measured = uvloop.run(run(plan, interrupts, live))
+            measured = uvloop.run(run(plan, interrupts, live, take))
         except (CannotStart, OSError) as error:
             raise InputError(str(error)) from None
         finally:
@@ -48,21 +49,23 @@ class FleetExecutor:
             raise Interrupted
         return measured
 
-    async def _on_this_host(self, plan: Plan, interrupts: Interrupts, live: Live) -> Measured | None:
+    async def _on_this_host(
+        self, plan: Plan, interrupts: Interrupts, live: Live, take: Take
+    ) -> Measured | None:
         fleet = Fleet(self._options.lease_ns)
         async with LocalAgents(self._options.local_agents, self._options.spool) as agents:
             conductor = Conductor(
-                fleet, self._options.request(plan), died=agents.died, hopeless=agents.hopeless
+                fleet, self._options.request(plan), died=agents.died, hopeless=agents.hopeless, take=take
             )
             await agents.start()
             server = Server(fleet, None)
             await server.start(agents.address)
             return await _conducted(conductor, server, interrupts, live)
 
-    async def _on_others(self, plan: Plan, interrupts: Interrupts, live: Live) -> Measured | None:
+    async def _on_others(self, plan: Plan, interrupts: Interrupts, live: Live, take: Take) -> Measured | None:
         options = self._options
         fleet = Fleet(options.lease_ns, say=live.say)
-        conductor = Conductor(fleet, options.request(plan))
+        conductor = Conductor(fleet, options.request(plan), take=take)
         with contextlib.ExitStack() as stack:
             credentials = joining.credentials(options.credentials_folder)
             key, certificate = credentials.authority.server()

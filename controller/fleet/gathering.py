@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from heyfleet.controller.fleet.registry import ack
 from heyfleet.controller.fleet.session import AWAY, DONE, LOST, Session
+from heyfleet.controller.intervals import Intervals, Take, ignore
 from heyfleet.controller.measured import DONE as PART_DONE
 from heyfleet.controller.measured import LOST as PART_LOST
 from heyfleet.controller.measured import AgentPart, Measured
@@ -53,7 +54,7 @@ class Part:
 class Gathering:
     """Merges snapshots and totals. `started_ns` is the agreed start on our clock, 0 before or if not known."""
 
-    def __init__(self, run_id: str, plan: Plan, *, per_agent: bool = False) -> None:
+    def __init__(self, run_id: str, plan: Plan, *, per_agent: bool = False, take: Take = ignore) -> None:
         self.run_id = run_id
         self.plan = plan
         self.per_agent = per_agent
@@ -61,6 +62,7 @@ class Gathering:
         self.parts: dict[str, Part] = {}
         self.stats = Stats()
         self.recent = Recent(self.stats)
+        self.intervals = Intervals(take, plan)
 
     def add_part(self, session: Session, share: Assignment) -> Part:
         """Expect results of an agent."""
@@ -95,6 +97,7 @@ class Gathering:
         if not self.stats.add(snapshot):
             return
         part.stats.add(snapshot, checked=True)
+        self.intervals.add(snapshot)
         if snapshot.end_ns >= part.latest.end_ns and snapshot.end_ns > snapshot.begin_ns:
             part.latest = snapshot
         if part.first_worker_ns is None and snapshot.first_worker_ns and self.started_ns:

@@ -12,11 +12,12 @@ from heyfleet.controller.errors import InputError
 from heyfleet.controller.executor import ResultsElsewhereError
 from heyfleet.controller.fleet.joining import with_port
 from heyfleet.controller.fleet.options import FleetOptions
-from heyfleet.controller.fleet.result import from_message
 from heyfleet.controller.fleet.wire import CallFailed, Operator
 from heyfleet.controller.interrupt import Interrupted, Interrupts
+from heyfleet.controller.intervals import Take, ignore
 from heyfleet.controller.live import Live
 from heyfleet.controller.measured import Measured
+from heyfleet.controller.result import from_message
 from heyfleet.controller.security.folder import CredentialsError, load_operator
 from heyfleet.proto.control_pb2 import (
     CollectRequest,
@@ -39,14 +40,14 @@ class RemoteExecutor:
         self._options = options
         self._began = False
 
-    def execute(self, plan: Plan, interrupts: Interrupts) -> Measured:
+    def execute(self, plan: Plan, interrupts: Interrupts, take: Take = ignore) -> Measured:
         """The whole run; InputError if it can't begin, Interrupted if it was ended before it began."""
         request = self._options.request(plan)
         request.protocol, request.version = PROTOCOL, __version__
         live = Live(quiet=self._options.quiet)
         try:
             return uvloop.run(
-                _run(operator(self._options), request, interrupts, lambda view: self._show(live, view))
+                _run(operator(self._options), request, interrupts, lambda view: self._show(live, view), take)
             )
         except CallFailed as error:
             if self._began:
@@ -89,6 +90,7 @@ async def _run(
     request: RunRequest,
     interrupts: Interrupts,
     show: Callable[[View], None],
+    take: Take,
 ) -> Measured:
     said: asyncio.Queue[FromOperator | None] = asyncio.Queue()
     said.put_nowait(FromOperator(run=request))
@@ -97,7 +99,7 @@ async def _run(
     channel = Operator(*reach)
     answers = channel.run(_all_of(said))
     try:
-        measured = await _result(answers, show, interrupts)
+        measured = await _result(answers, show, interrupts, take)
         said.put_nowait(FromOperator(received=Received()))
         said.put_nowait(None)
         async for _ in answers:
@@ -110,19 +112,24 @@ async def _run(
 async def _collect(reach: tuple[str, tuple[bytes, bytes, bytes]], request: CollectRequest) -> Measured:
     channel = Operator(*reach)
     try:
-        return await _result(channel.collect(request), lambda view: None, None)
+        return await _result(channel.collect(request), lambda view: None, None, ignore)
     finally:
         await channel.close()
 
 
 async def _result(
-    answers: AsyncIterator[ToOperator], show: Callable[[View], None], interrupts: Interrupts | None
+    answers: AsyncIterator[ToOperator],
+    show: Callable[[View], None],
+    interrupts: Interrupts | None,
+    take: Take,
 ) -> Measured:
     parts: list[bytes] = []
     async for answer in answers:
         match answer.WhichOneof("message"):
             case "view":
                 show(answer.view)
+            case "interval":
+                take(answer.interval)
             case "refused":
                 if interrupts is not None and interrupts.signum:
                     raise Interrupted

@@ -61,6 +61,12 @@ def _ca() -> click.Command:
     return ca
 
 
+def _runs() -> click.Command:
+    from heyfleet.controller.archive.command import runs_command
+
+    return runs_command()
+
+
 def _lab() -> click.Command:
     from heyfleet.lab.cli import lab
 
@@ -73,6 +79,7 @@ COMMANDS: dict[str, tuple[Callable[[], click.Command], str]] = {
     "agent": (_agent, "Make load for a controller on another host."),
     "controller": (_controller, "Keep a controller running, for several runs on one fleet."),
     "collect": (_collect, "Print the report of a run whose command or controller was lost."),
+    "runs": (_runs, "List the runs that were kept, or show one."),
     "ca": (_ca, "Make certificates and join tokens."),
     "lab": (_lab, "Practice targets to send them to."),
 }

@@ -1,0 +1,100 @@
+"""`heyfleet runs`: what was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from heyfleet import __version__
+from heyfleet.controller import terminal
+from heyfleet.controller.archive import reader
+from heyfleet.controller.archive.errors import ArchiveError
+from heyfleet.controller.archive.keeping import folder_of_runs
+from heyfleet.controller.archive.layout import RUNS
+from heyfleet.controller.report import document, hey
+from heyfleet.controller.report.tables import table
+from heyfleet.controller.summary import summarize
+
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+def runs_command() -> click.Group:
+    """The group, whose own work is the list."""
+    return click.Group(
+        "runs",
+        commands={
+            "list": click.Command(
+                "list",
+                callback=_list,
+                params=[_runs_option()],
+                help="List the runs that were kept, the latest first.",
+                context_settings=_CONTEXT,
+            ),
+            "show": click.Command(
+                "show",
+                callback=_show,
+                params=[
+                    click.Argument(["run"], required=False, default=""),
+                    _runs_option(),
+                    click.Option(["--json"], is_flag=True, help="The whole report as one JSON document."),
+                ],
+                help="Print the report of a run, by its name or folder; of the latest, if none is given.",
+                context_settings=_CONTEXT,
+            ),
+        },
+        help="What was kept of runs: each has a folder, within heyfleet-runs if --out did not name another.",
+        context_settings=_CONTEXT,
+    )
+
+
+def _runs_option() -> click.Option:
+    return click.Option(
+        ["--runs"],
+        metavar="DIR",
+        default=lambda: folder_of_runs() or RUNS,
+        help=f"The folder of runs. Default {RUNS}, or what HEYFLEET_RUNS says.",
+    )
+
+
+def _list(runs: str) -> None:
+    folders = reader.kept(runs)
+    if not folders:
+        terminal.complain(f"there is no run in {runs}")
+        return
+    rows, targets = [], []
+    for folder in folders:
+        try:
+            run = reader.Run(folder)
+            rows.append([folder.name, *_cells(run.summary())])
+            targets.append(f"  {run.facts.get('url', '')}{'' if run.complete else ' (not finished)'}")
+        except ArchiveError as error:
+            rows.append([folder.name, *["-"] * 5])
+            targets.append("  (damaged)")
+            terminal.complain(str(error))
+    head = ["run", "requests", "errors", "requests/s", "p50", "p99"]
+    terminal.write_out(f"{line}\n" for line in table(head, rows, targets))
+
+
+def _cells(summary: dict[str, Any]) -> list[str]:
+    if not summary:
+        return ["-"] * 5
+    ledger = summary["ledger"]
+    return [
+        str(ledger["responses"] + ledger["errors"]),
+        str(ledger["errors"]),
+        f"{summary['requests_per_second']:.1f}",
+        *_percentiles(summary),
+    ]
+
+
+def _percentiles(summary: dict[str, Any]) -> Iterator[str]:
+    rows = {row["percent"]: row["value_ns"] for row in (summary["latency"] or {}).get("percentiles", ())}
+    for percent in (50, 99):
+        yield f"{rows[percent] / 1e9:.4f}" if rows.get(percent) is not None else "-"
+
+
+def _show(run: str, runs: str, json: bool) -> None:
+    summary = summarize(reader.find(run, runs).measured())
+    terminal.write_out([document.render(summary, __version__) if json else hey.render(summary)])

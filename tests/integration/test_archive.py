@@ -1,0 +1,107 @@
+"""Runs that are kept, as users keep them: by default, by name, over agents, and when they are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
+
+from heyfleet.controller.archive.reader import Run
+
+from .command import heyfleet
+
+
+def report(folder: Path) -> dict[str, Any]:
+    outcome = heyfleet("runs", "show", "--json", str(folder))
+    assert outcome.exit_code == 0, outcome.stderr
+    return outcome.report
+
+
+def totals_by_others(folder: Path, tag: str | None) -> tuple[int, int, int]:
+    """Count, median and p99 of a log, as another's reader sums it up."""
+    total = HdrHistogram(100, 3_600_000_000_000, 3)
+    reader = HistogramLogReader(str(folder / "latency.hlog"), total)
+    while (histogram := reader.get_next_interval_histogram()) is not None:
+        if histogram.get_tag() == tag:
+            total.add(histogram)
+    reader.close()
+    return total.get_total_count(), *map(total.get_value_at_percentile, (50, 99))
+
+
+@pytest.mark.parametrize("who", [(), ("--local-agents", "2")])
+def test_a_run_is_kept(nginx: Any, tmp_path: Path, who: tuple[str, ...]) -> None:
+    folder = tmp_path / "kept"
+    shape = ("--stages", "up=1s:0-500,top=2s:500", *who)
+    outcome = heyfleet("run", "--json", *shape, "--out", str(folder), nginx.url("/"))
+    assert outcome.exit_code == 0, outcome.stderr
+    again = report(folder)
+    assert {**again, "plan": 0} == {**outcome.report, "plan": 0}
+    assert json.loads((folder / "summary.json").read_text()) == outcome.report
+    rows = {row["percent"]: row["value_ns"] for row in again["latency"]["percentiles"]}
+    count, p50, p99 = totals_by_others(folder, "latency")
+    assert count == again["ledger"]["responses"]
+    assert [p50, p99] == [pytest.approx(rows[percent], rel=0.001) for percent in (50, 99)]
+    assert totals_by_others(folder, "latency;stage=top")[0] == again["stages"][1]["latency"]["count"]
+    assert len(json.loads((folder / "agents.json").read_text())) == (2 if who else 1)
+
+
+def test_by_default_in_a_folder_of_runs(nginx: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = tmp_path / "runs"
+    monkeypatch.setenv("HEYFLEET_RUNS", str(runs))
+    for _ in range(2):
+        assert heyfleet("run", "-n", "20", "-c", "2", nginx.url("/")).exit_code == 0
+    assert heyfleet("run", "-n", "20", "-c", "2", "--no-archive", nginx.url("/")).exit_code == 0
+    assert len(list(runs.iterdir())) == 2
+    lines = heyfleet("runs", "list").stdout.splitlines()
+    assert len(lines) == 3
+    assert all(line.split()[1:3] == ["20", "0"] for line in lines[1:])
+    assert "20 responses" in heyfleet("runs", "show").stdout
+
+
+def test_a_folder_that_can_not_be(nginx: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there").mkdir()
+    outcome = heyfleet("run", "-n", "9", "--out", str(tmp_path / "there"), nginx.url("/"))
+    assert outcome.exit_code == 2
+    assert "is there already" in outcome.stderr
+    (tmp_path / "file").write_text("")
+    outcome = heyfleet("run", "-n", "9", "--out", str(tmp_path / "file" / "run"), nginx.url("/"))
+    assert outcome.exit_code == 2
+    assert "Not a directory" in outcome.stderr
+    monkeypatch.setenv("HEYFLEET_RUNS", str(tmp_path / "file"))
+    outcome = heyfleet("run", "-n", "9", nginx.url("/"))
+    assert outcome.exit_code == 0
+    assert "warning" in outcome.stderr
+    assert "9 responses" in outcome.stdout
+
+
+def test_nothing_was_sent_nothing_is_kept(tmp_path: Path) -> None:
+    outcome = heyfleet("run", "-n", "9", "--out", str(tmp_path / "run"), "http://no-such-host.invalid/")
+    assert outcome.exit_code == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_killed_in_the_middle(nginx: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    flags = ("--rate", "500", "-z", "60s", "-c", "4", "--out", str(folder), nginx.url("/"))
+    run = subprocess.Popen([sys.executable, "-m", "heyfleet", "run", *flags], stdout=subprocess.DEVNULL)
+    series = folder / "intervals.jsonl"
+    until = time.monotonic() + 30
+    while not (series.exists() and series.read_bytes().count(b"\n") >= 2) and time.monotonic() < until:
+        time.sleep(0.1)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    measured = Run(folder).measured()
+    assert measured.stats.responses.total() >= 900
+    shown = heyfleet("runs", "show", str(folder))
+    assert shown.exit_code == 0
+    assert "cut off" in shown.stdout
+    assert "not finished" in heyfleet("runs", "list", "--runs", str(tmp_path)).stdout
