@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from heyfleet.controller.connect_flags import connection_flags
 from heyfleet.controller.executor import Executor
 from heyfleet.controller.flags import Flag, GoCommand, Value
 from heyfleet.controller.fleet import flags as fleet
+from heyfleet.controller.intervals import Take
 from heyfleet.controller.load_flags import shape_flags, threshold_flags
 from heyfleet.controller.plan import TIMEOUT_NS, Flags, make_plan
 from heyfleet.proto.fleet_pb2 import Plan
@@ -73,10 +75,13 @@ def run_command(make_agent: Callable[[], AgentLink]) -> RunCommand:
 
     def callback(**given: Any) -> None:
         out, no_archive = given.pop("out"), given.pop("no_archive")
+        prometheus, otlp = given.pop("prometheus"), given.pop("otlp")
         find_max, options, flags = asked(click.get_current_context(), given)
         if find_max:
-            if out:
-                raise click.UsageError("--out: --find-max makes several runs, and keeps none")
+            if out or prometheus or otlp:
+                raise click.UsageError(
+                    "--out, --prometheus and --otlp are of one run, and --find-max makes several"
+                )
             from heyfleet.controller.search import search
 
             raise click.exceptions.Exit(search(flags, find_max, lambda: _executor(options, make_agent)))
@@ -84,7 +89,8 @@ def run_command(make_agent: Callable[[], AgentLink]) -> RunCommand:
         from heyfleet.controller.run import run
 
         keeping = Keeping(out, nothing=no_archive)
-        raise click.exceptions.Exit(run(flags, _executor(options, make_agent), keeping))
+        show = _show(prometheus, otlp) if prometheus or otlp else None
+        raise click.exceptions.Exit(run(flags, _executor(options, make_agent), keeping, show))
 
     return RunCommand(
         "run",
@@ -108,7 +114,7 @@ def run_command(make_agent: Callable[[], AgentLink]) -> RunCommand:
 def asked(ctx: click.Context, given: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Any], Flags]:
     """What --find-max looks for, the flags of the fleet, and those of the plan; UsageError."""
     file: PlanFile | None = ctx.meta.get("plan_file")
-    for name in ("plan_file", "out", "no_archive"):
+    for name in ("plan_file", "out", "no_archive", "prometheus", "otlp"):
         given.pop(name, None)
     url = given.pop("url")
     given["output"] = _output(given["output"], given.pop("json"))
@@ -144,6 +150,12 @@ def _with_targets(flags: Flags, path: str, others: bool) -> Flags:
         raise click.UsageError("with --targets, method and body are in the file: -m, -d and -D have no place")
     url, entries = load(path, flags.url)
     return replace(flags, url=url, mix=tuple(of_targets(entries, flags)))
+
+
+def _show(prometheus: str, otlp: str) -> Callable[[Plan], AbstractContextManager[list[Take]]]:
+    from heyfleet.controller.export.live import shown
+
+    return lambda plan: shown(plan, prometheus, otlp)
 
 
 def options_that_leave(given: dict[str, Any]) -> bool:
@@ -330,6 +342,20 @@ def _output_flags() -> Iterator[click.Option]:
         section=section,
     )
     yield Flag(["--no-archive"], is_flag=True, help="Don't keep the run.", section=section)
+    yield Flag(
+        ["--prometheus"],
+        metavar="HOST:PORT",
+        default="",
+        help="Show each second of the run as metrics there, for Prometheus to scrape: :9464 is on all addresses.",
+        section=section,
+    )
+    yield Flag(
+        ["--otlp"],
+        metavar="URL",
+        default="",
+        help="Send each second of the run to a collector of OpenTelemetry: http://localhost:4318.",
+        section=section,
+    )
     yield Flag(
         ["-cpus", "workers"],
         type=Value("N", values.small_count),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from heyfleet.controller.stats import Stats, totals_of
-from heyfleet.ext import Histogram
+from heyfleet.controller.stats import Stats, decoded
 from heyfleet.proto.control_pb2 import AgentInterval, Interval
 from heyfleet.proto.fleet_pb2 import Plan, Snapshot
 
@@ -22,6 +21,19 @@ def ignore(interval: Interval) -> None:
     """For whoever wants no intervals."""
 
 
+def all_of(takes: Sequence[Take]) -> Take:
+    """Who gives an interval to each of these."""
+    wanted = [take for take in takes if take is not ignore]
+    if not wanted:
+        return ignore
+
+    def take(interval: Interval) -> None:
+        for each in wanted:
+            each(interval)
+
+    return take
+
+
 class Intervals:
     """Groups snapshots, each of which was checked before, by the second that holds their middle."""
 
@@ -31,7 +43,6 @@ class Intervals:
         self._open: dict[int, tuple[Stats, list[AgentInterval]]] = {}
         self._newest = -1
         self._began_unix_ns = 0
-        self._scratch = Histogram()
 
     def add(self, snapshot: Snapshot) -> None:
         """Merge one; give on what is complete."""
@@ -73,12 +84,8 @@ class Intervals:
             abandoned=snapshot.abandoned,
         )
         if made.responses:
-            self._scratch.reset()
-            counts_v2, count, sum_ns, min_ns, max_ns, clamped = totals_of(snapshot.histograms["latency"])
-            self._scratch.add_encoded(
-                counts_v2, count=count, sum_ns=sum_ns, min_ns=min_ns, max_ns=max_ns, clamped=clamped
-            )
-            made.p50_ns = self._scratch.value_at_percentile(50)
-            made.p99_ns = self._scratch.value_at_percentile(99)
-            made.max_ns = self._scratch.max_ns
+            latency = decoded(snapshot.histograms["latency"])
+            made.p50_ns = latency.value_at_percentile(50)
+            made.p99_ns = latency.value_at_percentile(99)
+            made.max_ns = latency.max_ns
         return made

@@ -16,11 +16,9 @@ _Kind = TypeVar("_Kind", Plan, Request)
 
 def echo(plan: Plan) -> dict[str, Any]:
     """What was asked for; a limit that there is not is None."""
-    target = plan.target
-    origin = Url(target.scheme, target.host, target.port, "", None)
-    base = f"{origin.scheme}://{origin.authority}"
+    base = _base(plan)
     return {
-        "url": base + (plan.mix[0].request_target if plan.mix else ""),
+        "url": target_url(plan),
         "mix": [_request(request, base) for request in plan.mix],
         "requests": plan.requests or None,
         "duration_ns": plan.duration_ns or None,
@@ -70,6 +68,17 @@ def echo(plan: Plan) -> dict[str, Any]:
         "slo": list(plan.slo),
         "abort_on": list(plan.abort_on),
     }
+
+
+def target_url(plan: Plan) -> str:
+    """Where its first request goes."""
+    return _base(plan) + (plan.mix[0].request_target if plan.mix else "")
+
+
+def _base(plan: Plan) -> str:
+    target = plan.target
+    origin = Url(target.scheme, target.host, target.port, "", None)
+    return f"{origin.scheme}://{origin.authority}"
 
 
 def without_secrets(plan: Plan) -> Plan:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+
 from heyfleet import __version__
 from heyfleet.controller import terminal
 from heyfleet.controller.archive.keeping import Keeping
 from heyfleet.controller.errors import InputError
 from heyfleet.controller.executor import Executor, ResultsElsewhereError
 from heyfleet.controller.interrupt import Interrupted, Interrupts
+from heyfleet.controller.intervals import Take, all_of
 from heyfleet.controller.measured import Measured
 from heyfleet.controller.plan import CONNECTIONS, Flags, make_plan, warnings
 from heyfleet.controller.summary import Summary, summarize
 from heyfleet.proto.fleet_pb2 import CONNECTIONS as CLOSED
-from heyfleet.proto.fleet_pb2 import TICKS
+from heyfleet.proto.fleet_pb2 import TICKS, Plan
+
+Show = Callable[[Plan], AbstractContextManager[list[Take]]]
 
 EXIT_OK = 0
 EXIT_FAULT = 1
@@ -22,15 +28,17 @@ EXIT_INCOMPLETE = 4
 EXIT_THRESHOLD = 5
 
 
-def run(flags: Flags, executor: Executor, keeping: Keeping | None = None) -> int:
-    """Plan, execute, report on stdout, keep; the exit code."""
+def run(flags: Flags, executor: Executor, keeping: Keeping | None = None, show: Show | None = None) -> int:
+    """Plan, execute, report on stdout, keep; the exit code. `show`: who else sees each second of it."""
     keeping = keeping or Keeping(nothing=True)
     try:
         plan = make_plan(flags)
         for line in warnings(plan):
             terminal.say(f"warning: {line}")
-        with Interrupts() as interrupts, keeping.begin(plan) as take:
-            measured = executor.execute(plan, interrupts, take)
+        with Interrupts() as interrupts, ExitStack() as stack:
+            takes = stack.enter_context(show(plan)) if show else []
+            takes.append(stack.enter_context(keeping.begin(plan)))
+            measured = executor.execute(plan, interrupts, all_of(takes))
     except InputError as error:
         terminal.complain(str(error))
         return EXIT_CANNOT_START

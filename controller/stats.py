@@ -72,6 +72,11 @@ class Numbers:
             if value := getattr(snapshot, name):
                 self.totals[name] += value
 
+    def merge(self, snapshot: Snapshot) -> None:
+        """Add all of a snapshot that was checked before, but its parts. Impossible, with nothing changed."""
+        _merge_histograms([(self, snapshot)])
+        self.count(snapshot)
+
     def plus(self, other: Numbers) -> Numbers:
         """The sums of both, as new numbers."""
         both = Numbers()
@@ -231,6 +236,20 @@ def encoded(histogram: Histogram) -> fleet_pb2.Histogram:
         max_ns=histogram.max_ns,
         clamped=histogram.clamped,
     )
+
+
+def decoded(part: fleet_pb2.Histogram) -> Histogram:
+    """One that has travelled. Impossible, if it can't be."""
+    histogram = Histogram()
+    if part.count:
+        counts_v2, count, sum_ns, min_ns, max_ns, clamped = totals_of(part)
+        try:
+            histogram.add_encoded(
+                counts_v2, count=count, sum_ns=sum_ns, min_ns=min_ns, max_ns=max_ns, clamped=clamped
+            )
+        except ValueError as error:
+            raise Impossible(str(error)) from None
+    return histogram
 
 
 def totals_of(part: fleet_pb2.Histogram) -> tuple[bytes, int, int, int, int, int]:

@@ -20,7 +20,7 @@ RUNNING, COMPLETE = "running", "complete"
 SERIES_HEAD = "agent,begin_ns,end_ns,sent,responses,errors,abandoned,p50_ns,p99_ns,max_ns"
 # Of metrics other than the latency, one histogram for so many seconds; each would be as large as the latency's.
 OTHERS_EVERY = 10
-LOG_COOKIE = b"\x1c\x84\x93\x14"  # of V2, compressed
+LOG_HEAD_LINES = 4
 
 _SAFE = "/:-_.~"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,8 @@ class Run:
         """Second by second, without the agents; what was written for one second in several parts comes in several."""
         parts = place_names(self.plan())
         with ExitStack() as stack:
-            rows = self._lines(layout.INTERVALS, stack)
-            log = enumerate(self._lines(layout.LOG, stack), 1)
+            rows = stack.enter_context(closing(self.lines(layout.INTERVALS)))
+            log = enumerate(stack.enter_context(closing(self.lines(layout.LOG))), 1)
             for number, row in enumerate(rows, 1):
                 place = f"{self.folder / layout.INTERVALS}, line {number}"
                 try:
@@ -106,8 +106,8 @@ class Run:
     def agents(self) -> Iterator[AgentInterval]:
         """Every snapshot's numbers of every agent, as they came."""
         names = layout.SERIES_HEAD.split(",")
-        with ExitStack() as stack:
-            for number, row in enumerate(self._lines(layout.SERIES, stack), 1):
+        with closing(self.lines(layout.SERIES)) as rows:
+            for number, row in enumerate(rows, 1):
                 if number == 1:
                     continue
                 agent, *numbers = row.rstrip("\n").rsplit(",", len(names) - 1)
@@ -214,14 +214,17 @@ class Run:
         except OSError as error:
             raise ArchiveError(f"{path}: {error.strerror}") from None
 
-    def _lines(self, name: str, stack: ExitStack) -> Iterator[str]:
+    def lines(self, name: str) -> Generator[str, None, None]:
+        """One of its files, line by line; nothing, if there is none."""
         path = self.folder / name
         try:
-            stream = stack.enter_context(path.open(encoding="utf-8", errors="replace", newline="\n"))
-            while line := stream.readline(LINE_BYTES_AT_MOST):
-                if len(line) == LINE_BYTES_AT_MOST:
-                    raise ArchiveError(f"{path}: it has a line of more than {LINE_BYTES_AT_MOST >> 20} MiB")
-                yield line
+            with path.open(encoding="utf-8", errors="replace", newline="\n") as stream:
+                while line := stream.readline(LINE_BYTES_AT_MOST):
+                    if len(line) == LINE_BYTES_AT_MOST:
+                        raise ArchiveError(
+                            f"{path}: it has a line of more than {LINE_BYTES_AT_MOST >> 20} MiB"
+                        )
+                    yield line
         except FileNotFoundError:
             return  # nothing was written
         except OSError as error:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import datetime
 import json
 import os
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -17,19 +15,18 @@ from google.protobuf.json_format import MessageToDict
 from heyfleet import __version__
 from heyfleet.controller.archive import layout
 from heyfleet.controller.archive.layout import Tag
+from heyfleet.controller.archive.log import head, write_line
 from heyfleet.controller.errors import InputError
 from heyfleet.controller.measured import Measured
-from heyfleet.controller.plan_echo import without_secrets
+from heyfleet.controller.plan_echo import target_url, without_secrets
 from heyfleet.controller.result import to_message
-from heyfleet.controller.stats import COUNTERS, OF_ADDRESSES, encoded, totals_of
+from heyfleet.controller.stats import COUNTERS, OF_ADDRESSES, decoded, encoded, totals_of
 from heyfleet.ext import Histogram
 from heyfleet.proto import fleet_pb2
 from heyfleet.proto.control_pb2 import Interval
 from heyfleet.proto.fleet_pb2 import Plan, Snapshot
-from heyfleet.urls import Url
 
 _SECOND_NS = 1e9
-_LEVEL = 6  # of zlib: higher ones spare less than 1 %
 
 
 _Line = tuple[Tag, int, int, fleet_pb2.Histogram]  # of the log: begin and end in ns since the start
@@ -55,7 +52,7 @@ class Archive:
                 "heyfleet_version": __version__,
                 "state": layout.RUNNING,
                 "made_at": _iso(datetime.datetime.now(datetime.UTC).timestamp()),
-                "url": _url(plan),
+                "url": target_url(plan),
             }
             self._write_whole(layout.FACTS, _text(self._facts))
             self._write_whole(layout.PLAN, _text(MessageToDict(self._plan, preserving_proto_field_name=True)))
@@ -92,7 +89,7 @@ class Archive:
         lines = list(self._latencies(merged))
         if interval.second % layout.OTHERS_EVERY == layout.OTHERS_EVERY - 1:
             lines += self._rest()
-        log.writelines(_log_line(*line) for line in lines)
+        log.writelines(write_line(*line) for line in lines)
         self._series.writelines(
             f"{each.agent},{each.begin_ns},{each.end_ns},{each.sent},{each.responses},{each.errors},"
             f"{each.abandoned},{each.p50_ns},{each.p99_ns},{each.max_ns}\n"
@@ -107,7 +104,7 @@ class Archive:
     def _finish(self, measured: Measured, summary: str) -> None:
         lines = list(self._rest())
         if self._log:
-            self._log.writelines(_log_line(*line) for line in lines)
+            self._log.writelines(write_line(*line) for line in lines)
             self._log.flush()
             last = Interval(second=0, merged=Snapshot(begin_ns=self._end_ns, end_ns=self._end_ns))
             self._intervals.write(_compact(_interval(last, lines)))
@@ -142,12 +139,7 @@ class Archive:
         began_s = first.began_unix_ns / _SECOND_NS
         self._facts["began_at"] = _iso(began_s)
         self._write_whole(layout.FACTS, _text(self._facts))
-        self._log.write(
-            f"#[Logged with heyfleet {__version__}]\n"
-            "#[Histogram log format version 1.3]\n"
-            f"#[StartTime: {began_s:.3f} (seconds since epoch), {_iso(began_s)}]\n"
-            '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"\n'
-        )
+        self._log.write(head(began_s, _iso(began_s)))
         return self._log
 
     def _latencies(self, merged: Snapshot) -> Iterator[_Line]:
@@ -160,10 +152,7 @@ class Archive:
             else:
                 if not self._others:
                     self._others_begin_ns = merged.begin_ns
-                counts_v2, count, sum_ns, min_ns, max_ns, clamped = totals_of(histogram)
-                self._others.setdefault(tag, Histogram()).add_encoded(
-                    counts_v2, count=count, sum_ns=sum_ns, min_ns=min_ns, max_ns=max_ns, clamped=clamped
-                )
+                self._others.setdefault(tag, Histogram()).add(decoded(histogram))
 
     def _rest(self) -> Iterator[_Line]:
         for tag, histogram in self._others.items():
@@ -192,13 +181,6 @@ class Archive:
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(path)
-
-
-def _log_line(tag: Tag, begin_ns: int, end_ns: int, histogram: fleet_pb2.Histogram) -> str:
-    packed = zlib.compress(histogram.counts_v2, _LEVEL)
-    encoded_ = base64.b64encode(layout.LOG_COOKIE + len(packed).to_bytes(4, "big") + packed).decode()
-    begin_s, length_s = begin_ns / _SECOND_NS, (end_ns - begin_ns) / _SECOND_NS
-    return f"Tag={tag},{begin_s:.3f},{length_s:.3f},{histogram.max_ns / 1e6:.3f},{encoded_}\n"
 
 
 def _interval(interval: Interval, lines: list[_Line]) -> dict[str, Any]:
@@ -248,9 +230,3 @@ def _text(value: Any) -> str:
 def _iso(unix_s: float) -> str:
     moment = datetime.datetime.fromtimestamp(unix_s, datetime.UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _url(plan: Plan) -> str:
-    target = plan.target
-    origin = Url(target.scheme, target.host, target.port, "", None)
-    return f"{origin.scheme}://{origin.authority}" + (plan.mix[0].request_target if plan.mix else "")

@@ -54,12 +54,12 @@ def document(summary: Summary, version: str) -> dict[str, Any]:
         "requests_per_second": summary.requests_per_second,
         "stopped_by": summary.stopped_by,
         "ledger": dataclasses.asdict(summary.ledger),
-        "latency": _distribution(summary.latency),
+        "latency": distribution_of(summary.latency),
         "latency_histogram": [dataclasses.asdict(bar) for bar in summary.latency_bars],
-        "service_time": _distribution(summary.service_time),
-        "kernel_latency": _distribution(summary.kernel_latency),
+        "service_time": distribution_of(summary.service_time),
+        "kernel_latency": distribution_of(summary.kernel_latency),
         "lookup_ns": summary.lookup_ns,
-        "phases": {name: _distribution(phase) for name, phase in summary.phases.items()},
+        "phases": {name: distribution_of(phase) for name, phase in summary.phases.items()},
         "statuses": {str(code): count for code, count in summary.statuses.items()},
         "errors": summary.errors,
         "body_bytes": summary.body_bytes,
@@ -103,7 +103,7 @@ def _agent(summary: Summary) -> dict[str, Any]:
         "agent": summary.agent,
         "total_ns": summary.total_ns,
         "requests_per_second": summary.requests_per_second,
-        "latency": _distribution(summary.latency),
+        "latency": distribution_of(summary.latency),
         "latency_histogram": [dataclasses.asdict(bar) for bar in summary.latency_bars],
         "statuses": {str(code): count for code, count in summary.statuses.items()},
         "errors": summary.errors,
@@ -111,10 +111,11 @@ def _agent(summary: Summary) -> dict[str, Any]:
 
 
 def _part(line: PartLine) -> dict[str, Any]:
-    return {**dataclasses.asdict(line), "latency": _distribution(line.latency)}
+    return {**dataclasses.asdict(line), "latency": distribution_of(line.latency)}
 
 
-def _distribution(values: Distribution | None) -> dict[str, Any] | None:
+def distribution_of(values: Distribution | None) -> dict[str, Any] | None:
+    """A metric as plain values; None if nothing was recorded."""
     if values is None:
         return None
     plain = dataclasses.asdict(values)
@@ -126,7 +127,7 @@ def _generator(generator: Generator) -> dict[str, Any]:
     return {
         **dataclasses.asdict(generator),
         "io_note": generator.io_note or None,
-        "loop_turn": _distribution(generator.loop_turn),
-        "lag": _distribution(generator.lag),
-        "own_lag": _distribution(generator.own_lag),
+        "loop_turn": distribution_of(generator.loop_turn),
+        "lag": distribution_of(generator.lag),
+        "own_lag": distribution_of(generator.own_lag),
     }

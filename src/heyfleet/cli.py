@@ -67,6 +67,12 @@ def _runs() -> click.Command:
     return runs_command()
 
 
+def _export() -> click.Command:
+    from heyfleet.controller.export.command import export_command
+
+    return export_command()
+
+
 def _lab() -> click.Command:
     from heyfleet.lab.cli import lab
 
@@ -80,6 +86,7 @@ COMMANDS: dict[str, tuple[Callable[[], click.Command], str]] = {
     "controller": (_controller, "Keep a controller running, for several runs on one fleet."),
     "collect": (_collect, "Print the report of a run whose command or controller was lost."),
     "runs": (_runs, "List the runs that were kept, or show one."),
+    "export": (_export, "Write a kept run in the formats of other tools, or as a page."),
     "ca": (_ca, "Make certificates and join tokens."),
     "lab": (_lab, "Practice targets to send them to."),
 }

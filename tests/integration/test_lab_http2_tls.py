@@ -60,9 +60,10 @@ def test_odd_but_legal_answers(start_faulty: Callable[..., Faulty], path: str) -
 @pytest.mark.parametrize("path", BROKEN)
 def test_broken_answers(start_faulty: Callable[..., Faulty], path: str) -> None:
     more = ("-t", "0.3") if "hang" in path else ()
-    outcome = heyfleet("run", "--json", "-n", "24", "-c", "4", "--h2c", *more, start_faulty().url(path))
+    count = 2 if "header-bytes" in path else 24  # the server takes a second to compress so much
+    outcome = heyfleet("run", "--json", "-n", str(count), "-c", "2", "--h2c", *more, start_faulty().url(path))
     assert outcome.exit_code == 3
-    assert outcome.report["errors"] == {BROKEN[path]: 24}
+    assert outcome.report["errors"] == {BROKEN[path]: count}
 
 
 @pytest.mark.parametrize("flags", [("-h2",), ("-h2", "--streams", "4"), ()])

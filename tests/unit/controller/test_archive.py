@@ -152,7 +152,7 @@ def damage(folder: Path, name: str, old: str, new: str) -> None:
 
 def huge() -> str:
     packed = zlib.compress(bytes(64 << 20), 9)
-    return base64.b64encode(layout.LOG_COOKIE + len(packed).to_bytes(4, "big") + packed).decode()
+    return base64.b64encode(b"\x1c\x84\x93\x14" + len(packed).to_bytes(4, "big") + packed).decode()
 
 
 @pytest.mark.parametrize(

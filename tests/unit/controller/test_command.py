@@ -22,7 +22,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Flags]:
     """The flags of each run that was asked for; none takes place."""
     runs: list[Flags] = []
 
-    def run(flags: Flags, _agent: Any, _keeping: Any) -> int:
+    def run(flags: Flags, _agent: Any, _keeping: Any, _show: Any) -> int:
         runs.append(flags)
         return 0
 

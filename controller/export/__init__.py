@@ -1,0 +1,1 @@
+"""What was kept of a run, in the formats of other tools."""
