@@ -215,7 +215,7 @@ def plant(root: Path, name: str, text: str) -> None:
         ("controller/stats.py", "from heyfleet import *"),
         ("controller/report/hey.py", "from heyfleet.controller import merger"),
         ("controller/report/hey.py", "from ..merger import merge"),
-        ("controller/export/hlog.py", "from heyfleet.proto import fleet_pb2"),
+        ("controller/export/hlog.py", "from heyfleet.controller.fleet import wire"),
     ],
 )
 def test_a_forbidden_import_is_found(tmp_path: Path, name: str, line: str) -> None:
