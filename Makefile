@@ -13,7 +13,7 @@ typed := src tests scripts $(wildcard bench)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo test hosts lint sanitize bench accuracy clean distclean
+.PHONY: help setup build demo test hosts lint sanitize fuzz bench accuracy clean distclean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,10 @@ hosts: $(VENV)/built ## Run the tests with hosts in network namespaces of their 
 sanitize: $(VENV)/built ## Run all tests on an extension with gcc's address and undefined-behaviour sanitizers
 	@scripts/system-packages.sh test
 	@scripts/sanitize.sh $(python) $(ARGS)
+
+fuzz: $(VENV)/built ## Give each parser and decoder made-up input for 60 s (SECONDS=600, TARGETS="http1 http2", KEEP=1 for the corpora)
+	@scripts/system-packages.sh fuzz
+	@scripts/fuzz.sh $(python) $(or $(SECONDS),60) $(TARGETS)
 
 bench: $(VENV)/built ## Measure against other load generators, side by side (ARGS go to python -m bench)
 	@scripts/system-packages.sh bench

@@ -1,7 +1,7 @@
 """The native module and the generated protobuf code; everything else is in pyproject.toml.
 
 Switches, from the environment:
-  HEYFLEET_SANITIZE=address,undefined   build the extension with these gcc sanitizers
+  HEYFLEET_SANITIZE=address,undefined   build the extension with these sanitizers of gcc or clang
   HEYFLEET_BUILD=build/strict           keep the generated C there, apart from that of the normal build
   HEYFLEET_NATIVE=0                     leave both out: `make` builds them after it has installed the rest
 """
@@ -50,9 +50,11 @@ def generate_proto() -> None:
 def extension() -> Extension:
     """The one extension module; every part of it is included by _core.pyx."""
     if SANITIZERS:
-        # Its own copy of libubsan: with two shared runtimes, only one would write to the log file.
-        link = [f"-fsanitize={SANITIZERS}", "-static-libubsan", "-Wl,-Bsymbolic"]
-        compile_ = [link[0], "-fno-sanitize-recover=undefined", "-O1", "-fno-omit-frame-pointer"]
+        flag = f"-fsanitize={SANITIZERS}"
+        # Its own copy of libubsan: with two shared runtimes, only one would write to the log file. For fuzzers nothing is
+        # linked: libFuzzer is in the process, and brings the runtimes.
+        link = [] if "fuzzer" in SANITIZERS else [flag, "-static-libubsan", "-Wl,-Bsymbolic"]
+        compile_ = [flag, "-fno-sanitize-recover=undefined", "-O1", "-fno-omit-frame-pointer"]
     else:
         link = []
         compile_ = ["-O3"]

@@ -19,6 +19,7 @@ cdef enum:
     DECODE_BYTES = 65536                # that come out at a time
     ZLIB_WINDOW = 15
     ZLIB_GZIP = 16                      # added to the window: with gzip's wrapper
+    ZSTD_MAGIC = 4                      # bytes
     ZSTD_WINDOW = 23                    # 8 MiB (RFC 9659, 3)
 
 cdef enum DecodeResult:
@@ -39,7 +40,7 @@ cdef struct Decoder:
     Coding coding
     bint ended                  # at the end of a member, frame or stream
     bint decided                # deflate: with its wrapper, or without
-    uint8_t first               # deflate: the first byte, while that is all
+    uint8_t first               # deflate: the first byte, while that is all; zstd: bytes of a frame, up to ZSTD_MAGIC
     bint first_there
     bint zlib_made
     z_stream zlib
@@ -189,6 +190,7 @@ cdef DecodeResult decode_list(const Decoding *decoding, DecodeChain *chain) noex
 cdef bint decoder_begin(Decoder *decoder) noexcept nogil:
     """Make a decoder ready for a stream; whether there is memory."""
     decoder.ended = decoder.decided = decoder.first_there = False
+    decoder.first = 0
     if decoder.coding == CODING_GZIP:
         return decoder_zlib(decoder, ZLIB_WINDOW + ZLIB_GZIP)
     if decoder.coding == CODING_BROTLI:
@@ -368,9 +370,11 @@ cdef DecodeResult decode_zstd(Decoding *decoding, uint32_t place, const uint8_t 
     cdef size_t left
     cdef DecodeResult result
     taken.src = data
-    taken.size = bytes
     taken.pos = 0
     while True:
+        # A frame's first bytes go one by one: frames that it gets whole libzstd reads in another way, with other faults, and it
+        # looks for its formats before version 1 wherever a piece begins.
+        taken.size = bytes if decoder.first == ZSTD_MAGIC else taken.pos + 1
         made.dst = decoding.pool.out + place * DECODE_BYTES
         made.size = DECODE_BYTES
         made.pos = 0
@@ -378,9 +382,13 @@ cdef DecodeResult decode_zstd(Decoding *decoding, uint32_t place, const uint8_t 
         if codings.ZSTD_isError(left):
             return DECODE_BROKEN
         decoder.ended = left == 0
+        if decoder.ended:
+            decoder.first = 0
+        elif decoder.first < ZSTD_MAGIC:
+            decoder.first += 1
         if made.pos > 0:
             result = decode_from(decoding, place + 1, <const uint8_t *> made.dst, made.pos)
             if result != DECODE_GOOD:
                 return result
-        if taken.pos == taken.size and (decoder.ended or made.pos < made.size):
+        if taken.pos == bytes and (decoder.ended or made.pos < made.size):
             return DECODE_GOOD

@@ -13,13 +13,7 @@ mkdir -p "$root"
 HEYFLEET_SANITIZE=address,undefined "$python" setup.py -q build_ext --build-lib "$root" --build-temp "$root/temp" \
     >"$root/build.log" 2>&1 || { cat "$root/build.log" >&2 && exit 1; }
 
-# A package around that extension which is otherwise this checkout's. PYTHONPATH comes before the editable install.
-for part in src/heyfleet/* src/heyfleet/ext/*.py*; do
-    case "$part" in
-    src/heyfleet/ext | *.pyx) ;;
-    *) ln -sfn "$PWD/$part" "$root/${part#src/}" ;;
-    esac
-done
+scripts/overlay.sh "$root"
 
 # Reports go to files: a sanitizer ends the process, and with it what pytest had captured of its output; and a test may not
 # look at what a process that it started said. Leaks are not looked for: Python itself keeps memory to the end.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that what comes from the system is here:  scripts/system-packages.sh build|test|hosts|bench
+# Makes sure that what comes from the system is here:  scripts/system-packages.sh build|test|hosts|fuzz|bench
 # What is missing is installed with apt-get if we may; otherwise the command to type is printed and the exit code is 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -72,6 +72,11 @@ check() {
         need_command dnsmasq dnsmasq-base
         need_command unshare util-linux
         ;;
+    fuzz)
+        compgen -c clang- | grep -qE '^clang-[0-9]+$' || miss clang "the command clang"
+        need_command brotli brotli
+        need_command zstd zstd
+        ;;
     bench)
         need_command nginx nginx
         need_command wrk wrk
@@ -81,7 +86,7 @@ check() {
         need_command nghttpd nghttp2-server
         ;;
     *)
-        echo "usage: $0 build|test|hosts|bench" >&2
+        echo "usage: $0 build|test|hosts|fuzz|bench" >&2
         exit 2
         ;;
     esac
