@@ -12,6 +12,7 @@ import click
 from heyfleet import __version__
 from heyfleet.controller import values
 from heyfleet.controller.agent_link import AgentLink
+from heyfleet.controller.archive.keeping import Keeping
 from heyfleet.controller.connect_flags import connection_flags
 from heyfleet.controller.executor import Executor
 from heyfleet.controller.flags import Flag, GoCommand, Value
@@ -75,22 +76,26 @@ def run_command(make_agent: Callable[[], AgentLink]) -> RunCommand:
 
     def callback(**given: Any) -> None:
         out, no_archive = given.pop("out"), given.pop("no_archive")
-        prometheus, otlp = given.pop("prometheus"), given.pop("otlp")
+        prometheus, otlp, times = given.pop("prometheus"), given.pop("otlp"), given.pop("repeat")
         find_max, options, flags = asked(click.get_current_context(), given)
         if find_max:
-            if out or prometheus or otlp:
+            if out or prometheus or otlp or times:
                 raise click.UsageError(
-                    "--out, --prometheus and --otlp are of one run, and --find-max makes several"
+                    "--find-max goes without --out, --prometheus, --otlp and --repeat: it makes runs of its own"
                 )
             from heyfleet.controller.search import search
 
             raise click.exceptions.Exit(search(flags, find_max, lambda: _executor(options, make_agent)))
-        from heyfleet.controller.archive.keeping import Keeping
         from heyfleet.controller.run import run
 
-        keeping = Keeping(out, nothing=no_archive)
         show = _show(prometheus, otlp) if prometheus or otlp else None
-        raise click.exceptions.Exit(run(flags, _executor(options, make_agent), keeping, show))
+
+        def once(keeping: Keeping) -> int:
+            return run(flags, _executor(options, make_agent), keeping, show)
+
+        if times:
+            raise click.exceptions.Exit(_repeated(times, out, no_archive, options, once))
+        raise click.exceptions.Exit(once(Keeping(out, nothing=no_archive)))
 
     return RunCommand(
         "run",
@@ -114,7 +119,7 @@ def run_command(make_agent: Callable[[], AgentLink]) -> RunCommand:
 def asked(ctx: click.Context, given: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Any], Flags]:
     """What --find-max looks for, the flags of the fleet, and those of the plan; UsageError."""
     file: PlanFile | None = ctx.meta.get("plan_file")
-    for name in ("plan_file", "out", "no_archive", "prometheus", "otlp"):
+    for name in ("plan_file", "out", "no_archive", "prometheus", "otlp", "repeat"):
         given.pop(name, None)
     url = given.pop("url")
     given["output"] = _output(given["output"], given.pop("json"))
@@ -150,6 +155,21 @@ def _with_targets(flags: Flags, path: str, others: bool) -> Flags:
         raise click.UsageError("with --targets, method and body are in the file: -m, -d and -D have no place")
     url, entries = load(path, flags.url)
     return replace(flags, url=url, mix=tuple(of_targets(entries, flags)))
+
+
+def _repeated(
+    times: int, out: str, no_archive: bool, options: dict[str, Any], once: Callable[[Keeping], int]
+) -> int:
+    from heyfleet.controller.compare.repeat import repeat
+
+    if no_archive:
+        raise click.UsageError("--repeat compares the runs that it keeps, so it goes without --no-archive")
+    if options_that_leave(options):
+        raise click.UsageError(
+            "--repeat makes several runs, and agents that join one command leave with its first: "
+            "use --local-agents, or a `heyfleet controller`"
+        )
+    return repeat(times, out, once)
 
 
 def _show(prometheus: str, otlp: str) -> Callable[[Plan], AbstractContextManager[list[Take]]]:
@@ -342,6 +362,13 @@ def _output_flags() -> Iterator[click.Option]:
         section=section,
     )
     yield Flag(["--no-archive"], is_flag=True, help="Don't keep the run.", section=section)
+    yield Flag(
+        ["--repeat"],
+        type=Value("N", values.small_count),
+        default=0,
+        help="Make the run so often, and say how the runs differ from each other.",
+        section=section,
+    )
     yield Flag(
         ["--prometheus"],
         metavar="HOST:PORT",

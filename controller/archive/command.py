@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -98,3 +99,32 @@ def _percentiles(summary: dict[str, Any]) -> Iterator[str]:
 def _show(run: str, runs: str, json: bool) -> None:
     summary = summarize(reader.find(run, runs).measured())
     terminal.write_out([document.render(summary, __version__) if json else hey.render(summary)])
+
+
+def merge_command() -> click.Command:
+    """The command `heyfleet merge`."""
+    return click.Command(
+        "merge",
+        callback=_merge,
+        params=[
+            click.Argument(["run"], nargs=-1, required=True),
+            click.Option(
+                ["--out"], metavar="DIR", required=True, help="A new folder for the archive of all."
+            ),
+            _runs_option(),
+        ],
+        help="Put runs together that made one load from several hosts, each without a controller; print the report of all.",
+        epilog="Exit code: as of `heyfleet run`; 2 they don't belong together.",
+        context_settings=_CONTEXT,
+    )
+
+
+def _merge(run: tuple[str, ...], out: str, runs: str) -> None:
+    from heyfleet.controller.archive.merging import merge
+    from heyfleet.controller.run import exit_code
+
+    if len(run) < 2:
+        raise click.UsageError("merge wants two runs at least")
+    summary = merge([reader.find(name, runs) for name in run], Path(out))
+    terminal.write_out([hey.render(summary)])
+    raise click.exceptions.Exit(exit_code(summary))

@@ -66,7 +66,7 @@ class Keeping:
         if self._out:
             return Archive(Path(self._out), plan)
         try:
-            return Archive(_free(Path(runs), plan.target.host), plan)
+            return Archive(free(Path(runs), plan.target.host), plan)
         except InputError as error:
             terminal.say(f"warning: {error}; the run is not kept (--out DIR, --no-archive)")
             return None
@@ -77,7 +77,7 @@ def folder_of_runs() -> str:
     return os.environ.get("HEYFLEET_RUNS", RUNS)
 
 
-def _free(runs: Path, host: str) -> Path:
+def free(runs: Path, host: str) -> Path:
     """A folder that is not there, named by time and target, and by a number where that is taken."""
     name = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{re.sub(r'[^A-Za-z0-9.-]', '-', host) or 'host'}"
     names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))

@@ -103,13 +103,17 @@ def write(form: str, source: Source, out: str) -> None:
     if not out:
         _to_stdout(make(source))
         return
-    path = Path(out)
+    write_file(Path(out), make(source))
+
+
+def write_file(path: Path, chunks: Iterator[str] | Iterator[bytes]) -> None:
+    """A new file, whole or not at all. InputError."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.exists():
             raise InputError(f"{path} is there already: nothing is written over")
         with draft.open("xb") as stream:
-            for chunk in make(source):
+            for chunk in chunks:
                 stream.write(chunk.encode() if isinstance(chunk, str) else chunk)
         draft.rename(path)
     except OSError as error:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Iterator, Sequence
 from html import escape
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from heyfleet import __version__
-from heyfleet.controller.archive.errors import ArchiveError
 from heyfleet.controller.distribution import Distribution, distribution
-from heyfleet.controller.export import picture
+from heyfleet.controller.export import page, picture
 from heyfleet.controller.export.source import Source
 from heyfleet.controller.report import hey
 from heyfleet.controller.report.notes import notes
@@ -27,15 +23,7 @@ def html(source: Source) -> Iterator[str]:
     """The page, piece by piece."""
     summary = source.summary
     url = str(summary.plan["url"])
-    here = files("heyfleet.controller.export")
-    yield (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(url)} - heyfleet</title>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        # Nothing is fetched, whatever a server's answers have put into this page.
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'unsafe-inline';"
-        " style-src 'unsafe-inline'; img-src data: blob:\">\n"
-        f"<style>\n{(here / 'page.css').read_text()}</style>\n</head>\n<body>\n"
-    )
+    yield page.head(url)
     yield from _head(source, url)
     made = picture.columns(source)
     yield _charts(len(made) > 1)
@@ -49,20 +37,7 @@ def html(source: Source) -> Iterator[str]:
         "heat": picture.heat(made),
         "stages": _stages(source),
     }
-    yield f'<script type="application/json" id="data">{_in_script(json.dumps(data, separators=(",", ":")))}</script>\n'
-    yield f"<script>{_plotly()}</script>\n<script>\n{(here / 'page.js').read_text()}</script>\n</body>\n</html>\n"
-
-
-def _in_script(text: str) -> str:
-    """JSON that can't end the element it is in."""
-    return text.replace("<", "\\u003c")
-
-
-def _plotly() -> str:
-    found = importlib.util.find_spec("plotly")  # not imported: that takes longer than all else here
-    if found is None or found.origin is None:
-        raise ArchiveError("--as html needs the package plotly: pip install plotly")
-    return Path(found.origin).with_name("package_data").joinpath("plotly.min.js").read_text(encoding="utf-8")
+    yield page.foot(data)
 
 
 def _head(source: Source, url: str) -> Iterator[str]:
@@ -126,7 +101,7 @@ def _agents(source: Source) -> Iterator[str]:
         ]
         for agent, line in lines.items()
     ]
-    yield _table("Agents", ["agent", "answers", "errors", "rate", "p99 of each second", ""], rows)
+    yield page.table("Agents", ["agent", "answers", "errors", "rate", "p99 of each second", ""], rows)
 
 
 def _spark(values: Sequence[float], top: float) -> str:
@@ -151,13 +126,13 @@ def _tables(source: Source) -> Iterator[str]:
     outcomes += [
         [escape(kind), f"{count:,}", f"{count / ended:.2%}"] for kind, count in numbers.errors.most_common()
     ]
-    yield _table("Outcomes", ["status or error", "requests", "share"], outcomes)
+    yield page.table("Outcomes", ["status or error", "requests", "share"], outcomes)
     metrics = [
         (name, made)
         for name, each in sorted(numbers.histograms.items())
         if (made := distribution(each)) is not None
     ]
-    yield _table(
+    yield page.table(
         "All that was measured",
         ["", "count", "average", *_HEADS, "slowest"],
         [_line(*each) for each in metrics],
@@ -165,13 +140,13 @@ def _tables(source: Source) -> Iterator[str]:
     for title, parts in (("Stages", summary.stages), ("Requests", summary.requests)):
         rows = [_line(part.name, part.latency) for part in parts if part.latency]
         if rows and not source.selection:
-            yield _table(title, ["", "answers", "average", *_HEADS, "slowest"], rows)
+            yield page.table(title, ["", "answers", "average", *_HEADS, "slowest"], rows)
     if summary.thresholds:
         rows = [
             [escape(each.text), "held" if each.holds else "not held", escape(each.reason or in_words(each))]
             for each in summary.thresholds
         ]
-        yield _table("Thresholds", ["threshold", "", "measured"], rows)
+        yield page.table("Thresholds", ["threshold", "", "measured"], rows)
 
 
 _SHOWN = (50, 90, 99, 99.9, 99.99)
@@ -197,16 +172,6 @@ def _ms(value_ns: float | None) -> str:
     if value_ns is None:
         return "-"
     return f"{value_ns / 1e6:,.3g} ms" if value_ns < 1e8 else f"{value_ns / 1e6:,.0f} ms"
-
-
-def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Cells are HTML."""
-    cells = "".join(f"<th>{name}</th>" for name in head)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>\n" for row in rows)
-    return (
-        f'<section><h2>{title}</h2><div class="wide"><table><thead><tr>{cells}</tr></thead>\n'
-        f"<tbody>\n{body}</tbody></table></div></section>\n"
-    )
 
 
 def _texts(source: Source) -> Iterator[str]:

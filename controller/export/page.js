@@ -93,7 +93,7 @@
   printing.addEventListener("change", draw);
 
   const button = document.getElementById("copy");
-  button.addEventListener("click", async () => {
+  button?.addEventListener("click", async () => {
     const text = document.getElementById("text");
     try {
       await navigator.clipboard.writeText(text.textContent);

@@ -73,6 +73,18 @@ def _export() -> click.Command:
     return export_command()
 
 
+def _compare() -> click.Command:
+    from heyfleet.controller.compare.command import compare_command
+
+    return compare_command()
+
+
+def _merge() -> click.Command:
+    from heyfleet.controller.archive.command import merge_command
+
+    return merge_command()
+
+
 def _lab() -> click.Command:
     from heyfleet.lab.cli import lab
 
@@ -87,6 +99,8 @@ COMMANDS: dict[str, tuple[Callable[[], click.Command], str]] = {
     "collect": (_collect, "Print the report of a run whose command or controller was lost."),
     "runs": (_runs, "List the runs that were kept, or show one."),
     "export": (_export, "Write a kept run in the formats of other tools, or as a page."),
+    "compare": (_compare, "Say how runs differ, also those of other tools, and how sure that is."),
+    "merge": (_merge, "Put runs together that were one load from several hosts."),
     "ca": (_ca, "Make certificates and join tokens."),
     "lab": (_lab, "Practice targets to send them to."),
 }

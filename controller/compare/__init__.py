@@ -1,0 +1,1 @@
+"""Two runs or more side by side: what differs, and how sure that is."""

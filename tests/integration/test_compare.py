@@ -1,0 +1,193 @@
+"""Before and after, repeated runs, runs put together, and all that from Python."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import heyfleet as api
+
+from ..conftest import Faulty
+from .command import heyfleet
+
+FAST, SLOW = "/ok?delay=2ms&jitter=2ms", "/ok?delay=5ms&jitter=2ms"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Archives by name: one of each path, and three repeated."""
+    folder = tmp_path_factory.mktemp("compare")
+    server = Faulty()
+    made = {}
+    for name, path, more in (("fast", FAST, ()), ("slow", SLOW, ()), ("three", FAST, ("--repeat", "3"))):
+        made[name] = folder / name
+        flags = ("-n", "1000", "-c", "10", "--out", str(made[name]), *more)
+        outcome = heyfleet("run", *flags, server.url(path))
+        assert outcome.exit_code == 0, outcome.stderr
+        if more:
+            assert re.search(r"Runs:\t3, kept in .*three\n.*between runs", outcome.stdout)
+    server.stop()
+    return made
+
+
+def compared(*arguments: str) -> dict[str, Any]:
+    outcome = heyfleet("compare", "--json", *arguments)
+    assert outcome.exit_code == 0, outcome.stderr
+    made: dict[str, Any] = json.loads(outcome.stdout)[0]
+    return made
+
+
+def test_slower_is_said(runs: dict[str, Path]) -> None:
+    outcome = heyfleet("compare", str(runs["fast"]), str(runs["slow"]))
+    assert outcome.exit_code == 0
+    assert re.search(r"^p99 rose by \d+% to \d+% \(95 %\), rate fell by", outcome.stdout, re.MULTILINE)
+    made = compared(str(runs["fast"]), str(runs["slow"]))
+    p50 = next(row for row in made["rows"] if row["name"] == "p50")
+    assert p50["difference"]["interval"][0] > 0.5
+
+
+def test_limits_for_ci(runs: dict[str, Path]) -> None:
+    flags = ("compare", "--fail-if", "p99 +10%", "--fail-if", "rate -5%")
+    outcome = heyfleet(*flags, str(runs["fast"]), str(runs["slow"]))
+    assert outcome.exit_code == 6
+    assert "'p99 +10%' holds: p99 rose by" in outcome.stderr
+    assert "'rate -5%' holds: rate fell by" in outcome.stderr
+    assert heyfleet(*flags, str(runs["slow"]), str(runs["fast"])).exit_code == 0
+
+
+def test_repeated_runs(runs: dict[str, Path]) -> None:
+    made = compared(str(runs["three"]), str(runs["fast"]))
+    assert made["before"]["runs"] == 3
+    assert made["before"]["latencies"] == 3000
+    assert made["intervals"].startswith("between runs (before)")
+
+
+def test_exports_compare_as_their_run(runs: dict[str, Path], tmp_path: Path) -> None:
+    for form in ("hlog", "hgrm", "hey"):
+        path = tmp_path / form
+        assert heyfleet("export", str(runs["fast"]), "--as", form, "-o", str(path)).exit_code == 0
+        made = compared(str(runs["fast"]), str(path))
+        assert made["after"]["latencies"] == 1000
+        for row in made["rows"]:
+            if row["name"].startswith("p"):
+                low, high = row["difference"]["value"]
+                assert low - 0.002 <= 0
+                assert high is None or high + 0.002 >= 0
+
+
+def test_the_page(runs: dict[str, Path], tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    outcome = heyfleet("compare", str(runs["fast"]), str(runs["slow"]), "--html", str(page))
+    assert outcome.exit_code == 0
+    text = page.read_text()
+    assert "p99 rose by" in text
+    assert text.count('"name":') == 2
+    again = heyfleet("compare", str(runs["fast"]), str(runs["slow"]), "--html", str(page))
+    assert again.exit_code == 2
+    assert "is there already" in again.stderr
+
+
+def test_what_can_not_be_compared(runs: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("")
+    for name, says in (
+        (str(tmp_path / "empty"), "none of what can be compared"),
+        (str(tmp_path / "no"), "no such folder"),
+        (str(tmp_path), "it is no archive"),
+    ):
+        outcome = heyfleet("compare", str(runs["fast"]), name)
+        assert outcome.exit_code == 2
+        assert says in outcome.stderr
+    outcome = heyfleet("run", "--repeat", "2", "--no-archive", "http://127.0.0.1:1/")
+    assert outcome.exit_code == 2
+
+
+def test_runs_made_apart_are_one(nginx: Any, tmp_path: Path) -> None:
+    flags = ("--json", "--rate", "200", "-z", "2s", nginx.url("/"))
+    command = [sys.executable, "-m", "heyfleet", "run", *flags]
+    started = [
+        subprocess.Popen([*command, "--out", f"{tmp_path}/{name}"], stdout=subprocess.PIPE, text=True)
+        for name in ("one", "two")
+    ]
+    reports = [json.loads(run.communicate()[0]) for run in started]
+    merged = heyfleet("merge", f"{tmp_path}/one", f"{tmp_path}/two", "--out", f"{tmp_path}/both")
+    assert merged.exit_code == 0, merged.stderr
+    both = heyfleet("runs", "show", "--json", f"{tmp_path}/both").report
+    assert both["ledger"]["responses"] == sum(report["ledger"]["responses"] for report in reports) == 800
+    assert both["latency"]["slowest_ns"] == max(report["latency"]["slowest_ns"] for report in reports)
+    assert both["plan"]["stages"][0]["first"] == 400
+    assert [line["agent"] for line in both["fleet"]["agents"]] == ["one", "two"]
+    assert len(list(api.load(tmp_path / "both").series())) <= 4
+    assert sum(int(point["responses"]) for point in api.load(tmp_path / "both").series()) == 800
+    for names, says in (
+        (("one", "one"), "the same run"),
+        (("one",), "two runs at least"),
+    ):
+        paths = [f"{tmp_path}/{name}" for name in names]
+        outcome = heyfleet("merge", *paths, "--out", f"{tmp_path}/not")
+        assert outcome.exit_code == 2
+        assert says in outcome.stderr
+    assert not (tmp_path / "not").exists()
+
+
+def test_runs_that_do_not_belong_together(runs: dict[str, Path], tmp_path: Path) -> None:
+    outcome = heyfleet("merge", str(runs["fast"]), str(runs["slow"]), "--out", f"{tmp_path}/not")
+    assert outcome.exit_code == 2
+    assert "mix differ" in outcome.stderr
+    first, second = (str(runs["three"] / number) for number in "12")
+    outcome = heyfleet("merge", first, second, "--out", f"{tmp_path}/not")
+    assert outcome.exit_code == 2
+    assert "another time" in outcome.stderr
+
+
+def test_from_python(nginx: Any, tmp_path: Path) -> None:
+    result = api.run(nginx.url("/"), n=500, c=5, H=["A: b", "C: d"])
+    assert (result.requests, result.statuses, result.errors) == (500, {200: 500}, {})
+    assert result.exit_code == 0
+    low_ns, high_ns, counts = result.histogram()
+    assert counts.sum() == 500
+    assert (low_ns <= high_ns).all()
+    place = np.searchsorted(np.cumsum(counts), 495)
+    assert low_ns[place] <= result.percentile(99) * 1e9 <= high_ns[place] + 1
+    assert sum(result.to_pandas()["responses"]) == 500
+    assert "500" in result._repr_html_()
+    assert "Response time histogram" in str(result)
+    path = result.export("hgrm", tmp_path / "some.hgrm")
+    assert path.read_text().startswith("       Value")
+    loaded = api.load(result.folder)
+    assert loaded.report == result.report
+    folder = result.folder
+    del result, loaded
+    assert not folder.exists()
+
+
+def test_from_python_without_blocking(nginx: Any, tmp_path: Path) -> None:
+    async def both() -> list[api.Result]:
+        return await asyncio.gather(*(api.arun(nginx.url("/"), n=count, c=2) for count in (100, 200)))
+
+    assert [result.requests for result in asyncio.run(both())] == [100, 200]
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(api.arun(nginx.url("/"), rate=50, z="60s", out=tmp_path / "cut"))
+        while not (tmp_path / "cut" / "latency.hlog").exists():  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(0.1)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    assert api.load(tmp_path / "cut").report["stopped_by"] == "signal"
+
+
+def test_what_can_not_begin_is_an_error() -> None:
+    with pytest.raises(api.RunError, match="unknown flag --nonsense"):
+        api.run("http://127.0.0.1:1/", nonsense=1)
+    with pytest.raises(api.RunError, match="can't resolve"):
+        api.run("http://no-such-host.invalid/")
