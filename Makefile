@@ -28,7 +28,7 @@ demo: $(VENV)/built ## Set up, start the practice target, run 20,000 requests ag
 
 test: $(VENV)/built ## Run all tests (ARGS="-k name" to choose)
 	@scripts/system-packages.sh test
-	$(python) -m pytest -q $(ARGS)
+	$(python) -m pytest -q -n 2 --dist worksteal $(ARGS)
 
 lint: $(VENV)/built ## Check style, types, import directions, the stub of the extension, and its compilers' warnings
 	$(python) -m ruff check

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -82,7 +84,9 @@ def main(only: Sequence[str], rounds: int, seconds: int, out: Path | None, write
     raise_file_limit()
     if note := machine.busy():
         click.echo(f"warning: {note}", err=True)
-    found, complete = measure_all(only, settings)
+    with tempfile.TemporaryDirectory() as runs:
+        os.environ["HEYFLEET_RUNS"] = runs  # runs are kept, as by default, but not here
+        found, complete = measure_all(only, settings)
     show(found)
     if out:
         data = {"machine": machine.describe(), **dataclasses.asdict(found)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from bench import http2, secure
+from bench import archive, http2, secure
 from bench.fleet import (
     SIMULATED_AGENTS,
     merging,
@@ -315,6 +315,25 @@ def fleet_start(settings: Settings) -> Findings:
     )
 
 
+def keeping(settings: Settings) -> Findings:
+    """An hour of 100 agents, kept, and the page that is made of it; once, whatever the settings."""
+    found = archive.measure()
+    return Findings(
+        [
+            Figure("archive of 1 h at 100 agents, MiB", spread([found.archive_mib]), 100, at_most=True),
+            Figure("page from it, s", spread([found.page_s]), 10, at_most=True),
+            Figure("page from it, MiB", spread([found.page_mib]), 10, at_most=True),
+            Figure(
+                "keeping and showing 100 agents, cores",
+                spread([found.keeping_cores]),
+                0.05,
+                at_most=True,
+                digits=3,
+            ),
+        ]
+    )
+
+
 GROUPS: dict[str, Callable[[Settings], Findings]] = {
     "startup": startup,
     "instructions": instructions,
@@ -328,4 +347,5 @@ GROUPS: dict[str, Callable[[Settings], Findings]] = {
     "fleet-start": fleet_start,
     "fleet-streaming": fleet_streaming,
     "fleet-merging": fleet_merging,
+    "keeping": keeping,
 }

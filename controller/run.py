@@ -55,11 +55,13 @@ def run(flags: Flags, executor: Executor, keeping: Keeping | None = None, show: 
     return interrupts.exit_code or exit_code(summary) or (EXIT_OK if kept else EXIT_FAULT)
 
 
-def report_of(measured: Measured, output: str) -> int:
-    """Print what was measured, by a plan alone; the exit code that follows from it."""
-    summary = summarize(measured)
-    report(summary, output, measured.trace)
-    return exit_code(summary)
+def report_of(measured: Measured, output: str, keeping: Keeping) -> int:
+    """Print and keep a run that was measured before; the exit code that follows from it."""
+    with keeping.begin(measured.plan):
+        summary = summarize(measured)
+        report(summary, output, measured.trace)
+    kept = keeping.end(measured, lambda: _document(summary))
+    return exit_code(summary) or (EXIT_OK if kept else EXIT_FAULT)
 
 
 def _document(summary: Summary) -> str:

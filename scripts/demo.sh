@@ -34,3 +34,9 @@ fi
 url="$url/ok?delay=2ms&jitter=3ms&tail=1%25/40ms"
 echo "\$ heyfleet run --local-agents 3 -n 20000 -c 100 '$url'"
 "$heyfleet" run --local-agents 3 -n 20000 -c 100 "$url"
+
+rm -f build/demo.html
+echo
+echo "\$ heyfleet export --as html -o build/demo.html"
+"$heyfleet" export --as html -o build/demo.html
+echo "the run is kept in heyfleet-runs; build/demo.html shows it in a browser"

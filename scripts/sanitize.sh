@@ -33,7 +33,7 @@ PYTHON
 # Not the fleets of real processes: their native code is that of the other tests, and a dozen sanitized processes on two cores
 # take minutes. What agents send is merged in tests/fleet/test_liars.py.
 code=0
-LD_PRELOAD=$preload "$python" -m pytest -q -p no:cacheprovider --ignore tests/test_tidy.py --ignore tests/test_imports.py --ignore tests/fleet/test_runs.py --ignore tests/fleet/test_controller.py "$@" || code=$?
+LD_PRELOAD=$preload "$python" -m pytest -q -n 2 --dist worksteal -p no:cacheprovider --ignore tests/test_tidy.py --ignore tests/test_imports.py --ignore tests/fleet/test_runs.py --ignore tests/fleet/test_controller.py "$@" || code=$?
 if compgen -G "$root/report.*" >/dev/null; then
     cat "$root"/report.* >&2
     echo "a sanitizer found a fault: see above" >&2

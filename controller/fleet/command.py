@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -62,6 +63,12 @@ def collect_command() -> click.Command:
                 ["--credentials"], required=True, metavar="DIR", help="With its ca.pem and operator.pem."
             ),
             click.Option(["--json"], is_flag=True, help="The whole report as one JSON document."),
+            click.Option(
+                ["--out"],
+                default="",
+                metavar="DIR",
+                help="Keep the run there, in a new folder, without its series.",
+            ),
         ],
         help="Print the report of a run whose command or controller was lost; of the latest, if none is named.",
         epilog="Exit code: as of `heyfleet run`.",
@@ -77,13 +84,16 @@ def _reported(work: Callable[[], int]) -> int:
         return 2
 
 
-def _collect(run_id: str, controller: str, credentials: str, json: bool) -> int:
+def _collect(run_id: str, controller: str, credentials: str, json: bool, out: str) -> int:
+    from heyfleet.controller.archive.keeping import Keeping
     from heyfleet.controller.fleet.options import FleetOptions
     from heyfleet.controller.fleet.remote import collect
     from heyfleet.controller.run import report_of
 
+    if out and Path(out).exists():
+        raise InputError(f"{out} is there already: an archive wants a folder of its own")
     measured = collect(FleetOptions(controller=controller, credentials_folder=credentials), run_id)
-    return report_of(measured, "json" if json else "")
+    return report_of(measured, "json" if json else "", Keeping(out))
 
 
 def _serve(listen: str, folder: str, lease_ns: int) -> int:

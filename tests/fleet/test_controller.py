@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from heyfleet.controller.archive.reader import Run
+
 from .processes import Fleet, Process, adds_up
 
 SLOW = "/ok?delay=2ms"
@@ -50,7 +52,8 @@ def test_two_runs_on_one_fleet(fleet: Fleet, faulty: Any, credentials: str) -> N
         keeps.wait_for(rf"a{number}-\w+ .*joined")
     first = run(fleet, credentials, "-z", "2s", "-c", "8", faulty.url(SLOW))
     keeps.wait_for(r"run (\w+) to 127.0.0.1")
-    second = run(fleet, credentials, "-n", "1003", "-c", "7", faulty.url(SLOW))
+    kept = fleet.folder / "kept"
+    second = run(fleet, credentials, "-n", "1003", "-c", "7", "--out", str(kept), faulty.url(SLOW))
     assert [first.end(), second.end()] == [0, 0]
     run_ids = [line.split()[2] for line in keeps.lines if " to 127.0.0.1" in line]
     assert len(run_ids) == 2
@@ -58,6 +61,9 @@ def test_two_runs_on_one_fleet(fleet: Fleet, faulty: Any, credentials: str) -> N
         adds_up(report)
         fleet.archives(run_id).check(report)
     assert second.report["ledger"]["responses"] == 1003
+    series = list(Run(kept).intervals())
+    assert sum(sum(second.merged.responses.values()) for second in series) == 1003
+    assert len({row.agent for row in Run(kept).agents()}) == 2
     keeps.signal(signal.SIGTERM)
     assert keeps.end() == 0
     for agent in agents:
@@ -104,6 +110,8 @@ def test_a_controller_dies_and_another_gathers_what_agents_hold(
         again.wait_for(rf"a{number}-\w+ .*joined")
     report = collected(fleet, credentials)
     fleet.archives().check(report)
+    collect(fleet, credentials, "--out", str(fleet.folder / "kept"))
+    assert Run(fleet.folder / "kept").measured().stats.responses.total() == report["ledger"]["responses"]
     assert report["stopped_by"] == "lease"
     assert report["fleet"]["joined"] == 3
     # How long the load went on is in the agents' own records: the lease, and not much more.
