@@ -13,7 +13,7 @@ typed := src tests scripts $(wildcard bench)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo test hosts lint sanitize fuzz bench accuracy clean distclean
+.PHONY: help setup build demo test hosts others lint sanitize fuzz bench accuracy clean distclean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,11 @@ lint: $(VENV)/built ## Check style, types, import directions, the stub of the ex
 hosts: $(VENV)/built ## Run the tests with hosts in network namespaces of their own (root; two minutes)
 	@scripts/system-packages.sh hosts
 	$(python) -m pytest -q -m hosts tests/hosts $(ARGS)
+
+others: $(VENV)/built ## Run the tests with a browser, Prometheus and Java's HdrHistogram, which it installs
+	@scripts/system-packages.sh test
+	@scripts/system-packages.sh others
+	$(python) -m pytest -q -m others tests $(ARGS)
 
 sanitize: $(VENV)/built ## Run all tests on an extension with gcc's address and undefined-behaviour sanitizers
 	@scripts/system-packages.sh test

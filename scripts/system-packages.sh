@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that what comes from the system is here:  scripts/system-packages.sh build|test|hosts|fuzz|bench
+# Makes sure that what comes from the system is here:  scripts/system-packages.sh build|test|hosts|others|fuzz|bench
 # What is missing is installed with apt-get if we may; otherwise the command to type is printed and the exit code is 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -72,6 +72,12 @@ check() {
         need_command dnsmasq dnsmasq-base
         need_command unshare util-linux
         ;;
+    others)
+        need_command chromium chromium
+        need_command prometheus prometheus
+        need_command java default-jre-headless
+        [[ -e /usr/share/java/hdrhistogram.jar ]] || miss libhdrhistogram-java "Java's HdrHistogram"
+        ;;
     fuzz)
         compgen -c clang- | grep -qE '^clang-[0-9]+$' || miss clang "the command clang"
         need_command brotli brotli
@@ -86,7 +92,7 @@ check() {
         need_command nghttpd nghttp2-server
         ;;
     *)
-        echo "usage: $0 build|test|hosts|fuzz|bench" >&2
+        echo "usage: $0 build|test|hosts|others|fuzz|bench" >&2
         exit 2
         ;;
     esac

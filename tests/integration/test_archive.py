@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -87,6 +88,23 @@ def test_nothing_was_sent_nothing_is_kept(tmp_path: Path) -> None:
     outcome = heyfleet("run", "-n", "9", "--out", str(tmp_path / "run"), "http://no-such-host.invalid/")
     assert outcome.exit_code == 2
     assert not (tmp_path / "run").exists()
+
+
+def test_a_disk_that_fills_up_ends_the_archive_and_not_the_run(nginx: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    flags = ("--json", "--rate", "500", "-z", "3s", "--out", str(folder), nginx.url("/"))
+    run = subprocess.run(
+        [sys.executable, "-m", "heyfleet", "run", *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)),
+    )
+    assert run.returncode == 1
+    assert json.loads(run.stdout)["ledger"]["responses"] == 1500
+    assert run.stderr == f"heyfleet: {folder}: the archive ends early: File too large\n"
+    assert not Run(folder).complete
+    assert 0 < Run(folder).measured().stats.responses.total() <= 1500
 
 
 def test_killed_in_the_middle(nginx: Any, tmp_path: Path) -> None:

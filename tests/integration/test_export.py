@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,6 +17,8 @@ from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_prometheus
+
+from heyfleet.controller.archive.reader import Run
 
 from ..conftest import Faulty
 from .command import heyfleet
@@ -103,6 +106,21 @@ def test_hlog(kept: Path, summary: dict[str, Any], tmp_path: Path) -> None:
     assert slow.get_total_count() == summary["requests"][1]["latency"]["count"]
 
 
+@pytest.mark.others
+def test_hlog_as_java_reads_it(kept: Path, summary: dict[str, Any], tmp_path: Path) -> None:
+    jar = "/usr/share/java/hdrhistogram.jar"
+    flags = ("-i", str(kept / "latency.hlog"), "-tag", "latency", "-outputValueUnitRatio", "1")
+    java = ["java", "-cp", jar, "org.HdrHistogram.HistogramLogProcessor", *flags]
+    read = subprocess.run(java, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert f"Total count    = {summary['latency']['count']:>12}" in read
+    ours = Run(kept).measured().stats.histogram("latency")
+    assert ours is not None
+    rows = [line.split() for line in read.splitlines() if re.match(r" +[0-9.]+ +[01][.]", line)]
+    assert len(rows) > 20
+    for value_ns, _, below, *_ in rows:
+        assert ours.count_at_or_below(round(float(value_ns))) == int(below)
+
+
 def test_csv(kept: Path, summary: dict[str, Any]) -> None:
     rows = list(csv.DictReader(io.StringIO(export(kept, "csv"))))
     whole = next(row for row in rows if row["metric"] == "latency" and not row["stage"] + row["request"])
@@ -182,10 +200,10 @@ def test_parquet(kept: Path, tmp_path: Path) -> None:
     assert columns["p99_ns"] == [int(row["p99_ns"]) for row in rows]
 
 
+@pytest.mark.others
 def test_the_page_in_a_browser(kept: Path, summary: dict[str, Any], tmp_path: Path) -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("there is no chromium: apt-get install chromium")
+    browser = shutil.which("chromium")
+    assert browser, "scripts/system-packages.sh others installs it"
     page = tmp_path / "page.html"
     assert heyfleet("export", str(kept), "--as", "html", "-o", str(page)).exit_code == 0
     flags = ("--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom")
