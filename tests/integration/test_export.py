@@ -115,7 +115,7 @@ def test_hlog_as_java_reads_it(kept: Path, summary: dict[str, Any], tmp_path: Pa
     assert f"Total count    = {summary['latency']['count']:>12}" in read
     ours = Run(kept).measured().stats.histogram("latency")
     assert ours is not None
-    rows = [line.split() for line in read.splitlines() if re.match(r" +[0-9.]+ +[01][.]", line)]
+    rows = [line.split() for line in read.splitlines() if re.match(r" *[0-9.]+ +[01][.]", line)]
     assert len(rows) > 20
     for value_ns, _, below, *_ in rows:
         assert ours.count_at_or_below(round(float(value_ns))) == int(below)
