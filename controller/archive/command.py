@@ -22,17 +22,18 @@ _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
 def runs_command() -> click.Group:
-    """The group, whose own work is the list."""
+    """`heyfleet runs`, which lists, and `runs show`."""
+
+    def callback(runs: str) -> None:
+        if click.get_current_context().invoked_subcommand is None:
+            _list(runs)
+
     return click.Group(
         "runs",
+        callback=callback,
+        invoke_without_command=True,
+        params=[_runs_option()],
         commands={
-            "list": click.Command(
-                "list",
-                callback=_list,
-                params=[_runs_option()],
-                help="List the runs that were kept, the latest first.",
-                context_settings=_CONTEXT,
-            ),
             "show": click.Command(
                 "show",
                 callback=_show,
@@ -45,7 +46,7 @@ def runs_command() -> click.Group:
                 context_settings=_CONTEXT,
             ),
         },
-        help="What was kept of runs: each has a folder, within heyfleet-runs if --out did not name another.",
+        help="List the runs that were kept, the latest first: each has a folder, within heyfleet-runs if --out named no other.",
         context_settings=_CONTEXT,
     )
 

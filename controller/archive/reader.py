@@ -247,7 +247,15 @@ def find(name: str, runs: str = layout.RUNS) -> Run:
 def kept(runs: str) -> list[Path]:
     """The archives in a folder, the latest first."""
     found = [path.parent for path in Path(runs).glob(f"*/{layout.FACTS}")] if runs else []
-    return sorted(found, key=lambda path: path.name, reverse=True)
+    return sorted(found, key=lambda path: (_made_at(path), path.name), reverse=True)
+
+
+def _made_at(folder: Path) -> str:
+    """When, as text that sorts; "" if it does not say so."""
+    try:
+        return str(json.loads((folder / layout.FACTS).read_bytes())["made_at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def place_names(plan: Plan) -> dict[tuple[str, str], tuple[int, int]]:

@@ -62,7 +62,7 @@ def test_by_default_in_a_folder_of_runs(nginx: Any, tmp_path: Path, monkeypatch:
         assert heyfleet("run", "-n", "20", "-c", "2", nginx.url("/")).exit_code == 0
     assert heyfleet("run", "-n", "20", "-c", "2", "--no-archive", nginx.url("/")).exit_code == 0
     assert len(list(runs.iterdir())) == 2
-    lines = heyfleet("runs", "list").stdout.splitlines()
+    lines = heyfleet("runs").stdout.splitlines()
     assert len(lines) == 3
     assert all(line.split()[1:3] == ["20", "0"] for line in lines[1:])
     assert "20 responses" in heyfleet("runs", "show").stdout
@@ -122,4 +122,4 @@ def test_killed_in_the_middle(nginx: Any, tmp_path: Path) -> None:
     shown = heyfleet("runs", "show", str(folder))
     assert shown.exit_code == 0
     assert "cut off" in shown.stdout
-    assert "not finished" in heyfleet("runs", "list", "--runs", str(tmp_path)).stdout
+    assert "not finished" in heyfleet("runs", "--runs", str(tmp_path)).stdout

@@ -246,11 +246,13 @@ def test_a_run_that_never_began_leaves_no_folder(tmp_path: Path) -> None:
 
 
 def test_runs_are_found(kit: Any, tmp_path: Path) -> None:
-    for name in ("b", "a"):
+    for name, made_at in (("b", "2026-01-01"), ("a", "2026-01-02")):
         write(kit, tmp_path / name)
+        path = tmp_path / name / layout.FACTS
+        path.write_text(json.dumps({**json.loads(path.read_text()), "made_at": made_at}))
     (tmp_path / "other").mkdir()
-    assert [path.name for path in kept(str(tmp_path))] == ["b", "a"]
-    assert find("", str(tmp_path)).folder.name == "b"
+    assert [path.name for path in kept(str(tmp_path))] == ["a", "b"]
+    assert find("", str(tmp_path)).folder.name == "a"
     assert find("a", str(tmp_path)).folder.name == "a"
     with pytest.raises(ArchiveError, match="no such folder"):
         find("c", str(tmp_path))
