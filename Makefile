@@ -13,7 +13,7 @@ typed := src tests scripts $(wildcard bench)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo test hosts others lint sanitize fuzz bench accuracy clean distclean
+.PHONY: help setup build demo test hosts others lint sanitize wheel fuzz bench accuracy clean distclean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ others: $(VENV)/built ## Run the tests with a browser, Prometheus and Java's Hdr
 sanitize: $(VENV)/built ## Run all tests on an extension with gcc's address and undefined-behaviour sanitizers
 	@scripts/system-packages.sh test
 	@scripts/sanitize.sh $(python) $(ARGS)
+
+wheel: $(VENV)/built ## Make the wheel for hosts without a compiler, with its native libraries inside (dist/)
+	@scripts/wheel.sh $(abspath $(python))
 
 fuzz: $(VENV)/built ## Give each parser and decoder made-up input for 60 s (SECONDS=600, TARGETS="http1 http2", KEEP=1 for the corpora)
 	@scripts/system-packages.sh fuzz

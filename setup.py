@@ -3,6 +3,7 @@
 Switches, from the environment:
   HEYFLEET_SANITIZE=address,undefined   build the extension with these sanitizers of gcc or clang
   HEYFLEET_BUILD=build/strict           keep the generated C there, apart from that of the normal build
+  HEYFLEET_ABI3=1                       build one for Python 3.11 and all later ones (`make wheel`)
   HEYFLEET_NATIVE=0                     leave both out: `make` builds them after it has installed the rest
 """
 
@@ -21,6 +22,7 @@ from setuptools import Extension, setup
 os.chdir(Path(__file__).parent)
 PACKAGE = Path("src/heyfleet")  # in a checkout: links to the top-level folders
 SANITIZERS = os.environ.get("HEYFLEET_SANITIZE")
+ABI3 = os.environ.get("HEYFLEET_ABI3") == "1"
 BUILD = Path(os.environ.get("HEYFLEET_BUILD") or ("build/sanitize" if SANITIZERS else "build"))
 
 
@@ -66,6 +68,8 @@ def extension() -> Extension:
         libraries=["uring", "ssl", "crypto", "z", "brotlidec", "zstd"],
         extra_compile_args=[*compile_, "-g", "-Wall", "-Wextra", "-Wno-unused-parameter"],
         extra_link_args=link,
+        define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
+        py_limited_api=ABI3,
     )
 
 
@@ -91,4 +95,7 @@ if os.environ.get("HEYFLEET_NATIVE") == "0":
     setup()
 else:
     generate_proto()
-    setup(ext_modules=native_modules())
+    setup(
+        ext_modules=native_modules(),
+        options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
+    )

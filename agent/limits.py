@@ -76,5 +76,11 @@ def open_descriptors() -> int:
 
 def local_ports() -> int:
     """Local ports that the kernel gives to outgoing connections."""
-    first, last = (int(word) for word in _PORT_RANGE.read_text().split())
+    first, last = port_range()
     return last - first + 1
+
+
+def port_range() -> tuple[int, int]:
+    """First and last of them."""
+    first, last = (int(word) for word in _PORT_RANGE.read_text().split())
+    return first, last

@@ -7,6 +7,7 @@ import resource
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class Watch:
     def begin(self) -> None:
         """Read every counter."""
         self._before = _counters()
-        self._allowances = _ena_allowances()
+        self._allowances = ena_allowances()
         self._fds_used = limits.open_descriptors()
 
     def end(self, sources: int) -> HostState:
@@ -46,7 +47,7 @@ class Watch:
         since = {name: max(value - self._before.get(name, value), 0) for name, value in now.items()}
         exceeded = {
             name: count - self._allowances.get(name, count)
-            for name, count in _ena_allowances().items()
+            for name, count in ena_allowances().items()
             if count > self._allowances.get(name, count)
         }
         return HostState(
@@ -110,36 +111,51 @@ def _steal_ns() -> int:
 
 def _throttled_ns() -> int:
     """Of all groups above this process: any of them may have the quota."""
-    total_ns = 0
-    with suppress(OSError, ValueError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            number, controllers, path = line.split(":", 2)
-            if number == "0":
-                roots = [_CGROUPS, _CGROUPS / "unified"]
-            elif "cpu" in controllers.split(","):
-                roots = [_CGROUPS / controllers, _CGROUPS / "cpu"]
-            else:
-                continue
-            total_ns = max([total_ns, *(_throttled_below(root, path) for root in roots)])
-    return total_ns
-
-
-def _throttled_below(root: Path, path: str) -> int:
-    """The most of any group from the process's own up to the root."""
     most_ns = 0
-    group = root / path.strip("/")
-    while True:
-        with suppress(OSError, ValueError):
-            stat = dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())
-            most_ns = max(
-                most_ns, int(stat.get("throttled_usec", 0)) * 1000, int(stat.get("throttled_time", 0))
-            )
-        if group == root or root not in group.parents:
-            return most_ns
-        group = group.parent
+    with suppress(OSError, ValueError):
+        for group in _groups():
+            with suppress(OSError, ValueError):
+                stat = dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())
+                most_ns = max(
+                    most_ns, int(stat.get("throttled_usec", 0)) * 1000, int(stat.get("throttled_time", 0))
+                )
+    return most_ns
 
 
-def _ena_allowances() -> dict[str, int]:
+def _groups() -> Iterator[Path]:
+    """The groups of this process that may have a quota of CPU time, each with all above it."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            roots = [_CGROUPS, _CGROUPS / "unified"]
+        elif "cpu" in controllers.split(","):
+            roots = [_CGROUPS / controllers, _CGROUPS / "cpu"]
+        else:
+            continue
+        for root in roots:
+            group = root / path.strip("/")
+            yield group
+            while group != root and root in group.parents:
+                group = group.parent
+                yield group
+
+
+def cpu_quota() -> float | None:
+    """Cores that the groups above this process may use together; None: no limit."""
+    found: list[float] = []
+    with suppress(OSError, ValueError):
+        for group in _groups():
+            with suppress(OSError, ValueError, ZeroDivisionError):
+                quota, period = (group / "cpu.max").read_text().split()
+                found.append(int(quota) / int(period))
+            with suppress(OSError, ValueError, ZeroDivisionError):
+                quota_us = int((group / "cpu.cfs_quota_us").read_text())
+                if quota_us > 0:
+                    found.append(quota_us / int((group / "cpu.cfs_period_us").read_text()))
+    return min(found, default=None)
+
+
+def ena_allowances() -> dict[str, int]:
     """What EC2's network cards count, by `ethtool -S`; nothing on other hosts."""
     found: dict[str, int] = {}
     with suppress(OSError, subprocess.SubprocessError):

@@ -43,6 +43,12 @@ def _agent() -> click.Command:
     return agent
 
 
+def _doctor() -> click.Command:
+    from heyfleet.agent.doctor_command import doctor
+
+    return doctor
+
+
 def _controller() -> click.Command:
     from heyfleet.controller.fleet.command import controller_command
 
@@ -95,6 +101,7 @@ COMMANDS: dict[str, tuple[Callable[[], click.Command], str]] = {
     "run": (_run, "Send HTTP requests, from this host or a fleet, and print one report."),
     "plan": (_plan, "Check plan files, or show the plan that flags make, without running it."),
     "agent": (_agent, "Make load for a controller on another host."),
+    "doctor": (_doctor, "Say what this host can carry as an agent, and what stands in the way."),
     "controller": (_controller, "Keep a controller running, for several runs on one fleet."),
     "collect": (_collect, "Print the report of a run whose command or controller was lost."),
     "runs": (_runs, "List the runs that were kept, or show one."),
