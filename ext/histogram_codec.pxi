@@ -6,7 +6,7 @@
 
 from struct import Struct
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize, PyBytes_Size
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -106,7 +106,7 @@ cdef bytes hdr_encode(const Hdr *h):
         at = put_counts(at, h)
     try:
         header = HDR_HEADER.pack(*hdr_header_values(at - start - HDR_HEADER_BYTES))
-        memcpy(start, PyBytes_AS_STRING(header), HDR_HEADER_BYTES)
+        memcpy(start, PyBytes_AsString(header), HDR_HEADER_BYTES)
         return PyBytes_FromStringAndSize(<char *> start, at - start)
     finally:
         free(start)
@@ -328,8 +328,8 @@ cdef int hdr_take_part(HdrPart *part, bytes payload, HdrCount *room) except -1:
     cdef HdrReader reader
     cdef HdrFault fault
     hdr_check_header(payload)
-    reader.at = <const uint8_t *> PyBytes_AS_STRING(payload) + HDR_HEADER_BYTES
-    reader.end = reader.at + PyBytes_GET_SIZE(payload) - HDR_HEADER_BYTES
+    reader.at = <const uint8_t *> PyBytes_AsString(payload) + HDR_HEADER_BYTES
+    reader.end = reader.at + PyBytes_Size(payload) - HDR_HEADER_BYTES
     reader.index = 0
     part.counts = room
     fault = hdr_survey(reader, &facts, room)
