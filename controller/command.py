@@ -94,7 +94,9 @@ def run_command(make_agent: Callable[[], AgentLink]) -> RunCommand:
             return run(flags, _executor(options, make_agent), keeping, show)
 
         if times:
-            raise click.exceptions.Exit(_repeated(times, out, no_archive, options, once))
+            raise click.exceptions.Exit(
+                _repeated(times, out, no_archive, options, once, for_machines=bool(flags.output))
+            )
         raise click.exceptions.Exit(once(Keeping(out, nothing=no_archive)))
 
     return RunCommand(
@@ -158,7 +160,13 @@ def _with_targets(flags: Flags, path: str, others: bool) -> Flags:
 
 
 def _repeated(
-    times: int, out: str, no_archive: bool, options: dict[str, Any], once: Callable[[Keeping], int]
+    times: int,
+    out: str,
+    no_archive: bool,
+    options: dict[str, Any],
+    once: Callable[[Keeping], int],
+    *,
+    for_machines: bool,
 ) -> int:
     from heyfleet.controller.compare.repeat import repeat
 
@@ -169,7 +177,7 @@ def _repeated(
             "--repeat makes several runs, and agents that join one command leave with its first: "
             "use --local-agents, or a `heyfleet controller`"
         )
-    return repeat(times, out, once)
+    return repeat(times, out, once, for_machines=for_machines)
 
 
 def _show(prometheus: str, otlp: str) -> Callable[[Plan], AbstractContextManager[list[Take]]]:

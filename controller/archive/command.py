@@ -69,10 +69,10 @@ def _list(runs: str) -> None:
     for folder in folders:
         try:
             run = reader.Run(folder)
-            rows.append([folder.name, *_cells(run.summary())])
+            rows.append([str(folder.relative_to(runs)), *_cells(run.summary())])
             targets.append(f"  {run.facts.get('url', '')}{'' if run.complete else ' (not finished)'}")
         except ArchiveError as error:
-            rows.append([folder.name, *["-"] * 5])
+            rows.append([str(folder.relative_to(runs)), *["-"] * 5])
             targets.append("  (damaged)")
             terminal.complain(str(error))
     head = ["run", "requests", "errors", "requests/s", "p50", "p99"]

@@ -245,8 +245,9 @@ def find(name: str, runs: str = layout.RUNS) -> Run:
 
 
 def kept(runs: str) -> list[Path]:
-    """The archives in a folder, the latest first."""
-    found = [path.parent for path in Path(runs).glob(f"*/{layout.FACTS}")] if runs else []
+    """The archives in a folder, and in folders of repeated runs there, the latest first."""
+    patterns = (f"*/{layout.FACTS}", f"*/*/{layout.FACTS}") if runs else ()
+    found = [path.parent for pattern in patterns for path in Path(runs).glob(pattern)]
     return sorted(found, key=lambda path: (_made_at(path), path.name), reverse=True)
 
 

@@ -18,7 +18,7 @@ from heyfleet.controller.report.tables import table
 _INTERRUPTED = 128
 
 
-def repeat(times: int, out: str, run: Callable[[Keeping], int]) -> int:
+def repeat(times: int, out: str, run: Callable[[Keeping], int], *, for_machines: bool) -> int:
     """Run so often, each kept in a folder of its own; then say how the runs differ. The worst exit code; signals end it."""
     folder = Path(out) if out else free(Path(folder_of_runs() or RUNS), "repeated")
     worst = 0
@@ -29,7 +29,11 @@ def repeat(times: int, out: str, run: Callable[[Keeping], int]) -> int:
         if code == 2 or code >= _INTERRUPTED:
             return code
     sample = archives.read(folder, Selection())
-    terminal.write_out(f"{line}\n" for line in lines(sample))
+    if for_machines:  # whose documents, one a run, are all that goes to stdout
+        for line in lines(sample):
+            terminal.say(line)
+    else:
+        terminal.write_out(f"{line}\n" for line in lines(sample))
     return worst
 
 

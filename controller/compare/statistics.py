@@ -98,7 +98,8 @@ def error_share(sample: Sample, rng: np.random.Generator) -> Estimate | None:
         return None
     share = sample.errors / sample.requests
     draws = rng.beta(sample.errors + 0.5, sample.requests - sample.errors + 0.5, DRAWS)
-    return Estimate(share, share, draws, draws)
+    none, all_ = sample.errors == 0, sample.errors == sample.requests
+    return Estimate(share, share, np.zeros(DRAWS) if none else draws, np.ones(DRAWS) if all_ else draws)
 
 
 def ratio(before: Estimate, after: Estimate) -> tuple[float, float, float, float]:

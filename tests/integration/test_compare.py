@@ -55,6 +55,20 @@ def test_slower_is_said(runs: dict[str, Path]) -> None:
     assert p50["difference"]["interval"][0] > 0.5
 
 
+def test_repeated_for_machines(nginx: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEYFLEET_RUNS", str(tmp_path))
+    outcome = heyfleet("run", "--repeat", "2", "--json", "-n", "50", "-c", "2", nginx.url("/"))
+    assert outcome.exit_code == 0
+    decoder, rest, found = json.JSONDecoder(), outcome.stdout, []
+    while rest.strip():
+        document, end = decoder.raw_decode(rest)
+        found.append(document["ledger"]["responses"])
+        rest = rest[end:].lstrip()
+    assert found == [50, 50]
+    assert "Runs:\t2" in outcome.stderr
+    assert len(heyfleet("runs").stdout.splitlines()) == 3
+
+
 def test_limits_for_ci(runs: dict[str, Path]) -> None:
     flags = ("compare", "--fail-if", "p99 +10%", "--fail-if", "rate -5%")
     outcome = heyfleet(*flags, str(runs["fast"]), str(runs["slow"]))

@@ -103,6 +103,17 @@ def test_the_rate_over_blocks() -> None:
     assert 0.93 <= held / TRIALS <= 0.97
 
 
+def test_a_share_of_none_or_all_may_be_just_that() -> None:
+    rng = np.random.default_rng(6)
+    for errors, low, high in ((0, 0.0, None), (100, None, 1.0)):
+        sample = of_values("a", "test", [1.0])
+        sample.requests, sample.errors = 100, errors
+        estimate = st.error_share(sample, rng)
+        assert estimate is not None
+        assert low is None or estimate.interval[0] == low
+        assert high is None or estimate.interval[1] == high
+
+
 def test_marks_that_are_wide_make_intervals_that_are() -> None:
     rng = np.random.default_rng(5)
     wide = Sample("a", "test", np.array([0.0, 10.0]), np.array([10.0, 90.0]), np.array([100, 100]))
