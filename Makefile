@@ -13,7 +13,7 @@ typed := src tests scripts $(wildcard bench)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo test hosts others lint sanitize wheel fuzz bench accuracy clean distclean
+.PHONY: help setup build demo test hosts others lint sanitize wheel bundle fuzz bench accuracy clean distclean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -39,7 +39,7 @@ lint: $(VENV)/built ## Check style, types, import directions, the stub of the ex
 	    --allowlist scripts/stubtest-allowlist.txt --ignore-unused-allowlist heyfleet.ext._core
 	@$(MAKE) --no-print-directory $(VENV)/compiled-strictly
 
-hosts: $(VENV)/built ## Run the tests with hosts in network namespaces of their own (root; two minutes)
+hosts: bundle ## Run the tests with hosts in network namespaces of their own (root; two minutes)
 	@scripts/system-packages.sh hosts
 	$(python) -m pytest -q -m hosts tests/hosts $(ARGS)
 
@@ -54,6 +54,9 @@ sanitize: $(VENV)/built ## Run all tests on an extension with gcc's address and 
 
 wheel: $(VENV)/built ## Make the wheel for hosts without a compiler, with its native libraries inside (dist/)
 	@scripts/wheel.sh $(abspath $(python))
+
+bundle: wheel ## Make an archive with an agent and all it needs, for hosts that have Python alone (VERSION=3.12 of theirs)
+	@scripts/bundle.sh $(abspath $(python)) $(VERSION)
 
 fuzz: $(VENV)/built ## Give each parser and decoder made-up input for 60 s (SECONDS=600, TARGETS="http1 http2", KEEP=1 for the corpora)
 	@scripts/system-packages.sh fuzz

@@ -70,6 +70,8 @@ check() {
         need_command ip iproute2
         need_command nft nftables
         need_command dnsmasq dnsmasq-base
+        need_command sshd openssh-server
+        need_command ssh openssh-client
         need_command unshare util-linux
         ;;
     others)
