@@ -76,6 +76,8 @@ class Life:
         patience = Patience(options.rejoin_timeout_s, self._say)
         try:
             agent, certificate = await self._joined(patience)
+            if certificate is not None:
+                self._say(f"joined {options.address} as {agent}")
             carrier = self._carrier = Carrier(
                 agent, options.folder, owner=options.owner, keep_results=options.keep_results, say=self._say
             )

@@ -64,9 +64,15 @@ start() { # start RUN BUNDLE JOIN SECONDS NAME
     setsid timeout -k 10 "$seconds" "$@" </dev/null >"$runs/$run/log" 2>&1 &
     pid=$!
     echo $pid >"$runs/$run/pid"
-    # What can't begin says so within that time; a short run may be over.
+    # Whatever becomes of it, it says: that it joined, that it tries, or what is wrong. A short run may be over by then.
     tries=0
-    while alive "$run" && [ $tries -lt 15 ]; do
+    while alive "$run" && [ ! -s "$runs/$run/log" ] && [ $tries -lt 300 ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+    # If not that it joined, then perhaps the reason of an end that is about to come.
+    tries=0
+    while alive "$run" && ! grep -q "joined" "$runs/$run/log" && [ $tries -lt 30 ]; do
         sleep 0.1
         tries=$((tries + 1))
     done
