@@ -39,7 +39,7 @@ lint: $(VENV)/built ## Check style, types, import directions, the stub of the ex
 	    --allowlist scripts/stubtest-allowlist.txt --ignore-unused-allowlist heyfleet.ext._core
 	@$(MAKE) --no-print-directory $(VENV)/compiled-strictly
 
-hosts: bundle ## Run the tests with hosts in network namespaces of their own (root; two minutes)
+hosts: bundle ## Run the tests with hosts in network namespaces of their own (root; five minutes)
 	@scripts/system-packages.sh hosts
 	$(python) -m pytest -q -m hosts tests/hosts $(ARGS)
 

@@ -69,7 +69,7 @@ def _of(source: Source, name: str) -> Sample:
     sample = of_histogram(name, "heyfleet", numbers.histogram("latency") or Histogram())
     sample.seconds = source.seconds or None
     sample.requests, sample.errors = numbers.ended, numbers.errors.total()
-    if source.selection.agent:
+    if source.selection.agent or not source.by_the_second:
         return sample
     blocks: dict[int, tuple[Histogram, list[int]]] = {}
     seconds = max((each.second for each in source.intervals()), default=-1) + 1

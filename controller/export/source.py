@@ -8,6 +8,7 @@ from functools import cached_property
 
 from heyfleet.controller.archive.errors import ArchiveError
 from heyfleet.controller.archive.reader import Run, place_names
+from heyfleet.controller.intervals import PARTS_AT_MOST
 from heyfleet.controller.measured import Measured
 from heyfleet.controller.stats import Numbers
 from heyfleet.controller.summary import Summary, summarize
@@ -90,7 +91,7 @@ class Source:
     @cached_property
     def seconds(self) -> float:
         """How long the part took."""
-        if self.selection.timed or self._places is not None:
+        if self.selection.timed or (self._places is not None and self.by_the_second):
             begins, ends = [], []
             for interval in self.intervals():
                 if interval.merged.sent or interval.merged.responses:
@@ -100,13 +101,23 @@ class Source:
         return self.summary.total_ns / 1e9
 
     def intervals(self) -> Iterator[Interval]:
-        """Second by second, with only what is of the part; one at a time, as they are read."""
+        """Second by second, with only what is of the part; one at a time, as they are read. ArchiveError if not kept so."""
+        if not self.by_the_second:
+            raise ArchiveError(
+                f"--stage, --request: the plan has more than {PARTS_AT_MOST} pairs of them, which are kept apart for the"
+                " whole run, and not by the second (--as json, csv and hgrm have that)"
+            )
         for interval in self.run.intervals():
             if not self.selection.has(interval.merged.begin_ns, interval.merged.end_ns):
                 continue
             if self._places is not None:
                 interval.merged.CopyFrom(self._reduced(interval.merged))
             yield interval
+
+    @property
+    def by_the_second(self) -> bool:
+        """Whether the part is kept second by second."""
+        return self._places is None or len(self.plan.stages) * len(self.plan.mix) <= PARTS_AT_MOST
 
     def agents(self) -> Iterator[AgentInterval]:
         """Each snapshot of each agent, or of the one that was chosen."""

@@ -245,6 +245,22 @@ def test_what_is_not_there_is_named(kept: Path, tmp_path: Path) -> None:
     assert "No such file" in outcome.stderr
 
 
+def test_more_requests_than_are_kept_apart_by_the_second(nginx: Any, tmp_path: Path) -> None:
+    (tmp_path / "targets").write_text("".join(f"GET {nginx.url('/')}{number}\n" for number in range(70)))
+    flags = ("--targets", f"{tmp_path}/targets", "--stages", "one=1s:100,two=1s:100")
+    assert heyfleet("run", *flags, "--out", f"{tmp_path}/run").exit_code == 0
+    name = json.loads((tmp_path / "run" / "summary.json").read_text())["requests"][3]["name"]
+    whole = json.loads(export(tmp_path / "run", "json", "--request", name))
+    assert 0 < whole["metrics"]["latency"]["count"] < 10
+    assert whole["seconds"] == pytest.approx(2.0, abs=0.5)
+    run = str(tmp_path / "run")
+    assert heyfleet("compare", "--request", name, run, run).exit_code == 0
+    for wanted in (["json", "--to", "1s"], ["series-csv"]):
+        outcome = heyfleet("export", run, "--request", name, "--as", *wanted)
+        assert outcome.exit_code == 2
+        assert "not by the second" in outcome.stderr
+
+
 def test_of_one_agent(kept: Path, summary: dict[str, Any]) -> None:
     read = json.loads(export(kept, "json", "--agent", "local-2"))
     assert read["metrics"]["latency"] == summary["agents"][1]["latency"]
