@@ -9,10 +9,14 @@ from typing import Self
 
 
 class Recorder:
-    """Answers 200 with `ok` to everything; `requests` are (head, body) in the order of their ends."""
+    """Answers 200 with `ok` to everything.
+
+    `requests` are (head, body) in the order of their ends, `clients` the ports that sent them.
+    """
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.requests: list[tuple[bytes, bytes]] = []
+        self.clients: set[int] = set()
         self._listener = socket.create_server((host, 0), backlog=128)
         self._host = host
         self.port: int = self._listener.getsockname()[1]
@@ -38,10 +42,10 @@ class Recorder:
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+                client, address = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client, address[1]), daemon=True).start()
 
-    def _serve(self, client: socket.socket) -> None:
+    def _serve(self, client: socket.socket, port: int) -> None:
         with suppress(OSError), client, client.makefile("rb") as stream:
             while line := stream.readline():
                 lines = [line]
@@ -52,4 +56,5 @@ class Recorder:
                 ]
                 body = stream.read(int(lengths[0])) if lengths else b""
                 self.requests.append((b"".join(lines), body))
+                self.clients.add(port)
                 client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")

@@ -31,13 +31,13 @@ def test_connections_move_after_their_answers(io: str) -> None:
         thread = threading.Thread(target=engine.run)
         thread.start()
         engine.start(1)
-        wait_for(first)
+        wait_for_clients(first, 4)
         with pytest.raises(ValueError, match="not an IPv4"):
             engine.set_addresses([("127.0.0.1", 1), ("fe80::1%lo", 1)])
         with pytest.raises(ValueError, match="at least one"):
             engine.set_addresses([])
         engine.set_addresses([("127.0.0.2", second.port)])
-        wait_for(second)
+        wait_for_clients(second, 4)
         engine.stop()
         thread.join()
         snapshot = engine.snapshot()
@@ -49,11 +49,11 @@ def test_connections_move_after_their_answers(io: str) -> None:
     assert sum(counts[2] for counts in snapshot.addresses.values()) == sum(snapshot.responses.values())
 
 
-def wait_for(server: Recorder) -> None:
-    deadline = time.monotonic() + 10
-    while not server.requests and time.monotonic() < deadline:
+def wait_for_clients(server: Recorder, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while len(server.clients) < count and time.monotonic() < deadline:
         time.sleep(0.005)
-    assert server.requests
+    assert len(server.clients) == count
 
 
 def test_an_address_that_can_t_be_used_leaves_the_old_ones() -> None:
