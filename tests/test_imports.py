@@ -32,7 +32,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "heyfleet.ext": (),
     "heyfleet.proto": (),
     "heyfleet.lab": (),
-    "heyfleet.deploy": (),
+    "heyfleet.deploy": ("heyfleet.__version__",),
     "heyfleet.agent": (
         "heyfleet.proto",
         "heyfleet.ext",

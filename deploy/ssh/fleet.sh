@@ -48,7 +48,7 @@ bring_up() { # bring_up HOST RUN JOIN FILES BUNDLE SECONDS NAME: one host; what 
         echo "it has $(head -2 <<<"$found" | paste -sd' '), and the bundle is for $wanted: make bundle VERSION=..." >&2
         return 1
     fi
-    on "$host" have "$base" </dev/null 2>/dev/null || on "$host" install "$base" <"$bundle" || return 1
+    [[ "$(on "$host" have "$base" </dev/null)" == yes ]] || on "$host" install "$base" <"$bundle" || return 1
     { cat "$files/ca.pem" && echo && cat "$files/join.token"; } | on "$host" start "$run" "$base" "$join" "$seconds" "$name"
 }
 

@@ -1,10 +1,10 @@
 #!/bin/sh
 # What happens on one host; sent there by ssh and run by its sh, with nothing installed but Python:
 #   probe                              what the host has, one NAME=VALUE a line
-#   have BUNDLE                        whether a bundle is there; 0 or 1
+#   have BUNDLE                        yes or no: whether a bundle is there
 #   install BUNDLE < BUNDLE.tar.gz     unpack it
 #   start RUN BUNDLE JOIN SECONDS NAME < ca.pem, an empty line, join.token
-#   status                             one line a run: RUN STATE NAME EXPIRES
+#   status                             one line a run: RUN STATE NAME EXPIRES LAST-WORDS
 #   logs RUN | stop RUN | reap [all]   reap: runs whose time is over, or all
 # All is below $HEYFLEET_HOME (~/.heyfleet). An agent ends by itself after SECONDS, whatever becomes of whoever started it.
 set -eu
@@ -31,7 +31,9 @@ state() { # state RUN
     alive "$1" && echo running || echo ended
 }
 
-stop() { # stop RUN: at most ten seconds until it is gone, by force if need be
+stop() { # stop RUN: at most ten seconds until it is gone, by force if need be; says its name if it was here
+    [ -d "$runs/$1" ] || return 0
+    echo "$1"
     if alive "$1"; then
         pid=$(cat "$runs/$1/pid")
         kill -TERM "$pid" 2>/dev/null || true
@@ -94,7 +96,7 @@ probe)
     echo "machine=$(uname -m)"
     echo "files=$(ulimit -Hn)"
     ;;
-have) [ -x "$home/bundles/$1/bin/heyfleet" ] ;;
+have) [ -x "$home/bundles/$1/bin/heyfleet" ] && echo yes || echo no ;;
 install)
     mkdir -p "$home/bundles/.new.$$"
     tar -C "$home/bundles/.new.$$" -xzf - || fail "the bundle came damaged"
@@ -105,7 +107,7 @@ install)
 start) start "$@" ;;
 status)
     each_run | while read -r run; do
-        echo "$run $(state "$run") $(cat "$runs/$run/name") $(cat "$runs/$run/expires")"
+        echo "$run $(state "$run") $(cat "$runs/$run/name") $(cat "$runs/$run/expires") $(tail -n 1 "$runs/$run/log" 2>/dev/null)"
     done
     ;;
 logs)
@@ -121,7 +123,6 @@ reap)
     each_run | while read -r run; do
         if [ "${1:-}" = all ] || [ "$(cat "$runs/$run/expires" 2>/dev/null || echo 0)" -le "$(date +%s)" ] || [ "$(state "$run")" = ended ]; then
             stop "$run"
-            echo "$run"
         fi
     done
     ;;
