@@ -23,6 +23,7 @@ from heyfleet.controller.plan import TIMEOUT_NS, Flags, make_plan
 from heyfleet.proto.fleet_pb2 import Plan
 
 if TYPE_CHECKING:
+    from heyfleet.controller.fleet.deployment import Deployment
     from heyfleet.controller.planfile import PlanFile
 
 HELP = "Send HTTP requests from this host or from a fleet, and report their latencies as hey does."
@@ -71,12 +72,21 @@ class RunCommand(GoCommand):
         return load(path, {key_of(param): param for param in self.params if key_of(param)})
 
 
-def run_command(make_agent: Callable[[], AgentLink]) -> RunCommand:
-    """The command, for one kind of agent; that is made only when each flag is known to be good."""
+MakeFleet = Callable[[dict[str, Any], int], "Deployment"]
+
+
+def run_command(make_agent: Callable[[], AgentLink], make_fleet: MakeFleet) -> RunCommand:
+    """The command, for one kind of agent, made only when each flag is known to be good, and who brings others up."""
 
     def callback(**given: Any) -> None:
         out, no_archive = given.pop("out"), given.pop("no_archive")
         prometheus, otlp, times = given.pop("prometheus"), given.pop("otlp"), given.pop("repeat")
+        deploying = {name: given[name] for name in fleet.DEPLOY_NAMES} if fleet.deployed(given) else {}
+        if deploying and (given["find_max"] or times):
+            raise click.UsageError(
+                "--find-max and --repeat make several runs, and --on brings agents up for one: use `heyfleet fleet up`,"
+                " then --controller"
+            )
         find_max, options, flags = asked(click.get_current_context(), given)
         if find_max:
             if out or prometheus or otlp or times:
@@ -89,6 +99,12 @@ def run_command(make_agent: Callable[[], AgentLink]) -> RunCommand:
         from heyfleet.controller.run import run
 
         show = _show(prometheus, otlp) if prometheus or otlp else None
+        if deploying:
+            from heyfleet.controller.fleet.deployed import run_deployed
+
+            deployment = make_fleet(deploying, options["agents"])
+            keeping, dry = Keeping(out, nothing=no_archive), bool(deploying["dry_run"])
+            raise click.exceptions.Exit(run_deployed(flags, options, deployment, keeping, show, dry=dry))
 
         def once(keeping: Keeping) -> int:
             return run(flags, _executor(options, make_agent), keeping, show)
@@ -127,6 +143,8 @@ def asked(ctx: click.Context, given: dict[str, Any]) -> tuple[tuple[str, ...], d
     given["output"] = _output(given["output"], given.pop("json"))
     _check_urls(url, given["targets"])
     fleet.check(given)
+    for name in fleet.DEPLOY_NAMES:
+        given.pop(name)
     find_max = given.pop("find_max")
     if find_max and options_that_leave(given):
         raise click.UsageError(

@@ -96,7 +96,9 @@ class Outline:
         """For people."""
         yield from self.makes
         yield from (f"port: {each}" for each in self.ports)
-        if self.usd_an_hour is not None:
+        if self.usd_an_hour == 0:
+            yield f"costs: nothing ({self.price_source})"
+        elif self.usd_an_hour is not None:
             yield f"costs: {self.usd_an_hour:.3f} USD an hour ({self.price_source})"
         elif self.price_source:
             yield f"costs: not known ({self.price_source})"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+from itertools import cycle, islice
 from types import TracebackType
 from typing import Self
 
-from heyfleet.deploy.engine import ENDED, DeployError, Engine, Order, Outline, Say, Unit
+from heyfleet.deploy.engine import ENDED, DeployError, Engine, Launch, Order, Say, Unit
 
 _LOOK_EVERY_S = 5.0
 
@@ -32,16 +33,18 @@ class RunFleet:
         join: str = "",
         lifetime_s: int,
         keep: bool = False,
-        remedy: str = "",
+        remedy: str,  # the command that removes a fleet, without the name of this one
+        complain: Say,
     ) -> None:
         self._engine = engine
         self.name = name or f"run-{secrets.token_hex(4)}"
-        self._agents = agents
+        self.agents = agents
         self._join = join
         self._lifetime_s = lifetime_s
         self._keep = keep
-        self._remedy = remedy  # the command that removes what could not be removed
+        self._remedy = f"`{remedy} --name {self.name}`"
         self._say: Say = lambda text: None
+        self._complain = complain
         self._failures: list[str] = []
         self._units: list[Unit] = []
         self._over = threading.Event()  # no more waiting for agents
@@ -52,9 +55,9 @@ class RunFleet:
         """Whether the controller need only listen on this host's loopback."""
         return self._engine.tunnels and not self._join
 
-    def outline(self, port: int) -> Outline:
-        """What `start` would make."""
-        return self._engine.plan(self._order(port, b"", b""))
+    def plan_lines(self, port: int) -> list[str]:
+        """What `start` would make, for people."""
+        return list(self._engine.plan(self._order(port, b"", b"")).lines())
 
     def start(self, port: int, ca_pem: bytes, token: bytes, say: Say) -> None:
         """Launch agents that join at this port here, or where the flags say."""
@@ -65,7 +68,7 @@ class RunFleet:
     def _order(self, port: int, ca_pem: bytes, token: bytes) -> Order:
         return Order(
             fleet=self.name,
-            agents=self._agents,
+            agents=self.agents,
             join=self._join if not self.loopback else f"127.0.0.1:{port}",
             tunnel=self.loopback,
             ca_pem=ca_pem,
@@ -74,9 +77,9 @@ class RunFleet:
         )
 
     def absent(self) -> list[str]:
-        """Units that will not come, a line each; of those that were asked for but not had, too."""
+        """Units that will not come, a line each, also those that could not be had."""
         ended = [f"{unit.name}: {unit.reason or 'it ended'}" for unit in self._units if unit.state == ENDED]
-        return [*self._failures[: self._agents], *ended]
+        return [*self._failures, *ended]
 
     def awaited(self) -> list[str]:
         """Those of which nothing is known but that they have not joined: what the engine says of them."""
@@ -92,12 +95,15 @@ class RunFleet:
         except _GivenUpError:
             return
         except DeployError as error:
-            self._failures = [error.message] * self._agents
-            return
+            made = Launch(failures=[f"fleet: {error.message}"])
         except Exception as error:
-            self._failures = [f"fault: {type(error).__name__}: {error}"] * self._agents
-            return
-        self._units, self._failures = made.units, made.failures
+            made = Launch(failures=[f"fleet: fault: {type(error).__name__}: {error}"])
+        missing = self.agents - len(made.units)
+        for line in made.failures[missing:]:
+            self._complain(f"replaced {line}")
+        # As many as are missing, since so many are not waited for.
+        self._failures = list(islice(cycle(made.failures or ["fleet: not started"]), missing))
+        self._units = made.units
         while not self._over.wait(_LOOK_EVERY_S):
             with contextlib.suppress(DeployError):  # asked again soon
                 self._units = self._engine.list(order.fleet)
@@ -124,6 +130,11 @@ class RunFleet:
             elif removed := self._engine.stop(self.name, self._say):
                 self._say(f"removed: {', '.join(removed) if len(removed) <= 8 else f'{len(removed)} things'}")
         except DeployError as problem:
-            self._say(f"not all could be removed: {problem.message}; {self._remedy} tries again")
+            self._complain(f"not all could be removed: {problem.message}; {self._remedy} tries again")
+        except KeyboardInterrupt:
+            self._complain(
+                f"interrupted while the fleet was being removed: {self._remedy} removes what is left"
+            )
+            raise
         finally:
             self._engine.close()

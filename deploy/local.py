@@ -31,6 +31,7 @@ class LocalEngine:
         return Outline(
             makes=[f"{order.agents} agents on this host, in {_home() / 'runs'}"],
             notes=[f"each agent ends by itself after {order.lifetime_s} s"],
+            usd_an_hour=0.0,
             price_source="this host is yours",
         )
 

@@ -28,7 +28,10 @@ class CannotStart(Exception):
 
 
 class Conductor:
-    """Takes the agents of `fleet` through one run. `died` tells why an agent can't come back, if so."""
+    """Takes the agents of `fleet` through one run.
+
+    `died` tells why an agent can't come back, if so; `absent` of whom it is known, before the run, that they won't join.
+    """
 
     def __init__(
         self,
@@ -36,7 +39,7 @@ class Conductor:
         request: RunRequest,
         *,
         died: Callable[[str], str] = lambda agent: "",
-        hopeless: Callable[[], str] = lambda: "",
+        absent: Callable[[], list[str]] = list,
         take: Take = ignore,
     ) -> None:
         self.fleet = fleet
@@ -47,7 +50,7 @@ class Conductor:
         self._take = take
         self.gathering = self._new_gathering()
         self._died = died
-        self._hopeless = hopeless
+        self._absent = absent
         self._refused: dict[str, str] = {}
         self._offered: set[str] = set()
         self._quiet_since_s = 0.0  # since when no agent that is attached has work left
@@ -163,16 +166,22 @@ class Conductor:
             self.request.agents = max(len(self.fleet.attached), 1)  # all that are there now
         wanted = self.request.agents
         timeout_s = self.request.join_timeout_ns / 1e9
-        await self.fleet.changes.until(
-            lambda: self.stopped or len(self._usable()) >= wanted or bool(self._hopeless()), timeout_s
-        )
-        usable = self._usable()
+
+        def decided() -> bool:
+            possible = wanted - len(self._absent())
+            return self.stopped or possible < self._least or len(self._usable()) >= possible
+
+        await self.fleet.changes.until(decided, timeout_s)
+        usable, absent = self._usable(), list(dict.fromkeys(self._absent()))
         if not self.stopped and len(usable) < self._least:
-            missing = self._hopeless() or (
+            missing = "; ".join(absent) or (
                 f"{len(usable)} of {wanted} agents joined within {timeout_s:g} s"
                 f" (at least {self._least} are needed; --join-timeout waits longer)"
             )
             raise CannotStart("; ".join([missing, *self.fleet.turned_away]))
+        for line in absent:
+            who, _, why = line.partition(": ")
+            self.fleet.turn_away(who, why)
         return sorted(usable[:wanted], key=lambda session: _natural(session.agent))
 
     async def _prepare(self, sessions: list[Session]) -> dict[str, str]:

@@ -13,6 +13,7 @@ import uvloop
 from heyfleet.controller.errors import InputError
 from heyfleet.controller.fleet import joining
 from heyfleet.controller.fleet.conductor import CannotStart, Conductor
+from heyfleet.controller.fleet.deployment import Deployment
 from heyfleet.controller.fleet.local_agents import LocalAgents, workers_each
 from heyfleet.controller.fleet.options import FleetOptions
 from heyfleet.controller.fleet.registry import Fleet
@@ -30,8 +31,9 @@ _GOODBYE_S = 2.0
 class FleetExecutor:
     """Executes a plan on agents that join this command."""
 
-    def __init__(self, options: FleetOptions) -> None:
+    def __init__(self, options: FleetOptions, deployment: Deployment | None = None) -> None:
         self._options = options
+        self._deployment = deployment
 
     def execute(self, plan: Plan, interrupts: Interrupts, take: Take = ignore) -> Measured:
         """The whole run; InputError if it can't begin, Interrupted if it was ended before it began."""
@@ -55,7 +57,7 @@ class FleetExecutor:
         fleet = Fleet(self._options.lease_ns)
         async with LocalAgents(self._options.local_agents, self._options.spool) as agents:
             conductor = Conductor(
-                fleet, self._options.request(plan), died=agents.died, hopeless=agents.hopeless, take=take
+                fleet, self._options.request(plan), died=agents.died, absent=agents.absent, take=take
             )
             await agents.start()
             server = Server(fleet, None)
@@ -63,9 +65,11 @@ class FleetExecutor:
             return await _conducted(conductor, server, interrupts, live)
 
     async def _on_others(self, plan: Plan, interrupts: Interrupts, live: Live, take: Take) -> Measured | None:
-        options = self._options
+        options, deployment = self._options, self._deployment
         fleet = Fleet(options.lease_ns, say=live.say)
-        conductor = Conductor(fleet, options.request(plan), take=take)
+        conductor = Conductor(
+            fleet, options.request(plan), absent=deployment.absent if deployment else list, take=take
+        )
         with contextlib.ExitStack() as stack:
             credentials = joining.credentials(options.credentials_folder)
             key, certificate = credentials.authority.server()
@@ -74,8 +78,14 @@ class FleetExecutor:
                 (credentials.authority.ca_pem, key, certificate),
                 join=joining.Registrar(credentials, fleet).join,
             )
-            host, port = joining.listen_address(options.listen)
+            alone = deployment is not None and deployment.loopback and not options.listen
+            host, port = ("127.0.0.1", 0) if alone else joining.listen_address(options.listen)
             port = await server.start(joining.join_address(host, port))
+            if deployment is not None:
+                valid_s = options.join_timeout_ns / 1e9
+                _, token = credentials.tokens.issue(credentials.authority, options.agents, valid_s)
+                deployment.start(port, credentials.authority.ca_pem, token.encode(), live.say)
+                return await _conducted(conductor, server, interrupts, live, deployment)
             folder = options.join_files or stack.enter_context(
                 tempfile.TemporaryDirectory(prefix="heyfleet-join-")
             )
@@ -88,27 +98,37 @@ class FleetExecutor:
 
 
 async def _conducted(
-    conductor: Conductor, server: Server, interrupts: Interrupts, live: Live
+    conductor: Conductor,
+    server: Server,
+    interrupts: Interrupts,
+    live: Live,
+    deployment: Deployment | None = None,
 ) -> Measured | None:
     """A run on a server that listens, to its end and to the agents' leaving."""
     loop = asyncio.get_running_loop()
     interrupts.running(lambda: loop.call_soon_threadsafe(conductor.stop))
     fleet = conductor.fleet
     fleet.receiver = conductor
-    async with background(fleet.beat), background(lambda: _show(conductor, live)):
+    async with background(fleet.beat), background(lambda: _show(conductor, live, deployment)):
         try:
             measured = await conductor.conduct()
             conductor.release()
             return measured
+        except CannotStart as error:
+            awaited = deployment.awaited() if deployment else []
+            raise CannotStart("; ".join([str(error), *awaited])) from None
         finally:
             fleet.dismiss("the run is over")
             await fleet.changes.until(lambda: not fleet.attached, _GOODBYE_S)
             await server.stop()
 
 
-async def _show(conductor: Conductor, live: Live) -> None:
+async def _show(conductor: Conductor, live: Live, deployment: Deployment | None) -> None:
     while True:
         live.show(view(conductor))
+        if conductor.gathering.parts and deployment is not None:
+            deployment.joined()
+        conductor.fleet.changes.notify()  # what becomes of agents that have not joined is not told, but asked for
         await asyncio.sleep(interval_s(conductor))
 
 

@@ -66,9 +66,9 @@ class LocalAgents:
             else f"its process ended with exit code {code}"
         )
 
-    def hopeless(self) -> str:
-        """Which agent has ended before the run, or nothing."""
-        return next((f"{name}: {why}" for name in self._processes if (why := self.died(name))), "")
+    def absent(self) -> list[str]:
+        """Which agents have ended, and how."""
+        return [f"{name}: {why}" for name in self._processes if (why := self.died(name))]
 
     async def __aexit__(self, *error: object) -> None:
         for process in self._processes.values():

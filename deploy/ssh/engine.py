@@ -60,6 +60,7 @@ class SshEngine:
         config = settings["ssh_config"] or os.environ.get("HEYFLEET_SSH_CONFIG", "")
         self._hosts = [Host(name, config, environment) for name in names]
         self._bundle = settings["bundle"]
+        self.hosts = names
         self._tunnels: dict[str, Tunnel] = {}
 
     def plan(self, order: Order) -> Outline:
@@ -78,7 +79,11 @@ class SshEngine:
             else f"the hosts must reach {order.join} by TCP"
         )
         return Outline(
-            makes=makes, ports=[way, "ssh to each host"], notes=notes, price_source="the hosts are yours"
+            makes=makes,
+            ports=[way, "ssh to each host"],
+            notes=notes,
+            usd_an_hour=0.0,
+            price_source="the hosts are yours",
         )
 
     def launch(self, order: Order, say: Say) -> Launch:
@@ -97,7 +102,7 @@ class SshEngine:
                     made.units.append(unit)
         if len(self._hosts) < order.agents:
             made.failures.append(
-                f"{order.agents} agents are wanted, and only {len(self._hosts)} hosts are named"
+                f"fleet: {order.agents} agents are wanted, and only {len(self._hosts)} hosts are named"
             )
         return made
 

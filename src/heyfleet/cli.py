@@ -15,6 +15,7 @@ from heyfleet.controller.errors import InputError
 
 if TYPE_CHECKING:
     from heyfleet.controller.agent_link import AgentLink
+    from heyfleet.controller.fleet.deployment import Deployment
 
 
 def _local_agent() -> AgentLink:
@@ -23,17 +24,23 @@ def _local_agent() -> AgentLink:
     return LocalAgent()
 
 
+def _fleet_for_run(given: dict[str, Any], agents: int) -> Deployment:
+    from heyfleet.fleets import fleet_for_run
+
+    return fleet_for_run(given, agents)
+
+
 def _run() -> click.Command:
     from heyfleet.controller.command import run_command
 
-    return run_command(_local_agent)
+    return run_command(_local_agent, _fleet_for_run)
 
 
 def _plan() -> click.Command:
     from heyfleet.controller.command import planned, run_command
     from heyfleet.controller.plan_command import plan_command
 
-    run = run_command(_local_agent)
+    run = run_command(_local_agent, _fleet_for_run)
     return plan_command(run, lambda args: planned(run, args))
 
 

@@ -17,6 +17,10 @@ URL = "http://localhost:8080/"
 DEFAULTS = Flags(url=URL, user_agent=f"heyfleet/{__version__}")
 
 
+def nobody(*_arguments: Any) -> Any:
+    """No agent, and no fleet."""
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Flags]:
     """The flags of each run that was asked for; none takes place."""
@@ -27,7 +31,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Flags]:
         return 0
 
     monkeypatch.setattr("heyfleet.controller.run.run", run)
-    monkeypatch.setitem(COMMANDS, "run", (lambda: command.run_command(lambda: None), ""))  # type: ignore[arg-type,return-value]
+    monkeypatch.setitem(COMMANDS, "run", (lambda: command.run_command(nobody, nobody), ""))
     return runs
 
 
@@ -143,7 +147,7 @@ def test_help_shows_every_flag(flag: str) -> None:
     code, out, err = invoke("run", flag)
     assert (code, err) == (0, "")
     assert out.startswith("Usage: ")
-    for param in command.run_command(lambda: None).params:  # type: ignore[arg-type,return-value]
+    for param in command.run_command(nobody, nobody).params:
         assert getattr(param, "hidden", False) or param.name == "url" or f"  {param.opts[0]} " in out
     assert "heyfleet run -n 10000 -c 100 http://localhost:8080/" in out
 

@@ -38,8 +38,12 @@ requests:
 """
 
 
+def no_fleet(given: dict[str, Any], agents: int) -> Any:
+    pytest.fail("no fleet is needed")
+
+
 def plan_from(args: list[str]) -> Plan:
-    plan, _, _ = planned(run_command(lambda: pytest.fail("no agent is needed")), args)
+    plan, _, _ = planned(run_command(lambda: pytest.fail("no agent is needed"), no_fleet), args)
     return plan
 
 
