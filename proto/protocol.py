@@ -36,4 +36,4 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 # Paths of the calls as gRPC puts them on the wire. Written out, and held against the schema by a test: to import the
 # schema of the control plane only for these would slow down runs that need none.
 JOIN, ATTACH = "/heyfleet.Fleet/Join", "/heyfleet.Fleet/Attach"
-RUN, COLLECT = "/heyfleet.Control/Run", "/heyfleet.Control/Collect"
+RUN, COLLECT, ROSTER = "/heyfleet.Control/Run", "/heyfleet.Control/Collect", "/heyfleet.Control/Roster"

@@ -20,6 +20,9 @@ from heyfleet.proto.control_pb2 import (
     FromOperator,
     Interval,
     Offer,
+    RosterAgent,
+    RosterReply,
+    RosterRequest,
     RunRequest,
     ToOperator,
     View,
@@ -223,6 +226,17 @@ class Daemon:
         for answer in _parts(kept.measured()):
             yield answer
         kept.release()
+
+
+    def roster(self, request: RosterRequest) -> RosterReply:
+        """All agents that have joined, and who could not."""
+        if refusal := _other_version(request.protocol, request.version):
+            return RosterReply(refused=refusal.refused)
+        agents = [
+            RosterAgent(agent=each.agent, facts=each.facts, attached=each.attached, left=each.left)
+            for each in self.fleet.sessions.values()
+        ]
+        return RosterReply(agents=agents, turned_away=self.fleet.turned_away)
 
 
 class _Voice:

@@ -26,6 +26,8 @@ from heyfleet.proto.control_pb2 import (
     JoinReply,
     JoinRequest,
     Rejected,
+    RosterReply,
+    RosterRequest,
     ToAgent,
     ToOperator,
 )
@@ -51,6 +53,10 @@ class Operators(Protocol):
 
     def collect(self, request: CollectRequest) -> AsyncGenerator[ToOperator, None]:
         """The result of an earlier run."""
+        ...
+
+    def roster(self, request: RosterRequest) -> RosterReply:
+        """Who is there."""
         ...
 
 
@@ -90,6 +96,9 @@ class Server:
             )
             handlers[protocol.COLLECT] = grpc.unary_stream_rpc_method_handler(
                 self._collect, CollectRequest.FromString, ToOperator.SerializeToString
+            )
+            handlers[protocol.ROSTER] = grpc.unary_unary_rpc_method_handler(
+                self._roster, RosterRequest.FromString, RosterReply.SerializeToString
             )
         return handlers
 
@@ -185,6 +194,12 @@ class Server:
             yield answer
 
 
+    async def _roster(self, request: RosterRequest, context: _Context) -> RosterReply:
+        await self._role(context, protocol.ROLE_OPERATOR)
+        assert self._operators is not None
+        return self._operators.roster(request)
+
+
 class _Calls(grpc.GenericRpcHandler):
     """Calls by their path: the schema names them, so no generated code is needed."""
 
@@ -233,6 +248,19 @@ class Operator:
         )
         async for answer in self._answers(call(request)):
             yield answer
+
+    async def roster(self, request: RosterRequest) -> RosterReply:
+        """Who is there; CallFailed."""
+        call = self._channel.unary_unary(
+            protocol.ROSTER,
+            request_serializer=RosterRequest.SerializeToString,
+            response_deserializer=RosterReply.FromString,
+        )
+        try:
+            reply: RosterReply = await call(request)
+        except grpc.aio.AioRpcError as error:
+            raise CallFailed(f"the controller at {self._address}: {_words(error)}") from None
+        return reply
 
     async def _answers(self, answers: AsyncIterable[ToOperator]) -> AsyncGenerator[ToOperator, None]:
         try:
