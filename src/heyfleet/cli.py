@@ -56,6 +56,12 @@ def _doctor() -> click.Command:
     return doctor
 
 
+def _fleet() -> click.Command:
+    from heyfleet.fleet_command import fleet
+
+    return fleet
+
+
 def _controller() -> click.Command:
     from heyfleet.controller.fleet.command import controller_command
 
@@ -109,6 +115,7 @@ COMMANDS: dict[str, tuple[Callable[[], click.Command], str]] = {
     "plan": (_plan, "Check plan files, or show the plan that flags make, without running it."),
     "agent": (_agent, "Make load for a controller on another host."),
     "doctor": (_doctor, "Say what this host can carry as an agent, and what stands in the way."),
+    "fleet": (_fleet, "Start agents elsewhere, see how they are, and remove them."),
     "controller": (_controller, "Keep a controller running, for several runs on one fleet."),
     "collect": (_collect, "Print the report of a run whose command or controller was lost."),
     "runs": (_runs, "List the runs that were kept, or show one."),

@@ -1,13 +1,18 @@
-"""Deploy and the controller put together: fleets for one run, and `heyfleet fleet`."""
+"""Deploy and the controller put together: what a fleet needs of both, for one run or to stay."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
+from heyfleet import __version__
 from heyfleet.controller import terminal
+from heyfleet.controller.errors import InputError
 
 if TYPE_CHECKING:
+    from heyfleet.deploy.asked import Asked
     from heyfleet.deploy.for_run import RunFleet
+    from heyfleet.proto.control_pb2 import RosterReply
 
 
 def fleet_for_run(given: dict[str, Any], agents: int) -> RunFleet:
@@ -38,16 +43,72 @@ def fleet_for_run(given: dict[str, Any], agents: int) -> RunFleet:
         join=found.join,
         lifetime_s=found.lifetime_s,
         keep=given["keep"],
-        remedy=_remedy(given),
+        remedy=remedy(given),
         complain=terminal.complain,
     )
 
 
-def _remedy(given: dict[str, Any]) -> str:
-    """The command that removes a run's fleet when the run could not, but for its name, which is added."""
+def remedy(given: dict[str, Any]) -> str:
+    """The command that removes a fleet that these flags describe, but for its name."""
     words = ["heyfleet fleet down"]
     for flag, name in (("--on", "on"), ("--hosts", "hosts"), ("--fleet-file", "fleet_file")):
         if given[name]:
             words.append(f"{flag} {given[name]}")
     words += [f"--with {pair}" for pair in given["with_"]]
     return " ".join(words)
+
+
+class Controller:
+    """A `heyfleet controller` that runs somewhere, as the commands of a fleet see it. All may raise InputError."""
+
+    def __init__(self, address: str, folder: str) -> None:
+        from heyfleet.controller.fleet.options import FleetOptions
+        from heyfleet.controller.fleet.remote import operator
+
+        self.address, self._tls = operator(FleetOptions(controller=address, credentials_folder=folder))
+        self._folder = folder
+
+    def roster(self) -> RosterReply:
+        """Who is there now."""
+        from heyfleet.controller.fleet.wire import CallFailed, Operator
+        from heyfleet.proto.control_pb2 import RosterRequest
+        from heyfleet.proto.protocol import PROTOCOL
+
+        async def ask() -> RosterReply:
+            channel = Operator(self.address, self._tls)
+            try:
+                return await channel.roster(RosterRequest(protocol=PROTOCOL, version=__version__))
+            finally:
+                await channel.close()
+
+        try:
+            reply = asyncio.run(ask())
+        except CallFailed as error:
+            raise InputError(str(error)) from None
+        if reply.HasField("refused"):
+            raise InputError(reply.refused.reason)
+        return reply
+
+    def token(self, uses: int, valid_s: float) -> tuple[bytes, bytes]:
+        """Its CA and a new join token for so many agents; the folder must be the controller's own, with its ca.key."""
+        from heyfleet.controller.fleet import joining
+
+        found = joining.credentials(self._folder)
+        _, text = found.tokens.issue(found.authority, uses, valid_s)
+        return found.authority.ca_pem, text.encode()
+
+
+def described(given: dict[str, Any]) -> Asked:
+    """What the flags of `heyfleet fleet`, and its fleet file, ask for."""
+    from heyfleet.deploy.asked import asked
+
+    return asked(
+        given["fleet_file"],
+        given["with_"],
+        on=given["on"],
+        hosts=given["hosts"],
+        name=given["name"],
+        agents=given.get("count", 0),
+        join=given.get("join", ""),
+        for_=given.get("for_", ""),
+    )

@@ -11,4 +11,4 @@ def test_the_paths_of_all_calls() -> None:
         for service in control_pb2.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     }
-    assert calls == {protocol.JOIN, protocol.ATTACH, protocol.RUN, protocol.COLLECT}
+    assert calls == {protocol.JOIN, protocol.ATTACH, protocol.RUN, protocol.COLLECT, protocol.ROSTER}
