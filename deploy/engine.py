@@ -47,6 +47,10 @@ class Order:
     lifetime_s: int
     """After so many seconds every agent ends, with whatever it runs on, whoever is there to see it."""
 
+    def secrets(self) -> bytes:
+        """CA and token as deploy/ssh/host.sh reads them."""
+        return self.ca_pem.strip() + b"\n\n" + self.token.strip() + b"\nend\n"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:

@@ -39,11 +39,12 @@ class LocalEngine:
         """See engine.Engine."""
         _write_program()
         made = Launch()
-        secrets = order.ca_pem.strip() + b"\n\n" + order.token
         for number in range(1, order.agents + 1):
             say(f"starting agent {number} of {order.agents} on this host")
             name, run = f"local-{number}", f"{order.fleet}.{number}"
-            self._host.call("start", run, _BUNDLE, order.join, str(order.lifetime_s), name, stdin=secrets)
+            self._host.call(
+                "start", run, _BUNDLE, order.join, str(order.lifetime_s), name, stdin=order.secrets()
+            )
             made.units.append(
                 Unit(
                     fleet=order.fleet,

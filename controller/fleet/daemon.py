@@ -227,7 +227,6 @@ class Daemon:
             yield answer
         kept.release()
 
-
     def roster(self, request: RosterRequest) -> RosterReply:
         """All agents that have joined, and who could not."""
         if refusal := _other_version(request.protocol, request.version):

@@ -71,7 +71,7 @@ _FLAGS: tuple[tuple[str, str, Value, Any, str], ...] = (
         "on",
         Value("ENGINE", str),
         "",
-        "Bring --agents up for this run, and remove them after it: local, ssh, ec2, ecs or k8s.",
+        "Bring --agents up for this run, and remove them after it: local or ssh.",
     ),
     (
         "--hosts",
@@ -110,7 +110,7 @@ def fleet_flags() -> Iterator[click.Option]:
         ["--with", "with_"],
         multiple=True,
         metavar="NAME=VALUE",
-        help="A setting of --on, like region=eu-west-1. May be repeated.",
+        help="A setting of --on, like python=python3.12. May be repeated.",
         section=SECTION,
     )
     yield Flag(["--keep"], is_flag=True, help="Leave the agents' hosts of --on there.", section=SECTION)

@@ -193,7 +193,6 @@ class Server:
         async for answer in self._operators.collect(request):
             yield answer
 
-
     async def _roster(self, request: RosterRequest, context: _Context) -> RosterReply:
         await self._role(context, protocol.ROLE_OPERATOR)
         assert self._operators is not None

@@ -115,9 +115,8 @@ class SshEngine:
         if order.tunnel:
             self._tunnels[host.name] = tunnel = Tunnel(host, order.join)
             join = f"127.0.0.1:{tunnel.port}"
-        secrets = order.ca_pem.strip() + b"\n\n" + order.token
         name = host.name.rpartition("@")[2]
-        host.call("start", order.fleet, bundle.name, join, str(order.lifetime_s), name, stdin=secrets)
+        host.call("start", order.fleet, bundle.name, join, str(order.lifetime_s), name, stdin=order.secrets())
         return Unit(
             fleet=order.fleet,
             id=host.name,

@@ -49,7 +49,7 @@ bring_up() { # bring_up HOST RUN JOIN FILES BUNDLE SECONDS NAME: one host; what 
         return 1
     fi
     [[ "$(on "$host" have "$base" </dev/null)" == yes ]] || on "$host" install "$base" <"$bundle" || return 1
-    { cat "$files/ca.pem" && echo && cat "$files/join.token"; } | on "$host" start "$run" "$base" "$join" "$seconds" "$name"
+    { cat "$files/ca.pem" && echo && cat "$files/join.token" && printf '\nend\n'; } | on "$host" start "$run" "$base" "$join" "$seconds" "$name"
 }
 
 up() {

@@ -3,7 +3,7 @@
 #   probe                              what the host has, one NAME=VALUE a line
 #   have BUNDLE                        yes or no: whether a bundle is there
 #   install BUNDLE < BUNDLE.tar.gz     unpack it
-#   start RUN BUNDLE JOIN SECONDS NAME < ca.pem, an empty line, join.token
+#   start RUN BUNDLE JOIN SECONDS NAME < ca.pem, an empty line, join.token, a line `end`
 #   status                             one line a run: RUN STATE NAME EXPIRES LAST-WORDS
 #   logs RUN | stop RUN | reap [all]   reap: runs whose time is over, or all
 # All is below $HEYFLEET_HOME (~/.heyfleet). An agent ends by itself after SECONDS, whatever becomes of whoever started it.
@@ -55,7 +55,11 @@ start() { # start RUN BUNDLE JOIN SECONDS NAME
     mkdir -p "$runs/$run/spool"
     # Line by line: whatever reads in blocks would take the token along.
     while IFS= read -r line && [ -n "$line" ]; do echo "$line"; done >"$runs/$run/ca.pem"
-    cat >"$runs/$run/join.token"
+    while IFS= read -r line && [ "$line" != end ]; do echo "$line"; done >"$runs/$run/join.token"
+    if [ "${line:-}" != end ]; then # whoever sent this died meanwhile
+        rm -rf "${runs:?}/$run"
+        fail "what the agent needs came cut short"
+    fi
     echo "$name" >"$runs/$run/name"
     echo $(($(date +%s) + seconds)) >"$runs/$run/expires"
     hard=$(ulimit -Hn)
@@ -63,7 +67,8 @@ start() { # start RUN BUNDLE JOIN SECONDS NAME
     set -- "$home/bundles/$bundle/bin/heyfleet" agent --join "$join" --ca "$runs/$run/ca.pem" \
         --token-file "$runs/$run/join.token" --name "$name" --spool "$runs/$run/spool" --rejoin-timeout 60s
     # A session of its own outlives the connection; timeout ends it when its time is over, and hands signals on.
-    setsid timeout -k 10 "$seconds" "$@" </dev/null >"$runs/$run/log" 2>&1 &
+    # --foreground: a signal goes to the agent alone, once; a second one would end it before it has handed its results over.
+    setsid timeout --foreground -k 10 "$seconds" "$@" </dev/null >"$runs/$run/log" 2>&1 &
     pid=$!
     echo $pid >"$runs/$run/pid"
     # Whatever becomes of it, it says: that it joined, that it tries, or what is wrong. A short run may be over by then.

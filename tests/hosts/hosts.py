@@ -30,7 +30,7 @@ class Hosts:
         ip("addr", "add", f"{self.here}/24", "dev", bridge)
         ip("link", "set", bridge, "up")
         for number in range(1, self._count + 1):
-            space, link = self._space(number), self._link(number)
+            space, link = self.space(number), self._link(number)
             ip("netns", "add", space)
             ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", space)
             ip("link", "set", link, "master", bridge, "up")
@@ -55,13 +55,17 @@ class Hosts:
         if not self._tag:
             return
         for number in range(1, self._count + 1):
-            ip("netns", "del", self._space(number), check=False)
+            ip("netns", "del", self.space(number), check=False)
             ip("link", "del", self._link(number), check=False)
         ip("link", "del", f"{self._tag}b", check=False)
 
+    def address(self, number: int) -> str:
+        """Of a host."""
+        return f"{self.here.rpartition('.')[0]}.{number}"
+
     def enter(self, number: int) -> tuple[str, ...]:
         """What to put before a command that is to run on a host."""
-        return ("ip", "netns", "exec", self._space(number))
+        return ("ip", "netns", "exec", self.space(number))
 
     def cut(self, number: int) -> None:
         """Cut a host's link without a word: no FIN, no RST."""
@@ -78,9 +82,10 @@ class Hosts:
             "add chain ip lossy in { type filter hook input priority 0 ; }",
             f"add rule ip lossy in numgen random mod 100 < {percent} drop",
         )
-        ip("netns", "exec", self._space(number), "nft", "; ".join(rules))
+        ip("netns", "exec", self.space(number), "nft", "; ".join(rules))
 
-    def _space(self, number: int) -> str:
+    def space(self, number: int) -> str:
+        """The name of a namespace."""
         return f"{self._tag}-{number}"
 
     def _link(self, number: int) -> str:

@@ -1,0 +1,225 @@
+"""Hosts that boot: a real systemd and sshd each, in a network namespace of its own, from one root made once.
+
+They share this machine's kernel; all else is theirs: files, processes, address, name. Needs root; nothing of pytest is in here,
+since `make demo-fleet` uses them as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .hosts import Hosts
+
+ROOT = Path(__file__).parents[2]
+_BOOT_S = 60.0
+_HALT_S = 20.0
+_CGROUPS = Path("/sys/fs/cgroup")
+SSHD = """
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+UsePAM no
+PrintMotd no
+"""
+
+
+def lacking() -> str:
+    """Why hosts can't be booted here, or nothing."""
+    if os.geteuid() != 0:
+        return "booting hosts needs root"
+    missing = [
+        name for name in ("ip", "mmdebstrap", "systemd-nspawn", "ssh-keygen") if not shutil.which(name)
+    ]
+    return f"booting hosts needs {', '.join(missing)}" if missing else ""
+
+
+class Machine:
+    """One of them, `h1`, `h2`, ..."""
+
+    def __init__(self, network: Hosts, number: int, folder: Path, base: Path) -> None:
+        self.name = f"h{number}"
+        self.address = network.address(number)
+        self._network = network
+        self._number = number
+        self._base = base
+        self._folder = folder / self.name
+        self.root = self._folder / "root"
+        self._guest: subprocess.Popen[bytes] | None = None
+        self._cgroups: list[Path] = []
+
+    def prepare(self, authorized: str, host_key: Path) -> None:
+        """Its own files over the common root: name, keys, sshd's configuration."""
+        for part in ("upper", "work", "root"):
+            (self._folder / part).mkdir(parents=True)
+        layers = f"lowerdir={self._base},upperdir={self._folder}/upper,workdir={self._folder}/work"
+        subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)], check=True)
+        self.write("etc/hostname", f"{self.name}\n")
+        self.write("root/.ssh/authorized_keys", authorized, 0o600)
+        self.write("etc/ssh/sshd_config", SSHD)
+        self.write("etc/ssh/ssh_host_ed25519_key", host_key.read_text(), 0o600)
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        """A file in its root, before or after it booted."""
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(mode)
+
+    def boot(self) -> None:
+        """Start it; it takes a while until sshd answers."""
+        self._cgroups = [found / f"heyfleet-{uuid.uuid4().hex[:8]}" for found in _hierarchies()]
+        for cgroup in self._cgroups:
+            cgroup.mkdir()
+        # A cgroup of its own for each, else all guests share one; the shell that enters it becomes the guest.
+        enter = " && ".join(f"echo $$ > {cgroup}/cgroup.procs" for cgroup in self._cgroups) or "true"
+        limit = str(min(20000, _open_files()))
+        command = [
+            *("systemd-nspawn", "-q", "-D", str(self.root), f"--hostname={self.name}"),
+            f"--network-namespace-path=/run/netns/{self._network.space(self._number)}",
+            *("--register=no", "--keep-unit", f"--uuid={uuid.uuid4()}", "--capability=CAP_NET_ADMIN"),
+            *(f"--rlimit=RLIMIT_NOFILE={limit}", "--kill-signal=SIGRTMIN+3"),
+            *("--boot", "--console=pipe", "systemd.unit=multi-user.target"),
+        ]
+        environment = {**os.environ, "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
+        with (self._folder / "console").open("wb") as console:
+            self._guest = subprocess.Popen(
+                ["sh", "-c", f'{enter} && exec "$@"', "sh", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                env=environment,
+                start_new_session=True,
+            )
+
+    @property
+    def console(self) -> str:
+        """What it printed while it booted."""
+        return (self._folder / "console").read_text(errors="replace")
+
+    @property
+    def running(self) -> bool:
+        """Whether its processes are there."""
+        return self._guest is not None and self._guest.poll() is None
+
+    def halt(self) -> None:
+        """Power it off in order."""
+        if self.running and self._guest is not None:
+            self._guest.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._guest.wait(_HALT_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """Pull the plug: nobody gets a FIN or a RST of it."""
+        if not self.running or self._guest is None:
+            return
+        self._network.cut(self._number)
+        children = Path(f"/proc/{self._guest.pid}/task/{self._guest.pid}/children").read_text().split()
+        for pid in children:  # nspawn itself, killed, would leave its guest running
+            os.kill(int(pid), signal.SIGKILL)
+        self._guest.wait(_HALT_S)
+
+    def remove(self) -> None:
+        """What it had here."""
+        self.halt()
+        subprocess.run(["umount", "-l", str(self.root)], check=False, capture_output=True)
+        for cgroup in self._cgroups:
+            for folder in sorted((each for each in cgroup.rglob("*") if each.is_dir()), reverse=True):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            with contextlib.suppress(OSError):
+                cgroup.rmdir()
+
+
+class Machines:
+    """Several, in a network that leads nowhere else; `here` is this side's address, which all reach."""
+
+    def __init__(self, network: Hosts, count: int, folder: Path, base: Path) -> None:
+        self.network = network
+        self.here = network.here
+        self.folder = folder
+        self.all = [Machine(network, number, folder, base) for number in range(1, count + 1)]
+        self.ssh_config = folder / "ssh_config"
+
+    def start(self) -> None:
+        """Boot all at once, and wait until each one's sshd answers."""
+        for name in ("user_key", "host_key"):
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / name)], check=True
+            )
+        public = (self.folder / "host_key.pub").read_text()
+        config = (
+            f"Host *\n  User root\n  IdentityFile {self.folder}/user_key\n  StrictHostKeyChecking yes\n"
+            f"  UserKnownHostsFile {self.folder}/known_hosts\n"
+        )
+        known = ""
+        for machine in self.all:
+            machine.prepare((self.folder / "user_key.pub").read_text(), self.folder / "host_key")
+            machine.boot()
+            config += f"Host {machine.name}\n  HostName {machine.address}\n"
+            known += f"{machine.address} {public}"
+        self.ssh_config.write_text(config)
+        (self.folder / "known_hosts").write_text(known)
+        deadline = time.monotonic() + _BOOT_S
+        for machine in self.all:
+            while self.run(machine.name, "true").returncode:
+                if time.monotonic() > deadline or not machine.running:
+                    raise RuntimeError(f"{machine.name} did not boot:\n{machine.console[-2000:]}")
+                time.sleep(0.2)
+
+    def run(self, name: str, command: str) -> subprocess.CompletedProcess[str]:
+        """A command on one of them, by ssh."""
+        line = ["ssh", "-F", str(self.ssh_config), "-o", "ConnectTimeout=5", name, command]
+        return subprocess.run(line, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+    def remove(self) -> None:
+        """All of them, the network last."""
+        for machine in self.all:  # at once, not one after the other
+            if machine.running and machine._guest is not None:
+                machine._guest.send_signal(signal.SIGTERM)
+        for machine in self.all:
+            machine.remove()
+
+
+@contextmanager
+def machines(count: int) -> Iterator[Machines]:
+    """So many of them, `h1` and on; gone at the end."""
+    made = subprocess.run(
+        [str(ROOT / "scripts/machine-base.sh")], stdout=subprocess.PIPE, text=True, check=True
+    )
+    base = Path(made.stdout.strip())
+    network = Hosts(count)
+    with tempfile.TemporaryDirectory(prefix="heyfleet-machines-") as folder:
+        found: Machines | None = None
+        try:
+            network.make()
+            found = Machines(network, count, Path(folder), base)
+            found.start()
+            yield found
+        finally:
+            if found is not None:
+                found.remove()
+            network.remove()
+
+
+def _hierarchies() -> list[Path]:
+    """Where cgroups of our own can be made: in each that systemd in a guest looks at, or in the one there is."""
+    if (_CGROUPS / "cgroup.procs").exists():
+        return [_CGROUPS]
+    return [_CGROUPS / name for name in ("systemd", "unified", "cpu", "pids") if (_CGROUPS / name).is_dir()]
+
+
+def _open_files() -> int:
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return 1 << 20 if hard == resource.RLIM_INFINITY else hard
