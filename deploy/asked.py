@@ -63,6 +63,8 @@ def _load(path: str) -> dict[str, Any]:
         raise SettingError(f"{path}: {error.strerror}") from None
     except yaml.YAMLError as error:
         raise SettingError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
+    if isinstance(found, Mapping):  # to YAML, a bare `on` is the word for true
+        found = {"on" if name is True else name: value for name, value in found.items()}
     if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
         raise SettingError(f"{path}: it should have lines like `on: ssh` and `agents: 4`")
     return {str(name).replace("-", "_"): value for name, value in found.items() if value is not None}

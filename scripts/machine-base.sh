@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=openssh-server,python3,nginx-light,iproute2,systemd,systemd-sysv,dbus,procps,nftables
+packages=openssh-server,python3,python3-venv,nginx-light,iproute2,systemd,systemd-sysv,dbus,procps,nftables
 release=$(. /etc/os-release && echo "$VERSION_CODENAME")
 name=$(sha256sum <<<"$release $packages" | cut -c1-12)
 base=build/machines/$name

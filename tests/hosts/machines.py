@@ -29,6 +29,7 @@ PermitRootLogin prohibit-password
 PasswordAuthentication no
 UsePAM no
 PrintMotd no
+Subsystem sftp /usr/lib/openssh/sftp-server
 """
 
 

@@ -17,10 +17,9 @@ import pytest
 from ..fleet.processes import adds_up
 from .machines import ROOT, Machines, lacking, machines
 
-pytestmark = [pytest.mark.hosts, pytest.mark.timeout(300)]
-
 # More with KILLS=200; each takes three seconds.
 KILLS = int(os.environ.get("KILLS", "5"))
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(300 + 10 * KILLS)]
 
 
 @pytest.fixture(scope="module")

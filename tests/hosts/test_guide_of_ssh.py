@@ -1,0 +1,142 @@
+"""The commands of docs/guide/deploy-ssh.md as they stand there, the wheel, and the systemd unit, on hosts that boot."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..fleet.processes import Fleet, adds_up
+from .machines import ROOT, Machines, lacking, machines
+
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(400)]
+
+GUIDE = ROOT / "docs/guide/deploy-ssh.md"
+COMMANDS = re.findall(r"^    ((?:heyfleet|printf) .*)$", GUIDE.read_text(), re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def booted() -> Iterator[Machines]:
+    if why := lacking():
+        pytest.skip(why)
+    with machines(5) as made:
+        assert made.run("h5", "systemctl start nginx").returncode == 0
+        yield made
+
+
+def test_every_command_of_the_guide(booted: Machines, tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HEYFLEET_SSH_CONFIG": str(booted.ssh_config),
+    }
+    background: list[subprocess.Popen[str]] = []
+    said: dict[str, str] = {}
+    try:
+        for command in COMMANDS:
+            line = command.replace("10.0.0.5", booted.all[-1].address).replace("10.0.0.1", booted.here)
+            line = line.removesuffix(" &")
+            process = subprocess.Popen(
+                ["bash", "-c", f"exec {line}" if line.startswith("heyfleet") else line],
+                cwd=tmp_path,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            if command.endswith(" &"):
+                background.append(process)
+                assert process.stderr is not None
+                assert "listening" in process.stderr.readline()
+                continue
+            out, err = process.communicate(timeout=120)
+            assert process.returncode == 0, (line, out, err)
+            said[command] = out + err
+    finally:
+        for process in background:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+    found = "\n".join(said.values())
+    assert "4 of 4 agents have joined" in found
+    assert found.count("[200]\t4000 responses") == 2
+    assert "h4  " in next(text for command, text in said.items() if " status " in command)
+    assert "removed h4: agent of fleet" in found
+    for machine in booted.all:
+        assert booted.run(machine.name, "ls ~/.heyfleet/runs 2>/dev/null").stdout == ""
+
+
+def copy(booted: Machines, files: list[Path], name: str, to: str) -> None:
+    subprocess.run(
+        ["scp", "-q", "-r", "-F", str(booted.ssh_config), *map(str, files), f"{name}:{to}"], check=True
+    )
+
+
+def test_the_wheel_runs_without_compiler_and_headers(booted: Machines, tmp_path: Path) -> None:
+    wheels = list((ROOT / "dist").glob("heyfleet-*-abi3-*.whl"))
+    assert len(wheels) == 1, "make wheel makes it"
+    assert booted.run("h3", "command -v gcc cc; ls /usr/include/python3*/Python.h").stdout == ""
+    # The host has no way out: all that pip would fetch is brought along.
+    version = booted.run(
+        "h3", "python3 -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])'"
+    ).stdout.strip()
+    fetch = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--only-binary=:all:",
+        "--python-version",
+        version,
+    ]
+    subprocess.run([*fetch, "-d", str(tmp_path), str(wheels[0])], check=True)
+    assert booted.run("h3", "mkdir /root/wheels").returncode == 0
+    copy(booted, sorted(tmp_path.iterdir()), "h3", "/root/wheels/")
+    install = "python3 -m venv /root/env && /root/env/bin/pip install -q --no-index --find-links /root/wheels heyfleet"
+    done = booted.run("h3", install)
+    assert done.returncode == 0, done.stderr
+    run = booted.run("h3", f"/root/env/bin/heyfleet run -n 500 -c 5 http://{booted.all[-1].address}/")
+    assert run.returncode == 0, run.stderr
+    assert "[200]\t500 responses" in run.stdout
+    assert "Trust: " in run.stdout
+
+
+def test_the_systemd_unit(booted: Machines, fleet: Fleet) -> None:
+    unit = ROOT / "deploy/systemd/heyfleet-agent.service"
+    bundle = next(iter(sorted((ROOT / "dist").glob("heyfleet-agent-*-python3.11-*.tar.gz"))))
+    copy(booted, [bundle, unit], "h4", "/root/")
+    target = f"http://{booted.all[-1].address}/"
+    run = fleet.run(1, "-n", "400", "-c", "4", "--rate", "400", target, listen=f"{booted.here}:0")
+    join = f"{booted.here}:{fleet.port}"
+    copy(booted, [fleet.folder / "join/ca.pem", fleet.folder / "join/join.token"], "h4", "/root/")
+    steps = (
+        "mkdir -p /opt/heyfleet /etc/heyfleet",
+        f"tar -xzf /root/{bundle.name} -C /opt/heyfleet --strip-components=1",
+        "install -m 600 /root/ca.pem /root/join.token /etc/heyfleet/",
+        f"printf 'HEYFLEET_JOIN={join}\\nHEYFLEET_FLAGS=--max-rate 50000\\n' > /etc/heyfleet/agent.env",
+        "cp /root/heyfleet-agent.service /etc/systemd/system/ && systemctl daemon-reload",
+        "systemd-analyze verify /etc/systemd/system/heyfleet-agent.service",
+        "systemctl start heyfleet-agent",
+    )
+    for step in steps:
+        done = booted.run("h4", step)
+        assert done.returncode == 0, (step, done.stderr)
+    assert run.end() == 0, (run.said, booted.run("h4", "journalctl -u heyfleet-agent --no-pager").stdout)
+    adds_up(run.report)
+    assert run.report["ledger"]["responses"] == 400
+    # It is there again, and says what is in its way: the token was for one agent, and this controller is gone.
+    deadline = time.monotonic() + 30
+    while "can't be reached" not in (
+        said := booted.run("h4", "journalctl -u heyfleet-agent --no-pager").stdout
+    ):
+        assert time.monotonic() < deadline, said
+        time.sleep(0.5)
+    assert booted.run("h4", "systemctl stop heyfleet-agent").returncode == 0
+    assert booted.run("h4", "ps -C python3 -o args").stdout.count("heyfleet") == 0
