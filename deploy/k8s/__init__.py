@@ -1,0 +1,1 @@
+"""Agents as pods of a Kubernetes cluster: one Job and one Secret a fleet."""
