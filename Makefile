@@ -13,10 +13,10 @@ typed := src tests scripts $(wildcard bench)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo test hosts others lint sanitize wheel bundle fuzz bench accuracy clean distclean
+.PHONY: help setup build demo demo-fleet test hosts others lint sanitize wheel bundle fuzz bench accuracy clean distclean
 
 help: ## Say what each target does
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/built ## Make .venv with all that is needed, from a fresh clone on; missing system packages too
 	@echo "ready: $(VENV)/bin/heyfleet"
@@ -25,6 +25,10 @@ build: $(VENV)/built ## Build the extension and the messages again where their s
 
 demo: $(VENV)/built ## Set up, start the practice target, run 20,000 requests against it from 3 local agents, print one report
 	@scripts/demo.sh $(VENV)/bin/heyfleet
+
+demo-fleet: bundle ## Boot five hosts on this machine, bring agents to four by ssh, run one load against the fifth (root)
+	@scripts/system-packages.sh machines
+	@$(python) -m tests.hosts.demo
 
 test: $(VENV)/built ## Run all tests (ARGS="-k name" to choose)
 	@scripts/system-packages.sh test
@@ -41,6 +45,7 @@ lint: $(VENV)/built ## Check style, types, import directions, the stub of the ex
 
 hosts: bundle ## Run the tests with hosts in network namespaces of their own (root; five minutes)
 	@scripts/system-packages.sh hosts
+	@scripts/system-packages.sh machines
 	$(python) -m pytest -q -m hosts tests/hosts $(ARGS)
 
 others: $(VENV)/built ## Run the tests with a browser, Prometheus and Java's HdrHistogram, which it installs

@@ -83,7 +83,11 @@ class RunFleet:
 
     def awaited(self) -> list[str]:
         """Those of which nothing is known but that they have not joined: what the engine says of them."""
-        return [f"{unit.name}: {unit.state}" for unit in self._units if unit.state != ENDED and unit.reason]
+        return [
+            f"{each.name}: {each.state}: {each.reason}"
+            for each in self._units
+            if each.state != ENDED and each.reason
+        ]
 
     def joined(self) -> None:
         """The run has its agents: nobody need look any more."""

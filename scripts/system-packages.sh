@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that what comes from the system is here:  scripts/system-packages.sh build|test|hosts|others|fuzz|bench
+# Makes sure that what comes from the system is here:  scripts/system-packages.sh build|test|hosts|machines|others|fuzz|bench
 # What is missing is installed with apt-get if we may; otherwise the command to type is printed and the exit code is 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -74,6 +74,12 @@ check() {
         need_command ssh openssh-client
         need_command unshare util-linux
         ;;
+    machines)
+        need_command ip iproute2
+        need_command mmdebstrap mmdebstrap
+        need_command systemd-nspawn systemd-container
+        need_command ssh openssh-client
+        ;;
     others)
         need_command chromium chromium
         need_command prometheus prometheus
@@ -94,7 +100,7 @@ check() {
         need_command nghttpd nghttp2-server
         ;;
     *)
-        echo "usage: $0 build|test|hosts|others|fuzz|bench" >&2
+        echo "usage: $0 build|test|hosts|machines|others|fuzz|bench" >&2
         exit 2
         ;;
     esac

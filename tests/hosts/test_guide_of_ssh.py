@@ -62,7 +62,7 @@ def test_every_command_of_the_guide(booted: Machines, tmp_path: Path) -> None:
     finally:
         for process in background:
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            process.communicate(timeout=20)
     found = "\n".join(said.values())
     assert "4 of 4 agents have joined" in found
     assert found.count("[200]\t4000 responses") == 2
