@@ -13,7 +13,11 @@ FOLDER = Path(__file__).parent / "manifests"
 SERVER = (1, 29)
 IMAGE = "heyfleet-agent:latest"
 PORT = 7700
-_COPY = "import shutil; shutil.copytree('/from', '/credentials/fleet', ignore=shutil.ignore_patterns('..*'))"
+_COPY = (
+    "import os, shutil; os.umask(0o077); shutil.copytree('/from', '/credentials/fleet', "
+    "ignore=shutil.ignore_patterns('..*'), copy_function=shutil.copyfile)"
+)
+"""By copyfile, since the modes of a Secret's files would keep the controller from writing."""
 
 
 def texts() -> dict[str, str]:
@@ -34,9 +38,8 @@ def texts() -> dict[str, str]:
     }
 
 
-def controller() -> list[Json]:
-    """A Deployment and its Service. The credentials are copied, since the controller writes down how often a token was used."""
-    labels = {"app.kubernetes.io/name": "heyfleet-controller"}
+def _controller_pod() -> Json:
+    """The credentials are copied, since the controller writes down how often a token was used."""
     resources = {"cpu": "1", "memory": "512Mi"}
     common = {
         "image": IMAGE,
@@ -44,7 +47,7 @@ def controller() -> list[Json]:
         "securityContext": manifests.container_security(),
     }
     credentials = {"name": "credentials", "mountPath": "/credentials"}
-    pod = {
+    return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": manifests.GRACE_S,
@@ -72,6 +75,11 @@ def controller() -> list[Json]:
             {"name": "scratch", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
         ],
     }
+
+
+def controller() -> list[Json]:
+    """A Deployment and its Service."""
+    labels = {"app.kubernetes.io/name": "heyfleet-controller"}
     metadata = {"name": "heyfleet-controller", "labels": labels}
     return [
         {
@@ -84,7 +92,7 @@ def controller() -> list[Json]:
                 "selector": {"matchLabels": labels},
                 "template": {
                     "metadata": {"labels": labels, "annotations": {"sidecar.istio.io/inject": "false"}},
-                    "spec": pod,
+                    "spec": _controller_pod(),
                 },
             },
         },
