@@ -218,8 +218,8 @@ def _label(made: Json, name: str) -> str:
     return str((made["metadata"].get("labels") or {}).get(name, ""))
 
 
-def _unit(made: Json, name: str, state: str, reason: str) -> Unit:
+def _unit(made: Json, id_: str, state: str, reason: str) -> Unit:
+    # An agent is called as its host, which an Indexed Job names without what is random in the pod's name.
+    name = str(made["spec"].get("hostname") or id_)
     expires_s = float(_label(made, EXPIRES) or 0)
-    return Unit(
-        fleet=_label(made, FLEET), id=name, name=name, state=state, reason=reason, expires_s=expires_s
-    )
+    return Unit(fleet=_label(made, FLEET), id=id_, name=name, state=state, reason=reason, expires_s=expires_s)

@@ -63,7 +63,11 @@ class Double:
                     "labels": body["spec"]["template"]["metadata"]["labels"],
                     "ownerReferences": [{"uid": body["metadata"]["uid"]}],
                 }
-                self.kept["pods"][metadata["name"]] = {"metadata": metadata, "status": {"phase": "Pending"}}
+                self.kept["pods"][metadata["name"]] = {
+                    "metadata": metadata,
+                    "spec": {"hostname": f"{name}-{i}"},
+                    "status": {"phase": "Pending"},
+                }
         return 201, body
 
     def _delete(self, kind: str, name: str, options: Json) -> tuple[int, Json]:

@@ -77,6 +77,7 @@ def test_up_status_logs_down(double: Double) -> None:
     found = engine().list("demo")
     assert [(unit.fleet, unit.state) for unit in found] == [("demo", STARTING)] * 3
     assert abs(found[0].expires_s - time.time() - 600) < 300
+    assert [unit.name for unit in found] == [unit.name for unit in made.units]
     assert len(engine().list()) == 5
     assert dict(engine().logs("second")) == {
         f"heyfleet-second-{i:04}-x": f"said by heyfleet-second-{i:04}-x\n" for i in range(2)
