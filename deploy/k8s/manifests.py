@@ -175,7 +175,7 @@ def container_security() -> Json:
 def role(namespace: str) -> Json:
     """The least that the engine must be allowed to do."""
     rules = [
-        ("batch", ["jobs"], ["create", "get", "list", "delete"]),
+        ("batch", ["jobs"], ["create", "list", "delete"]),
         ("", ["secrets"], ["create", "list", "delete"]),
         ("", ["pods"], ["list"]),
         ("", ["pods/log"], ["get"]),
