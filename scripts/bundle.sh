@@ -34,6 +34,10 @@ if [ "\$found" != "$version" ]; then
     echo "heyfleet: this bundle is for Python $version, and \$python is \$found: set HEYFLEET_PYTHON, or bring the bundle for \$found" >&2
     exit 1
 fi
+# The OpenSSL in here looks for authorities where Debian has them; other distributions have them elsewhere.
+for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem; do
+    if [ -z "\${SSL_CERT_FILE:-}" ] && [ -r "\$file" ]; then export SSL_CERT_FILE="\$file"; fi
+done
 PYTHONPATH=\$here/lib exec "\$python" -m heyfleet "\$@"
 SH
 chmod +x "$work/$name/bin/heyfleet"

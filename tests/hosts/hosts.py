@@ -84,6 +84,10 @@ class Hosts:
         )
         ip("netns", "exec", self.space(number), "nft", "; ".join(rules))
 
+    def lose_nothing(self, number: int) -> None:
+        """Drop none any more."""
+        ip("netns", "exec", self.space(number), "nft", "delete", "table", "ip", "lossy")
+
     def space(self, number: int) -> str:
         """The name of a namespace."""
         return f"{self._tag}-{number}"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from ..certificates import Authority
 from ..fleet.processes import adds_up
 from .machines import ROOT, Machines, lacking, machines
 
@@ -81,6 +82,37 @@ def test_nothing_is_needed_there_and_nothing_is_left(booted: Machines) -> None:
     code, _, err = ended(run(booted, "-n", "100", "-c", "4", url(booted)))
     assert code == 0, err
     assert booted.run("h1", "stat -c %i ~/.heyfleet/bundles/*").stdout == written != ""
+
+
+def test_authorities_where_another_distribution_has_them(booted: Machines) -> None:
+    authority, target = Authority(), booted.all[-1]
+    pair = authority.sign(target.address)
+    target.write("etc/nginx/pair.pem", pair.certificate.decode())
+    target.write("etc/nginx/pair.key", pair.key.decode(), 0o600)
+    server = "listen 443 ssl; ssl_certificate pair.pem; ssl_certificate_key pair.key;"
+    target.write("etc/nginx/conf.d/tls.conf", f"server {{ {server} location / {{ return 200 ok; }} }}\n")
+    assert booted.run(target.name, "systemctl reload nginx").returncode == 0
+    there = f"https://{target.address}/"
+    code, out, _ = ended(run(booted, "-n", "20", "-c", "2", there, hosts="h1"))
+    assert code == 3  # nobody there knows our authority
+    for machine in booted.all[:2]:
+        assert booted.run(machine.name, "rm -r /etc/ssl/certs").returncode == 0  # Debian's place
+        machine.write("etc/pki/tls/certs/ca-bundle.crt", authority.pem.decode())
+    code, out, err = ended(run(booted, "-n", "20", "-c", "2", there, hosts="h1,h2"))
+    assert code == 0, json.loads(out)["errors"]
+    assert json.loads(out)["statuses"] == {"200": 20}
+
+
+def test_lost_packets_lose_no_result(booted: Machines) -> None:
+    booted.network.lose(1, 5)
+    try:
+        code, out, err = ended(run(booted, "-n", "600", "-c", "4", "-t", "0", url(booted), hosts="h1,h2"))
+        assert code == 0, err
+        report = json.loads(out)
+        adds_up(report)
+        assert report["ledger"]["responses"] == 600
+    finally:
+        booted.network.lose_nothing(1)
 
 
 def test_interrupted_it_reports_and_leaves_nothing(booted: Machines) -> None:
