@@ -48,9 +48,10 @@ hosts: bundle ## Run the tests with hosts in network namespaces of their own (ro
 	@scripts/system-packages.sh machines
 	$(python) -m pytest -q -m hosts tests/hosts $(ARGS)
 
-others: $(VENV)/built ## Run the tests with a browser, Prometheus and Java's HdrHistogram, which it installs
+others: $(VENV)/built ## Run the tests with a browser, Prometheus, Java's HdrHistogram and helm, which it installs
 	@scripts/system-packages.sh test
 	@scripts/system-packages.sh others
+	@scripts/helm.sh >/dev/null
 	$(python) -m pytest -q -m others tests $(ARGS)
 
 sanitize: $(VENV)/built ## Run all tests on an extension with gcc's address and undefined-behaviour sanitizers

@@ -12,6 +12,7 @@ from heyfleet.deploy.settings import SettingError, read
 ENGINES = {
     "local": ("heyfleet.deploy.local", "LocalEngine", ""),
     "ssh": ("heyfleet.deploy.ssh.engine", "SshEngine", ""),
+    "k8s": ("heyfleet.deploy.k8s.engine", "K8sEngine", "k8s"),
 }
 
 

@@ -25,7 +25,7 @@ def _which(work: Callable[..., None]) -> Callable[..., None]:
     """The flags that say which fleet, of which engine."""
     for option in reversed(
         (
-            click.option("--on", default="", metavar="ENGINE", help="local or ssh."),
+            click.option("--on", default="", metavar="ENGINE", help="local, ssh or k8s."),
             click.option(
                 "--hosts", default="", help="For ssh: names with commas between, or a file with one a line."
             ),

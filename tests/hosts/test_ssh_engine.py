@@ -98,7 +98,7 @@ def test_authorities_where_another_distribution_has_them(booted: Machines) -> No
     for machine in booted.all[:2]:
         assert booted.run(machine.name, "rm -r /etc/ssl/certs").returncode == 0  # Debian's place
         machine.write("etc/pki/tls/certs/ca-bundle.crt", authority.pem.decode())
-    code, out, err = ended(run(booted, "-n", "20", "-c", "2", there, hosts="h1,h2"))
+    code, out, _ = ended(run(booted, "-n", "20", "-c", "2", there, hosts="h1,h2"))
     assert code == 0, json.loads(out)["errors"]
     assert json.loads(out)["statuses"] == {"200": 20}
 
