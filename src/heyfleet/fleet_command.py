@@ -133,7 +133,7 @@ def _undo(raising: Any, undo: str, *, keep: bool) -> None:
 @_which
 @_controller
 def status(**given: Any) -> None:
-    """List what there is of a fleet, or of all of the engine; with --controller, also who has joined."""
+    """List what there is, of one fleet or of all; with --controller, who has joined."""
     asked = described(given)
     units = asked.engine.list(asked.name)
     joined: dict[str, str] = {}
@@ -206,6 +206,18 @@ def reap(*, expired: bool, everything: bool, **given: Any) -> None:
     if given["name"]:
         raise click.UsageError("--name: `heyfleet fleet down --name` removes one fleet")
     _print_removed(described(given).engine.reap(terminal.say, everything=everything))
+
+
+@fleet.command("settings", context_settings=_HELP)
+@click.option("--on", required=True, metavar="ENGINE", help="local, ssh or k8s.")
+def settings(on: str) -> None:
+    """List what --with and a fleet file can say to an engine."""
+    from heyfleet.deploy.engines import find
+
+    found = find(on).settings
+    formatter = click.HelpFormatter()
+    formatter.write_dl([(each.name, each.help) for each in found] or [(on, "has no settings")])
+    click.echo(formatter.getvalue().rstrip("\n"))
 
 
 def _print_removed(removed: list[str]) -> None:
