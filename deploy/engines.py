@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from typing import Any
 
 from heyfleet.deploy.engine import DeployError, Engine
 from heyfleet.deploy.settings import SettingError, read
@@ -18,16 +19,21 @@ ENGINES = {
 
 def engine(name: str, given: Mapping[str, object]) -> Engine:
     """An engine with settings as they were given. SettingError or DeployError with the cure."""
+    found = find(name)
+    made: Engine = found(read(name, found.settings, given))
+    return made
+
+
+def find(name: str) -> Any:
+    """The class of an engine. SettingError or DeployError with the cure."""
     if name not in ENGINES:
         raise SettingError(f"--on {name}: there is no such engine; there is {', '.join(ENGINES)}")
     module, kind, extra = ENGINES[name]
     try:
-        found = getattr(importlib.import_module(module), kind)
+        return getattr(importlib.import_module(module), kind)
     except ImportError as error:
         if not extra:
             raise
         raise DeployError(
             f"--on {name} needs the package {error.name}: pip install 'heyfleet[{extra}]'"
         ) from None
-    made: Engine = found(read(name, found.settings, given))
-    return made

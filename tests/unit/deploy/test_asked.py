@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from heyfleet.deploy.asked import asked
 from heyfleet.deploy.engine import DeployError
 from heyfleet.deploy.settings import SettingError
 from heyfleet.deploy.ssh.bundles import Bundles
+from heyfleet.deploy.ssh.engine import SshEngine
+from heyfleet.fleet_command import fleet
 
 
 def test_flags_go_before_the_file_and_hosts_may_be_in_files(tmp_path: Path) -> None:
@@ -48,6 +51,14 @@ def test_what_is_wrong_is_named(
         asked(str(file) if text else "", pairs, **flags)
     assert complaint in error.value.message
     assert error.value.exit_code == 2
+
+
+def test_all_settings_are_listed() -> None:
+    listed = CliRunner().invoke(fleet, ["settings", "--on", "ssh"])
+    assert listed.exit_code == 0
+    lines = [line for line in listed.output.splitlines() if line.startswith("  ") and line[2] != " "]
+    assert [line.split()[0] for line in lines] == [setting.name for setting in SshEngine.settings]
+    assert "has no settings" in CliRunner().invoke(fleet, ["settings", "--on", "local"]).output
 
 
 def test_a_bundle_fits_or_it_is_said_how_to_make_one(tmp_path: Path) -> None:
