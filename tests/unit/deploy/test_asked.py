@@ -56,7 +56,7 @@ def test_what_is_wrong_is_named(
 def test_all_settings_are_listed() -> None:
     listed = CliRunner().invoke(fleet, ["settings", "--on", "ssh"])
     assert listed.exit_code == 0
-    lines = [line for line in listed.output.splitlines() if line.startswith("  ") and line[2] != " "]
+    lines = [line for line in listed.output.splitlines() if not line.startswith(" ")]
     assert [line.split()[0] for line in lines] == [setting.name for setting in SshEngine.settings]
     assert "has no settings" in CliRunner().invoke(fleet, ["settings", "--on", "local"]).output
 
