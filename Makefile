@@ -46,6 +46,7 @@ lint: $(VENV)/built ## Check style, types, import directions, the stub of the ex
 hosts: bundle ## Run the tests with hosts in network namespaces of their own (root; five minutes)
 	@scripts/system-packages.sh hosts
 	@scripts/system-packages.sh machines
+	@scripts/system-packages.sh image
 	$(python) -m pytest -q -m hosts tests/hosts $(ARGS)
 
 others: $(VENV)/built ## Run the tests with a browser, Prometheus, Java's HdrHistogram and helm, which it installs

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that what comes from the system is here:  scripts/system-packages.sh build|test|hosts|machines|others|fuzz|bench
+# Makes sure that what comes from the system is here:  scripts/system-packages.sh build|test|hosts|machines|image|others|fuzz|bench
 # What is missing is installed with apt-get if we may; otherwise the command to type is printed and the exit code is 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -80,6 +80,11 @@ check() {
         need_command systemd-nspawn systemd-container
         need_command ssh openssh-client
         ;;
+    image)
+        need_command podman podman
+        need_command buildah buildah
+        need_command runc runc
+        ;;
     others)
         need_command chromium chromium
         need_command prometheus prometheus
@@ -100,7 +105,7 @@ check() {
         need_command nghttpd nghttp2-server
         ;;
     *)
-        echo "usage: $0 build|test|hosts|machines|others|fuzz|bench" >&2
+        echo "usage: $0 build|test|hosts|machines|image|others|fuzz|bench" >&2
         exit 2
         ;;
     esac
