@@ -13,6 +13,7 @@ from heyfleet.deploy.settings import SettingError, read
 ENGINES = {
     "local": ("heyfleet.deploy.local", "LocalEngine", ""),
     "ssh": ("heyfleet.deploy.ssh.engine", "SshEngine", ""),
+    "ec2": ("heyfleet.deploy.ec2.engine", "Ec2Engine", "aws"),
     "k8s": ("heyfleet.deploy.k8s.engine", "K8sEngine", "k8s"),
 }
 

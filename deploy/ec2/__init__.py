@@ -1,0 +1,1 @@
+"""Agents on EC2 instances."""

@@ -1,0 +1,256 @@
+"""Agents on EC2 instances that end themselves: RunInstances says everything, so that there is nothing else to leave behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import boto3
+from botocore.config import Config
+
+from heyfleet.deploy.ec2 import policy
+from heyfleet.deploy.ec2.bundle import BundleStore
+from heyfleet.deploy.ec2.launching import Launching
+from heyfleet.deploy.ec2.refusals import explained
+from heyfleet.deploy.ec2.userdata import render
+from heyfleet.deploy.engine import (
+    ENDED,
+    RUNNING,
+    STARTING,
+    TAG_EXPIRES,
+    TAG_FLEET,
+    DeployError,
+    Launch,
+    Lines,
+    Order,
+    Outline,
+    Say,
+    Unit,
+    Units,
+)
+from heyfleet.deploy.settings import Setting
+
+# Debian publishes its images under these; its Python is 3.11, for which `make bundle` makes a bundle.
+_AMI_PARAMETER = "/aws/service/debian/release/12/latest/{}"
+_AT_ONCE = 200  # instances in one call that describes or ends them
+_GONE_WITHIN_S = 300.0
+_LOOK_EVERY_S = 3.0
+_STATES = {"pending": STARTING, "running": RUNNING}
+_GOING = ("shutting-down", "terminated")
+
+
+class Ec2Engine:
+    """See engine.Engine. An instance is found by its tags, and ends by itself: power-off terminates it."""
+
+    settings: ClassVar[tuple[Setting, ...]] = (
+        Setting("region", "Default: the environment's, or the profile's.", str),
+        Setting("type", "Of the instances.", str, "c7i.large"),
+        Setting("ami", "With Python 3.11 or newer. Default: Debian 12 of the type's architecture.", str),
+        Setting("subnets", "In turn, when one's zone has no more. Default: the default VPC's.", list, ()),
+        Setting("security_groups", "Agents only dial out. Default: the VPC's default group.", list, ()),
+        Setting("spot", "Spot instances: cheaper, and may be taken back.", bool, False),
+        Setting("placement_group", "One that is there.", str),
+        Setting("profile", "Instance profile; agents need none.", str),
+        Setting("key", "Key pair, to look in by ssh.", str),
+        Setting("bundle", "A file that `make bundle` made, put into `bucket`; or a URL, with `sha256`.", str),
+        Setting("sha256", "Of the bundle at that URL.", str),
+        Setting("bucket", "Where the file is put, for as long as the fleet.", str),
+    )
+    tunnels: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        sleep: Callable[[float], None] = time.sleep,
+        make_session: Callable[..., Any] = boto3.session.Session,
+    ) -> None:
+        self._settings = settings
+        self._sleep = sleep
+        # What is asked for again, and when, is ours to say: see launching.py.
+        config = Config(retries={"mode": "standard", "total_max_attempts": 3})
+        alone = Config(retries={"mode": "standard", "total_max_attempts": 1})
+        with explained():
+            session = make_session(region_name=settings["region"] or None)
+            self._session, self._config = session, config
+            self._ec2 = session.client("ec2", config=config)
+            self._launcher = session.client("ec2", config=alone)
+            self._bundles = BundleStore(
+                session.client("s3", config=config),
+                settings["bucket"],
+                settings["bundle"],
+                settings["sha256"],
+            )
+
+    def plan(self, order: Order) -> Outline:
+        """See engine.Engine."""
+        self._bundles.check()
+        settings = self._settings
+        where = ", ".join(settings["subnets"]) or "the default VPC"
+        kind = "spot" if settings["spot"] else "on-demand"
+        makes = [
+            f"{order.agents} {kind} instances {settings['type']} in {where} of {self._ec2.meta.region_name}, "
+            f"tagged {TAG_FLEET}={order.fleet}"
+        ]
+        if "://" not in settings["bundle"]:
+            makes.append(f"an object below heyfleet/{order.fleet}/ in the bucket {settings['bucket']}")
+        price, source = policy.price(self._session, self._config, settings["type"], spot=settings["spot"])
+        return Outline(
+            makes=makes,
+            ports=[f"instances must reach {order.join} by TCP, the bundle by HTTPS, and the target"],
+            policy=policy.document(
+                with_bucket=bool(settings["bucket"]), with_profile=bool(settings["profile"])
+            ),
+            usd_an_hour=None if price is None else price * order.agents,
+            price_source=source,
+            notes=[
+                f"each instance powers itself off {-(-order.lifetime_s // 60)} minutes after its boot, which terminates it",
+                "the join token is in the user-data, which whoever may describe these instances can read: it is good for"
+                " this fleet's agents and for a short time only",
+            ],
+        )
+
+    def launch(self, order: Order, say: Say) -> Launch:
+        """See engine.Engine."""
+        self._bundles.check()
+        expires_s = int(time.time()) + order.lifetime_s
+        with explained():
+            say("offering the bundle")
+            url, sha256 = self._bundles.offer(order.fleet, expires_s)
+            request = self._request(order, expires_s, render(order, url, sha256))
+            launching = Launching(self._launcher, say, sleep=self._sleep)
+            launching.launch(order.agents, request, list(self._settings["subnets"]))
+        if not launching.started and launching.failures:
+            self._remove_objects(order.fleet)
+        return Launch(
+            units=[self._unit(each, order.fleet) for each in launching.started], failures=launching.failures
+        )
+
+    def _request(self, order: Order, expires_s: int, user_data: str) -> dict[str, Any]:
+        settings = self._settings
+        tags = [
+            {"Key": TAG_FLEET, "Value": order.fleet},
+            {"Key": TAG_EXPIRES, "Value": str(expires_s)},
+            {"Key": "Name", "Value": f"heyfleet {order.fleet}"},
+        ]
+        request: dict[str, Any] = {
+            "ImageId": settings["ami"] or self._image(),
+            "InstanceType": settings["type"],
+            "InstanceInitiatedShutdownBehavior": "terminate",
+            "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled"},
+            "TagSpecifications": [
+                {"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume", "network-interface")
+            ],
+            "UserData": user_data,
+        }
+        if settings["security_groups"]:
+            request["SecurityGroupIds"] = list(settings["security_groups"])
+        if settings["spot"]:
+            once = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
+            request["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": once}
+        if settings["placement_group"]:
+            request["Placement"] = {"GroupName": settings["placement_group"]}
+        if settings["profile"]:
+            request["IamInstanceProfile"] = {"Name": settings["profile"]}
+        if settings["key"]:
+            request["KeyName"] = settings["key"]
+        return request
+
+    def _image(self) -> str:
+        types = self._ec2.describe_instance_types(InstanceTypes=[self._settings["type"]])["InstanceTypes"]
+        machines = types[0]["ProcessorInfo"]["SupportedArchitectures"]
+        name = _AMI_PARAMETER.format("arm64" if "arm64" in machines else "amd64")
+        ssm = self._session.client("ssm", config=self._config)
+        return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
+
+    def list(self, fleet: str = "") -> Units:
+        """See engine.Engine. AWS goes on to know terminated instances for about an hour."""
+        return [self._unit(each, fleet) for each in self._instances(fleet)]
+
+    def _instances(self, fleet: str) -> Iterable[dict[str, Any]]:
+        wanted = (
+            {"Name": f"tag:{TAG_FLEET}", "Values": [fleet]}
+            if fleet
+            else {"Name": "tag-key", "Values": [TAG_FLEET]}
+        )
+        with explained():
+            pages = self._ec2.get_paginator("describe_instances").paginate(Filters=[wanted])
+            yield from (each for page in pages for held in page["Reservations"] for each in held["Instances"])
+
+    @staticmethod
+    def _unit(instance: dict[str, Any], fleet: str) -> Unit:
+        tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", ())}
+        expires = tags.get(TAG_EXPIRES, "")
+        reason = instance.get("StateReason", {}).get("Message", "") or instance.get(
+            "StateTransitionReason", ""
+        )
+        return Unit(
+            fleet=tags.get(TAG_FLEET, fleet),
+            id=instance["InstanceId"],
+            name=instance["InstanceId"],
+            state=_STATES.get(instance["State"]["Name"], ENDED),
+            reason=reason,
+            expires_s=float(expires) if expires.isdecimal() else 0.0,
+        )
+
+    def logs(self, fleet: str) -> Iterable[tuple[str, str]]:
+        """See engine.Engine. EC2 shows a console some minutes late, and that of a terminated instance for a while."""
+        for instance in self._instances(fleet):
+            with explained():
+                said = self._ec2.get_console_output(InstanceId=instance["InstanceId"])
+            lines = str(said.get("Output", "")).splitlines()
+            ours = [line for line in lines if "heyfleet" in line]
+            yield instance["InstanceId"], "\n".join(ours or lines[-20:])
+
+    def stop(self, fleet: str, say: Say) -> Lines:
+        """See engine.Engine."""
+        return self._end(list(self._instances(fleet)), say) + self._remove_objects(fleet)
+
+    def reap(self, say: Say, *, everything: bool = False) -> Lines:
+        """See engine.Engine."""
+        now_s = time.time()
+        over = [each for each in self._instances("") if everything or self._unit(each, "").expires_s <= now_s]
+        return self._end(over, say) + self._remove_objects("", None if everything else now_s)
+
+    def _end(self, instances: Iterable[dict[str, Any]], say: Say) -> Lines:
+        ids = [each["InstanceId"] for each in instances if each["State"]["Name"] not in _GOING]
+        with explained():
+            for start in range(0, len(ids), _AT_ONCE):
+                self._ec2.terminate_instances(InstanceIds=ids[start : start + _AT_ONCE])
+            left, waited_s = ids, 0.0
+            while left and (left := self._there(left)):
+                if waited_s >= _GONE_WITHIN_S:
+                    raise DeployError(
+                        f"{', '.join(left[:5])}: asked to end, and still there after {_GONE_WITHIN_S:g} s"
+                    )
+                say(f"waiting until {len(left)} instances are gone")
+                self._sleep(_LOOK_EVERY_S)
+                waited_s += _LOOK_EVERY_S
+        return [f"instance {each}" for each in ids]
+
+    def _there(self, ids: Lines) -> Lines:
+        """Those that are not terminated yet."""
+        found = []
+        for start in range(0, len(ids), _AT_ONCE):
+            wanted = [{"Name": "instance-id", "Values": ids[start : start + _AT_ONCE]}]
+            for page in self._ec2.get_paginator("describe_instances").paginate(Filters=wanted):
+                found += [
+                    each["InstanceId"]
+                    for held in page["Reservations"]
+                    for each in held["Instances"]
+                    if each["State"]["Name"] != "terminated"
+                ]
+        return found
+
+    def _remove_objects(self, fleet: str, before_s: float | None = None) -> Lines:
+        """The bundles of a fleet, or of all; with an instant, of those whose end it has passed."""
+        removed = []
+        with explained():
+            for key, of, expires_s in self._bundles.objects():
+                if fleet in ("", of) and (before_s is None or expires_s <= before_s):
+                    self._bundles.remove(key)
+                    removed.append(f"object {key}")
+        return removed
+
+    def close(self) -> None:
+        """See engine.Engine. Nothing lives here alone."""

@@ -1,0 +1,39 @@
+"""The documented rates of EC2's API, kept on our side, so that large fleets are not throttled in the middle.
+
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/throttling.html: RunInstances takes from a bucket of 1000 instances that
+fills by 2 a second, and from one of 5 requests that fills by 2 a second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+class Bucket:
+    """So many at once, and so many a second after that."""
+
+    def __init__(
+        self,
+        size: float,
+        a_second: float,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._size = size
+        self._a_second = a_second
+        self._now = now
+        self._sleep = sleep
+        self._level = size
+        self._at_s = now()
+
+    def take(self, count: float) -> None:
+        """Wait until there are so many, at most what it holds, and take them."""
+        while True:
+            at_s = self._now()
+            self._level = min(self._size, self._level + (at_s - self._at_s) * self._a_second)
+            self._at_s = at_s
+            if self._level >= count:
+                self._level -= count
+                return
+            self._sleep((count - self._level) / self._a_second)

@@ -1,0 +1,133 @@
+"""An AWS account for tests: moto's, in this process. It checks no permissions, and its instances never boot."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.client
+import pytest
+from moto import mock_aws
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.ec2.models import ec2_backends
+
+from heyfleet.deploy.ec2.engine import Ec2Engine
+from heyfleet.deploy.engine import Order
+from heyfleet.deploy.settings import read
+
+BUCKET = "bundles"
+
+
+class Killed(BaseException):
+    """The deployer's process ends here."""
+
+
+class Session(boto3.Session):  # type: ignore[misc]
+    """One that makes each client once: to read what AWS can do takes boto a quarter of a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: dict[str, Any] = {}
+
+    def client(self, service_name: str, *_: Any, config: Any = None, **more: Any) -> Any:
+        attempts = config.retries["total_max_attempts"] if config else 0
+        key = f"{service_name} {attempts} {more}"
+        if key not in self._made:
+            self._made[key] = super().client(service_name, config=config, **more)
+        return self._made[key]
+
+
+class Account:
+    """What is there, and a hand on every call."""
+
+    def __init__(self, folder: Path) -> None:
+        self._session = Session()
+        self.ec2 = self._session.client("ec2")
+        self.s3 = self._session.client("s3")
+        self.s3.create_bucket(Bucket=BUCKET)
+        self.ami = self.ec2.describe_images()["Images"][0]["ImageId"]
+        self.bundle = folder / "heyfleet-agent-0-python3.11-x86_64.tar.gz"
+        self.bundle.write_bytes(b"a bundle")
+        self.calls: list[str] = []
+        self.kill_at = 0  # the n-th call from now on
+        self.after = False  # it takes effect, but its answer is lost
+
+    def engine(self, **given: object) -> Ec2Engine:
+        """A fresh one, as of another process."""
+        settings = {
+            "bundle": str(self.bundle),
+            "bucket": BUCKET,
+            "ami": self.ami,
+            "type": "t3.micro",
+            **given,
+        }
+        return Ec2Engine(
+            read("ec2", Ec2Engine.settings, settings),
+            sleep=lambda seconds: None,
+            make_session=lambda **more: self._session if not more["region_name"] else boto3.Session(**more),
+        )
+
+    def forget_the_dead(self) -> None:
+        """What AWS does after an hour. moto keeps terminated instances, and every call looks through all of them."""
+        for region in ec2_backends[DEFAULT_ACCOUNT_ID].values():
+            region.reservations.clear()
+
+    def left(self) -> list[str]:
+        """What costs money."""
+        held = self.ec2.describe_instances()["Reservations"]
+        instances = [each for each in held for each in each["Instances"]]
+        alive = [each["InstanceId"] for each in instances if each["State"]["Name"] != "terminated"]
+        return alive + [each["Key"] for each in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
+
+
+def order(agents: int = 3, fleet: str = "demo", lifetime_s: int = 600) -> Order:
+    return Order(
+        fleet=fleet,
+        agents=agents,
+        join="boss:7700",
+        ca_pem=b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        token=b"heyfleet-token-1\nsecret\n",
+        lifetime_s=lifetime_s,
+    )
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+@contextmanager
+def account(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    with mock_aws():
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        made = Account(folder)
+        call = botocore.client.BaseClient._make_api_call
+
+        def counted(self: Any, name: str, arguments: Any) -> Any:
+            made.calls.append(f"{self.meta.service_model.service_name}:{name}")
+            made.kill_at -= 1
+            if made.kill_at == 0 and not made.after:
+                raise Killed
+            answer = call(self, name, arguments)
+            if made.kill_at == 0:
+                raise Killed
+            return answer
+
+        monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", counted)
+        yield made
+
+
+def allowed(action: str, policy: dict[str, Any]) -> bool:
+    """Whether a policy has an action."""
+    return any(
+        fnmatch.fnmatchcase(action, pattern)
+        for statement in policy["Statement"]
+        for pattern in statement["Action"]
+    )

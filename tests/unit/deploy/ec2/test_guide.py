@@ -1,0 +1,69 @@
+"""The commands of docs/guide/deploy-ec2.md on moto's account, and the template for those without our Python."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from heyfleet.cli import main
+from heyfleet.deploy.ec2 import engine as engines
+
+from .account import BUCKET, Account, account, order, quiet
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+ROOT = Path(__file__).parents[4]
+COMMANDS = re.findall(r"^    heyfleet (.*)$", (ROOT / "docs/guide/deploy-ec2.md").read_text(), re.MULTILINE)
+
+
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    with account(tmp_path, monkeypatch) as made:
+        monkeypatch.setattr(engines, "_LOOK_EVERY_S", 0.01)
+        yield made
+
+
+def test_the_commands(aws: Account) -> None:
+    """Those that wait for agents to join must be refused for their absence, and leave nothing."""
+    seen = []
+    for command in COMMANDS:
+        line = command.replace("dist/heyfleet-agent.tar.gz", str(aws.bundle)).replace("my-bucket", BUCKET)
+        line = re.sub(r"(10\.0\.0\.1):7700", "127.0.0.1:9", line)
+        # moto knows no image by Debian's parameter.
+        line += f" --with ami={aws.ami}" if " up " in line or line.startswith("run") else ""
+        words = shlex.split(line)
+        if words[0] == "run":
+            words = [*words, "--join-timeout", "100ms", "--listen", "127.0.0.1:0"]
+        if words[1] == "status":
+            aws.engine().launch(order(2), quiet)
+        result = CliRunner().invoke(main, words)
+        said = result.output
+        if "--dry-run" in words:
+            assert result.exit_code == 0, said
+            assert "must be allowed:" in said
+        elif words[0] == "run":
+            assert result.exit_code == 2, said
+            assert "0 of 20 agents joined within 0.1 s" in said
+            assert "removed: " in said
+        elif words[1] == "up":
+            assert result.exit_code == 2, said
+            assert "--credentials" in said
+        else:
+            assert result.exit_code == 0, said
+        assert words[1] in {"status", "logs"} or aws.left() == []
+        seen.append(words[1])
+    assert seen[3:] == ["status", "logs", "down", "reap"]
+
+
+def test_the_template_is_clean() -> None:
+    lint = Path(sys.executable).with_name("cfn-lint")
+    run = subprocess.run(
+        [str(lint), str(ROOT / "deploy/ec2/template.yaml")], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout) == (0, ""), run.stdout + run.stderr
