@@ -50,7 +50,8 @@ stop() { # stop RUN: at most ten seconds until it is gone, by force if need be; 
 start() { # start RUN BUNDLE JOIN SECONDS NAME
     run=$1 bundle=$2 join=$3 seconds=$4 name=$5
     known "$run"
-    [ ! -e "$runs/$run" ] || fail "run $run is on this host already: heyfleet-$run"
+    alive "$run" && fail "an agent of $run runs on this host already: end it first, or take another name"
+    rm -rf "${runs:?}/$run" # of one that has ended
     [ -x "$home/bundles/$bundle/bin/heyfleet" ] || fail "the bundle $bundle is not here"
     mkdir -p "$runs/$run/spool"
     # Line by line: whatever reads in blocks would take the token along.

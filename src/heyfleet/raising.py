@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from heyfleet.deploy.engine import ENDED, UNKNOWN, DeployError, Engine, Launch, Order
+from heyfleet.deploy.engine import ENDED, RUNNING, STARTING, DeployError, Engine, Launch, Order
 from heyfleet.proto.control_pb2 import RosterAgent
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ class Raising:
     def raise_all(self, wait_s: float) -> bool:
         """Whether enough agents have joined. DeployError, InputError where nothing was begun."""
         before = {each.agent for each in self._controller.roster().agents}
-        if here := [unit for unit in self._engine.list(self._order.fleet) if unit.state != UNKNOWN]:
+        if here := [
+            each for each in self._engine.list(self._order.fleet) if each.state in (STARTING, RUNNING)
+        ]:
             raise DeployError(
                 f"the fleet {self._order.fleet} is there already ({here[0].id} and {len(here) - 1} more): "
                 "`heyfleet fleet down` first, or another --name"

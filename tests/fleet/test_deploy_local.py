@@ -163,6 +163,19 @@ def test_interrupted_it_reports_and_leaves_nothing(home: Path, start_faulty: Any
     assert left(home) == []
 
 
+def test_one_that_ended_is_replaced_by_one_of_its_name(home: Path, tmp_path: Path, start_faulty: Any) -> None:
+    (tmp_path / "fleet.yaml").write_text("on: local\nagents: 1\nname: demo\n")
+    for _ in range(2):
+        flags = ["--fleet-file", str(tmp_path / "fleet.yaml"), "--keep", "-n", "10", "-c", "1"]
+        run = heyfleet("run", *flags, start_faulty().url("/ok"))
+        assert run.returncode == 0, run.stderr
+        assert "the fleet demo is kept; `heyfleet fleet down" in run.stderr
+        assert left(home) == ["demo.1"]
+    down = heyfleet("fleet", "down", "--fleet-file", str(tmp_path / "fleet.yaml"))
+    assert down.stdout == "removed agent demo.1\n"
+    assert left(home) == []
+
+
 def test_a_fleet_that_can_t_join_is_taken_down_again(home: Path, tmp_path: Path) -> None:
     assert heyfleet("ca", "init", "fleet", cwd=tmp_path).returncode == 0
     flags = ["--on", "local", "--count", "1", "--credentials", "fleet"]

@@ -140,7 +140,7 @@ def test_agents_end_by_themselves_or_when_told(fleet: Fleet, reached: Reached) -
     reached.fleet("up", "long", "h2", *up)
     assert states(reached) == [("h1", "short", "running"), ("h2", "long", "running")]
     again = reached.fleet("up", "long", "h2", *up, good=False)
-    assert "is on this host already" in again
+    assert "runs on this host already" in again
     wait_until(reached, [("h1", "short", "ended"), ("h2", "long", "running")])
     reached.fleet("down", "long", "h2")
     assert states(reached) == [("h1", "short", "ended")]
