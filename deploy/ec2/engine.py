@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import boto3
 from botocore.config import Config
 
+from heyfleet.deploy.aws_refusals import explained
 from heyfleet.deploy.ec2 import policy
 from heyfleet.deploy.ec2.bundle import BundleStore
 from heyfleet.deploy.ec2.launching import Launching
-from heyfleet.deploy.ec2.refusals import explained
 from heyfleet.deploy.ec2.userdata import render
 from heyfleet.deploy.engine import (
     ENDED,

@@ -9,8 +9,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from heyfleet.deploy.ec2.limits import Bucket
-from heyfleet.deploy.ec2.refusals import AGAIN, ELSEWHERE, code_of, in_words
+from heyfleet.deploy.aws_limits import Bucket
+from heyfleet.deploy.aws_refusals import AGAIN, ELSEWHERE, code_of, in_words
 from heyfleet.deploy.engine import Say
 
 BATCH = 100
@@ -31,6 +31,7 @@ class Launching:
         self._client = client
         self._say = say
         self._sleep = sleep
+        # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/throttling.html
         self._instances = Bucket(1000, 2, now, sleep)
         self._requests = Bucket(5, 2, now, sleep)
         self.started: list[dict[str, Any]] = []

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from heyfleet.deploy.ec2.refusals import in_words
+from heyfleet.deploy.aws_refusals import in_words
 from heyfleet.deploy.engine import TAG_FLEET
 
 _PRICES = "us-east-1"  # where the Pricing API is

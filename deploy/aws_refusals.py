@@ -1,4 +1,4 @@
-"""What EC2 says no with, in words that help; and what is only asked for again."""
+"""What AWS says no with, in words that help; and what is only asked for again."""
 
 from __future__ import annotations
 
@@ -45,12 +45,14 @@ _CURES = {
     "InvalidPlacementGroup.Unknown": "--with placement_group=NAME must be there",
     "ExpiredToken": "renew the credentials (aws sso login)",
     "RequestExpired": "renew the credentials, and check this host's clock",
+    "ClusterNotFoundException": "--with cluster=NAME must be there, in this region",
+    "AccessDeniedException": "allow it: --dry-run prints the policy that is needed",
     "NoSuchBucket": "--with bucket=NAME must be there",
 }
 
 
 def code_of(error: Exception) -> str:
-    """EC2's own word for an error, or nothing."""
+    """AWS's own word for an error, or nothing."""
     return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
 
 

@@ -1,8 +1,4 @@
-"""The documented rates of EC2's API, kept on our side, so that large fleets are not throttled in the middle.
-
-https://docs.aws.amazon.com/AWSEC2/latest/APIReference/throttling.html: RunInstances takes from a bucket of 1000 instances that
-fills by 2 a second, and from one of 5 requests that fills by 2 a second.
-"""
+"""Documented rates of AWS's APIs, kept on our side, so that large fleets are not throttled in the middle."""
 
 from __future__ import annotations
 
@@ -33,7 +29,7 @@ class Bucket:
             at_s = self._now()
             self._level = min(self._size, self._level + (at_s - self._at_s) * self._a_second)
             self._at_s = at_s
-            if self._level >= count:
+            if self._level >= count - 1e-6:  # what is left of it by rounding would be waited for without end
                 self._level -= count
                 return
             self._sleep((count - self._level) / self._a_second)

@@ -1,0 +1,81 @@
+"""RunTask until there are as many tasks as were ordered: ten at a time, never one too many."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from heyfleet.deploy.aws_limits import Bucket
+from heyfleet.deploy.aws_refusals import AGAIN, code_of, in_words
+from heyfleet.deploy.engine import Say
+
+BATCH = 10  # what one call takes
+_TRIES = 8
+_ROUNDS = 5  # of asking again for tasks for which there was no room
+_FIRST_PAUSE_S = 1.0
+
+
+class Launching:
+    """One order's way to its tasks."""
+
+    def __init__(
+        self,
+        client: Any,
+        say: Say,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._say = say
+        self._sleep = sleep
+        # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/throttling.html
+        self._tasks = Bucket(100, 20, now, sleep)
+        self.started: list[dict[str, Any]] = []
+        self.failures: list[str] = []
+
+    def launch(self, count: int, request: dict[str, Any]) -> None:
+        """So many tasks like this; `started` and `failures` say what became of it."""
+        for round_ in range(_ROUNDS):
+            short = Counter[str]()
+            wanted = count - len(self.started)
+            while wanted > 0:
+                size = min(BATCH, wanted)
+                wanted -= size
+                self._say(f"asking for {size} tasks, {len(self.started)} of {count} started")
+                got, why = self._batch(size, request)
+                if isinstance(why, Exception):
+                    self.failures.append(f"ecs: {in_words(why)}")
+                    return
+                self.started += got
+                short.update(why)
+            if len(self.started) >= count or round_ == _ROUNDS - 1:
+                break
+            self._sleep(_FIRST_PAUSE_S * 2**round_)
+        self.failures += [f"ecs: {times} tasks: {reason}" for reason, times in short.items()]
+
+    def _batch(
+        self, size: int, request: dict[str, Any]
+    ) -> tuple[list[dict[str, Any]], list[str] | ClientError | BotoCoreError]:
+        """At most so many, and the reasons for those that are missing. The token makes every repetition the same request."""
+        token = uuid.uuid4().hex
+        self._tasks.take(size)
+        for attempt in range(_TRIES):
+            try:
+                made = self._client.run_task(count=size, clientToken=token, **request)
+            except (ClientError, BotoCoreError) as error:
+                passing = code_of(error) in AGAIN | {"ServerException"} or not isinstance(error, ClientError)
+                if not passing or attempt == _TRIES - 1:
+                    return [], error
+                self._sleep(_FIRST_PAUSE_S * 2**attempt)
+            else:
+                reasons = [
+                    " ".join(filter(None, (each.get("reason"), each.get("detail"))))
+                    for each in made["failures"]
+                ]
+                return list(made["tasks"]), reasons
+        raise AssertionError("the last attempt returns")

@@ -1,0 +1,293 @@
+"""The ECS engine with the real boto3, on moto's idea of an account, whose tasks are only rows: nothing runs."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.client
+import pytest
+from botocore.exceptions import ClientError
+from click.testing import CliRunner
+from moto import mock_aws
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.ecs.models import ecs_backends
+
+from heyfleet.cli import main
+from heyfleet.deploy.ecs import engine as engines
+from heyfleet.deploy.ecs.engine import EcsEngine
+from heyfleet.deploy.ecs.task import Shape, definition
+from heyfleet.deploy.engine import ENDED, DeployError
+from heyfleet.deploy.settings import SettingError, read
+
+from ..ec2.account import Killed, Session, allowed, order, quiet
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+ROOT = Path(__file__).parents[4]
+COMMANDS = re.findall(r"^    heyfleet (.*)$", (ROOT / "docs/guide/deploy-ecs.md").read_text(), re.MULTILINE)
+
+
+class Account:
+    """What is there, and a hand on every call."""
+
+    def __init__(self) -> None:
+        self._session = Session()
+        self.ecs = self._session.client("ecs")
+        self.secrets = self._session.client("secretsmanager")
+        self.ecs.create_cluster(clusterName="load")
+        ec2 = self._session.client("ec2")
+        vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
+        self.subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+        self.group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+        self.calls: list[str] = []
+        self.kill_at = 0
+        self.after = False
+
+    def settings(self, **given: object) -> dict[str, Any]:
+        role = "arn:aws:iam::123456789012:role/pull"
+        base = {"cluster": "load", "image": "repo/agent:1", "subnets": [self.subnet], "execution_role": role}
+        return {**base, "security_groups": [self.group], **given}
+
+    def engine(self, **given: object) -> EcsEngine:
+        return EcsEngine(
+            read("ecs", EcsEngine.settings, self.settings(**given)),
+            sleep=lambda seconds: None,
+            make_session=lambda **more: self._session,
+        )
+
+    def left(self) -> list[str]:
+        running = self.ecs.list_tasks(cluster="load", desiredStatus="RUNNING")["taskArns"]
+        defined = self.ecs.list_task_definitions(status="ACTIVE")["taskDefinitionArns"]
+        return [*running, *defined, *(each["Name"] for each in self.secrets.list_secrets()["SecretList"])]
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.setattr(engines, "_LOOK_EVERY_S", 0.01)
+    with mock_aws():
+        made = Account()
+        call = botocore.client.BaseClient._make_api_call
+
+        def counted(self: Any, name: str, arguments: Any) -> Any:
+            made.calls.append(f"{self.meta.service_model.service_name}:{name}")
+            made.kill_at -= 1
+            if made.kill_at == 0 and not made.after:
+                raise Killed
+            answer = call(self, name, arguments)
+            if made.kill_at == 0:
+                raise Killed
+            return answer
+
+        monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", counted)
+        yield made
+
+
+def test_up_status_and_down(aws: Account) -> None:
+    made = aws.engine().launch(order(13), quiet)
+    assert (len(made.units), made.failures) == (13, [])
+    assert aws.calls.count("ecs:RunTask") == 2
+    again = aws.engine()
+    assert {unit.id for unit in again.list("demo")} == {unit.id for unit in made.units}
+    assert {unit.expires_s for unit in again.list()} == {made.units[0].expires_s}
+    assert again.list("dem") == []
+    removed = again.stop("demo", quiet)
+    assert len(removed) == 15
+    assert aws.left() == []
+    assert {unit.state for unit in again.list("demo")} <= {ENDED}
+    assert again.stop("demo", quiet) == []
+
+
+def test_a_fleet_whose_name_begins_another_s_leaves_that_alone(aws: Account) -> None:
+    aws.engine().launch(order(1, "a"), quiet)
+    aws.engine().launch(order(1, "a-b"), quiet)
+    aws.engine().stop("a", quiet)
+    assert len(aws.left()) == 3
+    assert "heyfleet/a-b" in aws.left()
+    assert [unit.fleet for unit in aws.engine().list("a-b")] == ["a-b"]
+
+
+def test_reap_takes_what_is_over_and_leaves_the_rest(aws: Account) -> None:
+    aws.engine().launch(order(2, "old", lifetime_s=-1), quiet)
+    aws.engine().launch(order(1, "new"), quiet)
+    assert len(aws.engine().reap(quiet)) == 4
+    assert len(aws.left()) == 3
+    assert len(aws.engine().reap(quiet, everything=True)) == 3
+    assert aws.left() == []
+
+
+def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(aws: Account) -> None:
+    chance, had_left = random.Random(7), 0
+    for seed in range(200):
+        aws.kill_at, aws.after = chance.randint(1, 10), chance.random() < 0.5
+        try:
+            engine = aws.engine()
+            engine.launch(order(1, f"f{seed}", lifetime_s=0), quiet)
+            engine.stop(f"f{seed}", quiet)
+        except Killed:
+            pass
+        aws.kill_at = 0
+        had_left += bool(aws.left())
+        aws.engine().reap(quiet)
+        assert aws.left() == [], seed
+        backend = ecs_backends[DEFAULT_ACCOUNT_ID][
+            "us-east-1"
+        ]  # it keeps all that is over, and looks through it
+        backend.tasks.clear()
+        backend.task_definitions.clear()
+    assert had_left > 50
+
+
+def test_the_policy_allows_what_is_called(aws: Account) -> None:
+    engine = aws.engine(log_group="agents")
+    outline = engine.plan(order())
+    assert outline.policy is not None
+    assert aws.left() == []
+    engine.launch(order(), quiet)
+    assert "not exist" in next(iter(engine.logs("demo")))[1]
+    engine.reap(quiet, everything=True)
+    assert "ecs:RunTask" in aws.calls
+    for call in set(aws.calls):
+        assert allowed(call, outline.policy), call
+
+
+def test_a_task_keeps_its_secrets_out_of_all_but_the_secret(aws: Account) -> None:
+    said: list[str] = []
+    aws.engine().launch(order(1), said.append)
+    defined = aws.ecs.describe_task_definition(taskDefinition="heyfleet-demo")["taskDefinition"]
+    assert "secret\n" not in json.dumps(defined) + " ".join(said)
+    value = aws.secrets.get_secret_value(SecretId="heyfleet/demo")["SecretString"]
+    assert json.loads(value)["HEYFLEET_JOIN_TOKEN"] == "heyfleet-token-1\nsecret\n"
+
+
+def test_the_task_s_script_makes_files_of_its_secrets(tmp_path: Path) -> None:
+    shape = Shape("i", "1", "2", "r", "g", "us-east-1")
+    made = definition(order(lifetime_s=60), shape, "arn:secret", 1_800_000_000)
+    (container,) = made["containerDefinitions"]
+    assert container["secrets"][1] == {
+        "name": "HEYFLEET_JOIN_TOKEN",
+        "valueFrom": "arn:secret:HEYFLEET_JOIN_TOKEN::",
+    }
+    # A heyfleet that only says how it was called, in an environment without a metadata service.
+    program = tmp_path / "heyfleet"
+    program.write_text('#!/bin/sh\necho "$@"\nenv | grep -c HEYFLEET\ncat "$5" "$7"\nstat -c %a "$7"\n')
+    program.chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "TMPDIR": str(tmp_path),
+        "HEYFLEET_CA_PEM": "the CA",
+        "HEYFLEET_JOIN_TOKEN": "the token",
+    }
+    command = [*container["entryPoint"], *container["command"]]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    called, environ, ca, token, mode = run.stdout.splitlines()
+    assert called.startswith("agent --join boss:7700 --ca ")
+    assert (environ, ca, token, mode) == ("0", "the CA", "the token", "600")
+
+
+def test_tasks_without_room_are_asked_for_again_and_then_named(
+    aws: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, short = botocore.client.BaseClient._make_api_call, [3, 1, 0]
+
+    def scarce(self: Any, name: str, arguments: Any) -> Any:
+        if name != "RunTask":
+            return call(self, name, arguments)
+        missing = min(short.pop(0) if short else 0, arguments["count"])
+        got = arguments["count"] - missing
+        tasks = call(self, name, {**arguments, "count": got})["tasks"] if got else []
+        return {"tasks": tasks, "failures": [{"reason": "RESOURCE:ENI", "detail": "none"}] * missing}
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", scarce)
+    made = aws.engine().launch(order(6), quiet)
+    assert (len(made.units), made.failures) == (6, [])
+    aws.engine().stop("demo", quiet)
+    short[:] = [4] * 5
+    made = aws.engine().launch(order(6), quiet)
+    assert len(made.units) == 2
+    assert made.failures == ["ecs: 4 tasks: RESOURCE:ENI none"]
+
+
+def test_throttled_or_unanswered_it_asks_again_with_the_same_token(
+    aws: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, codes, tokens = (
+        botocore.client.BaseClient._make_api_call,
+        ["ThrottlingException", "ServerException"],
+        [],
+    )
+
+    def refused(self: Any, name: str, arguments: Any) -> Any:
+        if name == "RunTask":
+            tokens.append(arguments["clientToken"])
+            if codes:
+                raise ClientError({"Error": {"Code": codes.pop(), "Message": "no"}}, name)
+        return call(self, name, arguments)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", refused)
+    made = aws.engine().launch(order(2), quiet)
+    assert (len(made.units), made.failures) == (2, [])
+    assert (len(tokens), len(set(tokens))) == (3, 1)
+
+
+def test_what_is_missing_or_refused_is_named(aws: Account) -> None:
+    for name in ("image", "subnets", "execution_role"):
+        with pytest.raises(SettingError, match=f"{name}: --on ecs needs --with {name}"):
+            aws.engine(**{name: ""}).launch(order(), quiet)
+    assert aws.left() == []
+    made = aws.engine(cluster="nowhere").launch(order(), quiet)
+    assert made.units == []
+    assert "--with cluster=NAME must be there" in made.failures[0]
+    aws.engine().launch(order(1, "other"), quiet)
+    with pytest.raises(DeployError, match="ResourceExistsException"):
+        aws.engine().launch(order(1, "other"), quiet)
+
+
+def test_the_commands_of_the_guide(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that wait for agents to join must be refused for their absence, and leave nothing."""
+    seen = []
+    for command in COMMANDS:
+        words = shlex.split(command.replace("boss:7700", "127.0.0.1:9"))
+        words = [f"subnets={aws.subnet}" if word.startswith("subnets=") else word for word in words]
+        if "up" in words or words[0] == "run":
+            words += ["--with", f"security_groups={aws.group}"]
+        if words[0] == "run":
+            words += ["--join-timeout", "100ms", "--listen", "127.0.0.1:0"]
+        if words[1] == "status":
+            aws.engine().launch(order(2), quiet)
+        result = CliRunner().invoke(main, words)
+        said = result.output
+        if "--dry-run" in words:
+            assert result.exit_code == 0, said
+            assert "must be allowed:" in said
+        elif words[0] == "run":
+            assert result.exit_code == 2, said
+            assert "0 of 20 agents joined within 0.1 s" in said
+            assert "removed: 22 things" in said
+        elif words[1] == "up":
+            assert result.exit_code == 2, said
+            assert "--credentials" in said
+        else:
+            assert result.exit_code == 0, said
+        assert words[1] in {"status", "logs"} or aws.left() == []
+        seen.append(words[1])
+    assert seen[3:] == ["status", "logs", "down", "reap"]
+
+
+def test_the_template_is_clean() -> None:
+    lint = Path(sys.executable).with_name("cfn-lint")
+    run = subprocess.run(
+        [str(lint), str(ROOT / "deploy/ecs/template.yaml")], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout) == (0, ""), run.stdout + run.stderr
