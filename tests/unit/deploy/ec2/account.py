@@ -49,7 +49,7 @@ class Account:
         self.ec2 = self._session.client("ec2")
         self.s3 = self._session.client("s3")
         self.s3.create_bucket(Bucket=BUCKET)
-        self.ami = self.ec2.describe_images()["Images"][0]["ImageId"]
+        self.ami = self.ec2.register_image(Name="Debian", Architecture="x86_64")["ImageId"]
         self.bundle = folder / "heyfleet-agent-0-python3.11-x86_64.tar.gz"
         self.bundle.write_bytes(b"a bundle")
         self.calls: list[str] = []
@@ -105,6 +105,7 @@ def account(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # hundreds, each time
     with mock_aws():
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         made = Account(folder)
