@@ -68,8 +68,8 @@ def bundle(booted: Machines) -> Iterator[tuple[str, str]]:
 
 def instance(booted: Machines, machine: Machine, script: str) -> None:
     """Let a host do what cloud-init has an instance do: run its user-data, once, as root."""
-    machine.write("root/user-data.sh", script, 0o700)
-    started = booted.run(machine.name, "systemd-run --unit user-data /root/user-data.sh")
+    machine.write("srv/user-data.sh", script, 0o700)
+    started = booted.run(machine.name, "systemd-run --unit user-data /srv/user-data.sh")
     assert started.returncode == 0, started.stderr
 
 

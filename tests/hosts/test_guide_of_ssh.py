@@ -97,12 +97,14 @@ def test_the_wheel_runs_without_compiler_and_headers(booted: Machines, tmp_path:
         version,
     ]
     subprocess.run([*fetch, "-d", str(tmp_path), str(wheels[0])], check=True)
-    assert booted.run("h3", "mkdir /root/wheels").returncode == 0
-    copy(booted, sorted(tmp_path.iterdir()), "h3", "/root/wheels/")
-    install = "python3 -m venv /root/env && /root/env/bin/pip install -q --no-index --find-links /root/wheels heyfleet"
+    assert booted.run("h3", "mkdir /srv/wheels").returncode == 0
+    copy(booted, sorted(tmp_path.iterdir()), "h3", "/srv/wheels/")
+    install = (
+        "python3 -m venv /srv/env && /srv/env/bin/pip install -q --no-index --find-links /srv/wheels heyfleet"
+    )
     done = booted.run("h3", install)
     assert done.returncode == 0, done.stderr
-    run = booted.run("h3", f"/root/env/bin/heyfleet run -n 500 -c 5 http://{booted.all[-1].address}/")
+    run = booted.run("h3", f"/srv/env/bin/heyfleet run -n 500 -c 5 http://{booted.all[-1].address}/")
     assert run.returncode == 0, run.stderr
     assert "[200]\t500 responses" in run.stdout
     assert "Trust: " in run.stdout
@@ -111,17 +113,17 @@ def test_the_wheel_runs_without_compiler_and_headers(booted: Machines, tmp_path:
 def test_the_systemd_unit(booted: Machines, fleet: Fleet) -> None:
     unit = ROOT / "deploy/systemd/heyfleet-agent.service"
     bundle = next(iter(sorted((ROOT / "dist").glob("heyfleet-agent-*-python3.11-*.tar.gz"))))
-    copy(booted, [bundle, unit], "h4", "/root/")
+    copy(booted, [bundle, unit], "h4", "/srv/")
     target = f"http://{booted.all[-1].address}/"
     run = fleet.run(1, "-n", "400", "-c", "4", "--rate", "400", target, listen=f"{booted.here}:0")
     join = f"{booted.here}:{fleet.port}"
-    copy(booted, [fleet.folder / "join/ca.pem", fleet.folder / "join/join.token"], "h4", "/root/")
+    copy(booted, [fleet.folder / "join/ca.pem", fleet.folder / "join/join.token"], "h4", "/srv/")
     steps = (
         "mkdir -p /opt/heyfleet /etc/heyfleet",
-        f"tar -xzf /root/{bundle.name} -C /opt/heyfleet --strip-components=1",
-        "install -m 600 /root/ca.pem /root/join.token /etc/heyfleet/",
+        f"tar -xzf /srv/{bundle.name} -C /opt/heyfleet --strip-components=1",
+        "install -m 600 /srv/ca.pem /srv/join.token /etc/heyfleet/",
         f"printf 'HEYFLEET_JOIN={join}\\nHEYFLEET_FLAGS=--max-rate 50000\\n' > /etc/heyfleet/agent.env",
-        "cp /root/heyfleet-agent.service /etc/systemd/system/ && systemctl daemon-reload",
+        "cp /srv/heyfleet-agent.service /etc/systemd/system/ && systemctl daemon-reload",
         "systemd-analyze verify /etc/systemd/system/heyfleet-agent.service",
         "systemctl start heyfleet-agent",
     )
