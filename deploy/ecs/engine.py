@@ -145,7 +145,7 @@ class EcsEngine:
         return {
             "cluster": settings["cluster"],
             "taskDefinition": family(fleet),
-            "startedBy": f"heyfleet {fleet}"[:36],
+            "startedBy": family(fleet)[:36],  # letters, digits, - and _ only
             "networkConfiguration": {"awsvpcConfiguration": network},
             "tags": tags(fleet, expires_s),
             **how,
@@ -154,33 +154,33 @@ class EcsEngine:
     def list(self, fleet: str = "") -> Units:
         """See engine.Engine. ECS goes on to know stopped tasks for about an hour."""
         with explained():
-            found = [
-                (name, expires_s) for name, expires_s in self._fleets(stopped=True) if fleet in ("", name)
-            ]
             return [
                 self._unit(task, name, expires_s)
-                for name, expires_s in found
+                for name, expires_s in self._fleets()
+                if fleet in ("", name)
                 for task in self._tasks(name, stopped=True)
             ]
 
-    def _fleets(self, *, stopped: bool = False) -> Iterable[tuple[str, float]]:
-        """Those that have task definitions, and when they end; also those that were removed, if their tasks are wanted."""
-        status = "ALL" if stopped else "ACTIVE"
+    def _fleets(self) -> Iterable[tuple[str, float]]:
+        """Those that have a task definition, and when they end. A name like ours without our tag is somebody else's."""
         pages = self._ecs.get_paginator("list_task_definition_families").paginate(
-            familyPrefix=_PREFIX, status=status
+            familyPrefix=_PREFIX, status="ACTIVE"
         )
-        for page in pages:
-            for name in page["families"]:
-                yield name.removeprefix(_PREFIX), self._end_of(name)
+        for name in [name for page in pages for name in page["families"]]:
+            fleet = name.removeprefix(_PREFIX)
+            if (found := self._tags_of(fleet)) is not None:
+                yield fleet, _expires(found)
 
-    def _end_of(self, name: str) -> float:
+    def _tags_of(self, fleet: str) -> dict[str, str] | None:
+        """Of a fleet's task definition; None where there is none that is ours."""
         try:
-            said = self._ecs.describe_task_definition(taskDefinition=name, include=["TAGS"])
+            said = self._ecs.describe_task_definition(taskDefinition=family(fleet), include=["TAGS"])
         except ClientError as error:
-            if code_of(error) != "ClientException":  # it has no active one any more
+            if code_of(error) != "ClientException":  # there is no active one
                 raise
-            return 0.0
-        return _expires({each["key"]: each["value"] for each in said.get("tags", ())})
+            return None
+        found = {each["key"]: each["value"] for each in said.get("tags", ())}
+        return found if found.get(TAG_FLEET) == fleet else None
 
     def _tasks(self, fleet: str, *, stopped: bool = False) -> Tasks:
         arns: Lines = []
@@ -189,6 +189,9 @@ class EcsEngine:
                 cluster=self._settings["cluster"], family=family(fleet), desiredStatus=status
             )
             arns += [arn for page in pages for arn in page["taskArns"]]
+        return self._described(arns)
+
+    def _described(self, arns: Lines) -> Tasks:
         tasks: Tasks = []
         for start in range(0, len(arns), _AT_ONCE):
             some = arns[start : start + _AT_ONCE]
@@ -250,13 +253,31 @@ class EcsEngine:
                     yield found[TAG_FLEET], _expires(found)
 
     def _remove(self, fleet: str, say: Say) -> Lines:
-        """The tasks first, and they are waited for; then what they were made of."""
-        cluster = self._settings["cluster"]
+        """The tasks first, and they are waited for; then what they were made of. Only what bears our tag."""
+        removed: Lines = []
+        if self._tags_of(fleet) is not None:
+            removed += self._end_tasks(fleet, say)
+            pages = self._ecs.get_paginator("list_task_definitions").paginate(
+                familyPrefix=family(fleet), status="ACTIVE"
+            )
+            for arn in [arn for page in pages for arn in page["taskDefinitionArns"]]:
+                if arn.rpartition("/")[2].rpartition(":")[0] == family(
+                    fleet
+                ):  # a prefix is other fleets', too
+                    self._ecs.deregister_task_definition(taskDefinition=arn)
+                    removed.append(f"task definition {arn.rpartition('/')[2]}")
+        if self._has_secret(fleet):  # to delete one that is not there is no error either
+            self._secrets.delete_secret(SecretId=f"{_SECRETS}{fleet}", ForceDeleteWithoutRecovery=True)
+            removed.append(f"secret {_SECRETS}{fleet}")
+        return removed
+
+    def _end_tasks(self, fleet: str, say: Say) -> Lines:
         tasks = [each["taskArn"] for each in self._tasks(fleet)]
         for arn in tasks:
-            self._ecs.stop_task(cluster=cluster, task=arn, reason="heyfleet fleet down")
-        waited_s = 0.0
-        while tasks and (left := self._tasks(fleet)):
+            self._ecs.stop_task(cluster=self._settings["cluster"], task=arn, reason="heyfleet fleet down")
+        # They are listed as stopped from here on, while agents still hand over what they measured.
+        left, waited_s = tasks, 0.0
+        while left := [each["taskArn"] for each in self._described(left) if each["lastStatus"] != "STOPPED"]:
             if waited_s >= _GONE_WITHIN_S:
                 raise DeployError(
                     f"{len(left)} tasks were asked to stop, and are still there after {waited_s:g} s"
@@ -264,27 +285,17 @@ class EcsEngine:
             say(f"waiting until {len(left)} tasks are gone")
             self._sleep(_LOOK_EVERY_S)
             waited_s += _LOOK_EVERY_S
-        removed = [f"task {arn.rpartition('/')[2]}" for arn in tasks]
-        pages = self._ecs.get_paginator("list_task_definitions").paginate(
-            familyPrefix=family(fleet), status="ACTIVE"
-        )
-        for arn in [arn for page in pages for arn in page["taskDefinitionArns"]]:
-            if arn.rpartition("/")[2].rpartition(":")[0] == family(fleet):  # a prefix is other fleets', too
-                self._ecs.deregister_task_definition(taskDefinition=arn)
-                removed.append(f"task definition {arn.rpartition('/')[2]}")
-        if self._has_secret(fleet):  # to delete one that is not there is no error either
-            self._secrets.delete_secret(SecretId=f"{_SECRETS}{fleet}", ForceDeleteWithoutRecovery=True)
-            removed.append(f"secret {_SECRETS}{fleet}")
-        return removed
+        return [f"task {arn.rpartition('/')[2]}" for arn in tasks]
 
     def _has_secret(self, fleet: str) -> bool:
         try:
-            self._secrets.describe_secret(SecretId=f"{_SECRETS}{fleet}")
+            said = self._secrets.describe_secret(SecretId=f"{_SECRETS}{fleet}")
         except ClientError as error:
             if code_of(error) != "ResourceNotFoundException":
                 raise
             return False
-        return True
+        tags_of = {each["Key"]: each["Value"] for each in said.get("Tags", ())}
+        return tags_of.get(TAG_FLEET) == fleet and not said.get("DeletedDate")
 
     def close(self) -> None:
         """See engine.Engine. Nothing lives here alone."""
