@@ -37,7 +37,6 @@ _AT_ONCE = 200  # instances in one call that describes or ends them
 _GONE_WITHIN_S = 300.0
 _LOOK_EVERY_S = 3.0
 _STATES = {"pending": STARTING, "running": RUNNING}
-_GOING = ("shutting-down", "terminated")
 
 
 class Ec2Engine:
@@ -213,7 +212,8 @@ class Ec2Engine:
         return self._end(over, say) + self._remove_objects("", None if everything else now_s)
 
     def _end(self, instances: Iterable[dict[str, Any]], say: Say) -> Lines:
-        ids = [each["InstanceId"] for each in instances if each["State"]["Name"] not in _GOING]
+        found = [each for each in instances if each["State"]["Name"] != "terminated"]
+        ids = [each["InstanceId"] for each in found]
         with explained():
             for start in range(0, len(ids), _AT_ONCE):
                 self._ec2.terminate_instances(InstanceIds=ids[start : start + _AT_ONCE])

@@ -2,7 +2,7 @@
 # What an instance does from its boot to its end; cloud-init runs it as root. Words between @ are filled in (userdata.py, or by hand).
 # Whatever goes wrong is said on the console, and ends in a power-off, which terminates the instance.
 set -u
-shutdown -P +@MINUTES@ # before all else: nobody need be there to end this
+shutdown -P +@MINUTES@ || poweroff # before all else: nobody need be there to end this
 name=@NAME@ join=@JOIN@ url=@URL@ sha256=@SHA256@
 folder=/opt/heyfleet
 imds=http://169.254.169.254/latest

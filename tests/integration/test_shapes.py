@@ -94,7 +94,11 @@ def test_a_plan_file_with_several_requests(faulty: Any, tmp_path: Path) -> None:
     sent = {request["name"]: request["sent"] for request in report["requests"]}
     order = mix_order([4, 2, 1])
     count = Counter(order[number % 7] for number in range(300))
-    assert sent == {"quick": count[0], "slow": count[1], "gone": count[2]}
+    # A machine that stood still leaves some unsent; each of the others is where it belongs.
+    unsent = report["ledger"]["unsent"]
+    assert sum(sent.values()) == 300 - unsent
+    for name, planned in {"quick": count[0], "slow": count[1], "gone": count[2]}.items():
+        assert planned - unsent <= sent[name] <= planned
     failed = {request["name"]: request["failed"] for request in report["requests"]}
     assert failed["gone"] == report["statuses"]["404"]
     assert failed["quick"] == 0

@@ -207,11 +207,30 @@ def test_no_credentials_and_no_region(aws: Account, monkeypatch: pytest.MonkeyPa
 def test_the_user_data_is_as_it_was_read_and_is_a_script(tmp_path: Path) -> None:
     made = render(order(lifetime_s=7201), "https://host/bundle.tar.gz?X-Amz-Signature=a&b='c'", "ab" * 32)
     assert made == GOLDEN.read_text()
-    assert "shutdown -P +121\n" in made.replace(" # before", "\n# before")
+    assert "\nshutdown -P +121 || poweroff # before all else" in made
     checked = subprocess.run(["bash", "-n"], input=made, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
     with pytest.raises(DeployError, match="EC2 takes 16384"):
         render(order(), "https://host/" + "x" * 16000, "")
+
+
+def test_instances_that_are_going_are_waited_for(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    aws.engine().launch(order(1), quiet)
+    call, late, said = botocore.client.BaseClient._make_api_call, [4], list[str]()
+
+    def slow(self: Any, name: str, arguments: Any) -> Any:
+        answer = call(self, name, arguments)
+        if name == "DescribeInstances" and late[0] > 0:
+            late[0] -= 1
+            for held in answer["Reservations"]:
+                for instance in held["Instances"]:
+                    instance["State"]["Name"] = "shutting-down"
+        return answer
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", slow)
+    assert len(aws.engine().stop("demo", said.append)) == 2
+    assert said.count("waiting until 1 instances are gone") == 3
+    assert aws.left() == []
 
 
 def test_an_order_s_secrets_are_in_no_line_that_is_said(aws: Account) -> None:

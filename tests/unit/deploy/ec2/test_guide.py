@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shlex
 import subprocess
@@ -14,6 +15,8 @@ from click.testing import CliRunner
 
 from heyfleet.cli import main
 from heyfleet.deploy.ec2 import engine as engines
+from heyfleet.deploy.ec2.userdata import render
+from heyfleet.deploy.engine import Order
 
 from .account import BUCKET, Account, account, order, quiet
 
@@ -59,6 +62,13 @@ def test_the_commands(aws: Account) -> None:
         assert words[1] in {"status", "logs"} or aws.left() == []
         seen.append(words[1])
     assert seen[3:] == ["status", "logs", "down", "reap"]
+
+
+def test_two_parameters_of_the_template_hold_the_user_data() -> None:
+    token = b"t" * 100  # what a real one has, and a CA and a presigned URL of usual length
+    asked = Order(fleet="f", agents=1, join="boss:7700", ca_pem=b"c" * 600, token=token, lifetime_s=7200)
+    script = render(asked, "https://host/" + "u" * 500, "a" * 64)
+    assert 4000 < len(base64.b64encode(script.encode())) < 4000 + 4096
 
 
 def test_the_template_is_clean() -> None:
