@@ -1,0 +1,239 @@
+"""What stands for Fargate: moto's ECS as a server, and for each of its tasks a container of the agent's image in a namespace.
+
+moto knows tasks as rows. Whoever runs this does what ECS does with them: reads their secrets, starts the container that their
+definition describes, tells it its name, passes signals on, and says what became of it. No permissions, no pulling, no Fargate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.request import Request, urlopen
+
+import boto3
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.ecs.models import ecs_backends
+from moto.moto_api import state_manager
+from moto.secretsmanager.models import secretsmanager_backends
+from moto.server import ThreadedMotoServer
+
+from .hosts import Hosts
+
+REGION = "us-east-1"
+CLUSTER = "load"
+_LOOK_EVERY_S = 0.2
+_PODMAN = ("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", "run", "--rm", "--cap-drop", "all")
+
+
+class _Metadata(BaseHTTPRequestHandler):
+    """The task metadata endpoint; a task's URI ends with its ARN."""
+
+    def do_GET(self) -> None:
+        arn = self.path.removeprefix("/").removesuffix("/task")
+        body = json.dumps({"TaskARN": arn}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Fargate:
+    """The tasks of one cluster, each run once, in the next free namespace."""
+
+    def __init__(self, network: Hosts, image: str) -> None:
+        self._network = network
+        self._image = image
+        self._backend = ecs_backends[DEFAULT_ACCOUNT_ID][REGION]
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._look)
+        self._containers: dict[str, subprocess.Popen[str]] = {}
+        self._said: dict[str, list[str]] = {}
+        self._readers: list[threading.Thread] = []
+        self.refuse: Callable[[int], str] = lambda number: ""
+        """Of a task's number, from 1 on: why it does not start, or nothing."""
+        self._metadata = ThreadingHTTPServer((network.here, 0), _Metadata)
+        self._serve = threading.Thread(
+            target=self._metadata.serve_forever, kwargs={"poll_interval": _LOOK_EVERY_S}
+        )
+
+    def start(self) -> None:
+        """Begin to look for tasks."""
+        self._serve.start()
+        self._watch.start()
+
+    def stop(self) -> None:
+        """Leave nothing running."""
+        self._over.set()
+        self._watch.join()
+        for container in self._containers.values():
+            if container.poll() is None:
+                container.kill()
+            container.wait()
+        ours = [f"heyfleet-task-{arn.rpartition('/')[2]}" for arn in self._containers]
+        if ours:
+            subprocess.run(["podman", "rm", "-f", "-i", "-t", "0", *ours], check=False, capture_output=True)
+        for reader in self._readers:
+            reader.join()
+        self._metadata.shutdown()
+        self._serve.join()
+        self._metadata.server_close()
+
+    def notice(self, number: int) -> None:
+        """Take a task back, as Fargate Spot does: SIGTERM, and some time."""
+        task = self._backend.tasks[CLUSTER][self.arns[number - 1]]
+        task.stopped_reason = "Your Spot Task was interrupted."
+        task.desired_status = "STOPPED"
+
+    def said(self, arn: str) -> str:
+        """What a task's container has printed."""
+        return "".join(self._said.get(arn, ()))
+
+    @property
+    def arns(self) -> list[str]:
+        """Of all tasks that were ever started."""
+        return list(self._containers)
+
+    @property
+    def running(self) -> list[str]:
+        """Of those whose container is there."""
+        return [arn for arn, container in self._containers.items() if container.poll() is None]
+
+    def _look(self) -> None:
+        asked: set[str] = set()
+        number = 0
+        while not self._over.wait(_LOOK_EVERY_S):
+            for arn, task in list(self._backend.tasks.get(CLUSTER, {}).items()):
+                container = self._containers.get(arn)
+                if container is None and task.status == "PROVISIONING":
+                    number += 1
+                    if why := self.refuse(number):
+                        task.status, task.desired_status, task.stopped_reason = "STOPPED", "STOPPED", why
+                        continue
+                    self._containers[arn] = self._run(task, number)
+                    task.status = "RUNNING"
+                elif container is not None and task.status != "STOPPED":
+                    if container.poll() is not None:
+                        task.status = task.desired_status = "STOPPED"
+                        task.stopped_reason = task.stopped_reason or "Essential container in task exited"
+                        task.containers[0].exitCode = container.returncode
+                    elif task.desired_status == "STOPPED" and arn not in asked:
+                        asked.add(arn)
+                        task.status = "STOPPING"
+                        container.terminate()  # podman hands it to the first process in there
+
+    def _run(self, task: Any, number: int) -> subprocess.Popen[str]:
+        found = self._backend.describe_task_definition(task.task_definition_arn)
+        container: dict[str, Any] = found.container_definitions[0]
+        names = [each["name"] for each in container["secrets"]]
+        values = {each["name"]: _secret(each["valueFrom"]) for each in container["secrets"]}
+        here, port = self._metadata.server_address[:2]
+        command = [
+            *_PODMAN,
+            *("--name", f"heyfleet-task-{task.id}"),
+            *("--network", f"ns:/run/netns/{self._network.space(number)}"),
+            # What the kernel of a test machine grants; the definition wants more.
+            *("--ulimit", "nofile=20000:20000", "--ulimit", "nproc=4096:4096"),
+            # By name alone, as values would be on a command line.
+            *(word for name in names for word in ("-e", name)),
+            *("-e", f"ECS_CONTAINER_METADATA_URI_V4=http://{here!s}:{port}/{task.task_arn}"),
+            *("--entrypoint", json.dumps(container["entryPoint"]), self._image, *container["command"]),
+        ]
+        space = self._network.enter(number)
+        for each in container["systemControls"]:
+            subprocess.run([*space, "sysctl", "-qw", f"{each['namespace']}={each['value']}"], check=True)
+        made = subprocess.Popen(
+            command, env={**os.environ, **values}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._said[task.task_arn] = []
+        reader = threading.Thread(target=self._read, args=(made.stdout, self._said[task.task_arn]))
+        self._readers.append(reader)
+        reader.start()
+        return made
+
+    @staticmethod
+    def _read(stream: Any, into: list[str]) -> None:
+        with stream:
+            into.extend(stream)
+
+
+def _secret(value_from: str) -> str:
+    """As ECS reads it: ARN:KEY::."""
+    arn, _, key = value_from.removesuffix("::").rpartition(":")
+    held: Any = secretsmanager_backends[DEFAULT_ACCOUNT_ID][REGION].get_secret_value(arn, "", "")
+    text: str = json.loads(held["SecretString"])[key]
+    return text
+
+
+def _as_ecs_does(backend: Any) -> None:
+    """moto has tasks run at once, and stop at once; here they do when their container does."""
+    run, stop = backend.run_task, backend.stop_task
+
+    def run_task(*words: Any, **more: Any) -> Any:
+        made = run(*words, **more)
+        for task in made:
+            task.status = "PROVISIONING"
+        return made
+
+    def stop_task(cluster: str, arn: str, reason: str) -> Any:
+        task = backend.tasks[cluster][arn]
+        status = task.status
+        found = stop(cluster, arn, reason)
+        task.status = status
+        return found
+
+    backend.run_task = run_task
+    backend.stop_task = stop_task
+
+
+@contextmanager
+def fargate(network: Hosts, image: str) -> Iterator[tuple[Fargate, dict[str, str], list[str]]]:
+    """The double, the environment in which the AWS client finds it, and the settings of its only subnet."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    with contextlib.ExitStack() as undo:
+        undo.callback(server.stop)
+        _, port = server.get_host_and_port()
+        urlopen(Request(f"http://127.0.0.1:{port}/moto-api/reset", method="POST")).close()
+        environment = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_DEFAULT_REGION": REGION,
+            "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
+        }
+        before = dict(os.environ)
+        os.environ.update(environment)
+        undo.callback(os.environ.update, before)
+        undo.callback(os.environ.clear)
+        backend = ecs_backends[DEFAULT_ACCOUNT_ID][REGION]
+        _as_ecs_does(backend)
+        state_manager.set_transition("ecs::task", {"progression": "manual", "times": 1 << 30})
+        undo.callback(state_manager.unset_transition, "ecs::task")
+        clients = boto3.session.Session(region_name=REGION)
+        clients.client("ecs").create_cluster(clusterName=CLUSTER)
+        ec2 = clients.client("ec2")
+        vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
+        subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+        group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+        settings = [
+            f"cluster={CLUSTER}",
+            f"image={image}",
+            f"subnets={subnet}",
+            f"security_groups={group}",
+            "execution_role=arn:aws:iam::123456789012:role/pull",
+        ]
+        made = Fargate(network, image)
+        made.start()
+        undo.callback(made.stop)
+        yield made, environment, [word for each in settings for word in ("--with", each)]
