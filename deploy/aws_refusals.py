@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
 from heyfleet.deploy.engine import DeployError
 
+_TRIES = 8
+_FIRST_PAUSE_S = 1.0
 THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled", "SlowDown"}
 # The answer to these is not known, or they pass: the same call, with the same ClientToken, is made again.
 AGAIN = THROTTLED | {
@@ -17,6 +20,7 @@ AGAIN = THROTTLED | {
     "ServiceUnavailable",
     "Unavailable",
     "RequestTimeout",
+    "ServerException",
 }
 # These say that this subnet's zone has no more; another may have.
 ELSEWHERE = {
@@ -68,6 +72,20 @@ def in_words(error: Exception) -> str:
         cure = _CURES.get(code)
         return f"{code}: {message.rstrip('.')}" + (f"; {cure}" if cure else "")
     return " ".join(str(error).split())
+
+
+def patiently(call: Callable[[], Any], sleep: Callable[[float], None]) -> Any:
+    """The answer to a call that bears a token, and so may be repeated. A plain no it raises at once, others after some tries."""
+    for attempt in range(_TRIES):
+        try:
+            return call()
+        except (ClientError, BotoCoreError) as error:
+            # Without a code no answer came: whether it took effect is not known.
+            passing = code_of(error) in AGAIN or not isinstance(error, ClientError)
+            if not passing or attempt == _TRIES - 1:
+                raise
+            sleep(_FIRST_PAUSE_S * 2**attempt)
+    raise AssertionError("the last try returns or raises")
 
 
 @contextlib.contextmanager

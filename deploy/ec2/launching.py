@@ -10,12 +10,10 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from heyfleet.deploy.aws_limits import Bucket
-from heyfleet.deploy.aws_refusals import AGAIN, ELSEWHERE, code_of, in_words
+from heyfleet.deploy.aws_refusals import ELSEWHERE, code_of, in_words, patiently
 from heyfleet.deploy.engine import Say
 
 BATCH = 100
-_TRIES = 8
-_FIRST_PAUSE_S = 1.0
 
 
 class Launching:
@@ -58,16 +56,12 @@ class Launching:
         """At most so many. The token makes every repetition the same request: EC2 answers it with the same instances."""
         token = uuid.uuid4().hex
         self._instances.take(size)
-        for attempt in range(_TRIES):
+
+        def ask() -> Any:
             self._requests.take(1)
-            try:
-                made = self._client.run_instances(MinCount=1, MaxCount=size, ClientToken=token, **request)
-            except (ClientError, BotoCoreError) as error:
-                # Without a code no answer came: whether it took effect is not known.
-                passing = code_of(error) in AGAIN or not isinstance(error, ClientError)
-                if not passing or attempt == _TRIES - 1:
-                    return [], error
-                self._sleep(_FIRST_PAUSE_S * 2**attempt)
-            else:
-                return list(made["Instances"]), None
-        raise AssertionError("the last attempt returns")
+            return self._client.run_instances(MinCount=1, MaxCount=size, ClientToken=token, **request)
+
+        try:
+            return list(patiently(ask, self._sleep)["Instances"]), None
+        except (ClientError, BotoCoreError) as error:
+            return [], error

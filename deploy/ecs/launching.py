@@ -11,11 +11,10 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from heyfleet.deploy.aws_limits import Bucket
-from heyfleet.deploy.aws_refusals import AGAIN, code_of, in_words
+from heyfleet.deploy.aws_refusals import in_words, patiently
 from heyfleet.deploy.engine import Say
 
 BATCH = 10  # what one call takes
-_TRIES = 8
 _ROUNDS = 5  # of asking again for tasks for which there was no room
 _FIRST_PAUSE_S = 1.0
 
@@ -64,18 +63,13 @@ class Launching:
         """At most so many, and the reasons for those that are missing. The token makes every repetition the same request."""
         token = uuid.uuid4().hex
         self._tasks.take(size)
-        for attempt in range(_TRIES):
-            try:
-                made = self._client.run_task(count=size, clientToken=token, **request)
-            except (ClientError, BotoCoreError) as error:
-                passing = code_of(error) in AGAIN | {"ServerException"} or not isinstance(error, ClientError)
-                if not passing or attempt == _TRIES - 1:
-                    return [], error
-                self._sleep(_FIRST_PAUSE_S * 2**attempt)
-            else:
-                reasons = [
-                    " ".join(filter(None, (each.get("reason"), each.get("detail"))))
-                    for each in made["failures"]
-                ]
-                return list(made["tasks"]), reasons
-        raise AssertionError("the last attempt returns")
+        try:
+            made = patiently(
+                lambda: self._client.run_task(count=size, clientToken=token, **request), self._sleep
+            )
+        except (ClientError, BotoCoreError) as error:
+            return [], error
+        reasons = [
+            " ".join(filter(None, (each.get("reason"), each.get("detail")))) for each in made["failures"]
+        ]
+        return list(made["tasks"]), reasons

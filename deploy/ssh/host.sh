@@ -106,7 +106,7 @@ have) [ -x "$home/bundles/$1/bin/heyfleet" ] && echo yes || echo no ;;
 install)
     mkdir -p "$home/bundles/.new.$$"
     tar -C "$home/bundles/.new.$$" -xzf - || fail "the bundle came damaged"
-    mv "$home/bundles/.new.$$/$1" "$home/bundles/$1" 2>/dev/null || true # somebody else may have been first
+    [ -e "$home/bundles/$1" ] || mv "$home/bundles/.new.$$/$1" "$home/bundles/$1" 2>/dev/null || true # somebody else may have been first
     rm -rf "$home/bundles/.new.$$"
     [ -x "$home/bundles/$1/bin/heyfleet" ] || fail "the bundle has no $1/bin/heyfleet"
     ;;

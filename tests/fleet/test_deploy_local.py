@@ -105,27 +105,21 @@ def test_a_plan_that_agents_refuse_leaves_nothing(home: Path) -> None:
     assert left(home) == []
 
 
-def test_the_fleet_of_a_killed_run_is_removed_by_another_command(home: Path, start_faulty: Any) -> None:
-    command = [
-        "run",
-        "--json",
-        "--on",
-        "local",
-        "--agents",
-        "2",
-        "-z",
-        "60s",
-        "-c",
-        "2",
-        start_faulty().url("/ok"),
-    ]
+def running(url: str) -> subprocess.Popen[str]:
+    """A run of two agents that goes on for a minute."""
+    flags = ["--on", "local", "--agents", "2", "-z", "60s", "-c", "2"]
     process = subprocess.Popen(
-        [*HEYFLEET, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*HEYFLEET, "run", "--json", *flags, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
     for line in process.stderr:
         if "running: " in line:
             break
+    return process
+
+
+def test_the_fleet_of_a_killed_run_is_removed_by_another_command(home: Path, start_faulty: Any) -> None:
+    process = running(start_faulty().url("/ok"))
     process.kill()
     process.communicate()
     runs = left(home)
@@ -136,26 +130,7 @@ def test_the_fleet_of_a_killed_run_is_removed_by_another_command(home: Path, sta
 
 
 def test_interrupted_it_reports_and_leaves_nothing(home: Path, start_faulty: Any) -> None:
-    command = [
-        "run",
-        "--json",
-        "--on",
-        "local",
-        "--agents",
-        "2",
-        "-z",
-        "60s",
-        "-c",
-        "2",
-        start_faulty().url("/ok"),
-    ]
-    process = subprocess.Popen(
-        [*HEYFLEET, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "running: " in line:
-            break
+    process = running(start_faulty().url("/ok"))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
