@@ -75,7 +75,7 @@ def in_words(error: Exception) -> str:
 
 
 def patiently(call: Callable[[], Any], sleep: Callable[[float], None]) -> Any:
-    """The answer to a call that bears a token, and so may be repeated. A plain no it raises at once, others after some tries."""
+    """The answer to a call that bears a token, and so may be repeated. Raises a plain no at once, others after some tries."""
     for attempt in range(_TRIES):
         try:
             return call()
