@@ -7,14 +7,18 @@ import os
 import resource
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import fields
+from typing import Any
 
 import click
 import uvloop
 
 from heyfleet.lab.behaviour import Behaviour, from_query
 from heyfleet.lab.faulty import Target, serve
+from heyfleet.lab.units import span
 from heyfleet.lab.units import stall as read_stall
+from heyfleet.lab.vpc_lambda.settings import Settings, described
 
 COUNT = click.IntRange(0)
 ENDS = click.Choice(["reset", "close", "stall"])
@@ -52,15 +56,36 @@ def _tls(path: str) -> ssl.SSLContext:
         raise click.ClickException(f"--tls {path}: {error.strerror}") from None
 
 
+def _serve(server: Callable[[Callable[[str], None]], Coroutine[Any, Any, None]], where: str) -> None:
+    """Run it until it is told to stop; it announces its URL."""
+    hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
+    try:
+        uvloop.run(server(lambda url: click.echo(f"heyfleet lab: listening on {url}")))
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise click.ClickException(f"cannot listen on {where}: {reason}") from None
+
+
 @click.group()
 def lab() -> None:
     """Practice targets: servers to send load to."""
 
 
+def _listens(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(
+        (
+            click.option("--host", default="127.0.0.1", help="Address to listen on."),
+            click.option("--port", type=click.IntRange(0, 65535), default=8080, help="0: any free one."),
+            click.option("--allow-remote", is_flag=True, help="Let --host be more than loopback."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 @lab.command(context_settings={"show_default": True})
-@click.option("--host", default="127.0.0.1", help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, help="0: any free one.")
-@click.option("--allow-remote", is_flag=True, help="Let --host be more than loopback.")
+@_listens
 @click.option("--max-connections", type=COUNT, default=0, help="Open at a time; 0: no limit.")
 @click.option(
     "--overflow", type=ENDS, default="reset", help="What happens to further ones; stall: they wait."
@@ -80,21 +105,47 @@ def faulty(
     """Serve HTTP/1.1 and HTTP/2 that misbehaves the way the URL asks for; GET /help lists the ways."""
     address = _address(host, allow_remote=allow_remote)
     context = _tls(tls) if tls else None
-    hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
     target = Target(default, max_connections, overflow, seed)
-    try:
-        uvloop.run(
-            serve(
-                target,
-                address,
-                port,
-                lambda url: click.echo(f"heyfleet lab: listening on {url}"),
-                stall=stall,
-                tls=context,
-            )
-        )
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise click.ClickException(f"cannot listen on {host} port {port}: {reason}") from None
+    _serve(
+        lambda announce: serve(target, address, port, announce, stall=stall, tls=context),
+        f"{host} port {port}",
+    )
     click.echo(f"heyfleet lab: {target.summary()}")
+
+
+def _model(command: Callable[..., None]) -> Callable[..., None]:
+    """An option for each of the model's settings."""
+    for each in reversed(described()):
+        shown = (
+            f"{each.default[0]:g}-{each.default[1]:g}" if isinstance(each.default, tuple) else each.default
+        )
+        kind = _flag(span) if isinstance(each.default, tuple) else type(each.default or 0.0)
+        command = click.option(each.flag, type=kind, default=shown, help=each.words)(command)
+    return command
+
+
+@lab.command("vpc-lambda", context_settings={"show_default": True})
+@_listens
+@click.option(
+    "--time-scale",
+    type=click.FloatRange(0.001, 10),
+    default=1.0,
+    help="0.1: all takes a tenth of its time; its numbers remain those of the model.",
+)
+@_model
+def vpc_lambda(*, host: str, port: int, allow_remote: bool, time_scale: float, **given: Any) -> None:
+    """Serve as API Gateway does before a Lambda function in a VPC, before and after its network was rebuilt in 2019.
+
+    Times are in seconds. GET /_lab/stats tells what happened inside. docs/guide/lab.md says where each default comes from.
+    """
+    from heyfleet.lab.vpc_lambda.server import Target as Account
+    from heyfleet.lab.vpc_lambda.server import serve as serve_account
+
+    address = _address(host, allow_remote=allow_remote)
+    try:
+        settings = Settings(**{each.name: given[each.name] for each in fields(Settings)})
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    account = Account(settings, time_scale)
+    _serve(lambda announce: serve_account(account, address, port, announce), f"{host} port {port}")
+    click.echo(f"heyfleet lab: {account.summary()}")

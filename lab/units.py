@@ -51,6 +51,17 @@ def stall(text: str) -> tuple[float, float]:
     return length, period
 
 
+def span(text: str) -> tuple[float, float]:
+    """`LEAST-MOST` in seconds such as `0.3-0.5`, or one value for both."""
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?)(?:-([0-9]{1,6}(?:\.[0-9]+)?))?", text)
+    if match is None:
+        raise ValueError("not LEAST-MOST in seconds, such as 0.3-0.5")
+    least, most = float(match[1]), float(match[2] or match[1])
+    if least > most:
+        raise ValueError("the least is above the most")
+    return least, most
+
+
 def number(least: int, most: int) -> Callable[[str], int]:
     """A reader of whole numbers from `least` to `most`."""
 

@@ -1,0 +1,238 @@
+"""`python -m bench.experiments`: the experiments that heyfleet began with, against its own target; docs/experiments.md."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+import heyfleet
+from bench import machine, shapes, table
+from bench.errors import BenchError
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "experiments.md"
+PICTURES = ROOT / "docs" / "pictures"
+AGENTS = 4
+_TARGET = re.compile(r"^# Target: heyfleet (lab vpc-lambda .*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One that was made."""
+
+    name: str
+    target: str
+    result: heyfleet.Result
+    latencies_s: list[float]
+    stats: dict[str, Any]
+    findings: list[shapes.Finding]
+
+
+def plan(name: str) -> Path:
+    """Its plan."""
+    return shapes.EXAMPLES / f"{name}.yaml"
+
+
+def target_of(name: str) -> str:
+    """The target that its plan names, as one types it after `heyfleet`."""
+    found = _TARGET.search(plan(name).read_text())
+    if found is None:
+        raise BenchError(f"{plan(name)} names no target")
+    return found[1]
+
+
+@contextmanager
+def running(words: str) -> Iterator[str]:
+    """The URL of a target, until the end of the context."""
+    command = [sys.executable, "-m", "heyfleet", *shlex.split(words), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        said = process.stdout.readline() if process.stdout else ""
+        url = said.rpartition(" ")[2].strip()
+        if not url.startswith("http://"):
+            raise BenchError(f"the target did not start: {said!r}")
+        yield url
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def make(name: str, out: Path, agents: int) -> Experiment:
+    """One experiment, kept in a new folder."""
+    words = target_of(name)
+    with running(words) as url:
+        try:
+            result = heyfleet.run(url, f=str(plan(name)), local_agents=agents, out=out, quiet=True)
+        except heyfleet.RunError as error:
+            raise BenchError(f"{name}: {error}") from None
+        with urllib.request.urlopen(f"{url}/_lab/stats") as page:  # noqa: S310 - the target that was just started
+            stats = json.load(page)
+    lowest_ns, highest_ns, counts = result.histogram("latency")
+    middle_s = (lowest_ns + highest_ns) / 2e9
+    latencies_s = [float(each) for each in middle_s.repeat(counts)]
+    planned = result.report["ledger"]["planned"]
+    findings = shapes.of_counts(result.statuses, planned, stats)
+    if name in shapes.SHAPES:
+        findings += shapes.of_shape(name, latencies_s, result.seconds)
+    else:
+        throttled = [second for second, counts in statuses_by_second(result).items() if "429" in counts]
+        findings += shapes.of_throttling(stats["throttled_from_s"], min(throttled, default=None))
+    return Experiment(name, words, result, latencies_s, stats, findings)
+
+
+def findings_text(experiment: Experiment) -> str:
+    """What was asked, and what was."""
+    rows = [(each.what, each.asked, each.was, table.VERDICTS[each.held]) for each in experiment.findings]
+    return table.as_text((f"experiment {experiment.name}", "asked", "was", ""), rows)
+
+
+def section(experiment: Experiment) -> str:
+    """Its part of the page."""
+    rows = [(each.what, each.asked, each.was, table.VERDICTS[each.held]) for each in experiment.findings]
+    parts = [
+        f"### {experiment.name}\n\n    heyfleet {experiment.target}\n"
+        f"    heyfleet run -f examples/vpc-lambda/{experiment.name}.yaml --local-agents {AGENTS}\n",
+        table.as_markdown(("figure", "asked", "ours", ""), rows),
+    ]
+    known = shapes.original().get(experiment.name)
+    parts.append(beside(experiment, known) if known else by_second(experiment))
+    parts.append(f"The generator's trust: {experiment.result.trust}.")
+    return "\n\n".join(part.strip("\n") for part in parts)
+
+
+def beside(experiment: Experiment, known: dict[str, Any]) -> str:
+    """The original's figures and ours, and both histograms in the original's bars."""
+    latency = experiment.result.report["latency"]
+    ours = {
+        "total": experiment.result.seconds,
+        "slowest": latency["slowest_ns"] / 1e9,
+        "fastest": latency["fastest_ns"] / 1e9,
+        "average": latency["average_ns"] / 1e9,
+        "rate": experiment.result.rate,
+    }
+    figures = [(name, f"{known[name]:.4f}", f"{value:.4f}") for name, value in ours.items()]
+    marks_s = [mark_s for mark_s, _ in known["histogram"]]
+    counts = shapes.in_bars(experiment.latencies_s, marks_s)
+    bars = [
+        (f"to {mark_s:.3f}", f"{count:,}", f"{our:,}")
+        for (mark_s, count), our in zip(known["histogram"], counts, strict=False)
+    ]
+    if counts[-1]:
+        bars.append((f"above {marks_s[-1]:.3f}", "0", f"{counts[-1]:,}"))
+    first = table.as_markdown(("seconds, and requests/s", "original", "ours"), figures)
+    return first + "\n\n" + table.as_markdown(("bar, seconds", "original", "ours"), bars)
+
+
+def by_second(experiment: Experiment) -> str:
+    """Answers by status in each second."""
+    rows = [
+        (f"{second}", f"{counts.get('200', 0):,}", f"{counts.get('429', 0):,}")
+        for second, counts in sorted(statuses_by_second(experiment.result).items())
+    ]
+    return table.as_markdown(("second", "200", "429"), rows)
+
+
+def statuses_by_second(result: heyfleet.Result) -> dict[int, dict[str, int]]:
+    """As the archive has them; a second may have several lines."""
+    seconds: dict[int, dict[str, int]] = {}
+    for line in (result.folder / "intervals.jsonl").read_text().splitlines():
+        interval = json.loads(line)
+        counts = seconds.setdefault(interval["second"], {})
+        for status, count in interval.get("responses", {}).items():
+            counts[status] = counts.get(status, 0) + count
+    return seconds
+
+
+def pictures(before: Experiment, after: Experiment, third: Experiment, folder: Path) -> None:
+    """What the pages look like in a browser."""
+    browser = shutil.which("chromium")
+    if browser is None:
+        raise BenchError("pictures need chromium (scripts/system-packages.sh others)")
+    compared = folder / "compared.html"
+    heyfleet_compare(before, after, "--html", str(compared))
+    third.result.export("html", folder / "3.html")
+    for page, picture, size in (
+        (compared, "before-after", "1200,760"),
+        (folder / "3.html", "experiment-3", "1200,1500"),
+    ):
+        shot = PICTURES / f"{picture}.png"
+        command = [
+            browser, "--headless", "--no-sandbox", "--hide-scrollbars", "--virtual-time-budget=8000",
+            f"--window-size={size}", f"--screenshot={shot}", page.as_uri(),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        if done.returncode or not shot.exists():
+            raise BenchError(f"chromium made no picture of {page.name}: {done.stderr[-500:]}")
+
+
+def heyfleet_compare(before: Experiment, after: Experiment, *flags: str) -> str:
+    """What `heyfleet compare` says of two of them."""
+    command = [sys.executable, "-m", "heyfleet", "compare", before.name, after.name, *flags]
+    done = subprocess.run(
+        command, cwd=before.result.folder.parent, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise BenchError(f"heyfleet compare: {done.stderr}")
+    return done.stdout.strip("\n")
+
+
+def page(made: Sequence[Experiment], compared: str) -> str:
+    """All of them, for the page."""
+    where = machine.describe()
+    described = f"`make experiments` on {where['CPU']}, {where['kernel']}, Python {where['Python']}."
+    comparison = f"### Before and after\n\n    heyfleet compare 1-before 1-after\n\n```\n{compared}\n```"
+    sections = [section(each) for each in made]
+    return "\n\n".join([described, *sections[:2], comparison, *sections[2:]])
+
+
+@click.command()
+@click.option("--agents", default=AGENTS, show_default=True, help="On this host.")
+@click.option(
+    "--only", type=click.Choice(shapes.EXPERIMENTS), multiple=True, help="May be repeated. Default: all."
+)
+@click.option("--write", is_flag=True, help="Into docs/experiments.md, with its pictures.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    default=ROOT / "build" / "experiments",
+    help="Where runs are kept; made anew.",
+)
+def main(agents: int, only: tuple[str, ...], write: bool, keep: Path) -> None:
+    """Make the experiments and judge them. Exit code 0: as asked; 1: not; 2: can't be made."""
+    if write and only:
+        raise click.UsageError("--write takes all experiments")
+    shutil.rmtree(keep, ignore_errors=True)
+    keep.mkdir(parents=True)
+    made = {}
+    try:
+        for name in only or shapes.EXPERIMENTS:
+            click.echo(f"experiment {name}: heyfleet {target_of(name)}", err=True)
+            made[name] = make(name, keep / name, agents)
+            click.echo(findings_text(made[name]) + "\n")
+        if {"1-before", "1-after"} <= made.keys():
+            compared = heyfleet_compare(made["1-before"], made["1-after"])
+            click.echo(compared)
+            if write:
+                pictures(made["1-before"], made["1-after"], made["3"], keep)
+                PAGE.write_text(table.replace_section(PAGE.read_text(), page(list(made.values()), compared)))
+    except BenchError as error:
+        click.echo(f"bench: {error}", err=True)
+        sys.exit(2)
+    sys.exit(0 if all(finding.held for each in made.values() for finding in each.findings) else 1)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m bench.experiments")

@@ -1,0 +1,1 @@
+"""API Gateway before a Lambda function in a VPC, before and after its network was rebuilt."""

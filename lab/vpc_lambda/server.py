@@ -1,0 +1,165 @@
+"""The model behind HTTP: a thin server that asks it what to answer and when, and counts what truly went out."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+from hdrh.histogram import HdrHistogram
+
+from heyfleet.lab.vpc_lambda.account import Account, Call
+from heyfleet.lab.vpc_lambda.settings import Settings
+
+STATS = "/_lab/stats"
+_BACKLOG = 65535
+_US_AN_HOUR = 3_600_000_000
+_BODIES = {
+    200: b"hello",
+    429: b'{"message":"Too Many Requests"}',
+    502: b'{"message": "Internal server error"}',
+    504: b'{"message": "Endpoint request timed out"}',
+}
+_OTHER = b'{"message":"Internal server error"}'
+
+
+class Target:
+    """One account, in real time: its clock begins with the first request, and may run faster than ours."""
+
+    def __init__(self, settings: Settings, time_scale: float = 1.0) -> None:
+        self._settings = settings
+        self._scale = time_scale
+        self._account = Account(settings)
+        self._began_s: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = 0.0  # what it is for
+        self._waiting: dict[int, asyncio.Future[Call]] = {}
+        self._answers: Counter[int] = Counter()
+        self._abandoned = 0
+        self._latency_us = HdrHistogram(1, _US_AN_HOUR, 3)
+        self._late_s = 0.0
+        self._latest_s = 0.0
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The handler of the server: any path is the function, but for the page of counts."""
+        if request.path == STATS:
+            return web.json_response(self.stats())
+        now_s = self._now()
+        call = self._account.request(now_s)
+        due: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
+        self._waiting[call.number] = due
+        self._wait()
+        try:
+            await due
+        except asyncio.CancelledError:
+            self._waiting.pop(call.number, None)
+            self._abandoned += 1
+            raise
+        self._answers[call.status] += 1
+        done_s = self._now()
+        self._latency_us.record_value(round((done_s - call.arrived_s) * 1e6))
+        late_s = done_s - call.answered_s
+        self._late_s += late_s
+        self._latest_s = max(self._latest_s, late_s)
+        kind = "text/plain" if call.status == 200 else "application/json"
+        return web.Response(body=_BODIES.get(call.status, _OTHER), status=call.status, content_type=kind)
+
+    def _now(self) -> float:
+        """The model's time, in its seconds."""
+        now_s = time.monotonic()
+        if self._began_s is None:
+            self._began_s = now_s
+        return (now_s - self._began_s) / self._scale
+
+    def _wait(self) -> None:
+        """Have a timer for what is next, unless there is one that comes before it."""
+        next_s = self._account.next_s
+        if next_s is None or (self._timer is not None and self._timer_s <= next_s):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        # The loop counts whole milliseconds: rounded up, what is next is due then, and the loop does not spin until it is.
+        delay_ms = math.ceil(max(0.0, next_s - self._now()) * self._scale * 1000)
+        self._timer_s = next_s
+        self._timer = asyncio.get_running_loop().call_later(delay_ms / 1000, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        for call in self._account.advance(self._now()):
+            due = self._waiting.pop(call.number, None)
+            if due is not None and not due.done():
+                due.set_result(call)
+        self._wait()
+
+    def stats(self) -> dict[str, Any]:
+        """What happened inside; all times are the model's, in seconds."""
+        account, counts, latency = self._account, self._account.counts, self._latency_us
+        answered = latency.get_total_count()
+        percentiles = (
+            {f"p{p:g}": latency.get_value_at_percentile(p) / 1e6 for p in (50, 90, 99)} if answered else {}
+        )
+        begun_s, throttled_s = counts.first_call_s, counts.first_throttled_s
+        return {
+            "network": self._settings.network,
+            "time_scale": self._scale,
+            "requests": counts.calls,
+            "answers": {str(status): number for status, number in sorted(self._answers.items())},
+            "abandoned": self._abandoned,
+            "in_flight": len(self._waiting),
+            "warm": counts.warm,
+            "cold_starts": counts.cold_starts,
+            "throttled": dict(counts.throttled),
+            "throttled_from_s": None if throttled_s is None or begun_s is None else throttled_s - begun_s,
+            "failed": dict(counts.failed),
+            "timed_out": counts.timed_out,
+            "running": account.running,
+            "most_running": counts.most_running,
+            "sandboxes": account.sandboxes,
+            "most_sandboxes": counts.most_sandboxes,
+            "sandboxes_expired": counts.expired,
+            "enis": account.interfaces.made,
+            "latency_s": {
+                "mean": latency.get_mean_value() / 1e6,
+                "max": latency.get_max_value() / 1e6,
+                **percentiles,
+            }
+            if answered
+            else None,
+            "answers_late_s": {"mean": self._late_s / answered, "max": self._latest_s} if answered else None,
+        }
+
+    def summary(self) -> str:
+        """The counts in one line."""
+        counts = self._account.counts
+        parts = [
+            f"{counts.calls} requests: {counts.warm} warm, {counts.cold_starts} cold starts",
+            *(f"{number} throttled by {why}" for why, number in sorted(counts.throttled.items())),
+            *(f"{number} failed by {why} of interfaces" for why, number in sorted(counts.failed.items())),
+            *([f"{counts.timed_out} timed out"] if counts.timed_out else []),
+            *([f"{self._abandoned} abandoned"] if self._abandoned else []),
+        ]
+        return (
+            ", ".join(parts)
+            + f"; {counts.most_sandboxes} sandboxes, {self._account.interfaces.made} interfaces"
+        )
+
+
+async def serve(target: Target, host: str, port: int, announce: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; tells `announce` its URL once it listens. Raises OSError if it can't."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    # A caller who hangs up is noticed at once, and counted.
+    server = web.Server(target.answer, handler_cancellation=True, access_log=None, keepalive_timeout=3600.0)
+    listening = await loop.create_server(server, host, port, backlog=_BACKLOG)
+    name, bound_port = listening.sockets[0].getsockname()[:2]
+    announce(f"http://[{name}]:{bound_port}" if ":" in name else f"http://{name}:{bound_port}")
+    await stopped.wait()
+    listening.close()
+    await server.shutdown(0.1)
