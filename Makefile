@@ -13,7 +13,7 @@ typed := src tests scripts $(wildcard bench)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo demo-fleet test hosts others lint sanitize wheel bundle fuzz bench accuracy clean distclean
+.PHONY: help setup build demo demo-fleet experiments test hosts others lint sanitize wheel bundle fuzz bench accuracy clean distclean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -23,12 +23,16 @@ setup: $(VENV)/built ## Make .venv with all that is needed, from a fresh clone o
 
 build: $(VENV)/built ## Build the extension and the messages again where their sources changed
 
-demo: $(VENV)/built ## Set up, start the practice target, run 20,000 requests against it from 3 local agents, print one report
+demo: $(VENV)/built ## Set up, make the first experiment from 3 local agents, before and after, and compare
 	@scripts/demo.sh $(VENV)/bin/heyfleet
 
 demo-fleet: bundle ## Boot five hosts on this machine, bring agents to four by ssh, run one load against the fifth (root)
 	@scripts/system-packages.sh machines
 	@$(python) -m tests.hosts.demo
+
+experiments: $(VENV)/built ## Make all experiments that heyfleet began with, judge them, write docs/experiments.md (two minutes)
+	@scripts/system-packages.sh others
+	$(python) -m bench.experiments --write $(ARGS)
 
 test: $(VENV)/built ## Run all tests (ARGS="-k name" to choose)
 	@scripts/system-packages.sh test

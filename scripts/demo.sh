@@ -1,42 +1,49 @@
 #!/usr/bin/env bash
-# A real run on a fleet of a controller and three agents, against the practice target, which is started for it and stopped after it:  scripts/demo.sh HEYFLEET
+# The first experiment that heyfleet began with, before and after, in a quarter of its time:  scripts/demo.sh HEYFLEET
+# A fleet of a controller and three agents makes it; the practice target is started for each part and stopped after it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 heyfleet=$1
-mkdir -p build
-said=build/demo-target.log
+runs=build/demo
+target=""
+rm -rf "$runs"
+mkdir -p "$runs"
 
-"$heyfleet" lab faulty --port 0 >"$said" 2>&1 &
-target=$!
 stop_target() {
-    kill "$target" 2>/dev/null || true
-    wait "$target" 2>/dev/null || true
+    if [[ -n "$target" ]]; then
+        kill "$target" 2>/dev/null || true
+        wait "$target" 2>/dev/null || true
+    fi
+    target=""
 }
 trap stop_target EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-url=""
-for _ in {1..100}; do
-    url=$(sed -n 's|^heyfleet lab: listening on \(http://.*\)$|\1|p' "$said")
-    if [[ -n "$url" ]]; then break; fi
-    if ! kill -0 "$target" 2>/dev/null; then break; fi
-    sleep 0.1
-done
-if [[ -z "$url" ]]; then
-    echo "the practice target did not start; it said:" >&2
-    cat "$said" >&2
-    exit 1
-fi
+part() { # part NAME NETWORK: one run, kept in build/demo/NAME
+    local said=$runs/target-$1.log url=""
+    "$heyfleet" lab vpc-lambda --network "$2" --time-scale 0.25 --port 0 >"$said" 2>&1 &
+    target=$!
+    for _ in {1..100}; do
+        url=$(sed -n 's|^heyfleet lab: listening on \(http://.*\)$|\1|p' "$said")
+        if [[ -n "$url" ]] || ! kill -0 "$target" 2>/dev/null; then break; fi
+        sleep 0.1
+    done
+    if [[ -z "$url" ]]; then
+        echo "the practice target did not start; it said:" >&2
+        cat "$said" >&2
+        exit 1
+    fi
+    echo "\$ heyfleet lab vpc-lambda --network $2 --time-scale 0.25"
+    echo "\$ heyfleet run -f examples/vpc-lambda/1-$1.yaml --local-agents 3 --out $runs/$1 $url"
+    "$heyfleet" run -f "examples/vpc-lambda/1-$1.yaml" --local-agents 3 --out "$runs/$1" "$url"
+    stop_target
+    tail -n 1 "$said"
+    echo
+}
 
-# A service that takes 2 to 5 ms, and 40 ms for one request in a hundred.
-url="$url/ok?delay=2ms&jitter=3ms&tail=1%25/40ms"
-echo "\$ heyfleet run --local-agents 3 -n 20000 -c 100 '$url'"
-"$heyfleet" run --local-agents 3 -n 20000 -c 100 "$url"
-
-rm -f build/demo.html
-echo
-echo "\$ heyfleet export --as html -o build/demo.html"
-"$heyfleet" export --as html -o build/demo.html
-echo "the run is kept in heyfleet-runs; build/demo.html shows it in a browser"
+part before old
+part after new
+echo "\$ heyfleet compare $runs/before $runs/after --html $runs/compared.html"
+"$heyfleet" compare "$runs/before" "$runs/after" --html "$runs/compared.html"

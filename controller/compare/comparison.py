@@ -113,7 +113,8 @@ def _errors_in_words(row: Row) -> str:
 def _span(least: float, most: float, exact: bool) -> str:
     if exact:
         return f"{least:.0%} (no interval is known)"
-    return f"{_share(least)} to {_share(most)} (95 %)"
+    ends = dict.fromkeys((_share(least), _share(most)))  # one, where both are written alike
+    return f"{' to '.join(ends)} (95 %)"
 
 
 def _share(value: float) -> str:
