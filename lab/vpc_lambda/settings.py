@@ -85,7 +85,7 @@ class Settings:
         default=(0.11, 0.19), metadata=_about("Of a cold start: the code's own beginning.", "assumed")
     )
     starts_at_once: int = field(
-        default=320,
+        default=335,
         metadata=_about(
             "Cold starts that go at full speed; more share that.",
             "assumed: a thousand at once take 1.1 to 1.4 s in SLIDES",
