@@ -8,6 +8,8 @@ from typing import Any
 
 from heyfleet.deploy.engine import TAG_EXPIRES, TAG_FLEET, Order
 
+TAG_CLUSTER = "heyfleet:cluster"
+"""A task definition and a secret are the account's: where the tasks of theirs are, this tag says."""
 CA, TOKEN = "HEYFLEET_CA_PEM", "HEYFLEET_JOIN_TOKEN"
 # ECS gives secrets in the environment alone: they become files that only this user reads, and leave the environment before the
 # agent begins. The agent's name is the task's id, which the task asks for.
@@ -35,6 +37,7 @@ class Shape:
     execution_role: str
     log_group: str
     region: str
+    cluster: str
 
 
 def family(fleet: str) -> str:
@@ -42,10 +45,11 @@ def family(fleet: str) -> str:
     return f"heyfleet-{fleet}"
 
 
-def tags(fleet: str, expires_s: int, *, lower: bool = True) -> list[dict[str, str]]:
+def tags(fleet: str, cluster: str, expires_s: int, *, lower: bool = True) -> list[dict[str, str]]:
     """ECS writes them in lower case, others don't."""
     key, value = ("key", "value") if lower else ("Key", "Value")
-    return [{key: TAG_FLEET, value: fleet}, {key: TAG_EXPIRES, value: str(expires_s)}]
+    found = {TAG_FLEET: fleet, TAG_CLUSTER: cluster, TAG_EXPIRES: str(expires_s)}
+    return [{key: name, value: text} for name, text in found.items()]
 
 
 def definition(order: Order, shape: Shape, secret_arn: str, expires_s: int) -> dict[str, Any]:
@@ -80,5 +84,5 @@ def definition(order: Order, shape: Shape, secret_arn: str, expires_s: int) -> d
         "memory": shape.memory,
         "executionRoleArn": shape.execution_role,
         "containerDefinitions": [container],
-        "tags": tags(order.fleet, expires_s),
+        "tags": tags(order.fleet, shape.cluster, expires_s),
     }

@@ -21,7 +21,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ecs.models import ecs_backends
 
 from heyfleet.cli import main
-from heyfleet.deploy.ecs import engine as engines
+from heyfleet.deploy.ecs import fleets
 from heyfleet.deploy.ecs.engine import EcsEngine
 from heyfleet.deploy.ecs.task import Shape, definition
 from heyfleet.deploy.engine import DeployError
@@ -42,6 +42,7 @@ class Account:
         self.ecs = self._session.client("ecs")
         self.secrets = self._session.client("secretsmanager")
         self.ecs.create_cluster(clusterName="load")
+        self.ecs.create_cluster(clusterName="other")
         ec2 = self._session.client("ec2")
         vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
         ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
@@ -64,7 +65,8 @@ class Account:
         )
 
     def left(self) -> list[str]:
-        running = self.ecs.list_tasks(cluster="load", desiredStatus="RUNNING")["taskArns"]
+        clusters = [self.ecs.list_tasks(cluster=name, desiredStatus="RUNNING") for name in ("load", "other")]
+        running = [arn for cluster in clusters for arn in cluster["taskArns"]]
         defined = self.ecs.list_task_definitions(status="ACTIVE")["taskDefinitionArns"]
         return [*running, *defined, *(each["Name"] for each in self.secrets.list_secrets()["SecretList"])]
 
@@ -76,7 +78,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
-    monkeypatch.setattr(engines, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(fleets, "_LOOK_EVERY_S", 0.01)
     with mock_aws():
         made = Account()
         call = botocore.client.BaseClient._make_api_call
@@ -117,6 +119,30 @@ def test_a_fleet_whose_name_begins_another_s_leaves_that_alone(aws: Account) -> 
     assert len(aws.left()) == 3
     assert "heyfleet/a-b" in aws.left()
     assert [unit.fleet for unit in aws.engine().list("a-b")] == ["a-b"]
+
+
+def test_a_fleet_is_found_in_its_own_cluster_whichever_is_asked_for(aws: Account) -> None:
+    for remove in ("stop", "reap"):
+        aws.engine(cluster="other").launch(order(2, lifetime_s=-1), quiet)
+        said: list[str] = []
+        asked = aws.engine(cluster="load")
+        assert len(asked.list("demo")) == 2
+        removed = asked.stop("demo", said.append) if remove == "stop" else asked.reap(said.append)
+        assert len(removed) == 4, removed
+        assert aws.left() == []
+        assert "demo is in the cluster other" in said
+
+
+def test_a_cluster_that_is_gone_keeps_nothing_of_its_fleets(aws: Account) -> None:
+    aws.engine(cluster="other").launch(order(1), quiet)
+    (arn,) = aws.ecs.list_tasks(cluster="other")["taskArns"]
+    aws.ecs.stop_task(cluster="other", task=arn)
+    aws.ecs.delete_cluster(cluster="other")
+    del ecs_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].clusters["other"]
+    assert aws.engine().list("demo") == []
+    assert len(aws.engine().stop("demo", quiet)) == 2
+    aws.ecs.create_cluster(clusterName="other")
+    assert aws.left() == []
 
 
 def test_what_is_named_like_ours_and_is_not_stays(aws: Account) -> None:
@@ -211,7 +237,7 @@ def test_a_task_keeps_its_secrets_out_of_all_but_the_secret(aws: Account) -> Non
 
 
 def test_the_task_s_script_makes_files_of_its_secrets(tmp_path: Path) -> None:
-    shape = Shape("i", "1", "2", "r", "g", "us-east-1")
+    shape = Shape("i", "1", "2", "r", "g", "us-east-1", "load")
     made = definition(order(lifetime_s=60), shape, "arn:secret", 1_800_000_000)
     (container,) = made["containerDefinitions"]
     assert container["secrets"][1] == {
