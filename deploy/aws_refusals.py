@@ -13,6 +13,10 @@ from heyfleet.deploy.engine import DeployError
 _TRIES = 8
 _FIRST_PAUSE_S = 1.0
 THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled", "SlowDown"}
+_THROTTLED_STILL = (
+    f"asked {_TRIES} times within {_FIRST_PAUSE_S * (2 ** (_TRIES - 1) - 1):.0f} s: others of this account and region ask "
+    "for much, try later"
+)
 # The answer to these is not known, or they pass: the same call, with the same ClientToken, is made again.
 AGAIN = THROTTLED | {
     "InternalError",
@@ -52,6 +56,7 @@ _CURES = {
     "ClusterNotFoundException": "--with cluster=NAME must be there, in this region",
     "AccessDeniedException": "allow it: --dry-run prints the policy that is needed",
     "NoSuchBucket": "--with bucket=NAME must be there",
+    **dict.fromkeys(THROTTLED, _THROTTLED_STILL),
 }
 
 
@@ -75,7 +80,7 @@ def in_words(error: Exception) -> str:
 
 
 def patiently(call: Callable[[], Any], sleep: Callable[[float], None]) -> Any:
-    """The answer to a call that bears a token, and so may be repeated. Raises a plain no at once, others after some tries."""
+    """The answer to a call that may be repeated, as one with a token. Raises a plain no at once, others after some tries."""
     for attempt in range(_TRIES):
         try:
             return call()

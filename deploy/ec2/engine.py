@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import boto3
 from botocore.config import Config
 
+from heyfleet.deploy.aws_limits import Bucket
+from heyfleet.deploy.aws_paced import Paced
 from heyfleet.deploy.aws_refusals import explained
 from heyfleet.deploy.ec2 import policy
 from heyfleet.deploy.ec2.bundle import BundleStore
@@ -34,6 +36,15 @@ from heyfleet.deploy.settings import Setting
 # Debian publishes its images under these; its Python is 3.11, for which `make bundle` makes a bundle.
 _AMI_PARAMETER = "/aws/service/debian/release/12/latest/{}"
 _AT_ONCE = 200  # instances in one call that describes or ends them
+_A_PAGE = 1000
+# https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html: with filters, each call that describes has its own
+_RATES = (
+    *(
+        ((name,), 100.0, 20.0)
+        for name in ("describe_instances", "describe_instance_types", "get_console_output")
+    ),
+    (("terminate_instances",), 100.0, 5.0),
+)
 _GONE_WITHIN_S = 300.0
 _LOOK_EVERY_S = 3.0
 _STATES = {"pending": STARTING, "running": RUNNING}
@@ -63,23 +74,25 @@ class Ec2Engine:
         settings: dict[str, Any],
         sleep: Callable[[float], None] = time.sleep,
         make_session: Callable[..., Any] = boto3.session.Session,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._sleep = sleep
-        # What is asked for again, and when, is ours to say: see launching.py.
+        self._now, self._sleep = now, sleep
+        # What is asked for again, and when, is ours to say: see launching.py and aws_paced.py.
         config = Config(retries={"mode": "standard", "total_max_attempts": 3})
         alone = Config(retries={"mode": "standard", "total_max_attempts": 1})
         with explained():
             session = make_session(region_name=settings["region"] or None)
             self._session, self._config = session, config
-            self._ec2 = session.client("ec2", config=config)
-            self._launcher = session.client("ec2", config=alone)
+            self._ec2 = session.client("ec2", config=alone)
             self._bundles = BundleStore(
                 session.client("s3", config=config),
                 settings["bucket"],
                 settings["bundle"],
                 settings["sha256"],
             )
+        self._calls = Paced(self._ec2, _RATES, now, sleep, marker="NextToken")
+        self._ends = Bucket(1000, 20, now, sleep)  # of instances, by TerminateInstances
 
     def plan(self, order: Order) -> Outline:
         """See engine.Engine."""
@@ -117,7 +130,7 @@ class Ec2Engine:
             say("offering the bundle")
             url, sha256 = self._bundles.offer(order.fleet, expires_s)
             request = self._request(order, expires_s, render(order, url, sha256))
-            launching = Launching(self._launcher, say, sleep=self._sleep)
+            launching = Launching(self._ec2, say, self._now, self._sleep)
             launching.launch(order.agents, request, list(self._settings["subnets"]))
         if not launching.started and launching.failures:
             self._remove_objects(order.fleet)
@@ -156,7 +169,8 @@ class Ec2Engine:
         return request
 
     def _image(self) -> str:
-        types = self._ec2.describe_instance_types(InstanceTypes=[self._settings["type"]])["InstanceTypes"]
+        said = self._calls.call("describe_instance_types", InstanceTypes=[self._settings["type"]])
+        types = said["InstanceTypes"]
         machines = types[0]["ProcessorInfo"]["SupportedArchitectures"]
         name = _AMI_PARAMETER.format("arm64" if "arm64" in machines else "amd64")
         ssm = self._session.client("ssm", config=self._config)
@@ -173,7 +187,7 @@ class Ec2Engine:
             else {"Name": "tag-key", "Values": [TAG_FLEET]}
         )
         with explained():
-            pages = self._ec2.get_paginator("describe_instances").paginate(Filters=[wanted])
+            pages = self._calls.pages("describe_instances", Filters=[wanted], MaxResults=_A_PAGE)
             yield from (each for page in pages for held in page["Reservations"] for each in held["Instances"])
 
     @staticmethod
@@ -196,7 +210,7 @@ class Ec2Engine:
         """See engine.Engine. EC2 shows a console some minutes late, and that of a terminated instance for a while."""
         for instance in self._instances(fleet):
             with explained():
-                said = self._ec2.get_console_output(InstanceId=instance["InstanceId"])
+                said = self._calls.call("get_console_output", InstanceId=instance["InstanceId"])
             lines = str(said.get("Output", "")).splitlines()
             ours = [line for line in lines if "heyfleet" in line]
             yield instance["InstanceId"], "\n".join(ours or lines[-20:])
@@ -216,7 +230,9 @@ class Ec2Engine:
         ids = [each["InstanceId"] for each in found]
         with explained():
             for start in range(0, len(ids), _AT_ONCE):
-                self._ec2.terminate_instances(InstanceIds=ids[start : start + _AT_ONCE])
+                some = ids[start : start + _AT_ONCE]
+                self._ends.take(len(some))
+                self._calls.call("terminate_instances", InstanceIds=some)
             left, waited_s = ids, 0.0
             while left and (left := self._there(left)):
                 if waited_s >= _GONE_WITHIN_S:
@@ -233,7 +249,7 @@ class Ec2Engine:
         found = []
         for start in range(0, len(ids), _AT_ONCE):
             wanted = [{"Name": "instance-id", "Values": ids[start : start + _AT_ONCE]}]
-            for page in self._ec2.get_paginator("describe_instances").paginate(Filters=wanted):
+            for page in self._calls.pages("describe_instances", Filters=wanted):
                 found += [
                     each["InstanceId"]
                     for held in page["Reservations"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from moto.ec2.models import ec2_backends
 from heyfleet.deploy.ec2.engine import Ec2Engine
 from heyfleet.deploy.engine import Order
 from heyfleet.deploy.settings import read
+
+from .test_launching import Clock
 
 BUCKET = "bundles"
 
@@ -56,7 +59,7 @@ class Account:
         self.kill_at = 0  # the n-th call from now on
         self.after = False  # it takes effect, but its answer is lost
 
-    def engine(self, **given: object) -> Ec2Engine:
+    def engine(self, clock: Clock | None = None, /, **given: object) -> Ec2Engine:
         """A fresh one, as of another process."""
         settings = {
             "bundle": str(self.bundle),
@@ -67,7 +70,8 @@ class Account:
         }
         return Ec2Engine(
             read("ec2", Ec2Engine.settings, settings),
-            sleep=lambda seconds: None,
+            now=clock.now if clock else time.monotonic,
+            sleep=clock.sleep if clock else lambda seconds: None,
             make_session=lambda **more: self._session if not more["region_name"] else boto3.Session(**more),
         )
 

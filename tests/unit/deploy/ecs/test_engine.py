@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from heyfleet.deploy.engine import DeployError
 from heyfleet.deploy.settings import SettingError, read
 
 from ..ec2.account import Killed, Session, allowed, order, quiet
+from ..ec2.test_launching import Clock
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 ROOT = Path(__file__).parents[4]
@@ -57,10 +59,11 @@ class Account:
         base = {"cluster": "load", "image": "repo/agent:1", "subnets": [self.subnet], "execution_role": role}
         return {**base, "security_groups": [self.group], **given}
 
-    def engine(self, **given: object) -> EcsEngine:
+    def engine(self, clock: Clock | None = None, /, **given: object) -> EcsEngine:
         return EcsEngine(
             read("ecs", EcsEngine.settings, self.settings(**given)),
-            sleep=lambda seconds: None,
+            now=clock.now if clock else time.monotonic,
+            sleep=clock.sleep if clock else lambda seconds: None,
             make_session=lambda **more: self._session,
         )
 
