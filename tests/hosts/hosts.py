@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 NETWORKS = 250  # 10.77.0.0/24 and on: one for each test run that this machine has at the same time
 
@@ -22,6 +24,7 @@ class Hosts:
     def __init__(self, count: int) -> None:
         self._tag = ""
         self._count = count
+        self._relays: list[subprocess.Popen[str]] = []
 
     def make(self) -> None:
         """Bridge, namespaces, links."""
@@ -52,6 +55,9 @@ class Hosts:
 
     def remove(self) -> None:
         """All of it; also the root ends of links, which outlive a namespace with sockets that still try."""
+        for relay in self._relays:
+            relay.kill()
+            relay.communicate()
         if not self._tag:
             return
         for number in range(1, self._count + 1):
@@ -74,6 +80,22 @@ class Hosts:
     def mend(self, number: int) -> None:
         """Connect it again."""
         ip("link", "set", self._link(number), "up")
+
+    def delay(self, number: int, seconds: float) -> None:
+        """Replace a host's link by one on which each frame takes so long, either way."""
+        space, link = self.space(number), self._link(number)
+        inner = f"{link}i"
+        ip("link", "del", link)
+        command = [sys.executable, str(Path(__file__).with_name("delay.py")), inner, link, f"{seconds}"]
+        relay = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._relays.append(relay)
+        if relay.stdout is None or relay.stdout.readline() != "ready\n":
+            raise RuntimeError("the relay of a slow link did not start")
+        ip("link", "set", inner, "netns", space)
+        ip("-n", space, "link", "set", inner, "name", "eth0")
+        ip("-n", space, "addr", "add", f"{self.address(number)}/24", "dev", "eth0")
+        ip("-n", space, "link", "set", "eth0", "up")
+        ip("link", "set", link, "master", f"{self._tag}b", "up")
 
     def lose(self, number: int, percent: int) -> None:
         """Drop so many percent of the packets that a host receives."""
