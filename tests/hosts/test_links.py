@@ -23,7 +23,10 @@ def started(
     target = start_faulty("--host", hosts.here, "--allow-remote")
     url = f"http://{hosts.here}:{target.port}/ok?delay=2ms"
     run = fleet.run(3, "-c", "12", "-t", "5", *flags, url, listen=f"{hosts.here}:0")
-    agents = [fleet.agent(f"h{number}", host=hosts.here, prefix=hosts.enter(number)) for number in (1, 2, 3)]
+    agents = [
+        fleet.agent(f"h{number}", "--rejoin-timeout", "600s", host=hosts.here, prefix=hosts.enter(number))
+        for number in (1, 2, 3)
+    ]
     for agent in agents:
         agent.wait_for(r"run \w+: 4 connections")
     time.sleep(2)
