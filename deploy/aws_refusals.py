@@ -6,12 +6,25 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
+)
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from heyfleet.deploy.engine import DeployError
 
 _TRIES = 8
 _FIRST_PAUSE_S = 1.0
+# No answer came: whether the call took effect is not known, or nobody was reached at all.
+_UNANSWERED = (NoConnectionError, HTTPClientError)
+_UNREACHED = (EndpointConnectionError, ConnectTimeoutError)
+_UNREACHED_TRIES = 3  # a region that is not there, or no way out: each may take a minute to be found out
 THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled", "SlowDown"}
 _THROTTLED_STILL = (
     f"asked {_TRIES} times within {_FIRST_PAUSE_S * (2 ** (_TRIES - 1) - 1):.0f} s: others of this account and region ask "
@@ -85,9 +98,9 @@ def patiently(call: Callable[[], Any], sleep: Callable[[float], None]) -> Any:
         try:
             return call()
         except (ClientError, BotoCoreError) as error:
-            # Without a code no answer came: whether it took effect is not known.
-            passing = code_of(error) in AGAIN or not isinstance(error, ClientError)
-            if not passing or attempt == _TRIES - 1:
+            # What else boto raises, it has found out by itself, and would again: no credentials, a word that can't be.
+            passing = code_of(error) in AGAIN or isinstance(error, _UNANSWERED)
+            if not passing or attempt == (_UNREACHED_TRIES if isinstance(error, _UNREACHED) else _TRIES) - 1:
                 raise
             sleep(_FIRST_PAUSE_S * 2**attempt)
     raise AssertionError("the last try returns or raises")
