@@ -110,9 +110,7 @@ class Ec2Engine:
         return Outline(
             makes=makes,
             ports=[f"instances must reach {order.join} by TCP, the bundle by HTTPS, and the target"],
-            policy=policy.document(
-                with_bucket=bool(settings["bucket"]), with_profile=bool(settings["profile"])
-            ),
+            policy=policy.document(bucket=settings["bucket"], with_profile=bool(settings["profile"])),
             usd_an_hour=None if price is None else price * order.agents,
             price_source=source,
             notes=[

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from heyfleet.deploy.aws_prices import products, usd
 from heyfleet.deploy.aws_refusals import in_words
 from heyfleet.deploy.engine import TAG_FLEET
 
-_PRICES = "us-east-1"  # where the Pricing API is
 
-
-def document(*, with_bucket: bool, with_profile: bool) -> dict[str, Any]:
+def document(*, bucket: str, with_profile: bool) -> dict[str, Any]:
     """The least: instances are only ended where they bear our tag."""
     look = ["ec2:DescribeInstances", "ec2:DescribeInstanceTypes", "ec2:GetConsoleOutput"]
     prices = ["pricing:GetProducts", "ec2:DescribeSpotPriceHistory"]
@@ -28,10 +26,10 @@ def document(*, with_bucket: bool, with_profile: bool) -> dict[str, Any]:
         _statement("Image", ["ssm:GetParameter"], "arn:aws:ssm:*::parameter/aws/service/*"),
         _statement("Prices", prices),
     ]
-    if with_bucket:
+    if bucket:
         objects = ["s3:PutObject", "s3:GetObject", "s3:DeleteObject"]
-        statements.append(_statement("Bundle", objects, "arn:aws:s3:::BUCKET/heyfleet/*"))
-        statements.append(_statement("Bundles", ["s3:ListBucket"], "arn:aws:s3:::BUCKET"))
+        statements.append(_statement("Bundle", objects, f"arn:aws:s3:::{bucket}/heyfleet/*"))
+        statements.append(_statement("Bundles", ["s3:ListBucket"], f"arn:aws:s3:::{bucket}"))
     if with_profile:
         statements.append(_statement("Profile", ["iam:PassRole"], "arn:aws:iam::ACCOUNT:role/ROLE"))
     return {"Version": "2012-10-17", "Statement": statements}
@@ -71,11 +69,4 @@ def _on_demand(session: Any, config: Any, kind: str) -> float:
         "preInstalledSw": "NA",
         "capacitystatus": "Used",
     }
-    products = session.client("pricing", region_name=_PRICES, config=config).get_products(
-        ServiceCode="AmazonEC2",
-        Filters=[{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()],
-        MaxResults=1,
-    )["PriceList"]
-    terms = json.loads(products[0])["terms"]["OnDemand"]
-    (dimension,) = next(iter(terms.values()))["priceDimensions"].values()
-    return float(dimension["pricePerUnit"]["USD"])
+    return usd(next(products(session, config, "AmazonEC2", wanted)))

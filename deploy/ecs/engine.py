@@ -70,6 +70,7 @@ class EcsEngine:
         alone = Config(retries={"mode": "standard", "total_max_attempts": 1})
         with explained():
             session = make_session(region_name=settings["region"] or None)
+            self._session, self._config = session, config
             self._ecs = session.client("ecs", config=alone)
             self._secrets = session.client("secretsmanager", config=config)
             self._logs = session.client("logs", config=config)
@@ -79,6 +80,14 @@ class EcsEngine:
         """See engine.Engine."""
         self._check()
         settings = self._settings
+        price, source = policy.price(
+            self._session,
+            self._config,
+            self._ecs.meta.region_name,
+            cpu=settings["cpu"],
+            memory=settings["memory"],
+            spot=settings["spot"],
+        )
         return Outline(
             makes=[
                 f"{order.agents} Fargate{' Spot' if settings['spot'] else ''} tasks of {settings['image']} in the cluster "
@@ -87,8 +96,11 @@ class EcsEngine:
                 f"the task definition {family(order.fleet)} and the secret {SECRETS}{order.fleet}",
             ],
             ports=[f"tasks must reach {order.join} by TCP, the registry by HTTPS, and the target"],
-            policy=policy.document(with_logs=bool(settings["log_group"])),
-            price_source="Fargate is paid by vCPU and GB for an hour, see its price page",
+            policy=policy.document(
+                execution_role=settings["execution_role"], with_logs=bool(settings["log_group"])
+            ),
+            usd_an_hour=None if price is None else price * order.agents,
+            price_source=source,
             notes=[f"each agent ends {order.lifetime_s} s after its start, and its task with it"],
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from typing import Any
 import boto3
 import botocore.client
 import pytest
+from botocore.config import Config
+from botocore.stub import Stubber
 from moto import mock_aws
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
@@ -75,6 +78,12 @@ class Account:
             make_session=lambda **more: self._session if not more["region_name"] else boto3.Session(**more),
         )
 
+    def stubbed(self, service: str, attempts: int = 0, **more: Any) -> Stubber:
+        """Answers for the engine's client of a service, in AWS's own shapes, which it checks as it does the questions."""
+        attempts = attempts or (1 if service == "ec2" else 3)
+        config = Config(retries={"mode": "standard", "total_max_attempts": attempts})
+        return Stubber(self._session.client(service, config=config, **more))
+
     def forget_the_dead(self) -> None:
         """What AWS does after an hour. moto keeps terminated instances, and every call looks through all of them."""
         for region in ec2_backends[DEFAULT_ACCOUNT_ID].values():
@@ -136,3 +145,41 @@ def allowed(action: str, policy: dict[str, Any]) -> bool:
         for statement in policy["Statement"]
         for pattern in statement["Action"]
     )
+
+
+def listed(usagetype: str, usd: str, service: str = "AmazonECS", **attributes: str) -> str:
+    """A product as the price list has it."""
+    sku, term, rate = "PBZNQUSEXZUC34C9", "JRTCKXETXF", "6YS6EN2CT7"
+    dimension = {
+        "unit": "hours",
+        "endRange": "Inf",
+        "description": f"{usagetype} in US East (N. Virginia)",
+        "appliesTo": [],
+        "rateCode": f"{sku}.{term}.{rate}",
+        "beginRange": "0",
+        "pricePerUnit": {"USD": usd},
+    }
+    offer = {
+        "priceDimensions": {dimension["rateCode"]: dimension},
+        "sku": sku,
+        "effectiveDate": "2026-11-01T00:00:00Z",
+        "offerTermCode": term,
+        "termAttributes": {},
+    }
+    known = {
+        "regionCode": "us-east-1",
+        "servicecode": service,
+        "usagetype": usagetype,
+        "locationType": "AWS Region",
+        "location": "US East (N. Virginia)",
+        "operation": "",
+        **attributes,
+    }
+    product = {
+        "product": {"productFamily": "Compute", "attributes": known, "sku": sku},
+        "serviceCode": service,
+        "terms": {"OnDemand": {f"{sku}.{term}": offer}},
+        "version": "20261121182130",
+        "publicationDate": "2026-11-21T18:21:30Z",
+    }
+    return json.dumps(product)

@@ -15,7 +15,9 @@ from typing import Any
 
 import botocore.client
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 from click.testing import CliRunner
 from moto import mock_aws
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -66,6 +68,11 @@ class Account:
             sleep=clock.sleep if clock else lambda seconds: None,
             make_session=lambda **more: self._session,
         )
+
+    def pricing(self) -> Stubber:
+        """Answers for the engine's client of the price list."""
+        config = Config(retries={"mode": "standard", "total_max_attempts": 3})
+        return Stubber(self._session.client("pricing", region_name="us-east-1", config=config))
 
     def left(self) -> list[str]:
         clusters = [self.ecs.list_tasks(cluster=name, desiredStatus="RUNNING") for name in ("load", "other")]
@@ -226,6 +233,9 @@ def test_the_policy_allows_what_is_called(aws: Account) -> None:
     assert "not exist" in next(iter(engine.logs("demo")))[1]
     engine.reap(quiet, everything=True)
     assert "ecs:RunTask" in aws.calls
+    (passed,) = (each for each in outline.policy["Statement"] if "iam:PassRole" in each["Action"])
+    assert passed["Resource"] == "arn:aws:iam::123456789012:role/pull"
+    assert passed["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
     for call in set(aws.calls):
         assert allowed(call, outline.policy), call
 
