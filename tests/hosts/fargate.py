@@ -11,7 +11,8 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,6 +21,7 @@ from urllib.request import Request, urlopen
 import boto3
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ecs.models import ecs_backends
+from moto.logs.models import logs_backends
 from moto.moto_api import state_manager
 from moto.secretsmanager.models import secretsmanager_backends
 from moto.server import ThreadedMotoServer
@@ -48,11 +50,14 @@ class _Metadata(BaseHTTPRequestHandler):
 
 
 class Fargate:
-    """The tasks of one cluster, each run once, in the next free namespace."""
+    """The tasks of one cluster, each run once, in the first of so many namespaces that is free."""
 
-    def __init__(self, network: Hosts, image: str) -> None:
+    def __init__(self, network: Hosts, image: str, places: int, names: Mapping[str, str]) -> None:
         self._network = network
         self._image = image
+        self._free = range(1, places + 1)
+        self._names = names
+        self._places: dict[str, int] = {}
         self._backend = ecs_backends[DEFAULT_ACCOUNT_ID][REGION]
         self._over = threading.Event()
         self._watch = threading.Thread(target=self._look)
@@ -119,7 +124,9 @@ class Fargate:
                     if why := self.refuse(number):
                         task.status, task.desired_status, task.stopped_reason = "STOPPED", "STOPPED", why
                         continue
-                    self._containers[arn] = self._run(task, number)
+                    taken = {self._places[each] for each in self.running}
+                    place = self._places[arn] = next(each for each in self._free if each not in taken)
+                    self._containers[arn] = self._run(task, place)
                     task.status = "RUNNING"
                 elif container is not None and task.status != "STOPPED":
                     if container.poll() is not None:
@@ -131,7 +138,7 @@ class Fargate:
                         task.status = "STOPPING"
                         container.terminate()  # podman hands it to the first process in there
 
-    def _run(self, task: Any, number: int) -> subprocess.Popen[str]:
+    def _run(self, task: Any, place: int) -> subprocess.Popen[str]:
         found = self._backend.describe_task_definition(task.task_definition_arn)
         container: dict[str, Any] = found.container_definitions[0]
         names = [each["name"] for each in container["secrets"]]
@@ -140,7 +147,8 @@ class Fargate:
         command = [
             *_PODMAN,
             *("--name", f"heyfleet-task-{task.id}"),
-            *("--network", f"ns:/run/netns/{self._network.space(number)}"),
+            *("--network", f"ns:/run/netns/{self._network.space(place)}"),
+            *(word for name, at in self._names.items() for word in ("--add-host", f"{name}:{at}")),
             # What the kernel of a test machine grants; the definition wants more.
             *("--ulimit", "nofile=20000:20000", "--ulimit", "nproc=4096:4096"),
             # By name alone, as values would be on a command line.
@@ -148,22 +156,27 @@ class Fargate:
             *("-e", f"ECS_CONTAINER_METADATA_URI_V4=http://{here!s}:{port}/{task.task_arn}"),
             *("--entrypoint", json.dumps(container["entryPoint"]), self._image, *container["command"]),
         ]
-        space = self._network.enter(number)
+        space = self._network.enter(place)
         for each in container["systemControls"]:
             subprocess.run([*space, "sysctl", "-qw", f"{each['namespace']}={each['value']}"], check=True)
         made = subprocess.Popen(
             command, env={**os.environ, **values}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         self._said[task.task_arn] = []
-        reader = threading.Thread(target=self._read, args=(made.stdout, self._said[task.task_arn]))
+        stream = _log_stream(container, task)
+        reader = threading.Thread(target=self._read, args=(made.stdout, self._said[task.task_arn], stream))
         self._readers.append(reader)
         reader.start()
         return made
 
     @staticmethod
-    def _read(stream: Any, into: list[str]) -> None:
-        with stream:
-            into.extend(stream)
+    def _read(output: Any, into: list[str], stream: Any) -> None:
+        with output:
+            for line in output:
+                into.append(line)
+                if stream is not None:
+                    event = {"timestamp": int(time.time() * 1000), "message": line.rstrip("\n")}
+                    stream.put_log_events([event])
 
 
 def _secret(value_from: str) -> str:
@@ -174,11 +187,25 @@ def _secret(value_from: str) -> str:
     return text
 
 
-def _as_ecs_does(backend: Any) -> None:
-    """moto has tasks run at once, and stop at once; here they do when their container does."""
+def _log_stream(container: dict[str, Any], task: Any) -> Any:
+    """What the driver awslogs makes for a container, if it has that."""
+    if "logConfiguration" not in container:
+        return None
+    options = container["logConfiguration"]["options"]
+    name = f"{options['awslogs-stream-prefix']}/{container['name']}/{task.id}"
+    group = logs_backends[DEFAULT_ACCOUNT_ID][REGION].groups[options["awslogs-group"]]
+    group.create_log_stream(name)
+    return group.streams[name]
+
+
+def _as_ecs_does(backend: Any, subnet: str, group: str) -> None:
+    """moto has tasks run at once, and stop at once; here they do when their container does. All subnets are the only one."""
     run, stop = backend.run_task, backend.stop_task
 
     def run_task(*words: Any, **more: Any) -> Any:
+        for word in words:
+            if isinstance(word, dict) and "awsvpcConfiguration" in word:
+                word["awsvpcConfiguration"] |= {"subnets": [subnet], "securityGroups": [group]}
         made = run(*words, **more)
         for task in made:
             task.status = "PROVISIONING"
@@ -196,16 +223,22 @@ def _as_ecs_does(backend: Any) -> None:
 
 
 @contextmanager
-def fargate(network: Hosts, image: str) -> Iterator[tuple[Fargate, dict[str, str], list[str]]]:
-    """The double, the environment in which the AWS client finds it, and the settings of its only subnet."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+def fargate(
+    network: Hosts, image: str, places: int = 6, names: Mapping[str, str] | None = None
+) -> Iterator[tuple[Fargate, dict[str, str], list[str]]]:
+    """The double, the environment in which the AWS client finds it, and the settings of its only subnet.
+
+    Tasks are hosts 1 to `places` of the network, know these names by their addresses, and find their log group, `agents`.
+    """
+    server = ThreadedMotoServer(ip_address=network.here, port=0, verbose=False)
     server.start()
     with contextlib.ExitStack() as undo:
         undo.callback(server.stop)
         _, port = server.get_host_and_port()
-        urlopen(Request(f"http://127.0.0.1:{port}/moto-api/reset", method="POST")).close()
+        url = f"http://{network.here}:{port}"
+        urlopen(Request(f"{url}/moto-api/reset", method="POST")).close()
         environment = {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ENDPOINT_URL": url,
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
             "AWS_DEFAULT_REGION": REGION,
@@ -215,25 +248,24 @@ def fargate(network: Hosts, image: str) -> Iterator[tuple[Fargate, dict[str, str
         os.environ.update(environment)
         undo.callback(os.environ.update, before)
         undo.callback(os.environ.clear)
-        backend = ecs_backends[DEFAULT_ACCOUNT_ID][REGION]
-        _as_ecs_does(backend)
         state_manager.set_transition("ecs::task", {"progression": "manual", "times": 1 << 30})
         undo.callback(state_manager.unset_transition, "ecs::task")
         clients = boto3.session.Session(region_name=REGION)
         clients.client("ecs").create_cluster(clusterName=CLUSTER)
+        clients.client("logs").create_log_group(logGroupName="agents")
         ec2 = clients.client("ec2")
         vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
         ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
         subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
         group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+        _as_ecs_does(ecs_backends[DEFAULT_ACCOUNT_ID][REGION], subnet, group)
         settings = [
             f"cluster={CLUSTER}",
             f"image={image}",
-            f"subnets={subnet}",
-            f"security_groups={group}",
+            "subnets=subnet-1",
             "execution_role=arn:aws:iam::123456789012:role/pull",
         ]
-        made = Fargate(network, image)
+        made = Fargate(network, image, places, names or {})
         made.start()
         undo.callback(made.stop)
         yield made, environment, [word for each in settings for word in ("--with", each)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -14,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from ..fleet.processes import Fleet, adds_up
+from .guides import commands, run_all
 from .machines import ROOT, Machines, lacking, machines
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(400)]
 
 GUIDE = ROOT / "docs/guide/deploy-ssh.md"
-COMMANDS = re.findall(r"^    ((?:heyfleet|printf) .*)$", GUIDE.read_text(), re.MULTILINE)
+COMMANDS = commands(GUIDE, "heyfleet", "printf")
 
 
 @pytest.fixture(scope="module")
@@ -37,32 +37,9 @@ def test_every_command_of_the_guide(booted: Machines, tmp_path: Path) -> None:
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HEYFLEET_SSH_CONFIG": str(booted.ssh_config),
     }
-    background: list[subprocess.Popen[str]] = []
-    said: dict[str, str] = {}
-    try:
-        for command in COMMANDS:
-            line = command.replace("10.0.0.5", booted.all[-1].address).replace("10.0.0.1", booted.here)
-            line = line.removesuffix(" &")
-            process = subprocess.Popen(
-                ["bash", "-c", f"exec {line}" if line.startswith("heyfleet") else line],
-                cwd=tmp_path,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            if command.endswith(" &"):
-                background.append(process)
-                assert process.stderr is not None
-                assert "listening" in process.stderr.readline()
-                continue
-            out, err = process.communicate(timeout=120)
-            assert process.returncode == 0, (line, out, err)
-            said[command] = out + err
-    finally:
-        for process in background:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=20)
+    addresses = {"10.0.0.5": booted.all[-1].address, "10.0.0.1": booted.here}
+    lines = [re.sub(r"10\.0\.0\.[15]", lambda found: addresses[found[0]], line) for line in COMMANDS]
+    said = run_all(lines, tmp_path, environment)
     found = "\n".join(said.values())
     assert "4 of 4 agents have joined" in found
     assert found.count("[200]\t4000 responses") == 2
