@@ -84,6 +84,7 @@ check() {
         need_command podman podman
         need_command buildah buildah
         need_command runc runc
+        need_command docker-registry docker-registry
         ;;
     others)
         need_command chromium chromium
