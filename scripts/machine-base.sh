@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Makes, once, the root of the hosts that tests and `make demo-fleet` boot: Debian with sshd, Python and nginx (not started), and no
-# compiler. Prints its folder.
+# compiler. Prints its folder. Words are further packages, for another root:  scripts/machine-base.sh cloud-init
 # Packages come from where this system's own come from. Root only.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=openssh-server,python3,python3-venv,nginx-light,iproute2,systemd,systemd-sysv,dbus,procps,nftables
+for further in "$@"; do packages+=",$further"; done
 release=$(. /etc/os-release && echo "$VERSION_CODENAME")
 name=$(sha256sum <<<"$release $packages" | cut -c1-12)
 base=build/machines/$name

@@ -210,7 +210,8 @@ class Ec2Engine:
             with explained():
                 said = self._calls.call("get_console_output", InstanceId=instance["InstanceId"])
             lines = str(said.get("Output", "")).splitlines()
-            ours = [line for line in lines if "heyfleet" in line]
+            # What user-data prints comes there a second time, by cloud-init.
+            ours = [line for line in lines if "heyfleet" in line and "cloud-init[" not in line]
             yield instance["InstanceId"], "\n".join(ours or lines[-20:])
 
     def stop(self, fleet: str, say: Say) -> Lines:

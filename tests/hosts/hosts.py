@@ -24,6 +24,7 @@ class Hosts:
     def __init__(self, count: int) -> None:
         self._tag = ""
         self._count = count
+        self._numbers: set[int] = set()
         self._relays: list[subprocess.Popen[str]] = []
 
     def make(self) -> None:
@@ -33,20 +34,32 @@ class Hosts:
         ip("addr", "add", f"{self.here}/24", "dev", bridge)
         ip("link", "set", bridge, "up")
         for number in range(1, self._count + 1):
-            space, link = self.space(number), self._link(number)
-            ip("netns", "add", space)
-            ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", space)
-            ip("link", "set", link, "master", bridge, "up")
-            ip("-n", space, "addr", "add", f"{network}.{number}/24", "dev", "eth0")
-            ip("-n", space, "link", "set", "lo", "up")
-            ip("-n", space, "link", "set", "eth0", "up")  # and no default route: nothing can leave
+            self.add(number)
+
+    def add(self, number: int) -> None:
+        """One more."""
+        self._numbers.add(number)
+        space, link = self.space(number), self._link(number)
+        ip("netns", "add", space)
+        ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", space)
+        ip("link", "set", link, "master", f"{self._tag}b", "up")
+        ip("-n", space, "addr", "add", f"{self.address(number)}/24", "dev", "eth0")
+        ip("-n", space, "link", "set", "lo", "up")
+        ip("-n", space, "link", "set", "eth0", "up")  # and no default route: nothing can leave
+
+    def drop(self, number: int) -> None:
+        """One less; also the root end of its link, which outlives a namespace with sockets that still try."""
+        self._numbers.discard(number)
+        ip("netns", "del", self.space(number), check=False)
+        ip("link", "del", self._link(number), check=False)
 
     def _take_network(self) -> tuple[str, str]:
         """The first network whose bridge nobody has yet: a name is given once, so two test runs never share one."""
         for number in range(NETWORKS):
             bridge = f"hf{number}b"
             try:
-                ip("link", "add", bridge, "type", "bridge")
+                # Its own hardware address: else it takes one of its ports', and is not found for a minute when that one goes.
+                ip("link", "add", bridge, "address", f"02:00:0a:4d:{number:02x}:fe", "type", "bridge")
             except subprocess.CalledProcessError:
                 continue
             self._tag = f"hf{number}"
@@ -54,15 +67,14 @@ class Hosts:
         raise RuntimeError("no network is left for the tests' hosts; see `ip link` for bridges named hf*b")
 
     def remove(self) -> None:
-        """All of it; also the root ends of links, which outlive a namespace with sockets that still try."""
+        """All of it."""
         for relay in self._relays:
             relay.kill()
             relay.communicate()
         if not self._tag:
             return
-        for number in range(1, self._count + 1):
-            ip("netns", "del", self.space(number), check=False)
-            ip("link", "del", self._link(number), check=False)
+        for number in sorted(self._numbers):
+            self.drop(number)
         ip("link", "del", f"{self._tag}b", check=False)
 
     def address(self, number: int) -> str:

@@ -44,10 +44,10 @@ def lacking() -> str:
 
 
 class Machine:
-    """One of them, `h1`, `h2`, ..."""
+    """One of them, `h1`, `h2`, ... unless it is given another name."""
 
-    def __init__(self, network: Hosts, number: int, folder: Path, base: Path) -> None:
-        self.name = f"h{number}"
+    def __init__(self, network: Hosts, number: int, folder: Path, base: Path, name: str = "") -> None:
+        self.name = name or f"h{number}"
         self.address = network.address(number)
         self._network = network
         self._number = number
@@ -57,13 +57,16 @@ class Machine:
         self._guest: subprocess.Popen[bytes] | None = None
         self._cgroups: list[Path] = []
 
-    def prepare(self, authorized: str, host_key: Path) -> None:
-        """Its own files over the common root: name, keys, sshd's configuration."""
+    def prepare(self) -> None:
+        """Its own files over the common root, and its name."""
         for part in ("upper", "work", "root"):
             (self._folder / part).mkdir(parents=True)
         layers = f"lowerdir={self._base},upperdir={self._folder}/upper,workdir={self._folder}/work"
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)], check=True)
         self.write("etc/hostname", f"{self.name}\n")
+
+    def admit(self, authorized: str, host_key: Path) -> None:
+        """Let the holder of a key in, by an sshd that is known by this one."""
         self.write("root/.ssh/authorized_keys", authorized, 0o600)
         self.write("etc/ssh/sshd_config", SSHD)
         self.write("etc/ssh/ssh_host_ed25519_key", host_key.read_text(), 0o600)
@@ -75,8 +78,8 @@ class Machine:
         file.write_text(text)
         file.chmod(mode)
 
-    def boot(self) -> None:
-        """Start it; it takes a while until sshd answers."""
+    def boot(self, console: str = "pipe") -> None:
+        """Start it; it takes a while until sshd answers. With "read-only" it has a device for its console, as real ones do."""
         self._cgroups = [found / f"heyfleet-{uuid.uuid4().hex[:8]}" for found in _hierarchies()]
         for cgroup in self._cgroups:
             cgroup.mkdir()
@@ -88,15 +91,15 @@ class Machine:
             f"--network-namespace-path=/run/netns/{self._network.space(self._number)}",
             *("--register=no", "--keep-unit", f"--uuid={uuid.uuid4()}", "--capability=CAP_NET_ADMIN"),
             *(f"--rlimit=RLIMIT_NOFILE={limit}", "--kill-signal=SIGRTMIN+3"),
-            *("--boot", "--console=pipe", "systemd.unit=multi-user.target"),
+            *("--boot", f"--console={console}", "systemd.unit=multi-user.target"),
         ]
         environment = {**os.environ, "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
-        with (self._folder / "console").open("wb") as console:
+        with (self._folder / "console").open("wb") as printed:
             self._guest = subprocess.Popen(
                 ["sh", "-c", f'{enter} && exec "$@"', "sh", *command],
                 stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=console,
+                stdout=printed,
+                stderr=printed,
                 env=environment,
                 start_new_session=True,
             )
@@ -111,10 +114,15 @@ class Machine:
         """Whether its processes are there."""
         return self._guest is not None and self._guest.poll() is None
 
-    def halt(self) -> None:
-        """Power it off in order."""
+    def power_off(self) -> None:
+        """Ask it to, and don't wait; what has just begun to boot may not hear it."""
         if self.running and self._guest is not None:
             self._guest.send_signal(signal.SIGTERM)
+
+    def halt(self) -> None:
+        """Power it off in order."""
+        self.power_off()
+        if self.running and self._guest is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._guest.wait(_HALT_S)
         self.kill()
@@ -164,7 +172,8 @@ class Machines:
         )
         known = ""
         for machine in self.all:
-            machine.prepare((self.folder / "user_key.pub").read_text(), self.folder / "host_key")
+            machine.prepare()
+            machine.admit((self.folder / "user_key.pub").read_text(), self.folder / "host_key")
             machine.boot()
             config += f"Host {machine.name}\n  HostName {machine.address}\n"
             known += f"{machine.address} {public}"
@@ -185,19 +194,22 @@ class Machines:
     def remove(self) -> None:
         """All of them, the network last."""
         for machine in self.all:  # at once, not one after the other
-            if machine.running and machine._guest is not None:
-                machine._guest.send_signal(signal.SIGTERM)
+            machine.power_off()
         for machine in self.all:
             machine.remove()
+
+
+def base_of_machines(*packages: str) -> Path:
+    """The root that they have in common, with further packages of Debian; made once."""
+    script = [str(ROOT / "scripts/machine-base.sh"), *packages]
+    made = subprocess.run(script, stdout=subprocess.PIPE, text=True, check=True)
+    return Path(made.stdout.strip())
 
 
 @contextmanager
 def machines(count: int) -> Iterator[Machines]:
     """So many of them, `h1` and on; gone at the end."""
-    made = subprocess.run(
-        [str(ROOT / "scripts/machine-base.sh")], stdout=subprocess.PIPE, text=True, check=True
-    )
-    base = Path(made.stdout.strip())
+    base = base_of_machines()
     network = Hosts(count)
     with tempfile.TemporaryDirectory(prefix="heyfleet-machines-") as folder:
         found: Machines | None = None

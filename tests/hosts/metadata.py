@@ -1,6 +1,6 @@
-"""A double of EC2's instance metadata service, version 2 only: python metadata.py ID FOLDER.
+"""A double of EC2's instance metadata service: python metadata.py FOLDER, in the instance's own network namespace.
 
-It runs in the instance's own network namespace. A file `spot` in FOLDER is the notice of an interruption.
+FOLDER has user-data, meta-data/ and dynamic/, which are served below every version's name, also what comes there later.
 """
 
 from __future__ import annotations
@@ -16,25 +16,31 @@ ADDRESS = ("169.254.169.254", 80)
 class Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         wanted = self.headers.get("X-aws-ec2-metadata-token-ttl-seconds")
-        self._answer(200, TOKEN) if self.path == "/latest/api/token" and wanted else self._answer(400, "")
+        self._answer(200, TOKEN.encode()) if self.path == "/latest/api/token" and wanted else self._answer(
+            400
+        )
 
     def do_GET(self) -> None:
-        if self.headers.get("X-aws-ec2-metadata-token") != TOKEN:
-            self._answer(401, "")
+        # Version 2 only, but for cloud-init: it wants tokens where the firmware says EC2, which that of a test machine doesn't.
+        trusted = self.headers.get("User-Agent", "").startswith(("Cloud-Init/", "python-requests/"))
+        if not trusted and self.headers.get("X-aws-ec2-metadata-token") != TOKEN:
+            self._answer(401)
             return
-        notice = Path(sys.argv[2]) / "spot"
-        if self.path == "/latest/meta-data/instance-id":
-            self._answer(200, sys.argv[1])
-        elif self.path == "/latest/meta-data/spot/instance-action" and notice.exists():
-            self._answer(200, notice.read_text())
+        _, _, rest = self.path.removeprefix("/").partition("/")
+        found = Path(sys.argv[1]) / rest
+        if found.is_dir():
+            names = (each.name + "/" * each.is_dir() for each in sorted(found.iterdir()))
+            self._answer(200, "\n".join(names).encode())
+        elif found.is_file():
+            self._answer(200, found.read_bytes())
         else:
-            self._answer(404, "")
+            self._answer(404)
 
-    def _answer(self, status: int, text: str) -> None:
+    def _answer(self, status: int, body: bytes = b"") -> None:
         self.send_response(status)
-        self.send_header("Content-Length", str(len(text)))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(text.encode())
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass
