@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import copy
+import io
 import json
-import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import boto3
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -31,13 +31,12 @@ from moto.core.utils import utcnow
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.instances import StateReason
 from moto.ec2.responses.general import General
-from moto.server import ThreadedMotoServer
 from moto.ssm.models import Parameter, ssm_backends
 
 from .hosts import Hosts, ip
 from .machines import Machine, base_of_machines
+from .moto_server import REGION, moto_server
 
-REGION = "us-east-1"
 BUCKET = "my-bucket"
 _LOOK_EVERY_S = 0.2
 _OFF_WITHIN_S = 15.0  # then its plug is pulled
@@ -60,22 +59,17 @@ class Host:
         self.folder = folder / instance.id
         self.told_to_end_at = 0.0
         self._network = network
-        name = f"ip-{network.address(number).replace('.', '-')}"
+        address = network.address(number)
+        name = f"ip-{address.replace('.', '-')}"
         self.machine = Machine(network, number, self.folder, base, name)
         network.add(number)
         self._put("user-data", base64.b64decode(str(instance.user_data or "")).decode())
-        for key, text in {
-            "ami-id": instance.image_id,
-            "hostname": f"{name}.ec2.internal",
-            "instance-id": instance.id,
-            "instance-type": instance.instance_type,
-            "local-hostname": f"{name}.ec2.internal",
-            "local-ipv4": network.address(number),
-            "placement/availability-zone": str(instance.availability_zone),
-        }.items():
+        facts = {"instance-id": instance.id, "local-ipv4": address, "local-hostname": f"{name}.ec2.internal"}
+        facts |= {"instance-type": instance.instance_type, "ami-id": instance.image_id}
+        for key, text in facts.items():
             self._put(f"meta-data/{key}", text)
-        facts = {"instanceId": instance.id, "region": REGION, "privateIp": network.address(number)}
-        self._put("dynamic/instance-identity/document", json.dumps(facts))
+        document = {"instanceId": instance.id, "region": REGION, "privateIp": address}
+        self._put("dynamic/instance-identity/document", json.dumps(document))
         ip("-n", network.space(number), "addr", "add", "169.254.169.254/32", "dev", "lo")
         double = [sys.executable, str(Path(__file__).with_name("metadata.py")), str(self.folder / "imds")]
         self._metadata = subprocess.Popen([*network.enter(number), *double])
@@ -241,16 +235,26 @@ class Ec2:
         """moto's application, with `on_call` around what the deployer asks; hosts, which have no credentials, are not heard."""
 
         def heard(environ: dict[str, Any], respond: Any) -> Iterable[bytes]:
-            lost = [b""]
             if "HTTP_AUTHORIZATION" not in environ:
                 return list(app(environ, respond))
             if not self.on_call(False):
                 respond("503 Service Unavailable", [])
-                return lost
+                return []
+            _as_many_as_there_may_be(environ)
             answer = list(app(environ, respond))
-            return answer if self.on_call(True) else lost
+            return answer if self.on_call(True) else []
 
         return heard
+
+
+def _as_many_as_there_may_be(environ: dict[str, Any]) -> None:
+    """Where moto would give the least that RunInstances asks for, EC2 with its room gives the most."""
+    if not environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        return
+    body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    if most := re.search(rb"\bMaxCount=(\d+)", body):
+        body = re.sub(rb"\bMinCount=\d+", b"MinCount=" + most[1], body)
+    environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
 
 
 def set_state(instance: Any, name: str) -> None:
@@ -275,28 +279,12 @@ def ec2_double() -> Iterator[tuple[Ec2, dict[str, str]]]:
         network = Hosts(0)
         undo.callback(network.remove)
         network.make()
-        server = ThreadedMotoServer(ip_address=network.here, port=0, verbose=False)
-        server.start()
-        undo.callback(server.stop)
-        url = f"http://{network.here}:{server.get_host_and_port()[1]}"
-        environment = {
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_DEFAULT_REGION": REGION,
-            "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
-        }
-        before = dict(os.environ)
-        os.environ.update(environment)
-        undo.callback(os.environ.update, before)
-        undo.callback(os.environ.clear)
-        urlopen(Request(f"{url}/moto-api/reset", method="POST")).close()
+        server, environment = undo.enter_context(moto_server(network.here))
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         _image()
         made = Ec2(network, folder, base)
         made.as_ec2_does(undo)
-        assert server._server is not None
-        server._server.app = made.hears_calls(server._server.app)
+        server.app = made.hears_calls(server.app)
         made.start()
         undo.callback(made.stop)
         yield made, environment

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.request import Request, urlopen
 
 import boto3
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -24,11 +23,10 @@ from moto.ecs.models import ecs_backends
 from moto.logs.models import logs_backends
 from moto.moto_api import state_manager
 from moto.secretsmanager.models import secretsmanager_backends
-from moto.server import ThreadedMotoServer
 
 from .hosts import Hosts
+from .moto_server import REGION, moto_server
 
-REGION = "us-east-1"
 CLUSTER = "load"
 _LOOK_EVERY_S = 0.2
 _PODMAN = ("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", "run", "--rm", "--cap-drop", "all")
@@ -230,24 +228,8 @@ def fargate(
 
     Tasks are hosts 1 to `places` of the network, know these names by their addresses, and find their log group, `agents`.
     """
-    server = ThreadedMotoServer(ip_address=network.here, port=0, verbose=False)
-    server.start()
     with contextlib.ExitStack() as undo:
-        undo.callback(server.stop)
-        _, port = server.get_host_and_port()
-        url = f"http://{network.here}:{port}"
-        urlopen(Request(f"{url}/moto-api/reset", method="POST")).close()
-        environment = {
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_DEFAULT_REGION": REGION,
-            "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
-        }
-        before = dict(os.environ)
-        os.environ.update(environment)
-        undo.callback(os.environ.update, before)
-        undo.callback(os.environ.clear)
+        _, environment = undo.enter_context(moto_server(network.here))
         state_manager.set_transition("ecs::task", {"progression": "manual", "times": 1 << 30})
         undo.callback(state_manager.unset_transition, "ecs::task")
         clients = boto3.session.Session(region_name=REGION)

@@ -134,7 +134,8 @@ class Machine:
         self._network.cut(self._number)
         children = Path(f"/proc/{self._guest.pid}/task/{self._guest.pid}/children").read_text().split()
         for pid in children:  # nspawn itself, killed, would leave its guest running
-            os.kill(int(pid), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
         self._guest.wait(_HALT_S)
 
     def remove(self) -> None:
