@@ -14,9 +14,10 @@ from heyfleet.deploy.engine import TAG_FLEET
 _PRICES = "us-east-1"  # where the Pricing API is
 
 
-def document(*, with_bucket: bool, with_profile: bool) -> dict[str, Any]:
+def document(*, with_bucket: bool, with_profile: bool, with_template: bool = False) -> dict[str, Any]:
     """The least: instances are only ended where they bear our tag."""
     look = ["ec2:DescribeInstances", "ec2:DescribeInstanceTypes", "ec2:GetConsoleOutput"]
+    look += ["ec2:DescribeLaunchTemplateVersions"] * with_template
     prices = ["pricing:GetProducts", "ec2:DescribeSpotPriceHistory"]
     launching = {"StringEquals": {"ec2:CreateAction": "RunInstances"}}
     ours = {"StringLike": {f"ec2:ResourceTag/{TAG_FLEET}": "*"}}

@@ -53,6 +53,7 @@ class Account:
         self.bundle = folder / "heyfleet-agent-0-python3.11-x86_64.tar.gz"
         self.bundle.write_bytes(b"a bundle")
         self.calls: list[str] = []
+        self.asked: list[tuple[str, dict[str, Any]]] = []  # of each call its name and arguments
         self.kill_at = 0  # the n-th call from now on
         self.after = False  # it takes effect, but its answer is lost
 
@@ -113,6 +114,7 @@ def account(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
 
         def counted(self: Any, name: str, arguments: Any) -> Any:
             made.calls.append(f"{self.meta.service_model.service_name}:{name}")
+            made.asked.append((name, dict(arguments)))
             made.kill_at -= 1
             if made.kill_at == 0 and not made.after:
                 raise Killed
