@@ -12,6 +12,7 @@ from botocore.config import Config
 from heyfleet.deploy.aws_refusals import explained
 from heyfleet.deploy.ec2 import policy
 from heyfleet.deploy.ec2.bundle import BundleStore
+from heyfleet.deploy.ec2.console import said
 from heyfleet.deploy.ec2.launch_template import ONE_TIME, LaunchTemplate, read
 from heyfleet.deploy.ec2.launching import Launching
 from heyfleet.deploy.ec2.userdata import render
@@ -223,11 +224,7 @@ class Ec2Engine:
     def logs(self, fleet: str) -> Iterable[tuple[str, str]]:
         """See engine.Engine. EC2 shows a console some minutes late, and that of a terminated instance for a while."""
         for instance in self._instances(fleet):
-            with explained():
-                said = self._ec2.get_console_output(InstanceId=instance["InstanceId"])
-            lines = str(said.get("Output", "")).splitlines()
-            ours = [line for line in lines if "heyfleet" in line]
-            yield instance["InstanceId"], "\n".join(ours or lines[-20:])
+            yield instance["InstanceId"], said(self._ec2, instance["InstanceId"])
 
     def stop(self, fleet: str, say: Say) -> Lines:
         """See engine.Engine."""

@@ -38,6 +38,25 @@ def document(*, with_bucket: bool, with_profile: bool, with_template: bool = Fal
     return {"Version": "2012-10-17", "Statement": statements}
 
 
+def group_document(name: str) -> dict[str, Any]:
+    """The least for a fleet in an Auto Scaling group: it is the group that starts and ends instances, by a role of its own."""
+    look = ["autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribePolicies"]
+    look += [
+        "autoscaling:DescribeScalingActivities",
+        "ec2:DescribeLaunchTemplateVersions",
+        "ec2:GetConsoleOutput",
+    ]
+    change = ["CreateOrUpdateTags", "DeleteTags", "PutScheduledUpdateGroupAction"]
+    change += ["BatchDeleteScheduledAction", "SetDesiredCapacity"]
+    group = f"arn:aws:autoscaling:*:ACCOUNT:autoScalingGroup:*:autoScalingGroupName/{name}"
+    statements = [
+        _statement("Look", look),
+        _statement("Group", [f"autoscaling:{each}" for each in change], group),
+        _statement("Prices", ["pricing:GetProducts", "ec2:DescribeSpotPriceHistory"]),
+    ]
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
 def _statement(
     name: str, actions: list[str], resource: str = "*", condition: dict[str, Any] | None = None
 ) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def _which(work: Callable[..., None]) -> Callable[..., None]:
     """The flags that say which fleet, of which engine."""
     for option in reversed(
         (
-            click.option("--on", default="", metavar="ENGINE", help="local, ssh, ec2, ecs or k8s."),
+            click.option("--on", default="", metavar="ENGINE", help="local, ssh, ec2, asg, ecs or k8s."),
             click.option(
                 "--hosts", default="", help="For ssh: names with commas between, or a file with one a line."
             ),
@@ -209,7 +209,7 @@ def reap(*, expired: bool, everything: bool, **given: Any) -> None:
 
 
 @fleet.command("settings", context_settings=_HELP)
-@click.option("--on", required=True, metavar="ENGINE", help="local, ssh, ec2, ecs or k8s.")
+@click.option("--on", required=True, metavar="ENGINE", help="local, ssh, ec2, asg, ecs or k8s.")
 def settings(on: str) -> None:
     """List what --with and a fleet file can say to an engine."""
     from heyfleet.deploy.engines import find

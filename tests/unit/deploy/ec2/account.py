@@ -75,7 +75,9 @@ class Account:
     def forget_the_dead(self) -> None:
         """What AWS does after an hour. moto keeps terminated instances, and every call looks through all of them."""
         for region in ec2_backends[DEFAULT_ACCOUNT_ID].values():
-            region.reservations.clear()
+            for name, held in list(region.reservations.items()):
+                if all(each.state == "terminated" for each in held.instances):
+                    del region.reservations[name]
 
     def left(self) -> list[str]:
         """What costs money."""

@@ -22,7 +22,9 @@ from .account import BUCKET, Account, account, order, quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 ROOT = Path(__file__).parents[4]
-COMMANDS = re.findall(r"^    heyfleet (.*)$", (ROOT / "docs/guide/deploy-ec2.md").read_text(), re.MULTILINE)
+COMMANDS = re.findall(
+    r"^    heyfleet (.*--on ec2.*)$", (ROOT / "docs/guide/deploy-ec2.md").read_text(), re.MULTILINE
+)
 
 
 @pytest.fixture
