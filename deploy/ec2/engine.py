@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import boto3
@@ -13,9 +13,10 @@ from heyfleet.deploy.aws_refusals import explained
 from heyfleet.deploy.ec2 import policy
 from heyfleet.deploy.ec2.bundle import BundleStore
 from heyfleet.deploy.ec2.console import said
+from heyfleet.deploy.ec2.head import addressed, as_head, is_head
 from heyfleet.deploy.ec2.launch_template import ONE_TIME, LaunchTemplate, read
 from heyfleet.deploy.ec2.launching import Launching
-from heyfleet.deploy.ec2.userdata import render
+from heyfleet.deploy.ec2.userdata import render, render_head
 from heyfleet.deploy.engine import (
     ENDED,
     RUNNING,
@@ -23,6 +24,7 @@ from heyfleet.deploy.engine import (
     TAG_EXPIRES,
     TAG_FLEET,
     DeployError,
+    Head,
     Launch,
     Lines,
     Order,
@@ -56,6 +58,12 @@ class Ec2Engine:
         ),
         Setting("subnets", "In turn, when one's zone has no more. Default: the default VPC's.", list, ()),
         Setting("security_groups", "Agents only dial out. Default: the VPC's default group.", list, ()),
+        Setting(
+            "head_security_groups",
+            "Of --head: its port is open to you and to the agents. Default: security_groups.",
+            list,
+            (),
+        ),
         Setting("spot", "Spot instances: cheaper, and may be taken back.", bool, False),
         Setting("placement_group", "One that is there.", str),
         Setting("profile", "Instance profile; agents need none.", str),
@@ -126,20 +134,39 @@ class Ec2Engine:
 
     def launch(self, order: Order, say: Say) -> Launch:
         """See engine.Engine."""
-        self._bundles.check()
-        expires_s = int(time.time()) + order.lifetime_s
-        template = self._template()
-        with explained():
-            say("offering the bundle")
-            url, sha256 = self._bundles.offer(order.fleet, expires_s)
-            request = self._request(order, expires_s, render(order, url, sha256), template)
-            launching = Launching(self._launcher, say, sleep=self._sleep)
-            launching.launch(order.agents, request, list(self._settings["subnets"]))
+        launching = self._start(order, order.agents, lambda url, sha256: render(order, url, sha256), say)
         if not launching.started and launching.failures:
             self._remove_objects(order.fleet)
         return Launch(
             units=[self._unit(each, order.fleet) for each in launching.started], failures=launching.failures
         )
+
+    def head(self, order: Order, files: Mapping[str, bytes], port: int, say: Say) -> Head:
+        """See engine.Heads."""
+        launching = self._start(
+            order, 1, lambda url, sha256: render_head(order, files, port, url, sha256), say, head=True
+        )
+        if not launching.started:
+            raise DeployError(f"the head: {launching.failures[-1]}")
+        return addressed(self._ec2, launching.started[0]["InstanceId"], port, say, self._sleep)
+
+    def _start(
+        self, order: Order, count: int, script: Callable[[str, str], str], say: Say, *, head: bool = False
+    ) -> Launching:
+        """So many instances; `script` makes their user-data of the bundle's URL and SHA-256."""
+        self._bundles.check()
+        expires_s = int(time.time()) + order.lifetime_s
+        template = self._template()
+        with explained():
+            say("offering the bundle")
+            request = self._request(
+                order, expires_s, script(*self._bundles.offer(order.fleet, expires_s)), template
+            )
+            if head:
+                request = as_head(request, list(self._settings["head_security_groups"]))
+            launching = Launching(self._launcher, say, sleep=self._sleep)
+            launching.launch(count, request, list(self._settings["subnets"]))
+        return launching
 
     def _template(self) -> LaunchTemplate | None:
         """The launch template that the settings name, if it serves."""
@@ -219,6 +246,7 @@ class Ec2Engine:
             state=_STATES.get(instance["State"]["Name"], ENDED),
             reason=reason,
             expires_s=float(expires) if expires.isdecimal() else 0.0,
+            agent=not is_head(tags),
         )
 
     def logs(self, fleet: str) -> Iterable[tuple[str, str]]:

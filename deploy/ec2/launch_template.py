@@ -38,7 +38,7 @@ class LaunchTemplate:
             if not settings[setting] and not self.data.get(key):
                 raise DeployError(f"launch_template: {self.named} has no {what}: --with {setting}=...")
         interfaces = self.data.get("NetworkInterfaces", [])
-        clash = [name for name in ("subnets", "security_groups") if settings[name]]
+        clash = [name for name in ("subnets", "security_groups", "head_security_groups") if settings[name]]
         if interfaces and clash:
             raise DeployError(
                 f"launch_template: {self.named} has network interfaces, which say what "

@@ -9,13 +9,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from heyfleet.deploy.ec2.userdata import render
+from heyfleet.controller.errors import InputError
+from heyfleet.deploy.ec2.userdata import render, render_head
 from heyfleet.deploy.engine import Order
+from heyfleet.heads import HeadController
 
 from ..fleet.processes import Fleet, adds_up
 from .hosts import ip
@@ -162,3 +165,38 @@ def test_its_time_ends_it_whoever_is_there(booted: Machines, fleet: Fleet, bundl
         assert time.monotonic() < deadline
         time.sleep(0.5)
     run.kill()
+
+
+def test_a_head_has_the_controller_and_ends_as_all_do(
+    booted: Machines, fleet: Fleet, bundle: tuple[str, str], start_faulty: object
+) -> None:
+    target = start_faulty("--host", booted.here, "--allow-remote")  # type: ignore[operator]
+    folder = str(fleet.folder / "credentials")
+    head, agent = booted.all
+    wanted = Order(fleet="demo", agents=1, join=f"{head.address}:7700", ca_pem=b"", token=b"", lifetime_s=120)
+    controller = HeadController(folder, wanted, 300)
+    instance(booted, head, render_head(wanted, controller.files, 7700, *bundle))
+    ca_pem, token = controller.token(1, 300)
+    instance(booted, agent, render(replace(wanted, ca_pem=ca_pem, token=token), *bundle))
+    controller.address = wanted.join
+    deadline = time.monotonic() + 60
+    while not joined(controller):
+        assert time.monotonic() < deadline, said(head)
+        time.sleep(0.2)
+    url = f"http://{booted.here}:{target.port}/ok"
+    flags = ("--controller", wanted.join, "--credentials", folder, "--json")
+    run = fleet.start("run", *flags, "-n", "300", "-c", "3", url)
+    assert run.end() == 0, run.said
+    adds_up(run.report)
+    assert run.report["ledger"]["responses"] == 300
+    deadline = time.monotonic() + 180
+    while head.running or agent.running:  # nobody ends them but their own time
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def joined(controller: HeadController) -> bool:
+    try:
+        return any(each.attached for each in controller.roster().agents)
+    except InputError:
+        return False
