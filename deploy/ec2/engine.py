@@ -163,7 +163,8 @@ class Ec2Engine:
                 order, expires_s, script(*self._bundles.offer(order.fleet, expires_s)), template
             )
             if head:
-                request = as_head(request, list(self._settings["head_security_groups"]))
+                groups = list(self._settings["head_security_groups"])
+                request = as_head(request, groups, spot=bool(template and template.spot))
             launching = Launching(self._launcher, say, sleep=self._sleep)
             launching.launch(count, request, list(self._settings["subnets"]))
         return launching

@@ -13,13 +13,17 @@ _RUNS_WITHIN_S = 300.0
 _LOOK_EVERY_S = 3.0
 
 
-def as_head(request: dict[str, Any], groups: list[str]) -> dict[str, Any]:
-    """An agent's request made one for a head: not taken back as a spot instance is, and reached through these groups."""
+def as_head(request: dict[str, Any], groups: list[str], *, spot: bool) -> dict[str, Any]:
+    """An agent's request made one for a head: reached through these groups, and no spot instance, if that can be had.
+
+    `spot`: the launch template makes one in any case; then the request goes on to say that no other is bought after it.
+    """
     specifications = [
         {**each, "Tags": [*each["Tags"], _ROLE]} for each in request.get("TagSpecifications", ())
     ]
     made = {**request, "TagSpecifications": specifications}
-    made.pop("InstanceMarketOptions", None)
+    if not spot:
+        made.pop("InstanceMarketOptions", None)
     return {**made, **({"SecurityGroupIds": groups} if groups else {})}
 
 
