@@ -7,9 +7,9 @@ State is never kept here: whoever asks an engine for a fleet gets what the hosts
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import click
 
@@ -67,6 +67,8 @@ class Unit:
     """Why it ended, or has not started yet, where the engine knows."""
     expires_s: float = 0.0
     """Seconds since 1970; 0 where it is not known."""
+    agent: bool = True
+    """False: the fleet's controller (`Heads`)."""
 
 
 # The engines' method `list` hides the type of that name where their own signatures are read.
@@ -149,4 +151,25 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End what lives in this process alone: tunnels. Agents go on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """A controller that an engine has started."""
+
+    id: str
+    """Of its unit."""
+    inside: str
+    """HOST:PORT at which the engine's agents reach it."""
+    outside: str
+    """HOST:PORT at which others do; the same where there is no other."""
+
+
+@runtime_checkable
+class Heads(Protocol):
+    """What an engine has besides if it can start a fleet's controller: one more unit, which `stop` and `reap` end as well."""
+
+    def head(self, order: Order, files: Mapping[str, bytes], port: int, say: Say) -> Head:
+        """Start a controller with these credentials, by their names in its folder; return when its addresses are known."""
         ...

@@ -14,6 +14,7 @@ ENGINES = {
     "local": ("heyfleet.deploy.local", "LocalEngine", ""),
     "ssh": ("heyfleet.deploy.ssh.engine", "SshEngine", ""),
     "ec2": ("heyfleet.deploy.ec2.engine", "Ec2Engine", "aws"),
+    "asg": ("heyfleet.deploy.ec2.group", "GroupEngine", "aws"),
     "ecs": ("heyfleet.deploy.ecs.engine", "EcsEngine", "aws"),
     "k8s": ("heyfleet.deploy.k8s.engine", "K8sEngine", "k8s"),
 }

@@ -71,7 +71,7 @@ _FLAGS: tuple[tuple[str, str, Value, Any, str], ...] = (
         "on",
         Value("ENGINE", str),
         "",
-        "Bring --agents up for this run, and remove them after it: local, ssh, ec2, ecs or k8s.",
+        "Bring --agents up for this run, and remove them after it: local, ssh, ec2, asg, ecs or k8s.",
     ),
     (
         "--hosts",

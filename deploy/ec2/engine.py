@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import boto3
@@ -12,10 +12,12 @@ from botocore.config import Config
 from heyfleet.deploy.aws_limits import Bucket
 from heyfleet.deploy.aws_paced import Paced
 from heyfleet.deploy.aws_refusals import explained
-from heyfleet.deploy.ec2 import policy
+from heyfleet.deploy.ec2 import console, policy
 from heyfleet.deploy.ec2.bundle import BundleStore
+from heyfleet.deploy.ec2.head import addressed, as_head, is_head
+from heyfleet.deploy.ec2.launch_template import ONE_TIME, LaunchTemplate, read
 from heyfleet.deploy.ec2.launching import Launching
-from heyfleet.deploy.ec2.userdata import render
+from heyfleet.deploy.ec2.userdata import render, render_head
 from heyfleet.deploy.engine import (
     ENDED,
     RUNNING,
@@ -23,6 +25,7 @@ from heyfleet.deploy.engine import (
     TAG_EXPIRES,
     TAG_FLEET,
     DeployError,
+    Head,
     Launch,
     Lines,
     Order,
@@ -35,6 +38,7 @@ from heyfleet.deploy.settings import Setting
 
 # Debian publishes its images under these; its Python is 3.11, for which `make bundle` makes a bundle.
 _AMI_PARAMETER = "/aws/service/debian/release/12/latest/{}"
+_TYPE = "c7i.large"
 _AT_ONCE = 200  # instances in one call that describes or ends them
 _A_PAGE = 1000
 # https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html: with filters, each call that describes has its own
@@ -55,10 +59,21 @@ class Ec2Engine:
 
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting("region", "Default: the environment's, or the profile's.", str),
-        Setting("type", "Of the instances.", str, "c7i.large"),
-        Setting("ami", "With Python 3.11 or newer. Default: Debian 12 of the type's architecture.", str),
+        Setting("launch_template", "NAME_OR_ID[:VERSION]; what is given beside it is said over it.", str),
+        Setting("type", f"Of the instances. Default: {_TYPE}, or the launch template's.", str),
+        Setting(
+            "ami",
+            "With Python 3.11 or newer. Default: Debian 12 of the type's architecture, or the launch template's.",
+            str,
+        ),
         Setting("subnets", "In turn, when one's zone has no more. Default: the default VPC's.", list, ()),
         Setting("security_groups", "Agents only dial out. Default: the VPC's default group.", list, ()),
+        Setting(
+            "head_security_groups",
+            "Of --head: its port is open to you and to the agents. Default: security_groups.",
+            list,
+            (),
+        ),
         Setting("spot", "Spot instances: cheaper, and may be taken back.", bool, False),
         Setting("placement_group", "One that is there.", str),
         Setting("profile", "Instance profile; agents need none.", str),
@@ -97,20 +112,29 @@ class Ec2Engine:
     def plan(self, order: Order) -> Outline:
         """See engine.Engine."""
         self._bundles.check()
-        settings = self._settings
-        where = ", ".join(settings["subnets"]) or "the default VPC"
-        kind = "spot" if settings["spot"] else "on-demand"
+        settings, template = self._settings, self._template()
+        data = template.data if template else {}
+        type_ = settings["type"] or data.get("InstanceType", _TYPE)
+        spot = settings["spot"] or bool(template and template.spot)
+        anywhere = "the launch template's subnet or the default VPC" if template else "the default VPC"
+        where = ", ".join(settings["subnets"]) or anywhere
         makes = [
-            f"{order.agents} {kind} instances {settings['type']} in {where} of {self._ec2.meta.region_name}, "
-            f"tagged {TAG_FLEET}={order.fleet}"
+            f"{order.agents} {'spot' if spot else 'on-demand'} instances {type_} in {where} of "
+            f"{self._ec2.meta.region_name}, tagged {TAG_FLEET}={order.fleet}"
         ]
+        if template:
+            makes[0] += f", by version {template.version} of the launch template {template.id}"
         if "://" not in settings["bundle"]:
             makes.append(f"an object below heyfleet/{order.fleet}/ in the bucket {settings['bucket']}")
-        price, source = policy.price(self._session, self._config, settings["type"], spot=settings["spot"])
+        price, source = policy.price(self._session, self._config, type_, spot=spot)
         return Outline(
             makes=makes,
             ports=[f"instances must reach {order.join} by TCP, the bundle by HTTPS, and the target"],
-            policy=policy.document(bucket=settings["bucket"], with_profile=bool(settings["profile"])),
+            policy=policy.document(
+                bucket=settings["bucket"],
+                with_profile=bool(settings["profile"] or data.get("IamInstanceProfile")),
+                with_template=bool(template),
+            ),
             usd_an_hour=None if price is None else price * order.agents,
             price_source=source,
             notes=[
@@ -122,21 +146,52 @@ class Ec2Engine:
 
     def launch(self, order: Order, say: Say) -> Launch:
         """See engine.Engine."""
-        self._bundles.check()
-        expires_s = int(time.time()) + order.lifetime_s
-        with explained():
-            say("offering the bundle")
-            url, sha256 = self._bundles.offer(order.fleet, expires_s)
-            request = self._request(order, expires_s, render(order, url, sha256))
-            launching = Launching(self._ec2, say, self._now, self._sleep)
-            launching.launch(order.agents, request, list(self._settings["subnets"]))
+        launching = self._start(order, order.agents, lambda url, sha256: render(order, url, sha256), say)
         if not launching.started and launching.failures:
             self._remove_objects(order.fleet)
         return Launch(
             units=[self._unit(each, order.fleet) for each in launching.started], failures=launching.failures
         )
 
-    def _request(self, order: Order, expires_s: int, user_data: str) -> dict[str, Any]:
+    def head(self, order: Order, files: Mapping[str, bytes], port: int, say: Say) -> Head:
+        """See engine.Heads."""
+        launching = self._start(
+            order, 1, lambda url, sha256: render_head(order, files, port, url, sha256), say, head=True
+        )
+        if not launching.started:
+            raise DeployError(f"the head: {launching.failures[-1]}")
+        return addressed(self._calls, launching.started[0]["InstanceId"], port, say, self._sleep)
+
+    def _start(
+        self, order: Order, count: int, script: Callable[[str, str], str], say: Say, *, head: bool = False
+    ) -> Launching:
+        """So many instances; `script` makes their user-data of the bundle's URL and SHA-256."""
+        self._bundles.check()
+        expires_s = int(time.time()) + order.lifetime_s
+        template = self._template()
+        with explained():
+            say("offering the bundle")
+            request = self._request(
+                order, expires_s, script(*self._bundles.offer(order.fleet, expires_s)), template
+            )
+            if head:
+                groups = list(self._settings["head_security_groups"])
+                request = as_head(request, groups, spot=bool(template and template.spot))
+            launching = Launching(self._ec2, say, self._now, self._sleep)
+            launching.launch(count, request, list(self._settings["subnets"]))
+        return launching
+
+    def _template(self) -> LaunchTemplate | None:
+        """The launch template that the settings name, if it serves."""
+        if not self._settings["launch_template"]:
+            return None
+        template = read(self._session.client("ec2", config=self._config), self._settings["launch_template"])
+        template.check(self._settings)
+        return template
+
+    def _request(
+        self, order: Order, expires_s: int, user_data: str, template: LaunchTemplate | None
+    ) -> dict[str, Any]:
         settings = self._settings
         tags = [
             {"Key": TAG_FLEET, "Value": order.fleet},
@@ -144,8 +199,7 @@ class Ec2Engine:
             {"Key": "Name", "Value": f"heyfleet {order.fleet}"},
         ]
         request: dict[str, Any] = {
-            "ImageId": settings["ami"] or self._image(),
-            "InstanceType": settings["type"],
+            **(template.request() if template else {}),
             "InstanceInitiatedShutdownBehavior": "terminate",
             "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled"},
             "TagSpecifications": [
@@ -153,11 +207,15 @@ class Ec2Engine:
             ],
             "UserData": user_data,
         }
+        type_ = settings["type"] or ("" if template else _TYPE)
+        if type_:
+            request["InstanceType"] = type_
+        if settings["ami"] or not template:
+            request["ImageId"] = settings["ami"] or self._image(type_)
         if settings["security_groups"]:
             request["SecurityGroupIds"] = list(settings["security_groups"])
-        if settings["spot"]:
-            once = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
-            request["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": once}
+        if settings["spot"] and not (template and template.spot):
+            request["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": ONE_TIME}
         if settings["placement_group"]:
             request["Placement"] = {"GroupName": settings["placement_group"]}
         if settings["profile"]:
@@ -166,9 +224,8 @@ class Ec2Engine:
             request["KeyName"] = settings["key"]
         return request
 
-    def _image(self) -> str:
-        said = self._calls.call("describe_instance_types", InstanceTypes=[self._settings["type"]])
-        types = said["InstanceTypes"]
+    def _image(self, type_: str) -> str:
+        types = self._calls.call("describe_instance_types", InstanceTypes=[type_])["InstanceTypes"]
         machines = types[0]["ProcessorInfo"]["SupportedArchitectures"]
         name = _AMI_PARAMETER.format("arm64" if "arm64" in machines else "amd64")
         ssm = self._session.client("ssm", config=self._config)
@@ -202,6 +259,7 @@ class Ec2Engine:
             state=_STATES.get(instance["State"]["Name"], ENDED),
             reason=reason,
             expires_s=float(expires) if expires.isdecimal() else 0.0,
+            agent=not is_head(tags),
         )
 
     def logs(self, fleet: str) -> Iterable[tuple[str, str]]:
@@ -209,10 +267,7 @@ class Ec2Engine:
         for instance in self._instances(fleet):
             with explained():
                 said = self._calls.call("get_console_output", InstanceId=instance["InstanceId"])
-            lines = str(said.get("Output", "")).splitlines()
-            # What user-data prints comes there a second time, by cloud-init.
-            ours = [line for line in lines if "heyfleet" in line and "cloud-init[" not in line]
-            yield instance["InstanceId"], "\n".join(ours or lines[-20:])
+            yield instance["InstanceId"], console.ours(said)
 
     def stop(self, fleet: str, say: Say) -> Lines:
         """See engine.Engine."""

@@ -12,9 +12,10 @@ from heyfleet.deploy.aws_refusals import in_words
 from heyfleet.deploy.engine import TAG_FLEET
 
 
-def document(*, bucket: str, with_profile: bool) -> dict[str, Any]:
+def document(*, bucket: str, with_profile: bool, with_template: bool = False) -> dict[str, Any]:
     """The least: instances are only ended where they bear our tag."""
     look = ["ec2:DescribeInstances", "ec2:DescribeInstanceTypes", "ec2:GetConsoleOutput"]
+    look += ["ec2:DescribeLaunchTemplateVersions"] * with_template
     prices = ["pricing:GetProducts", "ec2:DescribeSpotPriceHistory"]
     launching = {"StringEquals": {"ec2:CreateAction": "RunInstances"}}
     ours = {"StringLike": {f"ec2:ResourceTag/{TAG_FLEET}": "*"}}
@@ -32,6 +33,25 @@ def document(*, bucket: str, with_profile: bool) -> dict[str, Any]:
         statements.append(_statement("Bundles", ["s3:ListBucket"], f"arn:aws:s3:::{bucket}"))
     if with_profile:
         statements.append(_statement("Profile", ["iam:PassRole"], "arn:aws:iam::ACCOUNT:role/ROLE"))
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def group_document(name: str) -> dict[str, Any]:
+    """The least for a fleet in an Auto Scaling group: it is the group that starts and ends instances, by a role of its own."""
+    look = ["autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribePolicies"]
+    look += [
+        "autoscaling:DescribeScalingActivities",
+        "ec2:DescribeLaunchTemplateVersions",
+        "ec2:GetConsoleOutput",
+    ]
+    change = ["CreateOrUpdateTags", "DeleteTags", "PutScheduledUpdateGroupAction"]
+    change += ["BatchDeleteScheduledAction", "SetDesiredCapacity"]
+    group = f"arn:aws:autoscaling:*:ACCOUNT:autoScalingGroup:*:autoScalingGroupName/{name}"
+    statements = [
+        _statement("Look", look),
+        _statement("Group", [f"autoscaling:{each}" for each in change], group),
+        _statement("Prices", ["pricing:GetProducts", "ec2:DescribeSpotPriceHistory"]),
+    ]
     return {"Version": "2012-10-17", "Statement": statements}
 
 

@@ -42,6 +42,7 @@ until fetch "$url" >"$folder/bundle.tar.gz"; do
 done
 echo "$sha256  $folder/bundle.tar.gz" | sha256sum -c --quiet || leave "the bundle is not the one that was meant: its SHA-256 differs"
 tar -xzf "$folder/bundle.tar.gz" -C "$folder" --strip-components=1 || leave "the bundle can't be unpacked"
+# From here on it is an agent.
 cat >"$folder/ca.pem" <<'CA'
 @CA@
 CA

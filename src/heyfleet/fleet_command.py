@@ -13,7 +13,8 @@ from heyfleet.controller.flags import Value
 from heyfleet.fleets import Controller, described, remedy
 
 if TYPE_CHECKING:
-    from heyfleet.deploy.engine import Unit
+    from heyfleet.deploy.engine import Engine, Order, Unit
+    from heyfleet.raising import Raising
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 _EXITS = "Exit code: 0; 1 something could not be had, or removed; 2 bad input; 130 interrupted."
@@ -25,7 +26,7 @@ def _which(work: Callable[..., None]) -> Callable[..., None]:
     """The flags that say which fleet, of which engine."""
     for option in reversed(
         (
-            click.option("--on", default="", metavar="ENGINE", help="local, ssh, ec2, ecs or k8s."),
+            click.option("--on", default="", metavar="ENGINE", help="local, ssh, ec2, asg, ecs or k8s."),
             click.option(
                 "--hosts", default="", help="For ssh: names with commas between, or a file with one a line."
             ),
@@ -67,6 +68,9 @@ def fleet() -> None:
 @click.option("--count", default=0, metavar="N", help="How many agents. Default: one on each host of ssh.")
 @click.option("--join", default="", metavar="HOST:PORT", help="Of the controller, as the agents see it.")
 @click.option("--for", "for_", default="", metavar="DURATION", help="They end after so long. Default 2h.")
+@click.option(
+    "--head", is_flag=True, help="Start a controller there as well, with --credentials, made if need be."
+)
 @click.option("--min-agents", default=0, metavar="N", help="Be content with so many. Default: all.")
 @click.option(
     "--wait",
@@ -85,7 +89,9 @@ def up(**given: Any) -> None:
     if not asked.agents:
         raise SettingError(f"--count: how many? Or `agents:` in the fleet file; --on {asked.on} can't tell")
     join = asked.join or given["controller"]
-    if not join and not given["dry_run"]:
+    if given["head"] and (join or not (given["credentials"] or given["dry_run"])):
+        raise SettingError("--head wants --credentials DIR, and neither --controller nor --join: it is both")
+    if not join and not given["head"] and not given["dry_run"]:
         raise SettingError(
             "--controller HOST:PORT is missing: of a `heyfleet controller` that runs; with --join as agents see it"
         )
@@ -98,12 +104,9 @@ def up(**given: Any) -> None:
         lifetime_s=asked.lifetime_s,
     )
     if given["dry_run"]:
-        click.echo("\n".join(asked.engine.plan(order).lines()))
+        click.echo("\n".join(_outline(asked.engine, order, head=given["head"])))
         return
-    from heyfleet.raising import Raising
-
-    controller = Controller(given["controller"] or join, given["credentials"])
-    raising = Raising(asked.engine, controller, order, given["min_agents"] or asked.agents, terminal.say)
+    raising = _raising(asked.engine, order, given)
     undo = f"`{remedy(given)} --name {order.fleet}`"
     try:
         good = raising.raise_all(given["wait"] / 1e9)
@@ -116,7 +119,26 @@ def up(**given: Any) -> None:
     terminal.say(f"{undo} removes it; without that it ends after {asked.lifetime_s} s")
 
 
-def _undo(raising: Any, undo: str, *, keep: bool) -> None:
+def _outline(engine: Engine, order: Order, *, head: bool) -> list[str]:
+    from heyfleet.heads import with_head
+
+    return with_head(engine, order) if head else list(engine.plan(order).lines())
+
+
+def _raising(engine: Engine, order: Order, given: dict[str, Any]) -> Raising:
+    from heyfleet.heads import RaisingWithHead
+    from heyfleet.raising import Raising
+
+    least = given["min_agents"] or order.agents
+    if given["head"]:
+        return RaisingWithHead(
+            engine, given["credentials"], order, least, terminal.say, wait_s=given["wait"] / 1e9
+        )
+    controller = Controller(given["controller"] or order.join, given["credentials"])
+    return Raising(engine, controller, order, least, terminal.say)
+
+
+def _undo(raising: Raising, undo: str, *, keep: bool) -> None:
     if not raising.launched:
         return
     if keep:
@@ -156,11 +178,12 @@ def status_lines(units: list[Unit], joined: dict[str, str], now_s: float) -> lis
     rows = [("fleet", "place", "state", "ends in", "agent" if joined else "", "")]
     for unit in units:
         left_s = unit.expires_s - now_s
+        reason = unit.reason if unit.agent else f"the head, with the controller {unit.reason}".rstrip()
         ends = f"{left_s / 60:.0f} min" if unit.expires_s else "-"
         rows.append(
-            (unit.fleet, unit.id, unit.state, ends, agent_state(unit.name, joined), unit.reason)
-            if joined
-            else (unit.fleet, unit.id, unit.state, ends, "", unit.reason)
+            (unit.fleet, unit.id, unit.state, ends, agent_state(unit.name, joined), reason)
+            if joined and unit.agent
+            else (unit.fleet, unit.id, unit.state, ends, "", reason)
         )
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return [
@@ -209,7 +232,7 @@ def reap(*, expired: bool, everything: bool, **given: Any) -> None:
 
 
 @fleet.command("settings", context_settings=_HELP)
-@click.option("--on", required=True, metavar="ENGINE", help="local, ssh, ec2, ecs or k8s.")
+@click.option("--on", required=True, metavar="ENGINE", help="local, ssh, ec2, asg, ecs or k8s.")
 def settings(on: str) -> None:
     """List what --with and a fleet file can say to an engine."""
     from heyfleet.deploy.engines import find

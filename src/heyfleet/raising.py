@@ -33,7 +33,13 @@ class Raising:
 
     def raise_all(self, wait_s: float) -> bool:
         """Whether enough agents have joined. DeployError, InputError where nothing was begun."""
+        deadline_s = time.monotonic() + wait_s
         before = {each.agent for each in self._controller.roster().agents}
+        self.refuse_if_there()
+        return self.raise_agents(before, deadline_s)
+
+    def refuse_if_there(self) -> None:
+        """DeployError where the fleet is there already."""
         if here := [
             each for each in self._engine.list(self._order.fleet) if each.state in (STARTING, RUNNING)
         ]:
@@ -41,8 +47,10 @@ class Raising:
                 f"the fleet {self._order.fleet} is there already ({here[0].id} and {len(here) - 1} more): "
                 "`heyfleet fleet down` first, or another --name"
             )
-        deadline_s = time.monotonic() + wait_s
-        ca_pem, token = self._controller.token(self._order.agents, wait_s + 60)
+
+    def raise_agents(self, before: set[str], deadline_s: float) -> bool:
+        """Whether enough agents have joined beside those that were there before."""
+        ca_pem, token = self._controller.token(self._order.agents, deadline_s - time.monotonic() + 60)
         self.launched = True
         made = self._engine.launch(replace(self._order, ca_pem=ca_pem, token=token), self._say)
         for line in made.failures:
@@ -80,7 +88,11 @@ class Raising:
                 next_look_s = time.monotonic() + _LOOK_EVERY_S
                 with contextlib.suppress(DeployError):  # asked again soon
                     units = self._engine.list(self._order.fleet)
-                    ended = {each.id: each.reason or "it ended" for each in units if each.state == ENDED}
+                    ended = {
+                        each.id: each.reason or "it ended"
+                        for each in units
+                        if each.agent and each.state == ENDED
+                    }
             time.sleep(_ASK_EVERY_S)
 
     def remove(self) -> None:

@@ -29,7 +29,12 @@ def test_flags_go_before_the_file_and_hosts_may_be_in_files(tmp_path: Path) -> N
     ("text", "pairs", "flags", "complaint"),
     [
         ("", [], {}, "where? --on local|ssh"),
-        ("", [], {"on": "moon"}, "--on moon: there is no such engine; there is local, ssh, ec2, ecs, k8s"),
+        (
+            "",
+            [],
+            {"on": "moon"},
+            "--on moon: there is no such engine; there is local, ssh, ec2, asg, ecs, k8s",
+        ),
         ("", [], {"on": "ssh"}, "hosts: --on ssh needs --hosts"),
         ("", [], {"on": "ssh", "hosts": "-oProxyCommand=x"}, "is no host's name"),
         ("", ["colour=red"], {"on": "local"}, "colour: local has no such setting"),

@@ -59,6 +59,7 @@ class Account:
         self.bundle = folder / "heyfleet-agent-0-python3.11-x86_64.tar.gz"
         self.bundle.write_bytes(b"a bundle")
         self.calls: list[str] = []
+        self.asked: list[tuple[str, dict[str, Any]]] = []  # of each call its name and arguments
         self.kill_at = 0  # the n-th call from now on
         self.after = False  # it takes effect, but its answer is lost
 
@@ -87,7 +88,9 @@ class Account:
     def forget_the_dead(self) -> None:
         """What AWS does after an hour. moto keeps terminated instances, and every call looks through all of them."""
         for region in ec2_backends[DEFAULT_ACCOUNT_ID].values():
-            region.reservations.clear()
+            for name, held in list(region.reservations.items()):
+                if all(each.state == "terminated" for each in held.instances):
+                    del region.reservations[name]
 
     def left(self) -> list[str]:
         """What costs money."""
@@ -126,6 +129,7 @@ def account(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
 
         def counted(self: Any, name: str, arguments: Any) -> Any:
             made.calls.append(f"{self.meta.service_model.service_name}:{name}")
+            made.asked.append((name, dict(arguments)))
             made.kill_at -= 1
             if made.kill_at == 0 and not made.after:
                 raise Killed

@@ -16,19 +16,27 @@ from click.testing import CliRunner
 from heyfleet.cli import main
 from heyfleet.deploy.ec2 import engine as engines
 from heyfleet.deploy.ec2.userdata import render
-from heyfleet.deploy.engine import Order
+from heyfleet.deploy.engine import Head, Order
 
 from .account import BUCKET, Account, account, order, quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 ROOT = Path(__file__).parents[4]
-COMMANDS = re.findall(r"^    heyfleet (.*)$", (ROOT / "docs/guide/deploy-ec2.md").read_text(), re.MULTILINE)
+COMMANDS = re.findall(
+    r"^    heyfleet (.*--on ec2.*)$", (ROOT / "docs/guide/deploy-ec2.md").read_text(), re.MULTILINE
+)
 
 
 @pytest.fixture
 def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     with account(tmp_path, monkeypatch) as made:
         monkeypatch.setattr(engines, "_LOOK_EVERY_S", 0.01)
+        # What EC2 would give is nobody here, and must not be dialled.
+        nowhere = "127.0.0.1:9"
+        monkeypatch.setattr(
+            engines, "addressed", lambda _, key, *more: Head(id=key, inside=nowhere, outside=nowhere)
+        )
+        monkeypatch.chdir(tmp_path)
         yield made
 
 
@@ -38,11 +46,14 @@ def test_the_commands(aws: Account) -> None:
     for command in COMMANDS:
         line = command.replace("dist/heyfleet-agent.tar.gz", str(aws.bundle)).replace("my-bucket", BUCKET)
         line = re.sub(r"(10\.0\.0\.1):7700", "127.0.0.1:9", line)
+        line = line.replace("sg-0123", aws.ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"])
         # moto knows no image by Debian's parameter.
         line += f" --with ami={aws.ami}" if " up " in line or line.startswith("run") else ""
         words = shlex.split(line)
         if words[0] == "run":
             words = [*words, "--join-timeout", "100ms", "--listen", "127.0.0.1:0"]
+        if "--head" in words:
+            words += ["--wait", "1s"]
         if words[1] == "status":
             aws.engine().launch(order(2), quiet)
         result = CliRunner().invoke(main, words)
@@ -54,6 +65,10 @@ def test_the_commands(aws: Account) -> None:
             assert result.exit_code == 2, said
             assert "0 of 20 agents joined within 0.1 s" in said
             assert "removed: " in said
+        elif "--head" in words:
+            assert result.exit_code == 1, said
+            assert "is its port 7700 open to you and to the agents?" in said
+            assert "removed instance " in said
         elif words[1] == "up":
             assert result.exit_code == 2, said
             assert "--credentials" in said
@@ -61,7 +76,7 @@ def test_the_commands(aws: Account) -> None:
             assert result.exit_code == 0, said
         assert words[1] in {"status", "logs"} or aws.left() == []
         seen.append(words[1])
-    assert seen[3:] == ["status", "logs", "down", "reap"]
+    assert seen[3:] == ["status", "logs", "down", "reap", "up", "down"]
 
 
 def test_two_parameters_of_the_template_hold_the_user_data() -> None:
