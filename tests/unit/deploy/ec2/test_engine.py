@@ -18,6 +18,7 @@ from heyfleet.deploy.ec2.userdata import render
 from heyfleet.deploy.engine import ENDED, RUNNING, STARTING, DeployError, Order
 from heyfleet.deploy.settings import read
 
+from ..kills import KILLS
 from .account import BUCKET, Account, Killed, account, allowed, order, quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -71,7 +72,7 @@ def test_reap_takes_what_is_over_and_leaves_the_rest(aws: Account) -> None:
 
 def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(aws: Account) -> None:
     chance, had_left = random.Random(7), 0
-    for seed in range(200):
+    for seed in range(KILLS):
         aws.kill_at, aws.after = chance.randint(1, 9), chance.random() < 0.5
         try:
             engine = aws.engine()
@@ -85,7 +86,7 @@ def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(aws: Account)
         aws.engine().reap(quiet)
         assert aws.left() == [], seed
         aws.forget_the_dead()
-    assert had_left > 50
+    assert had_left > KILLS / 4
 
 
 def test_the_policy_allows_what_is_called(aws: Account) -> None:

@@ -26,6 +26,7 @@ from heyfleet.deploy.ec2.userdata import render
 from heyfleet.deploy.engine import ENDED, RUNNING, DeployError
 from heyfleet.deploy.settings import read
 
+from ..kills import KILLS
 from .account import Account, Killed, Session, account, allowed, order, quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -131,7 +132,7 @@ def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(groups: Group
     groups.make("g0")
     groups.make("g1", DesiredCapacity=1)
     aws, chance, had_left = groups.aws, random.Random(11), 0
-    for seed in range(200):
+    for seed in range(KILLS):
         before = seed % 2
         aws.kill_at, aws.after = chance.randint(1, 16), chance.random() < 0.5
         try:
@@ -152,7 +153,7 @@ def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(groups: Group
         assert groups.as_before(0, "g0"), seed
         assert groups.as_before(1, "g1"), seed
         aws.forget_the_dead()
-    assert had_left > 80
+    assert had_left > KILLS / 4
 
 
 def test_whatever_has_grown_is_arranged_to_shrink_by_itself(groups: Groups) -> None:

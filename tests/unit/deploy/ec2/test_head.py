@@ -18,6 +18,7 @@ from heyfleet.cli import main
 from heyfleet.deploy.engine import DeployError, Heads
 from heyfleet.fleet_command import status_lines
 
+from ..kills import KILLS
 from .account import Account, Killed, account, order, quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -77,7 +78,7 @@ def test_a_head_by_a_spot_template_is_not_bought_again(aws: Account) -> None:
 
 def test_a_deployer_killed_between_head_and_agents_leaves_nothing_after_a_reap(aws: Account) -> None:
     chance, had_left = random.Random(5), 0
-    for seed in range(40):
+    for seed in range(KILLS):
         aws.kill_at, aws.after = chance.randint(1, 7), chance.random() < 0.5
         wanted = order(1, f"f{seed}", lifetime_s=0)
         try:
@@ -90,7 +91,7 @@ def test_a_deployer_killed_between_head_and_agents_leaves_nothing_after_a_reap(a
         aws.engine().reap(quiet)
         assert aws.left() == [], seed
         aws.forget_the_dead()
-    assert had_left > 20
+    assert had_left > KILLS / 4
 
 
 def test_a_head_that_can_t_be_had_or_ends_at_once_is_said(

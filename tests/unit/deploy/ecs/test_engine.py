@@ -32,6 +32,7 @@ from heyfleet.deploy.settings import SettingError, read
 
 from ..ec2.account import Killed, Session, allowed, order, quiet
 from ..ec2.test_launching import Clock
+from ..kills import KILLS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 ROOT = Path(__file__).parents[4]
@@ -206,7 +207,7 @@ def test_reap_takes_what_is_over_and_leaves_the_rest(aws: Account) -> None:
 
 def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(aws: Account) -> None:
     chance, had_left = random.Random(7), 0
-    for seed in range(200):
+    for seed in range(KILLS):
         aws.kill_at, aws.after = chance.randint(1, 15), chance.random() < 0.5
         try:
             engine = aws.engine()
@@ -223,7 +224,7 @@ def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(aws: Account)
         ]  # it keeps all that is over, and looks through it
         backend.tasks.clear()
         backend.task_definitions.clear()
-    assert had_left > 50
+    assert had_left > KILLS / 4
 
 
 def test_the_policy_allows_what_is_called(aws: Account) -> None:
