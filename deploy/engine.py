@@ -83,6 +83,8 @@ class Launch:
     units: list[Unit] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     """A line each for units that could not be had, with the reason and the cure."""
+    replaced: list[str] = field(default_factory=list)
+    """Ids of units that others stand in for; what `list` still says of them concerns nobody."""
 
 
 @dataclass(slots=True, kw_only=True)

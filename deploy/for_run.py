@@ -110,7 +110,8 @@ class RunFleet:
         self._units = made.units
         while not self._over.wait(_LOOK_EVERY_S):
             with contextlib.suppress(DeployError):  # asked again soon
-                self._units = self._engine.list(order.fleet)
+                units = self._engine.list(order.fleet)
+                self._units = [each for each in units if each.id not in made.replaced]
 
     def _go_on(self, text: str) -> None:
         if self._over.is_set():

@@ -133,9 +133,13 @@ class EcsEngine:
             )
             self._fleets.ecs.call("register_task_definition", **definition(order, shape, secret, expires_s))
             launching = Launching(self._ecs, say, self._now, self._sleep)
-            launching.launch(order.agents, self._request(order.fleet, expires_s))
+            request = self._request(order.fleet, expires_s)
+            launching.launch(order.agents, request)
+            launching.replace(
+                order.agents, request, lambda arns: self._fleets.described(settings["cluster"], arns)
+            )
         units = [self._unit(each, order.fleet, expires_s) for each in launching.started]
-        return Launch(units=units, failures=launching.failures)
+        return Launch(units=units, failures=launching.failures, replaced=launching.replaced)
 
     def _request(self, fleet: str, expires_s: int) -> dict[str, Any]:
         settings = self._settings

@@ -98,9 +98,10 @@ class Fleets:
             if code_of(error) != "ClusterNotFoundException" or not found.cluster:
                 raise
             return []  # only an empty cluster can be deleted
-        return self._described(cluster, arns)
+        return self.described(cluster, arns)
 
-    def _described(self, cluster: str, arns: Lines) -> Tasks:
+    def described(self, cluster: str, arns: Lines) -> Tasks:
+        """What is known of these."""
         tasks: Tasks = []
         for start in range(0, len(arns), _AT_ONCE):
             some = arns[start : start + _AT_ONCE]
@@ -133,7 +134,7 @@ class Fleets:
         # They are listed as stopped from here on, while agents still hand over what they measured.
         left, waited_s = tasks, 0.0
         while left := [
-            each["taskArn"] for each in self._described(cluster, left) if each["lastStatus"] != "STOPPED"
+            each["taskArn"] for each in self.described(cluster, left) if each["lastStatus"] != "STOPPED"
         ]:
             if waited_s >= _GONE_WITHIN_S:
                 raise DeployError(

@@ -88,11 +88,12 @@ class Raising:
                 next_look_s = time.monotonic() + _LOOK_EVERY_S
                 with contextlib.suppress(DeployError):  # asked again soon
                     units = self._engine.list(self._order.fleet)
-                    ended = {
-                        each.id: each.reason or "it ended"
+                    gone = [
+                        each
                         for each in units
-                        if each.agent and each.state == ENDED
-                    }
+                        if each.agent and each.state == ENDED and each.id not in made.replaced
+                    ]
+                    ended = {each.id: each.reason or "it ended" for each in gone}
             time.sleep(_ASK_EVERY_S)
 
     def remove(self) -> None:

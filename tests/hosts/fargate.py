@@ -115,12 +115,14 @@ class Fargate:
         asked: set[str] = set()
         number = 0
         while not self._over.wait(_LOOK_EVERY_S):
-            for arn, task in list(self._backend.tasks.get(CLUSTER, {}).items()):
+            known: dict[str, Any] = self._backend.tasks.get(CLUSTER, {})
+            for arn, task in list(known.items()):
                 container = self._containers.get(arn)
                 if container is None and task.status == "PROVISIONING":
                     number += 1
                     if why := self.refuse(number):
                         task.status, task.desired_status, task.stopped_reason = "STOPPED", "STOPPED", why
+                        task.stop_code = "TaskFailedToStart"
                         continue
                     taken = {self._places[each] for each in self.running}
                     place = self._places[arn] = next(each for each in self._free if each not in taken)

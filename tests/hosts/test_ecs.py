@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
 
@@ -98,12 +99,24 @@ def test_a_task_that_spot_takes_back_hands_over_what_it_measured(
     assert cloud.left() == []
 
 
-def test_a_task_that_never_starts_is_named_with_its_reason(cloud: Cloud, fleet: Fleet, target: str) -> None:
-    reason = "CannotPullContainerError: pull image manifest has been retried 5 time(s)"
-    cloud.tasks.refuse = lambda number: reason if number == 2 else ""
+REASON = "CannotPullContainerError: pull image manifest has been retried 5 time(s)"
+
+
+def test_a_task_that_never_ran_is_replaced(cloud: Cloud, fleet: Fleet, target: str) -> None:
+    cloud.tasks.refuse = lambda number: REASON if number == 2 else ""
+    run = cloud.run(fleet, 3, "-n", "300", "-c", "3", f"{target}/ok")
+    assert run.end(120) == 0, run.said
+    assert re.search(rf"[0-9a-f-]+ never ran, and is replaced: {re.escape(REASON)}", run.said)
+    assert run.report["ledger"]["responses"] == 300
+    assert len(run.report["fleet"]["agents"]) == len(cloud.tasks.arns) == 3
+    assert cloud.left() == []
+
+
+def test_what_never_runs_is_named_with_its_reason(cloud: Cloud, fleet: Fleet, target: str) -> None:
+    cloud.tasks.refuse = lambda number: REASON if number >= 3 else ""
     run = cloud.run(fleet, 3, "--join-timeout", "60s", "-n", "10", f"{target}/ok")
     assert run.end(120) == 2, run.said
-    assert reason in run.said
+    assert REASON in run.said
     assert len(cloud.tasks.arns) == 2
     assert cloud.left() == []
 

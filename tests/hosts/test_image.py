@@ -20,7 +20,8 @@ from .machines import ROOT, lacking
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(300)]
 
 GUIDE = (ROOT / "docs/guide/deploy-docker.md").read_text()
-IMAGE, BASE = "localhost/heyfleet-agent:test", "localhost/heyfleet-base"
+# Of this run alone: another one on this machine removes its own when it ends, under containers of ours if they had one name.
+IMAGE, BASE = f"localhost/heyfleet-agent:test-{os.getpid()}", f"localhost/heyfleet-base:{os.getpid()}"
 # Where the nested kernel of a test machine wants it: runc, no systemd for cgroups, and no limit raised.
 RUN = ["podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", "run", "--network", "host"]
 LIMITS = ["--ulimit", "nofile=20000:20000", "--ulimit", "nproc=4096:4096"]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from heyfleet.deploy import for_run
 from heyfleet.deploy.engine import (
     ENDED,
     RUNNING,
@@ -37,6 +38,7 @@ class Scripted:
         self.removed: list[str] = []
         self.closed = 0
         self.fault = ""
+        self.listed: Units = []
 
     def plan(self, order: Order) -> Outline:
         return Outline(makes=[f"{order.agents} at {order.join}"], usd_an_hour=1.5, price_source="a list")
@@ -45,7 +47,7 @@ class Scripted:
         return self._launch(order, say)
 
     def list(self, fleet: str = "") -> Units:
-        return []
+        return self.listed
 
     def logs(self, fleet: str) -> Iterable[tuple[str, str]]:
         return []
@@ -97,6 +99,16 @@ def test_a_failure_that_was_made_good_is_said_and_nobody_is_absent() -> None:
         launched(fleet, said)
         assert said == ["replaced zone a: full"]
         assert fleet.absent() == []
+
+
+def test_who_was_replaced_is_not_absent_for_having_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(for_run, "_LOOK_EVERY_S", 0.01)
+    engine = Scripted(lambda order, say: Launch(units=[unit(1), unit(2), unit(4)], replaced=["i3"]))
+    engine.listed = [unit(1), unit(2), unit(3, ENDED, "no network"), unit(4, ENDED, "later")]
+    said: list[str] = []
+    with fleet_of(engine, said) as fleet:
+        launched(fleet, said)
+        assert fleet.absent() == ["a4: later"]
 
 
 def test_those_that_ended_are_absent_and_those_that_start_are_awaited() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -74,3 +75,76 @@ def test_where_there_is_no_room_at_all_it_says_so() -> None:
     launching, api, _ = launched(15, short=1.0)
     assert (launching.started, api.running) == ([], 0)
     assert launching.failures == ["ecs: 15 tasks: RESOURCE:ENI"]
+
+
+class Fates:
+    """What DescribeTasks says: of each task by its number when it runs, or that it never will."""
+
+    def __init__(self, clock: Clock, doomed: set[int], at_s: float = 20.0) -> None:
+        self._clock, self._doomed, self._at_s = clock, doomed, at_s
+        self._seen: dict[str, float] = {}
+        self.asked = 0
+
+    def describe(self, arns: list[str]) -> list[dict[str, Any]]:
+        self.asked += 1
+        known = [arn for arn in arns if arn in self._seen]  # one that has only just been started is not
+        self._seen = {arn: self._seen.get(arn, self._clock.now_s) for arn in arns}
+        return [self._of(arn) for arn in known]
+
+    def _of(self, arn: str) -> dict[str, Any]:
+        if self._clock.now_s - self._seen[arn] < self._at_s:
+            return {"taskArn": arn, "lastStatus": "PROVISIONING"}
+        if int(arn.rpartition("/")[2]) in self._doomed:
+            reason = "Timeout waiting for network interface provisioning to complete."
+            return {
+                "taskArn": arn,
+                "lastStatus": "STOPPED",
+                "stopCode": "TaskFailedToStart",
+                "stoppedReason": reason,
+            }
+        return {"taskArn": arn, "lastStatus": "RUNNING"}
+
+
+def settled(
+    count: int, doomed: set[int], at_s: float = 20.0, say: Callable[[str], None] = lambda text: None
+) -> tuple[Launching, Fates, Clock]:
+    clock = Clock()
+    launching = Launching(Api(clock, 1, count + 10, 0, 0), say, clock.now, clock.sleep)
+    launching.launch(count, {})
+    fates = Fates(clock, doomed, at_s)
+    launching.replace(count, {}, fates.describe)
+    return launching, fates, clock
+
+
+def test_a_task_that_never_ran_is_replaced() -> None:
+    said: list[str] = []
+    launching, _, _ = settled(
+        60, {7, 30, 61}, say=said.append
+    )  # the 61 stands in for one of the others, and fails as well
+    assert sorted(launching.replaced) == ["30", "61", "7"]
+    numbers = {int(each["taskArn"].rpartition("/")[2]) for each in launching.started}
+    assert len(launching.started) == len(numbers) == 60
+    assert not numbers & {7, 30, 61}
+    assert launching.failures == []
+    reason = "Timeout waiting for network interface provisioning to complete."
+    assert f"7 never ran, and is replaced: {reason}" in said
+
+
+def test_a_task_that_fails_again_and_again_is_let_be() -> None:
+    launching, fates, _ = settled(1, {0, 1, 2, 3})
+    assert launching.replaced == ["0", "1"]
+    assert [each["taskArn"] for each in launching.started] == [
+        "t/2"
+    ]  # whoever looks finds why it is not there
+    assert fates.asked < 20
+
+
+def test_where_many_fail_none_is_replaced() -> None:
+    launching, _, _ = settled(40, {1, 2, 3})
+    assert (launching.replaced, launching.failures, len(launching.started)) == ([], [], 40)
+
+
+def test_it_does_not_wait_for_ever() -> None:
+    launching, _, clock = settled(5, set(), at_s=10_000)
+    assert (launching.replaced, len(launching.started)) == ([], 5)
+    assert 180 <= clock.now_s <= 190
