@@ -47,7 +47,7 @@ lint: $(VENV)/built ## Check style, types, import directions, the stub of the ex
 	    --allowlist scripts/stubtest-allowlist.txt --ignore-unused-allowlist heyfleet.ext._core
 	@$(MAKE) --no-print-directory $(VENV)/compiled-strictly
 
-hosts: bundle ## Run the tests with hosts in network namespaces of their own (root; five minutes)
+hosts: bundle ## Run the tests with hosts in network namespaces of their own (root; a quarter of an hour)
 	@scripts/system-packages.sh hosts
 	@scripts/system-packages.sh machines
 	@scripts/system-packages.sh image
