@@ -31,9 +31,10 @@ assert "/build/sanitize/" in core.__file__, f"the tests would run on {core.__fil
 PYTHON
 
 # Not the fleets of real processes: their native code is that of the other tests, and a dozen sanitized processes on two cores
-# take minutes. What agents send is merged in tests/fleet/test_liars.py.
+# take minutes. What agents send is merged in tests/fleet/test_liars.py. Not deploying either: none of that is native.
 code=0
-LD_PRELOAD=$preload "$python" -m pytest -q -n 2 --dist worksteal -p no:cacheprovider --ignore tests/test_tidy.py --ignore tests/test_imports.py --ignore tests/fleet/test_runs.py --ignore tests/fleet/test_controller.py "$@" || code=$?
+apart=(tests/test_tidy.py tests/test_imports.py tests/fleet/test_runs.py tests/fleet/test_controller.py tests/fleet/test_deploy_local.py tests/unit/deploy)
+LD_PRELOAD=$preload "$python" -m pytest -q -n 2 --dist worksteal -p no:cacheprovider "${apart[@]/#/--ignore=}" "$@" || code=$?
 if compgen -G "$root/report.*" >/dev/null; then
     cat "$root"/report.* >&2
     echo "a sanitizer found a fault: see above" >&2
