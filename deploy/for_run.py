@@ -37,6 +37,7 @@ class RunFleet:
         complain: Say,
     ) -> None:
         self._engine = engine
+        self._is_named = bool(name)
         self.name = name or f"run-{secrets.token_hex(4)}"
         self.agents = agents
         self._join = join
@@ -94,7 +95,10 @@ class RunFleet:
         self._over.set()
 
     def _launch(self, order: Order) -> None:
+        earlier: set[str] = set()
         try:
+            if self._is_named:  # engines may still know an earlier fleet's units: EC2 does, for about an hour
+                earlier = {each.id for each in self._engine.list(order.fleet)}
             made = self._engine.launch(order, self._go_on)
         except _GivenUpError:
             return
@@ -108,10 +112,11 @@ class RunFleet:
         # As many as are missing, since so many are not waited for.
         self._failures = list(islice(cycle(made.failures or ["fleet: not started"]), missing))
         self._units = made.units
+        others = {*made.replaced, *(earlier - {each.id for each in made.units})}
         while not self._over.wait(_LOOK_EVERY_S):
             with contextlib.suppress(DeployError):  # asked again soon
                 units = self._engine.list(order.fleet)
-                self._units = [each for each in units if each.id not in made.replaced]
+                self._units = [each for each in units if each.id not in others]
 
     def _go_on(self, text: str) -> None:
         if self._over.is_set():

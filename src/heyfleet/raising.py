@@ -30,6 +30,8 @@ class Raising:
         self._least = least
         self._say = say
         self.launched = False
+        # What engines still say of an earlier fleet of the same name: EC2 knows terminated instances for about an hour.
+        self._earlier: set[str] = set()
 
     def raise_all(self, wait_s: float) -> bool:
         """Whether enough agents have joined. DeployError, InputError where nothing was begun."""
@@ -40,9 +42,9 @@ class Raising:
 
     def refuse_if_there(self) -> None:
         """DeployError where the fleet is there already."""
-        if here := [
-            each for each in self._engine.list(self._order.fleet) if each.state in (STARTING, RUNNING)
-        ]:
+        units = self._engine.list(self._order.fleet)
+        self._earlier = {each.id for each in units}
+        if here := [each for each in units if each.state in (STARTING, RUNNING)]:
             raise DeployError(
                 f"the fleet {self._order.fleet} is there already ({here[0].id} and {len(here) - 1} more): "
                 "`heyfleet fleet down` first, or another --name"
@@ -74,6 +76,7 @@ class Raising:
     ) -> tuple[list[RosterAgent], dict[str, str]]:
         """Those that joined, and by the place's id why others never will."""
         ended: dict[str, str] = {}
+        others = {*made.replaced, *(self._earlier - {each.id for each in made.units})}
         next_look_s = time.monotonic() + _LOOK_EVERY_S
         said = -1
         while True:
@@ -89,9 +92,7 @@ class Raising:
                 with contextlib.suppress(DeployError):  # asked again soon
                     units = self._engine.list(self._order.fleet)
                     gone = [
-                        each
-                        for each in units
-                        if each.agent and each.state == ENDED and each.id not in made.replaced
+                        each for each in units if each.agent and each.state == ENDED and each.id not in others
                     ]
                     ended = {each.id: each.reason or "it ended" for each in gone}
             time.sleep(_ASK_EVERY_S)

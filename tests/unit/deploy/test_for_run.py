@@ -111,6 +111,21 @@ def test_who_was_replaced_is_not_absent_for_having_ended(monkeypatch: pytest.Mon
         assert fleet.absent() == ["a4: later"]
 
 
+def test_an_earlier_fleet_of_the_same_name_is_not_taken_for_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(for_run, "_LOOK_EVERY_S", 0.01)
+
+    def launch(order: Order, say: Say) -> Launch:
+        engine.listed = [*engine.listed, unit(2), unit(3), unit(4, ENDED, "no bundle")]
+        return Launch(units=[unit(2), unit(3), unit(4)])
+
+    engine = Scripted(launch)
+    engine.listed = [unit(1, ENDED, "its time")]
+    said: list[str] = []
+    with fleet_of(engine, said) as fleet:
+        launched(fleet, said)
+        assert fleet.absent() == ["a4: no bundle"]
+
+
 def test_those_that_ended_are_absent_and_those_that_start_are_awaited() -> None:
     units = [unit(1), unit(2, ENDED, "no bundle"), unit(3, STARTING, "pulling the image")]
     engine = Scripted(lambda order, say: Launch(units=units))

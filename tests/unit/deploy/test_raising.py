@@ -63,3 +63,13 @@ def test_one_that_ended_is_not_awaited_and_is_named(monkeypatch: pytest.MonkeyPa
     assert not good
     assert "not joined: a3: no network" in said
     assert said[-1].startswith("2 of 3 agents have joined")
+
+
+def test_an_earlier_fleet_of_the_same_name_is_not_taken_for_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Scripted(lambda order, say: Launch(units=[unit(4), unit(5), unit(6)]))
+    engine.listed = [*(unit(number, ENDED, "its time") for number in (1, 2, 3)), unit(4), unit(5), unit(6)]
+    listed: list[Any] = [engine.listed[:3], engine.listed]
+    monkeypatch.setattr(engine, "list", lambda fleet="": listed.pop(0) if len(listed) > 1 else listed[0])
+    good, said = raised(engine, Roster("a4", "a5", "a5", "a5", "a5", "a6"), monkeypatch)
+    assert good, said
+    assert said[-1].startswith("3 of 3 agents have joined")
