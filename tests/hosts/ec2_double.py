@@ -38,6 +38,7 @@ from .machines import Machine, base_of_machines
 from .moto_server import REGION, moto_server
 
 BUCKET = "my-bucket"
+PUBLIC = "203.0.113.0/24"
 _LOOK_EVERY_S = 0.2
 _OFF_WITHIN_S = 15.0  # then its plug is pulled
 _PLACES = range(1, 200)
@@ -49,6 +50,11 @@ network: {config: disabled}
 ssh_genkeytypes: [ed25519]
 locale: false
 """
+
+
+def public_address(number: int) -> str:
+    """Of an instance; whoever has a route to PUBLIC by the bridge reaches it."""
+    return f"{PUBLIC.rpartition('.')[0]}.{number}"
 
 
 class Host:
@@ -70,7 +76,8 @@ class Host:
             self._put(f"meta-data/{key}", text)
         document = {"instanceId": instance.id, "region": REGION, "privateIp": address}
         self._put("dynamic/instance-identity/document", json.dumps(document))
-        ip("-n", network.space(number), "addr", "add", "169.254.169.254/32", "dev", "lo")
+        for more in ("169.254.169.254", public_address(number)):
+            ip("-n", network.space(number), "addr", "add", f"{more}/32", "dev", "lo")
         double = [sys.executable, str(Path(__file__).with_name("metadata.py")), str(self.folder / "imds")]
         self._metadata = subprocess.Popen([*network.enter(number), *double])
 
@@ -181,8 +188,9 @@ class Ec2:
     def _boot(self, instance: Any) -> None:
         taken = {host.number for host in self._hosts.values()}
         number = next(each for each in _PLACES if each not in taken)
-        # moto's address is of a network that is not there.
+        # moto's addresses are of networks that are not there.
         instance.nics[0].private_ip_address = self.network.address(number)
+        instance.nics[0].public_ip = public_address(number)
         host = Host(self.network, number, self._folder, self._base, instance)
         self._hosts[instance.id] = host
         host.boot(self.names, self.routes)
