@@ -207,8 +207,12 @@ def page(made: Sequence[Experiment], compared: str) -> str:
     """All of them, for the page."""
     where = machine.describe()
     described = f"`make experiments` on {where['CPU']}, {where['kernel']}, Python {where['Python']}."
-    comparison = f"### Before and after\n\n    heyfleet compare 1-before 1-after\n\n```\n{compared}\n```"
+    comparison = (
+        f"### Before and after\n\n    heyfleet compare 1-before 1-after\n\n```\n{compared}\n```\n\n"
+        "![latency by percentile, before and after](pictures/before-after.png)"
+    )
     sections = [section(each) for each in made]
+    sections.append("![the third experiment's page](pictures/experiment-3.png)")
     return "\n\n".join([described, *sections[:2], comparison, *sections[2:]])
 
 
