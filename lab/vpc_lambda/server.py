@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import signal
 import time
@@ -48,7 +49,8 @@ class Target:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """The handler of the server: any path is the function, but for the page of counts."""
         if request.path == STATS:
-            return web.json_response(self.stats())
+            text = json.dumps(self.stats(), indent=2) + "\n"  # people read it, too
+            return web.Response(text=text, content_type="application/json")
         now_s = self._now()
         call = self._account.request(now_s)
         due: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
