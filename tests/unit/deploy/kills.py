@@ -4,4 +4,4 @@ from __future__ import annotations
 
 import os
 
-KILLS = int(os.environ.get("KILLS", "24"))
+KILLS = int(os.environ.get("KILLS", "12"))

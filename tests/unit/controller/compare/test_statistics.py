@@ -94,7 +94,7 @@ def test_the_difference_of_two_shares() -> None:
 def test_the_rate_over_blocks() -> None:
     rng = np.random.default_rng(4)
     held = 0
-    for _ in range(TRIALS):
+    for _ in range(TRIALS_OVER_BLOCKS):
         counts = rng.poisson(40, 50)
         at_s = np.asarray(np.repeat(np.arange(50), counts) + 0.5, np.float64)
         sample = of_timed_values("a", "test", at_s, np.full(len(at_s), STEP))
@@ -103,7 +103,7 @@ def test_the_rate_over_blocks() -> None:
         assert estimate is not None
         low, high = estimate.interval
         held += low <= 40 <= high
-    assert 0.93 <= held / TRIALS <= 0.97
+    assert 0.93 <= held / TRIALS_OVER_BLOCKS <= 0.97
 
 
 def test_a_share_of_none_or_all_may_be_just_that() -> None:

@@ -12,8 +12,10 @@ from typing import Any
 
 import boto3
 import botocore.client
+import botocore.session
 import pytest
 from botocore.config import Config
+from botocore.loaders import create_loader
 from botocore.stub import Stubber
 from moto import mock_aws
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -26,6 +28,7 @@ from heyfleet.deploy.settings import read
 from .test_launching import Clock
 
 BUCKET = "bundles"
+_LOADER = create_loader()
 
 
 class Killed(BaseException):
@@ -33,10 +36,12 @@ class Killed(BaseException):
 
 
 class Session(boto3.Session):  # type: ignore[misc]
-    """One that makes each client once: to read what AWS can do takes boto a quarter of a second."""
+    """One that makes each client once, and reads what AWS can do once for all tests: that takes boto a quarter of a second."""
 
     def __init__(self) -> None:
-        super().__init__()
+        session = botocore.session.get_session()
+        session.register_component("data_loader", _LOADER)
+        super().__init__(botocore_session=session)
         self._made: dict[str, Any] = {}
 
     def client(self, service_name: str, *_: Any, config: Any = None, **more: Any) -> Any:

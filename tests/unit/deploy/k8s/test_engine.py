@@ -18,6 +18,7 @@ from heyfleet.deploy.k8s.cluster import Cluster
 from heyfleet.deploy.k8s.engine import K8sEngine
 from heyfleet.deploy.settings import SettingError, read
 
+from ..kills import KILLS
 from .server import NAMESPACE, Double, serving
 
 TOKEN = b"a-very-secret-token"
@@ -108,10 +109,10 @@ def live(made: K8sEngine) -> None:
         made.list("demo")
 
 
-def test_nothing_is_left_after_200_kills_and_a_reap(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_left_after_kills_and_a_reap(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
     call = Cluster.call
     left_by_kills = 0
-    for seed in range(200):
+    for seed in range(2 * KILLS):
         chance = random.Random(seed)
         at, took_effect, calls = chance.randrange(8), chance.random() < 0.5, 0
 
@@ -133,7 +134,7 @@ def test_nothing_is_left_after_200_kills_and_a_reap(double: Double, monkeypatch:
         left_by_kills += bool(double.left())
         engine().reap(quiet)
         assert double.left() == [], f"seed {seed}"
-    assert left_by_kills > 30
+    assert left_by_kills > KILLS / 4
 
 
 @pytest.mark.parametrize(
