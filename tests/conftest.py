@@ -62,11 +62,11 @@ def _get(port: int, path: str) -> bytes:
         connection.close()
 
 
-class Faulty:
-    """A running `heyfleet lab faulty`; the flags are added to its command line."""
+class LabTarget:
+    """A running `heyfleet lab NAME`; the flags are added to its command line."""
 
-    def __init__(self, *flags: str) -> None:
-        command = [sys.executable, "-m", "heyfleet.lab", "faulty", "--port", "0", *flags]
+    def __init__(self, name: str, *flags: str) -> None:
+        command = [sys.executable, "-m", "heyfleet.lab", name, "--port", "0", *flags]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self._stdout = self._process.stdout
@@ -79,11 +79,6 @@ class Faulty:
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
-    def stats(self) -> dict[str, Any]:
-        """The target's counters; this very request and its connection are in them, as `stats`."""
-        counters: dict[str, Any] = json.loads(_get(self.port, "/stats"))
-        return counters
-
     @property
     def is_running(self) -> bool:
         return self._process.poll() is None
@@ -94,6 +89,36 @@ class Faulty:
         said = self._stdout.read()
         self._stdout.close()
         return self._process.wait(10), said
+
+
+class Faulty(LabTarget):
+    """A running `heyfleet lab faulty`."""
+
+    def __init__(self, *flags: str) -> None:
+        super().__init__("faulty", *flags)
+
+    def stats(self) -> dict[str, Any]:
+        """The target's counters; this very request and its connection are in them, as `stats`."""
+        counters: dict[str, Any] = json.loads(_get(self.port, "/stats"))
+        return counters
+
+
+class VpcLambda(LabTarget):
+    """A running `heyfleet lab vpc-lambda`."""
+
+    def __init__(self, *flags: str) -> None:
+        super().__init__("vpc-lambda", *flags)
+
+    def stats(self) -> dict[str, Any]:
+        """The target's counts, without this request."""
+        counts: dict[str, Any] = json.loads(_get(self.port, "/_lab/stats"))
+        return counts
+
+    def summary(self) -> str:
+        """Ends it; the line with its counts."""
+        code, said = self.stop()
+        assert code == 0
+        return said
 
 
 class Nginx:
@@ -177,6 +202,21 @@ def start_faulty() -> Iterator[Callable[..., Faulty]]:
 
     def start(*flags: str) -> Faulty:
         started.append(Faulty(*flags))
+        return started[-1]
+
+    yield start
+    for target in started:
+        if target.is_running:
+            target.stop()
+
+
+@pytest.fixture
+def start_vpc_lambda() -> Iterator[Callable[..., VpcLambda]]:
+    """The same with the other target."""
+    started: list[VpcLambda] = []
+
+    def start(*flags: str) -> VpcLambda:
+        started.append(VpcLambda(*flags))
         return started[-1]
 
     yield start

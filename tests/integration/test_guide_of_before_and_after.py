@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 
 from heyfleet.cli import main
 
-from .test_vpc_lambda import Target
+from ..conftest import VpcLambda
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = re.findall(
@@ -24,24 +25,24 @@ ON_AWS = re.findall(
 )
 
 
-def test_the_tour(tmp_path: Path) -> None:
-    target: Target | None = None
+def test_the_tour(tmp_path: Path, start_vpc_lambda: Callable[..., VpcLambda]) -> None:
+    target: VpcLambda | None = None
     said: list[str] = []
     for command in COMMANDS:
         words = shlex.split(command)
         if words[0] == "lab":
             if target is not None:
-                assert "500 requests" in target.stop()
-            target = Target(*words[2:], "--time-scale", "0.05")
+                assert "500 requests" in target.summary()
+            target = start_vpc_lambda(*words[2:], "--time-scale", "0.05")
             continue
         assert target is not None
-        words = [word.replace("http://127.0.0.1:8080/", target.url) for word in words]
+        words = [word.replace("http://127.0.0.1:8080/", target.url("/")) for word in words]
         line = [sys.executable, "-m", "heyfleet", *words]
         run = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stderr
         said.append(run.stdout)
     assert target is not None
-    assert "1000 requests" in target.stop()
+    assert "1000 requests" in target.summary()
     assert len(said) == 6
     assert "[200]\t500 responses" in said[0]
     assert re.search(r"p99 fell by 9\d%", said[2])

@@ -3,64 +3,22 @@
 from __future__ import annotations
 
 import http.client
-import json
-import signal
 import socket
-import subprocess
-import sys
-import urllib.request
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from click.testing import CliRunner
 
 from heyfleet.lab.cli import lab
 
+from ..conftest import VpcLambda
 from .command import measure
 
 
-class Target:
-    """One that runs; its flags are added to the command line."""
-
-    def __init__(self, *flags: str) -> None:
-        command = [sys.executable, "-m", "heyfleet.lab", "vpc-lambda", "--port", "0", *flags]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line.startswith("heyfleet lab: listening on http://127.0.0.1:"), line
-        self.port = int(line.rpartition(":")[2])
-        self.url = f"http://127.0.0.1:{self.port}/"
-
-    def stats(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.url}_lab/stats", timeout=10) as page:
-            found: dict[str, Any] = json.load(page)
-        return found
-
-    def stop(self) -> str:
-        """The last it says."""
-        self.process.send_signal(signal.SIGINT)
-        said, errors = self.process.communicate(timeout=20)
-        assert (self.process.returncode, errors) == (0, "")
-        return said
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Target]]:
-    started: list[Target] = []
-
-    def begin(*flags: str) -> Target:
-        started.append(Target(*flags))
-        return started[-1]
-
-    yield begin
-    for target in started:
-        if target.process.poll() is None:
-            target.stop()
-
-
-def test_a_function_answers_and_the_second_time_it_is_warm(start: Callable[..., Target]) -> None:
-    target = start("--time-scale", "0.01")
+def test_a_function_answers_and_the_second_time_it_is_warm(
+    start_vpc_lambda: Callable[..., VpcLambda],
+) -> None:
+    target = start_vpc_lambda("--time-scale", "0.01")
     for method, path in (("GET", "/"), ("POST", "/any/path?x=1")):
         connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=10)
         connection.request(method, path, body=b"x" * 100_000 if method == "POST" else None)
@@ -71,15 +29,15 @@ def test_a_function_answers_and_the_second_time_it_is_warm(start: Callable[..., 
     assert (stats["requests"], stats["cold_starts"], stats["warm"], stats["sandboxes"]) == (2, 1, 1, 1)
     assert stats["answers"] == {"200": 2}
     assert stats["latency_s"]["max"] >= 0.3  # the model's seconds
-    assert target.stop() == "heyfleet lab: 2 requests: 1 warm, 1 cold starts; 1 sandboxes, 1 interfaces\n"
+    assert target.summary() == "heyfleet lab: 2 requests: 1 warm, 1 cold starts; 1 sandboxes, 1 interfaces\n"
 
 
 @pytest.mark.parametrize("network", ["old", "new"])
 def test_the_first_experiment_over_a_fleet_in_a_fifth_of_its_time(
-    start: Callable[..., Target], network: str
+    start_vpc_lambda: Callable[..., VpcLambda], network: str
 ) -> None:
-    target = start("--network", network, "--time-scale", "0.2")
-    found = measure("-n", "500", "-c", "50", "--local-agents", "2", target.url)
+    target = start_vpc_lambda("--network", network, "--time-scale", "0.2")
+    found = measure("-n", "500", "-c", "50", "--local-agents", "2", target.url("/"))
     stats = target.stats()
     assert found["statuses"] == {"200": 500}
     assert stats["answers"] == {"200": 500}
@@ -91,10 +49,12 @@ def test_the_first_experiment_over_a_fleet_in_a_fifth_of_its_time(
     assert found["latency"]["slowest_ns"] >= slow_ns * 0.2
 
 
-def test_each_way_to_be_refused_is_counted_alike_on_both_sides(start: Callable[..., Target]) -> None:
+def test_each_way_to_be_refused_is_counted_alike_on_both_sides(
+    start_vpc_lambda: Callable[..., VpcLambda],
+) -> None:
     flags = ("--concurrency-limit", "20", "--burst", "10", "--api-rps", "400", "--api-burst", "30")
-    target = start("--time-scale", "0.2", "--duration", "0.2", "--throttled-status", "500", *flags)
-    found = measure("-n", "2000", "-c", "60", target.url)
+    target = start_vpc_lambda("--time-scale", "0.2", "--duration", "0.2", "--throttled-status", "500", *flags)
+    found = measure("-n", "2000", "-c", "60", target.url("/"))
     stats = target.stats()
     assert found["statuses"] == stats["answers"]
     assert stats["answers"].keys() == {"200", "429", "500"}
@@ -103,27 +63,31 @@ def test_each_way_to_be_refused_is_counted_alike_on_both_sides(start: Callable[.
         stats["answers"]["500"] == stats["throttled"]["burst"] + stats["throttled"].get("concurrency", 0) > 0
     )
     assert stats["most_running"] <= 20
-    assert "throttled by burst" in target.stop()
+    assert "throttled by burst" in target.summary()
 
 
-def test_interfaces_that_can_not_be_made(start: Callable[..., Target]) -> None:
-    target = start("--network", "old", "--time-scale", "0.02", "--subnet-ips", "3", "--duration", "1")
-    found = measure("-n", "20", "-c", "20", target.url)
+def test_interfaces_that_can_not_be_made(start_vpc_lambda: Callable[..., VpcLambda]) -> None:
+    target = start_vpc_lambda(
+        "--network", "old", "--time-scale", "0.02", "--subnet-ips", "3", "--duration", "1"
+    )
+    found = measure("-n", "20", "-c", "20", target.url("/"))
     assert found["statuses"] == {"200": 9, "502": 11} == target.stats()["answers"]
     assert target.stats()["failed"] == {"addresses": 11}
-    assert "11 failed by addresses of interfaces; 9 sandboxes, 3 interfaces" in target.stop()
+    assert "11 failed by addresses of interfaces; 9 sandboxes, 3 interfaces" in target.summary()
 
 
-def test_what_takes_too_long_is_a_504(start: Callable[..., Target]) -> None:
-    target = start("--time-scale", "0.01", "--duration", "40")
-    found = measure("-n", "4", "-c", "4", target.url)
+def test_what_takes_too_long_is_a_504(start_vpc_lambda: Callable[..., VpcLambda]) -> None:
+    target = start_vpc_lambda("--time-scale", "0.01", "--duration", "40")
+    found = measure("-n", "4", "-c", "4", target.url("/"))
     assert found["statuses"] == {"504": 4}
     assert found["latency"]["fastest_ns"] >= 0.29e9
     assert target.stats()["timed_out"] == 4
 
 
-def test_a_caller_who_leaves_is_counted_and_the_execution_goes_on(start: Callable[..., Target]) -> None:
-    target = start("--duration", "30", "--gateway-timeout", "60")
+def test_a_caller_who_leaves_is_counted_and_the_execution_goes_on(
+    start_vpc_lambda: Callable[..., VpcLambda],
+) -> None:
+    target = start_vpc_lambda("--duration", "30", "--gateway-timeout", "60")
     with socket.create_connection(("127.0.0.1", target.port)) as caller:
         caller.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         while target.stats()["in_flight"] == 0:
@@ -131,7 +95,7 @@ def test_a_caller_who_leaves_is_counted_and_the_execution_goes_on(start: Callabl
     while (stats := target.stats())["abandoned"] == 0:
         pass
     assert (stats["in_flight"], stats["running"], stats["answers"]) == (0, 1, {})
-    assert "1 abandoned" in target.stop()  # also while it runs
+    assert "1 abandoned" in target.summary()  # also while it runs
 
 
 @pytest.mark.parametrize(
@@ -152,8 +116,8 @@ def test_a_bad_flag_is_one_line(flags: list[str], said: str) -> None:
     assert result.output.splitlines()[-1].startswith(said)
 
 
-def test_a_port_in_use_is_one_line(start: Callable[..., Target]) -> None:
-    port = str(start().port)
+def test_a_port_in_use_is_one_line(start_vpc_lambda: Callable[..., VpcLambda]) -> None:
+    port = str(start_vpc_lambda().port)
     result = CliRunner().invoke(lab, ["vpc-lambda", "--port", port])
     assert result.exit_code == 1
     assert result.output == f"Error: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
