@@ -54,6 +54,7 @@ def test_ctrl_c_ends_it_quietly(words: tuple[str, ...], said: str) -> None:
         assert process.stdout.readline().startswith("heyfleet lab: listening on http://[::1]:")
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=10) == (f"heyfleet lab: {said}\n", "")
+        assert process.returncode == 0
 
 
 def fetch(url: str) -> bytes:
