@@ -8,7 +8,7 @@ export PYTHON
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 python := $(VENV)/bin/python
-engine := $(wildcard ext/*.pyx ext/*.pxi ext/*.pxd ext/*.h proto/*.proto) setup.py
+engine := $(wildcard ext/*.pyx ext/*/*.pxi ext/*.pxd ext/*.h proto/*.proto) setup.py
 typed := src tests scripts $(wildcard bench)
 
 .DEFAULT_GOAL := help

@@ -64,7 +64,7 @@ def extension() -> Extension:
     return Extension(
         "heyfleet.ext._core",
         [str(folder / "_core.pyx")],
-        depends=sorted(str(part) for suffix in ("pxi", "pxd", "h") for part in folder.glob(f"*.{suffix}")),
+        depends=sorted(str(part) for suffix in ("pxi", "pxd", "h") for part in folder.rglob(f"*.{suffix}")),
         libraries=["uring", "ssl", "crypto", "z", "brotlidec", "zstd"],
         extra_compile_args=[*compile_, "-g", "-Wall", "-Wextra", "-Wno-unused-parameter"],
         extra_link_args=link,

@@ -152,15 +152,15 @@ def engine_faults(root: Path) -> list[str]:
     folder = root / "ext"
     found = []
     included = Counter(CYTHON_INCLUDE.findall((folder / "_core.pyx").read_text()))
-    parts = {path.name for path in folder.glob("*.pxi")}
+    parts = {str(path.relative_to(folder)) for path in folder.rglob("*.pxi")}
     found += [
         f"_core.pyx includes {name} {included[name]} times, not once" for name in parts if included[name] != 1
     ]
     found += [f"_core.pyx includes {name}, which is not there" for name in included.keys() - parts]
     found += [
-        f"{path.name} is a second extension" for path in folder.glob("*.pyx") if path.name != "_core.pyx"
+        f"{path.name} is a second extension" for path in folder.rglob("*.pyx") if path.name != "_core.pyx"
     ]
-    for path in sorted([*folder.glob("*.pyx"), *folder.glob("*.pxi"), *folder.glob("*.pxd")]):
+    for path in sorted([*folder.rglob("*.pyx"), *folder.rglob("*.pxi"), *folder.rglob("*.pxd")]):
         text = path.read_text()
         if path.suffix == ".pxi" and CYTHON_INCLUDE.search(text):
             found.append(f"{path.name} includes another part; only _core.pyx does")

@@ -1,4 +1,4 @@
-"""The io contract (ext/io.pxi), the same promises asked of every backend."""
+"""The io contract (ext/io/contract.pxi), the same promises asked of every backend."""
 
 from __future__ import annotations
 
