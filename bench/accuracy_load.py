@@ -39,7 +39,7 @@ def main(port: str, rate: str, seconds: str, connections: str) -> None:
     for snapshot in agent.snapshots():
         stats.add(snapshot)
     done = agent.done()
-    latency, own = stats.histograms["latency"], stats.histograms.get("own_lag", Histogram())
+    latency, own = stats.histograms["latency"], stats.histograms.get("generator_lag", Histogram())
     print(
         json.dumps(
             {

@@ -31,7 +31,7 @@ class PartLine:
     sent: int
     responses: int
     failed: int  # no answer, or one that was not expected
-    missed: int
+    dropped: int
     requests_per_second: float
     latency: Distribution | None
 
@@ -85,7 +85,7 @@ def _line(name: str, scope: Scope, levels: tuple[float, float] | None = None) ->
         sent=numbers.totals["sent"],
         responses=numbers.responses.total(),
         failed=scope.failed,
-        missed=numbers.totals["missed"],
+        dropped=numbers.totals["dropped"],
         requests_per_second=numbers.ended / scope.seconds if scope.seconds > 0 else 0.0,
         latency=distribution(numbers.histogram("latency")),
     )

@@ -13,7 +13,7 @@ from heyfleet.proto.fleet_pb2 import PartNumbers, Snapshot
 COUNTERS = (
     "sent",
     "abandoned",
-    "missed",
+    "dropped",
     "connections_opened",
     "handshakes_full",
     "handshakes_resumed",
@@ -21,10 +21,10 @@ COUNTERS = (
     "bytes_received",
     "body_bytes",
     "decoded_bytes",
-    "sent_again",
+    "retries",
     "goaways",
     "redirects",
-    "unasked",
+    "unsolicited_responses",
 )
 METRICS = frozenset(METRIC_NAMES)
 BAD_RESPONSE = "bad response: "  # and a reason of the parser's

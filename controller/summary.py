@@ -34,7 +34,7 @@ class Generator:
     busiest_cpu_share: float | None  # 1.0: the thread never waited
     loop_turn: Distribution | None
     lag: Distribution | None
-    own_lag: Distribution | None  # the part of the lag that was not the wait for a free connection
+    generator_lag: Distribution | None  # the part of the lag that was not the wait for a free connection
     bytes_sent: int
     bytes_received: int
     peak_rss_bytes: int
@@ -57,7 +57,7 @@ class HttpUse:
     streams: int  # requests at a time on each connection
     streams_allowed: int | None  # by the server's settings
     goaways: int  # connections that the server wanted no more requests on
-    sent_again: int  # times that a request was sent once more, since the server had not looked at it
+    retries: int  # times that a request was sent once more, since the server had not looked at it
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,9 @@ class Summary:
     decoded_bytes: int | None  # the same after decoding, if that was asked for
     redirects: int  # followed
     unfollowed_redirects: int
-    missed: int  # of the unsent: the generator itself was too late for them
+    dropped: int  # of the unsent: the generator itself was too late for them
     trace_dropped: int
-    unasked: int  # connections on which the server sent what no request had asked for
+    unsolicited_responses: int  # connections on which the server sent what no request had asked for
     addresses: tuple[str, ...]
     addresses_unused: tuple[str, ...]  # each with the reason
     by_address: tuple[AddressLine, ...]  # where there are several
@@ -142,9 +142,9 @@ def summarize(
         decoded_bytes=stats.totals["decoded_bytes"] if plan.decode else None,
         redirects=stats.totals["redirects"],
         unfollowed_redirects=0 if ignore_redirects else sum(stats.responses[code] for code in REDIRECTS),
-        missed=stats.totals["missed"],
+        dropped=stats.totals["dropped"],
         trace_dropped=sum(part.done.trace_dropped for part in parts if part.done),
-        unasked=stats.totals["unasked"],
+        unsolicited_responses=stats.totals["unsolicited_responses"],
         addresses=tuple(dict.fromkeys(address for part in parts for address in part.ready.addresses)),
         addresses_unused=tuple(dict.fromkeys(text for part in parts for text in part.ready.addresses_unused)),
         by_address=_by_address(measured),
@@ -209,7 +209,7 @@ def _http(measured: Measured) -> HttpUse:
         streams=(measured.plan.streams or 1) if HTTP_2_NAME in spoken else 1,
         streams_allowed=min(allowed, default=None),
         goaways=totals["goaways"],
-        sent_again=totals["sent_again"],
+        retries=totals["retries"],
     )
 
 
@@ -243,7 +243,7 @@ def _generator(measured: Measured, asked: int | None) -> Generator:
         ),
         loop_turn=distribution(stats.histogram("loop_turn")),
         lag=distribution(stats.histogram("lag")),
-        own_lag=distribution(stats.histogram("own_lag")),
+        generator_lag=distribution(stats.histogram("generator_lag")),
         bytes_sent=stats.totals["bytes_sent"],
         bytes_received=stats.totals["bytes_received"],
         peak_rss_bytes=sum(part.done.peak_rss_bytes for part in parts if part.done),

@@ -70,16 +70,16 @@ def _of_requests(measured: Measured, ledger: Ledger) -> Iterator[Doubt]:
     lost = [part.agent for part in measured.parts if part.state == LOST]
     if lost:
         yield Doubt(True, f"lost: {', '.join(lost)}; what they did is not all in here")
-    missed = measured.stats.totals["missed"]
-    if missed:
+    dropped = measured.stats.totals["dropped"]
+    if dropped:
         yield Doubt(
-            True, f"{missed} requests were not sent, because the generator itself was too late for them"
+            True, f"{dropped} requests were not sent, because the generator itself was too late for them"
         )
     for kind, cure in (("no local port", "ports"), ("no file descriptor", "file descriptors")):
         if count := measured.stats.errors[kind]:
             yield Doubt(True, f"{count} requests failed on this side: the host had no {cure} left")
     scheduled = measured.plan.loop in (RATE, TICKS)
-    if scheduled and ledger.unsent > missed and not measured.interrupted and ledger.planned:
+    if scheduled and ledger.unsent > dropped and not measured.interrupted and ledger.planned:
         share = (ledger.planned - ledger.unsent) / ledger.planned
         if 1 - share > SHORT:
             yield Doubt(
@@ -154,7 +154,7 @@ def _of_network(part: AgentPart, here: str) -> Iterator[Doubt]:
 
 def _of_stats(stats: Stats) -> Iterator[Doubt]:
     """What all workers saw of their own lateness."""
-    own = stats.histogram("own_lag")
+    own = stats.histogram("generator_lag")
     if own is not None and own.count:
         late = 1 - own.count_at_or_below(LATE_NS) / own.count
         yield from _doubt(late, LATE, f"{late:.1%} of the requests left more than 1 ms late{_error(own)}")

@@ -357,7 +357,7 @@ class EngineSnapshot:
     @property
     def handshakes_resumed(self) -> int: ...
     @property
-    def sent_again(self) -> int:
+    def retries(self) -> int:
         """Times that a request was sent once more, since the server had not looked at it."""
     @property
     def redirects(self) -> int:
@@ -366,7 +366,7 @@ class EngineSnapshot:
     def goaways(self) -> int:
         """Connections that the server wanted no more requests on (HTTP/2)."""
     @property
-    def unasked(self) -> int:
+    def unsolicited_responses(self) -> int:
         """Connections dropped because the peer sent what no request had asked for."""
     @property
     def bytes_sent(self) -> int: ...
@@ -377,7 +377,7 @@ class EngineSnapshot:
     @property
     def body_bytes(self) -> int: ...
     @property
-    def missed(self) -> int:
+    def dropped(self) -> int:
         """Scheduled requests that were not sent because the engine itself was too late."""
     @property
     def warmup(self) -> EngineSnapshot | None:
@@ -506,7 +506,7 @@ class Engine:
         """Connections that are open now; exact once `prepared`, and before the start."""
     @property
     def totals(self) -> dict[str, int]:
-        """After the end: planned, sent, responses, errors, abandoned, unsent, missed; elapsed_ns, cpu_ns, wall_ns, loop_turns.
+        """After the end: planned, sent, responses, errors, abandoned, unsent, dropped; elapsed_ns, cpu_ns, wall_ns, loop_turns.
 
         `began_ns` is good at any time: when the worker began to make load, on CLOCK_MONOTONIC; 0 before.
         """

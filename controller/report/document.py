@@ -129,5 +129,5 @@ def _generator(generator: Generator) -> dict[str, Any]:
         "io_note": generator.io_note or None,
         "loop_turn": distribution_of(generator.loop_turn),
         "lag": distribution_of(generator.lag),
-        "own_lag": distribution_of(generator.own_lag),
+        "generator_lag": distribution_of(generator.generator_lag),
     }

@@ -205,8 +205,8 @@ def _generator(summary: Summary) -> Iterator[str]:
         yield f"  Loop turn:\t{_p99_and_slowest(generator.loop_turn)} (what an event waited for us at most)"
     if generator.lag:
         yield f"  Send lag:\t{_p99_and_slowest(generator.lag)} (sent later than intended)"
-    if generator.own_lag:
-        yield f"  Own lag:\t{_p99_and_slowest(generator.own_lag)} (later than it could have left)"
+    if generator.generator_lag:
+        yield f"  Own lag:\t{_p99_and_slowest(generator.generator_lag)} (later than it could have left)"
     yield f"  On the wire:\t{generator.bytes_sent} bytes sent, {generator.bytes_received} bytes received"
 
 

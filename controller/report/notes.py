@@ -64,8 +64,8 @@ def _of_the_load(summary: Summary) -> Iterator[str]:
     if summary.aborted:
         yield f"ended by --abort-on: {summary.aborted}; the report is of what was done until then"
     if ledger.unsent:
-        missed = f", {summary.missed} of them too late by our own fault" if summary.missed else ""
-        yield f"{plural(ledger.unsent, 'planned request')} not sent before the end of the run{missed}"
+        dropped = f", {summary.dropped} of them too late by our own fault" if summary.dropped else ""
+        yield f"{plural(ledger.unsent, 'planned request')} not sent before the end of the run{dropped}"
     if ledger.abandoned:
         yield (
             f"{plural(ledger.abandoned, 'request')} still without an answer at the end of the run: "
@@ -88,9 +88,10 @@ def _of_the_load(summary: Summary) -> Iterator[str]:
             f"{plural(summary.unfollowed_redirects, 'answer')} asked for a redirect: "
             "counted as any status, not followed"
         )
-    if summary.unasked:
+    if summary.unsolicited_responses:
         yield (
-            f"{plural(summary.unasked, 'connection')} closed by us: the server sent bytes that no request had asked for"
+            f"{plural(summary.unsolicited_responses, 'connection')} closed by us: the server sent bytes that no "
+            "request had asked for"
         )
 
 
@@ -105,9 +106,9 @@ def _of_http(summary: Summary) -> Iterator[str]:
             f"the server allows {plural(http.streams_allowed, 'request')} at a time on each connection, not {http.streams}: "
             "others waited for one to end, which is in their latency"
         )
-    if http.sent_again:
+    if http.retries:
         yield (
-            f"{plural(http.sent_again, 'time')} a request was sent again: the server had refused it, "
+            f"{plural(http.retries, 'time')} a request was sent again: the server had refused it, "
             "or ended a kept connection before it answered; its time ran on"
         )
 

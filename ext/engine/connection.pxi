@@ -33,7 +33,7 @@ cdef struct ConnLink:
 # A connection; over HTTP/2, one of the streams that a connection carries at a time.
 cdef struct Conn:
     uint8_t state               # of ConnState
-    uint8_t sent_again          # how often the message was sent once more; each redirect begins anew
+    uint8_t retries          # how often the message was sent once more; each redirect begins anew
     uint8_t redirects           # that were followed for the request
     uint8_t other_state         # of ConnState
     uint32_t slot               # in use now; while no request is under way, the one that leads to the target

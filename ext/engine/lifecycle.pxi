@@ -7,7 +7,7 @@ cdef enum:
     # otherwise keep it here for ever.
     EVENTS_A_TURN = 1024
     # A server that refuses a request so often is not going to take it.
-    SENT_AGAIN_AT_MOST = 10
+    RETRIES_AT_MOST = 10
 
 
 cdef class Connections(Expecting):
@@ -55,7 +55,7 @@ cdef class Connections(Expecting):
         cdef int64_t now_ns = self.io.now()
         cdef Bank *part
         conn.has_request = True
-        conn.sent_again = conn.redirects = 0
+        conn.retries = conn.redirects = 0
         conn.sent_ns = now_ns
         conn.intended_ns = intended_ns if intended_ns != 0 else now_ns
         conn.request = self.order[number % self.order_count]
@@ -156,13 +156,13 @@ cdef class Connections(Expecting):
 
         A connection that was opened for the request has no such excuse (RFC 9112, 9.3.1 and 9.6).
         """
-        return (conn.connect_took_ns == 0 and conn.first_byte_ns == 0 and conn.message.idempotent and conn.sent_again == 0
+        return (conn.connect_took_ns == 0 and conn.first_byte_ns == 0 and conn.message.idempotent and conn.retries == 0
                 and conn.body <= BODY_HELD)
 
     cdef void on_sent(self, const IoEvent *event) noexcept nogil:
         cdef Conn *conn = &self.conns[event.slot]
         if event.result < 0 and self.was_idle(conn):
-            self.send_again(event.slot, True)
+            self.retry(event.slot, True)
             return
         if event.result < 0:
             self.fail(event.slot, error_from_errno(<int> -event.result))
@@ -210,8 +210,8 @@ cdef class Connections(Expecting):
         cdef int kind
         if event.result < 0:
             kind = error_from_errno(<int> -event.result)
-            if kind == ERROR_H2_REFUSED and conn.sent_again < SENT_AGAIN_AT_MOST:
-                self.send_again(event.slot, event.last)
+            if kind == ERROR_H2_REFUSED and conn.retries < RETRIES_AT_MOST:
+                self.retry(event.slot, event.last)
             else:
                 self.fail(event.slot, kind)
             return
@@ -225,11 +225,11 @@ cdef class Connections(Expecting):
         conn.parser.keep_alive = not event.last
         self.complete(event.slot, event.time_ns, False)
 
-    cdef void send_again(self, uint32_t index, bint reopen) noexcept nogil:
+    cdef void retry(self, uint32_t index, bint reopen) noexcept nogil:
         """Send a request once more that the server has not looked at, it seems; its time is running on."""
         cdef Conn *conn = &self.conns[index]
-        conn.sent_again += 1
-        self.bank(conn).tally.sent_again += 1
+        conn.retries += 1
+        self.bank(conn).tally.retries += 1
         if not reopen:
             self.send_request(index, conn, self.io.now())
             return
@@ -241,13 +241,13 @@ cdef class Connections(Expecting):
         """The end of an idle connection, or bytes on it that no request asked for."""
         if event.result > 0:
             self.recorder.active.all.tally.bytes_received += <uint64_t> event.result
-            self.recorder.active.all.tally.unasked += 1
+            self.recorder.active.all.tally.unsolicited_responses += 1
         self.drop(event.slot)
 
     cdef void stream_ended(self, const IoEvent *event, Conn *conn) noexcept nogil:
         cdef Http1Result result
         if self.was_idle(conn):
-            self.send_again(event.slot, True)
+            self.retry(event.slot, True)
             return
         if event.result < 0:
             self.fail(event.slot, error_from_errno(<int> -event.result))
@@ -280,7 +280,7 @@ cdef class Connections(Expecting):
             self.leave_hop(conn)
         self.record(conn, bank, done_ns)
         if leftover:
-            bank.tally.unasked += 1
+            bank.tally.unsolicited_responses += 1
         conn.has_request = False
         conn_list_remove(&self.expected, self.conns, index, LIST_EXPECTED)
         self.in_flight -= 1
@@ -335,7 +335,7 @@ cdef class Connections(Expecting):
             return True
         self.bank(conn).tally.redirects += 1
         conn.redirects += 1
-        conn.sent_again = 0
+        conn.retries = 0
         if conn.hop != NULL:
             self.leave_hop(conn)
         conn.hop = hop

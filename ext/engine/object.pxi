@@ -375,7 +375,7 @@ cdef class Engine(EngineCore):
 
     @property
     def totals(self):
-        """After the end: planned, sent, responses, errors, abandoned, unsent, missed; elapsed_ns, cpu_ns, wall_ns, loop_turns."""
+        """After the end: planned, sent, responses, errors, abandoned, unsent, dropped; elapsed_ns, cpu_ns, wall_ns, loop_turns."""
         return {
             "planned": self.planned(),
             "sent": self.begun,
@@ -383,7 +383,7 @@ cdef class Engine(EngineCore):
             "errors": self.failed,
             "abandoned": self.begun - self.answered - self.failed,
             "unsent": self.planned() - self.begun,
-            "missed": self.missed,
+            "dropped": self.dropped,
             "elapsed_ns": max(self.ended_ns - self.warm_until_ns, 0),
             "cpu_ns": self.cpu_ns,
             "wall_ns": self.wall_ns,

@@ -18,7 +18,7 @@ cdef enum:  # metrics; anonymous, since they index arrays
 
 # In the order of the metrics; these names go to the wire.
 METRIC_NAMES = (
-    "latency", "service_time", "lag", "connect", "request_write", "wait", "read", "loop_turn", "own_lag", "wake_late",
+    "latency", "service_time", "lag", "connect", "request_write", "wait", "read", "loop_turn", "generator_lag", "wake_late",
     "kernel_latency", "lookup", "handshake",
 )
 
@@ -32,14 +32,14 @@ cdef struct Tally:
     uint64_t bad_responses[HTTP1_REASONS]
     uint64_t sent
     uint64_t abandoned
-    uint64_t missed             # not sent: the generator itself was too late for them
+    uint64_t dropped             # not sent: the generator itself was too late for them
     uint64_t connections_opened
     uint64_t handshakes_full    # of TLS
     uint64_t handshakes_resumed
-    uint64_t sent_again         # times that a request was sent once more, as the server had not looked at it
+    uint64_t retries         # times that a request was sent once more, as the server had not looked at it
     uint64_t redirects          # followed
     uint64_t goaways            # connections that a server wanted no more requests on (HTTP/2)
-    uint64_t unasked            # connections dropped because the peer sent what nobody had asked for
+    uint64_t unsolicited_responses            # connections dropped because the peer sent what nobody had asked for
     uint64_t bytes_sent
     uint64_t bytes_received
     uint64_t body_bytes

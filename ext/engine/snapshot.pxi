@@ -10,14 +10,14 @@ cdef class EngineSnapshot:
     cdef readonly dict errors
     cdef readonly uint64_t sent
     cdef readonly uint64_t abandoned
-    cdef readonly uint64_t missed
+    cdef readonly uint64_t dropped
     cdef readonly uint64_t connections_opened
     cdef readonly uint64_t handshakes_full
     cdef readonly uint64_t handshakes_resumed
-    cdef readonly uint64_t sent_again
+    cdef readonly uint64_t retries
     cdef readonly uint64_t goaways
     cdef readonly uint64_t redirects
-    cdef readonly uint64_t unasked
+    cdef readonly uint64_t unsolicited_responses
     cdef readonly uint64_t bytes_sent
     cdef readonly uint64_t bytes_received
     cdef readonly uint64_t body_bytes
@@ -64,14 +64,14 @@ cdef EngineSnapshot snapshot_of_bank(const Bank *bank):
             snapshot.errors[f"{ERROR_NAMES[ERROR_BAD_RESPONSE]}: {name}"] = bank.tally.bad_responses[reason]
     snapshot.sent = bank.tally.sent
     snapshot.abandoned = bank.tally.abandoned
-    snapshot.missed = bank.tally.missed
+    snapshot.dropped = bank.tally.dropped
     snapshot.connections_opened = bank.tally.connections_opened
     snapshot.handshakes_full = bank.tally.handshakes_full
     snapshot.handshakes_resumed = bank.tally.handshakes_resumed
-    snapshot.sent_again = bank.tally.sent_again
+    snapshot.retries = bank.tally.retries
     snapshot.redirects = bank.tally.redirects
     snapshot.goaways = bank.tally.goaways
-    snapshot.unasked = bank.tally.unasked
+    snapshot.unsolicited_responses = bank.tally.unsolicited_responses
     snapshot.bytes_sent = bank.tally.bytes_sent
     snapshot.bytes_received = bank.tally.bytes_received
     snapshot.body_bytes = bank.tally.body_bytes

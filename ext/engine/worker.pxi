@@ -140,7 +140,7 @@ cdef class EngineCore(Loops):
     cdef inline bint must_stop(self, int64_t now_ns) noexcept nogil:
         if load_flag(&self.stop_requested):
             self.stop_reason = STOP_SIGNAL
-        elif self.request_limit > 0 and self.begun + self.missed >= self.request_limit and self.in_flight == 0:
+        elif self.request_limit > 0 and self.begun + self.dropped >= self.request_limit and self.in_flight == 0:
             self.stop_reason = STOP_COUNT
         elif now_ns >= self.stop_ns:
             self.stop_reason = STOP_DURATION

@@ -1,7 +1,7 @@
 # The io contract: what a backend promises the engine. Completion-shaped; readiness (epoll) emulates completions.
 #
 # A backend holds `slots` connections, numbered from 0. On each slot at most one connect or send is outstanding. From a
-# successful connect on, what the peer sends is delivered as IO_RECV events, unasked, until the end of the stream, an error or
+# successful connect on, what the peer sends is delivered as IO_RECV events, unsolicited_responses, until the end of the stream, an error or
 # `close`; that is what a multishot receive does natively, and it spares a call a response.
 # Failures are events too: no call fails at once, so that a caller never recurses. After `close` no event of the slot's
 # past is delivered: backends drop stale completions by comparing generations. One thread uses a backend, from `open` on.

@@ -38,7 +38,7 @@ cdef class Loops(Connections):
         Pacer pacer                 # at the first scheduled request whose instant has not come
         Pacer waiting               # at the first that is not begun: the same, where none waits for a connection
         uint64_t ticks_due          # scheduled requests whose instant has come, without the warm-up
-        uint64_t missed
+        uint64_t dropped
         bint catch_up
         uint32_t *open_free         # a ring: connections without a request, open
         uint32_t open_free_first
@@ -219,10 +219,10 @@ cdef class Loops(Connections):
         self.place(&at)
         part = self.part(&at)
         if part != NULL:
-            part.tally.missed += 1
-        self.bank(&at).tally.missed += 1
+            part.tally.dropped += 1
+        self.bank(&at).tally.dropped += 1
         if not at.warm:
-            self.missed += 1
+            self.dropped += 1
         self.take_tick()
         pacer_next(&self.waiting)
 

@@ -100,7 +100,7 @@ def test_many_streams(servers: Servers, io: str, server: str) -> None:
         "streams": 7,
         "streams_allowed": 100 if server == "nghttpd" else 128,
         "goaways": 0,
-        "sent_again": 0,
+        "retries": 0,
     }
     assert report["plan"]["http"] == "2"
     assert report["plan"]["streams"] == 7

@@ -53,7 +53,7 @@ def test_odd_but_legal_answers(start_faulty: Callable[..., Faulty], path: str) -
     report = measure("-n", "24", "-c", "2", "--streams", "3", "--h2c", faulty.url(path))
     assert report["statuses"] == {"200": 24}
     assert report["body_bytes"] == 24 * (300 * 1024 if "300KiB" in path else 5)
-    again = report["http"]["sent_again"]
+    again = report["http"]["retries"]
     assert 24 <= sum(faulty.stats()["requests"].values()) - 1 <= 24 + again
 
 

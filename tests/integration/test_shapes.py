@@ -24,7 +24,7 @@ def test_a_rate_is_what_the_server_gets(nginx: Any) -> None:
     assert report["ledger"]["planned"] == 2000
     assert nginx.requests() - before == report["ledger"]["sent"]
     assert report["latency"]["count"] == report["service_time"]["count"] == report["ledger"]["responses"]
-    assert report["generator"]["own_lag"]["count"] == report["ledger"]["sent"]
+    assert report["generator"]["generator_lag"]["count"] == report["ledger"]["sent"]
     assert report["plan"]["loop"] == "rate"
 
 

@@ -73,16 +73,16 @@ def test_nothing_speaks_against_a_calm_run(kit: Any) -> None:
             "5 requests failed on this side: the host had no ports left",
         ),
         ({"errors": {"no file descriptor": 5}}, "bad", "no file descriptors left"),
-        ({"missed": 4}, "bad", "4 requests were not sent"),
+        ({"dropped": 4}, "bad", "4 requests were not sent"),
         ({"metrics": {"loop_turn": [60 * MS]}}, "limited", "for 60 ms at the longest"),
         ({"metrics": {"wake_late": [900 * MS]}}, "bad", "for 900 ms at the longest"),
         (
-            {"metrics": {"own_lag": [1000] * 97 + [3 * MS] * 3}},
+            {"metrics": {"generator_lag": [1000] * 97 + [3 * MS] * 3}},
             "limited",
             "3.0% .* p99 may be too high by up to 3.0 ms",
         ),
         (
-            {"metrics": {"own_lag": [1000] * 90 + [3 * MS] * 10}},
+            {"metrics": {"generator_lag": [1000] * 90 + [3 * MS] * 10}},
             "bad",
             "10.0% of the requests left more than 1 ms late",
         ),
@@ -101,7 +101,7 @@ def test_a_run_too_short_for_shares_of_time(kit: Any) -> None:
 
 
 def test_the_worst_reasons_come_first(kit: Any) -> None:
-    trust = verdict(kit, worker={"cpu_ns": 920 * MS}, missed=1)
+    trust = verdict(kit, worker={"cpu_ns": 920 * MS}, dropped=1)
     assert trust.verdict == "bad"
     assert trust.reasons[0].startswith("1 requests were not sent")
 

@@ -168,7 +168,7 @@ def test_failing_connects_do_not_keep_the_loop_from_its_clock() -> None:
 def test_bytes_behind_an_answer_cost_the_connection() -> None:
     run = simulate(SimPeer("answer", response=ANSWER + b"more"), connections=2, requests=20)
     assert run.totals["responses"] == 20
-    assert run.snapshot.unasked == 20
+    assert run.snapshot.unsolicited_responses == 20
     assert run.snapshot.connections_opened >= 20
 
 

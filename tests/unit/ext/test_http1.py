@@ -646,10 +646,10 @@ def test_the_first_location_of_a_redirect_is_kept(step: int) -> None:
 
 
 def test_a_location_is_kept_of_redirects_only_and_on_demand() -> None:
-    asked, unasked = Http1Parser(keep_location=True), Http1Parser()
-    asked.feed(REDIRECT.replace(b"302", b"200"))
-    unasked.feed(REDIRECT)
-    assert asked.location == unasked.location == b""
+    kept, plain = Http1Parser(keep_location=True), Http1Parser()
+    kept.feed(REDIRECT.replace(b"302", b"200"))
+    plain.feed(REDIRECT)
+    assert kept.location == plain.location == b""
 
 
 def test_a_location_too_long_is_bad() -> None:

@@ -172,7 +172,7 @@ def test_a_reset_stream_is_an_error_of_its_own() -> None:
         snapshot = run(peer, streams=3)
     assert snapshot.errors == {"HTTP/2: stream reset by the server": 6}
     assert snapshot.connections_opened == 1
-    assert snapshot.sent_again == 0
+    assert snapshot.retries == 0
 
 
 def test_a_refused_stream_is_sent_again() -> None:
@@ -182,7 +182,7 @@ def test_a_refused_stream_is_sent_again() -> None:
     with Http2Peer(answer) as peer:
         snapshot = run(peer, requests=10)
     assert snapshot.responses == {200: 10}
-    assert snapshot.sent_again == 10
+    assert snapshot.retries == 10
     assert snapshot.connections_opened == 1
 
 
@@ -190,7 +190,7 @@ def test_what_is_always_refused_is_an_error_in_the_end() -> None:
     with Http2Peer(lambda _, stream: reset(stream, 7)) as peer:
         snapshot = run(peer, streams=2)
     assert snapshot.errors == {"HTTP/2: refused by the server": 6}
-    assert snapshot.sent_again == 60
+    assert snapshot.retries == 60
     assert snapshot.sent == 6
 
 

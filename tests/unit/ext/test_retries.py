@@ -75,13 +75,13 @@ def test_what_may_be_repeated_is(io: str, reset: bool, answers: int) -> None:
         snapshot = run(port, idempotent=True, io=io)
     assert snapshot.responses == {200: 60}
     assert snapshot.connections_opened >= 60 // answers
-    assert snapshot.sent_again <= 60 // answers
+    assert snapshot.retries <= 60 // answers
 
 
 def test_what_may_not_is_an_error() -> None:
     with server(1) as port:
         snapshot = run(port, idempotent=False)
-    assert snapshot.sent_again == 0
+    assert snapshot.retries == 0
     assert set(snapshot.errors) <= {"closed early", "reset"}
 
 
@@ -90,7 +90,7 @@ def test_a_connection_opened_for_the_request_has_no_excuse() -> None:
         snapshot = run(port, idempotent=True)
     assert snapshot.responses == {}
     assert sum(snapshot.errors.values()) == 60
-    assert snapshot.sent_again <= 2  # those that were opened before the start
+    assert snapshot.retries <= 2  # those that were opened before the start
 
 
 @pytest.mark.parametrize("io", ["epoll", "io_uring"])
@@ -127,7 +127,7 @@ def test_its_time_ends_when_it_would_have() -> None:
     engine.start(1)
     engine.run()
     snapshot = engine.snapshot()
-    assert snapshot.sent_again == 1
+    assert snapshot.retries == 1
     assert snapshot.errors == {"connect timeout": 1, "request timeout": 1}
 
 
