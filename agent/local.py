@@ -18,6 +18,7 @@ from heyfleet.agent.request import IDEMPOTENT, render, render_http2
 from heyfleet.agent.resolve import Resolved, ResolveError, resolve_plan
 from heyfleet.agent.template import Compiler, Segment
 from heyfleet.ext import Engine, EngineSnapshot, Histogram
+from heyfleet.plan.sharding import Share, deal, mix_order
 from heyfleet.proto.fleet_pb2 import (
     CONNECTIONS,
     RATE,
@@ -35,7 +36,6 @@ from heyfleet.proto.fleet_pb2 import (
 )
 from heyfleet.proto.fleet_pb2 import Histogram as HistogramMessage
 from heyfleet.proto.protocol import TRACE_BYTES_A_SNAPSHOT
-from heyfleet.shares import Share, deal, mix_order
 
 _LOOPS = {CONNECTIONS: "connections", TICKS: "ticks", RATE: "rate", USERS: "users"}
 _SNAPSHOT_INTERVAL_S = 1.0

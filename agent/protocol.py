@@ -8,8 +8,8 @@ import time
 from heyfleet.agent.proxy import target_url, tunnel_head
 from heyfleet.agent.request import render
 from heyfleet.ext import Engine, TlsContext
+from heyfleet.plan.url import Url
 from heyfleet.proto.fleet_pb2 import HTTP_2, Plan
-from heyfleet.urls import Url
 
 NAMES = {False: "HTTP/1.1", True: "HTTP/2"}
 _OFFERS = {False: ("http/1.1",), True: ("h2",)}

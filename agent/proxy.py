@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from heyfleet.agent.resolve import where
+from heyfleet.plan.template import parse
+from heyfleet.plan.url import Url, basic
 from heyfleet.proto.fleet_pb2 import Header, Plan, Request
-from heyfleet.templates import parse
-from heyfleet.urls import Url, basic
 
 _METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 

@@ -13,8 +13,8 @@ from heyfleet.agent.proxy import target_url, through, tunnel_head
 from heyfleet.agent.request import IDEMPOTENT, http2_fields, render
 from heyfleet.agent.resolve import Resolved, ResolveError, look_up_all, where
 from heyfleet.ext import Engine, http2_request
+from heyfleet.plan.url import Url, basic, parse, percent_encoded
 from heyfleet.proto.fleet_pb2 import Header, Plan, Request
-from heyfleet.urls import Url, basic, parse, percent_encoded
 
 NOT_USABLE = "redirect: to no usable address"
 NOT_ALLOWED = "redirect: not allowed by the owner of the agent"

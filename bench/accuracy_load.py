@@ -10,9 +10,9 @@ import sys
 import time
 
 from heyfleet.agent.local import LocalAgent
-from heyfleet.controller.plan import Flags, make_plan, whole_plan
 from heyfleet.controller.stats import Stats
 from heyfleet.ext import Histogram
+from heyfleet.plan.build import Flags, make_plan, whole_plan
 from heyfleet.proto.fleet_pb2 import Refused
 
 LATE_NS = 100_000

@@ -15,10 +15,10 @@ from heyfleet.controller.export.live import shown
 from heyfleet.controller.export.source import Source
 from heyfleet.controller.intervals import Intervals, Take, all_of
 from heyfleet.controller.measured import AgentPart, Measured
-from heyfleet.controller.plan import Flags, make_plan
 from heyfleet.controller.report import document
 from heyfleet.controller.stats import Stats
 from heyfleet.controller.summary import summarize
+from heyfleet.plan.build import Flags, make_plan
 from heyfleet.proto.fleet_pb2 import Assignment, Done, Histogram, Plan, Ready, Snapshot
 
 AGENTS = 100

@@ -23,7 +23,7 @@ from heyfleet.agent.spool import read_records
 from heyfleet.controller.fleet.conductor import Conductor
 from heyfleet.controller.fleet.registry import Fleet
 from heyfleet.controller.fleet.wire import Server
-from heyfleet.controller.plan import Flags, make_plan, whole_plan
+from heyfleet.plan.build import Flags, make_plan, whole_plan
 from heyfleet.proto.control_pb2 import RunRequest
 from heyfleet.proto.fleet_pb2 import Plan, Ready
 

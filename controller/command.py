@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from heyfleet import __version__
-from heyfleet.controller import values
 from heyfleet.controller.agent_link import AgentLink
 from heyfleet.controller.archive.keeping import Keeping
 from heyfleet.controller.connect_flags import connection_flags
@@ -19,12 +18,13 @@ from heyfleet.controller.flags import Flag, GoCommand, Value
 from heyfleet.controller.fleet import flags as fleet
 from heyfleet.controller.intervals import Take
 from heyfleet.controller.load_flags import shape_flags, threshold_flags
-from heyfleet.controller.plan import TIMEOUT_NS, Flags, make_plan
+from heyfleet.plan import values
+from heyfleet.plan.build import TIMEOUT_NS, Flags, make_plan
 from heyfleet.proto.fleet_pb2 import Plan
 
 if TYPE_CHECKING:
     from heyfleet.controller.fleet.deployment import Deployment
-    from heyfleet.controller.planfile import PlanFile
+    from heyfleet.plan.plan_file import PlanFile
 
 HELP = "Send HTTP requests from this host or from a fleet, and report their latencies as hey does."
 EPILOG = """\b
@@ -67,7 +67,7 @@ class RunCommand(GoCommand):
 
     def load(self, path: str) -> PlanFile:
         """A plan file of these flags."""
-        from heyfleet.controller.planfile import key_of, load
+        from heyfleet.plan.plan_file import key_of, load
 
         return load(path, {key_of(param): param for param in self.params if key_of(param)})
 
@@ -158,7 +158,7 @@ def asked(ctx: click.Context, given: dict[str, Any]) -> tuple[tuple[str, ...], d
     if targets:
         flags = _with_targets(flags, targets, file is not None and bool(file.requests))
     if file is not None and file.requests:
-        from heyfleet.controller.requests import of_file
+        from heyfleet.plan.requests import of_file
 
         flags = replace(flags, mix=tuple(of_file(request, flags) for request in file.requests))
     return find_max, options, flags
@@ -166,8 +166,8 @@ def asked(ctx: click.Context, given: dict[str, Any]) -> tuple[tuple[str, ...], d
 
 def _with_targets(flags: Flags, path: str, others: bool) -> Flags:
     """The flags with the requests of a targets file; UsageError where something else describes them, too."""
-    from heyfleet.controller.requests import of_targets
-    from heyfleet.controller.targetsfile import load
+    from heyfleet.plan.requests import of_targets
+    from heyfleet.plan.targets_file import load
 
     if others:
         raise click.UsageError("--targets and the requests of a plan file exclude each other")

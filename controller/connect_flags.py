@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import click
 
-from heyfleet.controller import values
 from heyfleet.controller.flags import Flag, Value
-from heyfleet.controller.proxy import proxy
+from heyfleet.plan import values
+from heyfleet.plan.proxy import proxy
 from heyfleet.proto.fleet_pb2 import Resolve
 
 # HOST or [ADDRESS], then :, and the port; each may be empty where a flag allows it.

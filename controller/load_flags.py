@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import click
 
-from heyfleet.controller import shapes, thresholds, values
+from heyfleet.controller import thresholds
 from heyfleet.controller.flags import Flag, Value
+from heyfleet.plan import stages as shapes
+from heyfleet.plan import values
 
 THRESHOLD = Value("THRESHOLDS", thresholds.several)
 

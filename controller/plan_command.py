@@ -9,10 +9,11 @@ from typing import Any
 import click
 import yaml
 
-from heyfleet.controller import shapes, terminal
-from heyfleet.controller.plan import warnings
-from heyfleet.controller.plan_echo import echo
-from heyfleet.controller.planfile import PlanFile, key_of
+from heyfleet.controller import terminal
+from heyfleet.plan import stages as shapes
+from heyfleet.plan.build import warnings
+from heyfleet.plan.plan_file import PlanFile, key_of
+from heyfleet.plan.redact import echo
 from heyfleet.proto.fleet_pb2 import RATE, TICKS, USERS, Plan
 
 

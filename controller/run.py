@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager, ExitStack
 from heyfleet import __version__
 from heyfleet.controller import terminal
 from heyfleet.controller.archive.keeping import Keeping
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.executor import Executor, ResultsElsewhereError
 from heyfleet.controller.interrupt import Interrupted, Interrupts
 from heyfleet.controller.intervals import Take, all_of
 from heyfleet.controller.measured import Measured
-from heyfleet.controller.plan import CONNECTIONS, Flags, make_plan, warnings
 from heyfleet.controller.summary import Summary, summarize
+from heyfleet.errors import InputError
+from heyfleet.plan.build import CONNECTIONS, Flags, make_plan, warnings
 from heyfleet.proto.fleet_pb2 import CONNECTIONS as CLOSED
 from heyfleet.proto.fleet_pb2 import TICKS, Plan
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 
 from heyfleet import __version__
 from heyfleet.controller import terminal
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.executor import Executor, ResultsElsewhereError
 from heyfleet.controller.interrupt import Interrupted, Interrupts
-from heyfleet.controller.plan import Flags, make_plan
 from heyfleet.controller.run import EXIT_CANNOT_START, EXIT_FAULT, EXIT_THRESHOLD, exit_code, report
 from heyfleet.controller.summary import Summary, summarize
 from heyfleet.controller.thresholds import in_words, needs, read
 from heyfleet.controller.trust import BAD
-from heyfleet.controller.values import RATE_AT_MOST
+from heyfleet.errors import InputError
+from heyfleet.plan.build import Flags, make_plan
+from heyfleet.plan.values import RATE_AT_MOST
 
 FIRST_RATE = 100.0
 STEP_NS = 5_000_000_000

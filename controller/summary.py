@@ -11,10 +11,10 @@ from heyfleet.controller.fleet_summary import Fleet, of_fleet
 from heyfleet.controller.ledger import Ledger, balance
 from heyfleet.controller.measured import AgentPart, Measured
 from heyfleet.controller.part_summary import PartLine, request_lines, stage_lines, verdicts, warmup_line
-from heyfleet.controller.plan_echo import echo
 from heyfleet.controller.stats import OF_ADDRESSES
 from heyfleet.controller.thresholds import Verdict
 from heyfleet.controller.trust import Trust, trust_of
+from heyfleet.plan.redact import echo
 
 PHASES = ("lookup", "connect", "handshake", "request_write", "wait", "read")
 HTTP_2_NAME = "HTTP/2"

@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from heyfleet.controller import shapes, values
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.stats import Numbers, Stats
+from heyfleet.errors import InputError
 from heyfleet.ext import Histogram
+from heyfleet.plan import stages as shapes
+from heyfleet.plan import values
 from heyfleet.proto.fleet_pb2 import Plan, Request
 
 TEXT = re.compile(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heyfleet.controller.errors import InputError
+from heyfleet.errors import InputError
 
 
 class ArchiveError(InputError):

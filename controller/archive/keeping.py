@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from heyfleet.controller import terminal
 from heyfleet.controller.archive.layout import RUNS
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.intervals import Take, ignore
 from heyfleet.controller.measured import Measured
+from heyfleet.errors import InputError
 from heyfleet.proto.fleet_pb2 import Plan
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from heyfleet import __version__
 from heyfleet.controller.archive import layout
 from heyfleet.controller.archive.layout import Tag
 from heyfleet.controller.archive.log import head, write_line
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.measured import Measured
-from heyfleet.controller.plan_echo import target_url, without_secrets
 from heyfleet.controller.result import to_message
 from heyfleet.controller.stats import COUNTERS, OF_ADDRESSES, decoded, encoded, totals_of
+from heyfleet.errors import InputError
 from heyfleet.ext import Histogram
+from heyfleet.plan.redact import target_url, without_secrets
 from heyfleet.proto import fleet_pb2
 from heyfleet.proto.control_pb2 import Interval
 from heyfleet.proto.fleet_pb2 import Plan, Snapshot

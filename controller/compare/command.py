@@ -26,9 +26,9 @@ from heyfleet.controller.compare.comparison import (
     verdict,
 )
 from heyfleet.controller.compare.sample import Sample
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.export.source import Selection
 from heyfleet.controller.report.tables import table
+from heyfleet.errors import InputError
 
 EXIT_LIMIT = 6
 UNITS_NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}

@@ -9,7 +9,7 @@ import numpy as np
 
 from heyfleet.controller.compare import statistics as st
 from heyfleet.controller.compare.sample import Sample
-from heyfleet.controller.errors import InputError
+from heyfleet.errors import InputError
 
 PERCENTS = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99)
 _SEED = 1  # the same files, the same words

@@ -14,7 +14,7 @@ from hdrh.histogram import HdrHistogram
 
 from heyfleet.controller.archive.log import LINE_BYTES_AT_MOST, read_line
 from heyfleet.controller.compare.sample import Sample, of_timed_values
-from heyfleet.controller.errors import InputError
+from heyfleet.errors import InputError
 
 FILE_BYTES_AT_MOST = 1 << 30
 _LATENCY_TAGS = ("", "latency")

@@ -11,12 +11,12 @@ from typing import Any
 
 import click
 
-from heyfleet.controller import values
 from heyfleet.controller.archive import reader
 from heyfleet.controller.archive.keeping import folder_of_runs
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.export.source import Selection, Source
 from heyfleet.controller.flags import Value
+from heyfleet.errors import InputError
+from heyfleet.plan import values
 
 Format = Callable[[Source], Iterator[str] | Iterator[bytes]]
 # The name, where it is made, and whether it can be of a part of a run.

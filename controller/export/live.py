@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.intervals import Take
-from heyfleet.controller.plan_echo import target_url
 from heyfleet.controller.stats import COUNTERS, decoded
+from heyfleet.errors import InputError
 from heyfleet.ext import Histogram
+from heyfleet.plan.redact import target_url
 from heyfleet.proto.control_pb2 import Interval
 from heyfleet.proto.fleet_pb2 import Plan
 

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from heyfleet import __version__
 from heyfleet.controller import terminal
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.intervals import Take
 from heyfleet.controller.stats import decoded
+from heyfleet.errors import InputError
 from heyfleet.proto.control_pb2 import Interval
 
 try:

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from heyfleet.controller.errors import InputError
+from heyfleet.errors import InputError
 
 
 def head(title: str) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from heyfleet.controller import terminal, values
-from heyfleet.controller.errors import InputError
+from heyfleet.controller import terminal
 from heyfleet.controller.flags import Value
+from heyfleet.errors import InputError
+from heyfleet.plan import values
 
 _EXITS = "Exit code: 0; 2 bad input, or nothing to listen on."
 

@@ -8,13 +8,13 @@ import click
 
 from heyfleet.controller import terminal
 from heyfleet.controller.archive.keeping import Keeping
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.fleet.deployment import Deployment
 from heyfleet.controller.fleet.executor import FleetExecutor
 from heyfleet.controller.fleet.joining import listen_address
 from heyfleet.controller.fleet.options import FleetOptions
-from heyfleet.controller.plan import Flags, make_plan
 from heyfleet.controller.run import EXIT_CANNOT_START, EXIT_OK, Show, run
+from heyfleet.errors import InputError
+from heyfleet.plan.build import Flags, make_plan
 
 
 def run_deployed(

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import uvloop
 
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.fleet import joining
 from heyfleet.controller.fleet.conductor import CannotStart, Conductor
 from heyfleet.controller.fleet.deployment import Deployment
@@ -23,6 +22,7 @@ from heyfleet.controller.interrupt import Interrupted, Interrupts
 from heyfleet.controller.intervals import Take, ignore
 from heyfleet.controller.live import Live
 from heyfleet.controller.measured import Measured
+from heyfleet.errors import InputError
 from heyfleet.proto.fleet_pb2 import Plan
 
 _GOODBYE_S = 2.0

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from heyfleet.controller import values
 from heyfleet.controller.flags import Flag, Value
+from heyfleet.plan import values
 
 SECTION = "Fleet"
 NAMES = (

@@ -9,11 +9,11 @@ import socket
 from collections.abc import Iterator
 
 from heyfleet import __version__
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.fleet.registry import Fleet
 from heyfleet.controller.fleet.wire import JoinRefused
 from heyfleet.controller.security.folder import Credentials, CredentialsError
 from heyfleet.controller.security.tokens import TokenError
+from heyfleet.errors import InputError
 from heyfleet.proto.control_pb2 import JoinReply, JoinRequest
 from heyfleet.proto.protocol import DEFAULT_PORT, PROTOCOL
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from heyfleet.controller.errors import InputError
+from heyfleet.errors import InputError
 from heyfleet.proto.control_pb2 import RunRequest
 from heyfleet.proto.fleet_pb2 import Plan
 from heyfleet.proto.protocol import MESSAGE_BYTES_AT_MOST

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 import uvloop
 
 from heyfleet import __version__
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.executor import ResultsElsewhereError
 from heyfleet.controller.fleet.joining import with_port
 from heyfleet.controller.fleet.options import FleetOptions
@@ -19,6 +18,7 @@ from heyfleet.controller.live import Live
 from heyfleet.controller.measured import Measured
 from heyfleet.controller.result import from_message
 from heyfleet.controller.security.folder import CredentialsError, load_operator
+from heyfleet.errors import InputError
 from heyfleet.proto.control_pb2 import (
     CollectRequest,
     FromOperator,

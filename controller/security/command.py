@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from heyfleet.controller import values
 from heyfleet.controller.flags import Value
 from heyfleet.controller.security import folder as folders
+from heyfleet.plan import values
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 _DURATION = Value("DURATION", values.duration)

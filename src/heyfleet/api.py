@@ -43,7 +43,7 @@ class Result:
     def __init__(
         self, folder: str | PathLike[str], *, exit_code: int | None = None, selection: Selection | None = None
     ) -> None:
-        """An archive's folder, or its name in the folder of runs; heyfleet.controller.errors.InputError."""
+        """An archive's folder, or its name in the folder of runs; heyfleet.errors.InputError."""
         self._source = Source(find(str(folder), folder_of_runs() or RUNS), selection)
         self._owner: Result | None = None  # of the folder, if that is not to outlive it
         self.exit_code = exit_code

@@ -11,7 +11,7 @@ import click
 
 from heyfleet import __version__
 from heyfleet.controller import terminal
-from heyfleet.controller.errors import InputError
+from heyfleet.errors import InputError
 
 if TYPE_CHECKING:
     from heyfleet.controller.agent_link import AgentLink

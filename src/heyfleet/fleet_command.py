@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from heyfleet.controller import terminal, values
+from heyfleet.controller import terminal
 from heyfleet.controller.flags import Value
 from heyfleet.fleets import Controller, described, remedy
+from heyfleet.plan import values
 
 if TYPE_CHECKING:
     from heyfleet.deploy.engine import Engine, Order, Unit

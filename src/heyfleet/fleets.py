@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from heyfleet import __version__
 from heyfleet.controller import terminal
-from heyfleet.controller.errors import InputError
+from heyfleet.errors import InputError
 
 if TYPE_CHECKING:
     from heyfleet.deploy.asked import Asked

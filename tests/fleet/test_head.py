@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from heyfleet.controller.errors import InputError
 from heyfleet.deploy.engine import DeployError, Head, Lines, Order, Say
 from heyfleet.deploy.local import LocalEngine
+from heyfleet.errors import InputError
 from heyfleet.heads import HeadController, RaisingWithHead
 
 from .processes import HEYFLEET, Process, adds_up

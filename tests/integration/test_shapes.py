@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from heyfleet.shares import mix_order
+from heyfleet.plan.sharding import mix_order
 
 from .command import heyfleet, measure
 

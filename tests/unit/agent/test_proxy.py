@@ -7,8 +7,8 @@ import pytest
 from heyfleet.agent.local import LocalAgent
 from heyfleet.agent.owner import Owner
 from heyfleet.agent.proxy import tunnel_head
+from heyfleet.plan.url import parse
 from heyfleet.proto.fleet_pb2 import Assignment, Header, Plan, Proxy, Ready, Refused, Request, Resolve, Target
-from heyfleet.urls import parse
 
 OWNER = Owner(("127.0.0.1", "shop.invalid"))
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from heyfleet.agent.template import Compiler
 from heyfleet.ext import Engine
+from heyfleet.plan.template import Value, parse
 from heyfleet.proto.fleet_pb2 import Column, Header, Plan, Request, Target
-from heyfleet.templates import Value, parse
 
 from ...http2_peer import DATA, HEADERS, Frame, Http2Peer, hello
 from ...recorder import Recorder

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from heyfleet.controller.measured import AgentPart, Measured
-from heyfleet.controller.plan import CONNECTIONS, Flags, make_plan
 from heyfleet.controller.stats import Stats
 from heyfleet.controller.summary import Summary, summarize
 from heyfleet.ext import Histogram
+from heyfleet.plan.build import CONNECTIONS, Flags, make_plan
 from heyfleet.proto import fleet_pb2
 
 MS = 1_000_000

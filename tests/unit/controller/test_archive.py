@@ -20,11 +20,11 @@ from heyfleet.controller.archive.layout import Tag, read_tag
 from heyfleet.controller.archive.log import read_line
 from heyfleet.controller.archive.reader import Run, find, kept
 from heyfleet.controller.archive.writer import Archive
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.intervals import Intervals
-from heyfleet.controller.plan import Flags, make_plan
-from heyfleet.controller.plan_echo import HIDDEN
 from heyfleet.controller.stats import Stats
+from heyfleet.errors import InputError
+from heyfleet.plan.build import Flags, make_plan
+from heyfleet.plan.redact import HIDDEN
 from heyfleet.proto.fleet_pb2 import Header, Plan, Request, Snapshot, Stage
 
 MS = 1_000_000

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from heyfleet import __version__
 from heyfleet.cli import COMMANDS, Main, main
 from heyfleet.controller import command
-from heyfleet.controller.plan import Flags
+from heyfleet.plan.build import Flags
 
 URL = "http://localhost:8080/"
 DEFAULTS = Flags(url=URL, user_agent=f"heyfleet/{__version__}")

@@ -3,8 +3,8 @@
 import pytest
 
 from heyfleet.controller.connect_flags import connect_rule, resolve_rule, tls_version
-from heyfleet.controller.errors import InputError
-from heyfleet.controller.plan import Flags, make_plan
+from heyfleet.errors import InputError
+from heyfleet.plan.build import Flags, make_plan
 from heyfleet.proto.fleet_pb2 import Resolve
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from heyfleet.controller.intervals import Intervals, ignore
-from heyfleet.controller.plan import Flags, make_plan
 from heyfleet.controller.stats import Stats
+from heyfleet.plan.build import Flags, make_plan
 from heyfleet.proto.control_pb2 import Interval
 from heyfleet.proto.fleet_pb2 import Plan
 

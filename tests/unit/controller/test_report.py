@@ -11,10 +11,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from heyfleet.controller.plan import Flags, make_plan
-from heyfleet.controller.plan_echo import echo
 from heyfleet.controller.report import document, hey, rows
 from heyfleet.controller.summary import Summary
+from heyfleet.plan.build import Flags, make_plan
+from heyfleet.plan.redact import echo
 
 HERE = Path(__file__).parent
 SCHEMA = json.loads((HERE.parents[2] / "docs/report.schema.json").read_text())

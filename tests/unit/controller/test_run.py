@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from heyfleet.controller.executor import LocalExecutor
-from heyfleet.controller.plan import Flags
 from heyfleet.controller.run import run
+from heyfleet.plan.build import Flags
 from heyfleet.proto.fleet_pb2 import Refused
 
 Streams = pytest.CaptureFixture[str]

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from heyfleet.controller.abort import AbortWatch
-from heyfleet.controller.errors import InputError
-from heyfleet.controller.plan import Flags, make_plan
-from heyfleet.controller.shapes import stages
 from heyfleet.controller.stats import Stats
 from heyfleet.controller.thresholds import judge, read, scope_of, several, stage_seconds
+from heyfleet.errors import InputError
+from heyfleet.plan.build import Flags, make_plan
+from heyfleet.plan.stages import stages
 from heyfleet.proto.fleet_pb2 import PartNumbers, Plan, Request, StatusRange
 
 MS = 1_000_000

@@ -8,9 +8,9 @@ import pytest
 
 from heyfleet.controller.ledger import balance
 from heyfleet.controller.measured import AgentPart, Measured
-from heyfleet.controller.plan import Flags, make_plan
 from heyfleet.controller.stats import Stats
 from heyfleet.controller.trust import Trust, trust_of
+from heyfleet.plan.build import Flags, make_plan
 from heyfleet.proto.fleet_pb2 import Assignment, Done, HostState, WorkerFacts
 
 MS = 1_000_000

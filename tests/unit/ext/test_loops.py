@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from heyfleet.ext import Engine, EngineSnapshot, Histogram, SimIo, SimPeer
-from heyfleet.shares import mix_order
+from heyfleet.plan.sharding import mix_order
 
 PORT = 80
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"

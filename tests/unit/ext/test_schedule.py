@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heyfleet.ext import ScheduleProbe
-from heyfleet.shares import deal
+from heyfleet.plan.sharding import deal
 
 S = 1_000_000_000
 RAMP: list[tuple[int, float, float]] = [

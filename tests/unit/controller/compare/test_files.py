@@ -12,7 +12,7 @@ from hdrh.histogram import HdrHistogram
 
 from heyfleet.controller.compare.comparison import compare, in_words, read_limit, verdict
 from heyfleet.controller.compare.files import read
-from heyfleet.controller.errors import InputError
+from heyfleet.errors import InputError
 
 # The first experiment, before and after, as hey printed it.
 BEFORE = """

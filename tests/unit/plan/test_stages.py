@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from heyfleet.controller import shapes
-from heyfleet.controller.errors import InputError
-from heyfleet.controller.plan import Flags, make_plan, warnings
+from heyfleet.errors import InputError
+from heyfleet.plan import stages as shapes
+from heyfleet.plan.build import Flags, make_plan, warnings
 from heyfleet.proto.fleet_pb2 import RATE, TICKS, USERS, Plan, Think
 
 MS = 1_000_000

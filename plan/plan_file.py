@@ -11,10 +11,11 @@ from typing import Any
 import click
 import yaml
 
-from heyfleet import urls as target
-from heyfleet.controller import shapes, values
-from heyfleet.controller.errors import InputError
 from heyfleet.controller.flags import FALSE, TRUE
+from heyfleet.errors import InputError
+from heyfleet.plan import stages as shapes
+from heyfleet.plan import url as target
+from heyfleet.plan import values
 
 # Names in a plan file that are not simply those of the flags.
 KEYS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heyfleet.controller.proxy import proxy
+from heyfleet.plan.proxy import proxy
 from heyfleet.proto.fleet_pb2 import Proxy
 
 from ...integration.command import heyfleet

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from heyfleet.cli import main
 from heyfleet.controller.command import planned, run_command
-from heyfleet.controller.planfile import PlanError
+from heyfleet.plan.plan_file import PlanError
 from heyfleet.proto.fleet_pb2 import IPV4, RATE, Plan
 
 from ...certificates import Authority

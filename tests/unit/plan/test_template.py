@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heyfleet.templates import Piece, TemplateError, Value, parse
+from heyfleet.plan.template import Piece, TemplateError, Value, parse
 
 
 @pytest.mark.parametrize(

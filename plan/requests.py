@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from heyfleet import urls as target
-from heyfleet.controller.errors import InputError
-from heyfleet.controller.shapes import Weight, whole_weights
+from heyfleet.errors import InputError
+from heyfleet.plan import url as target
+from heyfleet.plan.stages import Weight, whole_weights
 from heyfleet.proto.fleet_pb2 import Header, Request, StatusRange
 
 if TYPE_CHECKING:
-    from heyfleet.controller.plan import Flags
-    from heyfleet.controller.targetsfile import Entry
+    from heyfleet.plan.build import Flags
+    from heyfleet.plan.targets_file import Entry
 
 CONTENT_TYPE = "text/html"
 ACCEPTED_TO_DECODE = "gzip, deflate, br, zstd"

@@ -8,13 +8,13 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from heyfleet import templates
-from heyfleet.controller.errors import InputError
-from heyfleet.controller.requests import read_file
+from heyfleet.errors import InputError
+from heyfleet.plan import template as templates
+from heyfleet.plan.requests import read_file
 from heyfleet.proto.fleet_pb2 import Column, Plan, Request
 
 if TYPE_CHECKING:
-    from heyfleet.controller.plan import Flags
+    from heyfleet.plan.build import Flags
 
 # What would end a header, and begin another.
 _BREAKS = re.compile(r"[\r\n\0]")

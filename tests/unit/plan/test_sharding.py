@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heyfleet.shares import deal
+from heyfleet.plan.sharding import deal
 
 
 @given(workers=st.integers(1, 64), connections=st.integers(1, 5000), requests=st.integers(0, 10**9))

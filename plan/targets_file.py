@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from heyfleet import urls
-from heyfleet.controller import shapes, values
-from heyfleet.controller.errors import InputError
-from heyfleet.controller.requests import read_file
-from heyfleet.controller.shapes import Weight
+from heyfleet.errors import InputError
+from heyfleet.plan import stages as shapes
+from heyfleet.plan import url as urls
+from heyfleet.plan import values
+from heyfleet.plan.requests import read_file
+from heyfleet.plan.stages import Weight
 
 _FIRST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s+(/\S*|\S+://\S*)")
 _JSON_KEYS = frozenset({"method", "url", "body", "header", "name", "weight"})

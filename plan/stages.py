@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from math import gcd, lcm
 
-from heyfleet.controller import values
+from heyfleet.plan import values
 from heyfleet.proto.fleet_pb2 import RATE, USERS, Loop, Plan, Stage, Think
 
 WEIGHTS_AT_MOST = 10_000  # the sum of all, in lowest terms

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, TypeVar
 
+from heyfleet.plan.url import Url
 from heyfleet.proto.fleet_pb2 import HTTP_2, IPV4, IPV6, TICKS, Column, Loop, Plan, Request, Think, Tls
-from heyfleet.urls import Url
 
 SECRET_HEADER = re.compile(r"auth|cookie|token|secret|key|passw|session|signature|credential", re.IGNORECASE)
 HIDDEN = "(hidden)"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
-from heyfleet.controller.errors import InputError
-from heyfleet.controller.requests import read_file
+from heyfleet.errors import InputError
+from heyfleet.plan.requests import read_file
+from heyfleet.plan.url import Url
 from heyfleet.proto.fleet_pb2 import Tls
-from heyfleet.urls import Url
 
 if TYPE_CHECKING:
-    from heyfleet.controller.plan import Flags
+    from heyfleet.plan.build import Flags
 
 
 def make_tls(flags: Flags, url: Url) -> Tls:

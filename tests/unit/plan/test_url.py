@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heyfleet.urls import parse
+from heyfleet.plan.url import parse
 
 
 @pytest.mark.parametrize(

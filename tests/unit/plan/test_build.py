@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from heyfleet.controller.errors import InputError
-from heyfleet.controller.plan import Flags, make_plan, whole_plan
+from heyfleet.errors import InputError
+from heyfleet.plan.build import Flags, make_plan, whole_plan
 from heyfleet.proto.fleet_pb2 import CONNECTIONS, Plan
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from heyfleet.controller import values
+from heyfleet.plan import values
 
 S = 1_000_000_000
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from heyfleet import urls
-from heyfleet.controller.errors import InputError
+from heyfleet.errors import InputError
+from heyfleet.plan import url as urls
 from heyfleet.proto.fleet_pb2 import HTTP_2, Plan, Proxy
 
 

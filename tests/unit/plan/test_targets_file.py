@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heyfleet.controller.errors import InputError
-from heyfleet.controller.targetsfile import Entry, TargetsError, load, parse
+from heyfleet.errors import InputError
+from heyfleet.plan.targets_file import Entry, TargetsError, load, parse
 
 HTTP = """\
 # a comment

@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from heyfleet import urls as target
-from heyfleet.controller import shapes
-from heyfleet.controller.errors import InputError
-from heyfleet.controller.proxy import check_proxy
-from heyfleet.controller.requests import Wanted, make_mix, of_all, read_file
-from heyfleet.controller.shapes import Stages
+from heyfleet.errors import InputError
+from heyfleet.plan import stages as shapes
+from heyfleet.plan import url as target
+from heyfleet.plan.proxy import check_proxy
+from heyfleet.plan.requests import Wanted, make_mix, of_all, read_file
+from heyfleet.plan.stages import Stages
 from heyfleet.proto.fleet_pb2 import CONNECTIONS as CLOSED
 from heyfleet.proto.fleet_pb2 import (
     EITHER,
@@ -254,7 +254,7 @@ def _tls(flags: Flags, url: target.Url) -> Tls | None:
     )
     if url.scheme != "https" and not given:
         return None  # where redirects lead to https, the defaults are good
-    from heyfleet.controller.tls import make_tls
+    from heyfleet.plan.tls import make_tls
 
     return make_tls(flags, url)
 
@@ -267,7 +267,7 @@ def _family(flags: Flags) -> AddressFamily:
 
 def _template(plan: Plan, flags: Flags) -> None:
     if flags.template or flags.data_file or flags.data_once:
-        from heyfleet.controller.data import take_template
+        from heyfleet.plan.data_file import take_template
 
         take_template(plan, flags)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from heyfleet.controller.errors import InputError
-from heyfleet.controller.plan import Flags, make_plan
-from heyfleet.controller.plan_echo import echo
+from heyfleet.errors import InputError
+from heyfleet.plan.build import Flags, make_plan
+from heyfleet.plan.redact import echo
 from heyfleet.proto.fleet_pb2 import Plan
 
 from ...certificates import Authority
