@@ -10,10 +10,10 @@ import sys
 import time
 
 from heyfleet.agent.local import LocalAgent
-from heyfleet.controller.stats import Stats
 from heyfleet.ext import Histogram
 from heyfleet.plan.build import Flags, make_plan, whole_plan
 from heyfleet.proto.fleet_pb2 import Refused
+from heyfleet.results.stats import Stats
 
 LATE_NS = 100_000
 PERCENTS = (50.0, 90.0, 95.0, 99.0, 99.9)

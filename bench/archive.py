@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.simulated import payload
-from heyfleet.controller.archive.reader import Run
-from heyfleet.controller.archive.writer import Archive
-from heyfleet.controller.export.command import write
-from heyfleet.controller.export.live import shown
-from heyfleet.controller.export.source import Source
-from heyfleet.controller.intervals import Intervals, Take, all_of
-from heyfleet.controller.measured import AgentPart, Measured
-from heyfleet.controller.report import document
-from heyfleet.controller.stats import Stats
-from heyfleet.controller.summary import summarize
+from heyfleet.cli.export import write
 from heyfleet.plan.build import Flags, make_plan
 from heyfleet.proto.fleet_pb2 import Assignment, Done, Histogram, Plan, Ready, Snapshot
+from heyfleet.results.archive.reader import Run
+from heyfleet.results.archive.writer import Archive
+from heyfleet.results.export.prometheus import shown
+from heyfleet.results.export.run_view import Source
+from heyfleet.results.intervals import Intervals, Take, all_of
+from heyfleet.results.measurements import AgentPart, Measured
+from heyfleet.results.report import json as document
+from heyfleet.results.stats import Stats
+from heyfleet.results.summary import summarize
 
 AGENTS = 100
 SECONDS = 3600

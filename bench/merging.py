@@ -26,10 +26,10 @@ from heyfleet.controller.fleet.conductor import Conductor
 from heyfleet.controller.fleet.executor import background
 from heyfleet.controller.fleet.registry import Fleet
 from heyfleet.controller.fleet.view import interval_s, view
-from heyfleet.controller.ledger import balance
 from heyfleet.controller.security.authority import Authority
 from heyfleet.proto.control_pb2 import FromAgent, RunRequest
 from heyfleet.proto.fleet_pb2 import Plan, Target
+from heyfleet.results.ledger import balance
 
 PROCESSES = 4
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from heyfleet.controller.stats import Numbers, Stats
-from heyfleet.controller.thresholds import Scope, Threshold, judge, read, scope_of
 from heyfleet.ext import Histogram
 from heyfleet.proto.fleet_pb2 import Plan
+from heyfleet.results.stats import Numbers, Stats
+from heyfleet.results.thresholds import Scope, Threshold, judge, read, scope_of
 
 _INTERVAL_S = 0.9  # snapshots come each second, and not to the millisecond
 

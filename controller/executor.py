@@ -8,13 +8,13 @@ from typing import Protocol
 from heyfleet.controller.abort import AbortWatch
 from heyfleet.controller.agent_link import AgentLink
 from heyfleet.controller.interrupt import Interrupts
-from heyfleet.controller.intervals import Intervals, Take, ignore
-from heyfleet.controller.measured import AgentPart, Measured
 from heyfleet.controller.progress import Progress
-from heyfleet.controller.stats import Stats
 from heyfleet.errors import InputError
 from heyfleet.plan.build import whole_plan
 from heyfleet.proto.fleet_pb2 import Plan, Refused
+from heyfleet.results.intervals import Intervals, Take, ignore
+from heyfleet.results.measurements import AgentPart, Measured
+from heyfleet.results.stats import Stats
 
 
 class ResultsElsewhereError(Exception):

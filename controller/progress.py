@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from heyfleet.controller.stats import Stats
 from heyfleet.proto.fleet_pb2 import Plan, Snapshot
+from heyfleet.results.stats import Stats
 
 
 class Progress:

@@ -7,16 +7,16 @@ from contextlib import AbstractContextManager, ExitStack
 
 from heyfleet import __version__
 from heyfleet.controller import terminal
-from heyfleet.controller.archive.keeping import Keeping
 from heyfleet.controller.executor import Executor, ResultsElsewhereError
 from heyfleet.controller.interrupt import Interrupted, Interrupts
-from heyfleet.controller.intervals import Take, all_of
-from heyfleet.controller.measured import Measured
-from heyfleet.controller.summary import Summary, summarize
 from heyfleet.errors import InputError
 from heyfleet.plan.build import CONNECTIONS, Flags, make_plan, warnings
 from heyfleet.proto.fleet_pb2 import CONNECTIONS as CLOSED
 from heyfleet.proto.fleet_pb2 import TICKS, Plan
+from heyfleet.results.archive.archiver import Keeping
+from heyfleet.results.intervals import Take, all_of
+from heyfleet.results.measurements import Measured
+from heyfleet.results.summary import Summary, summarize
 
 Show = Callable[[Plan], AbstractContextManager[list[Take]]]
 
@@ -65,7 +65,7 @@ def report_of(measured: Measured, output: str, keeping: Keeping) -> int:
 
 
 def _document(summary: Summary) -> str:
-    from heyfleet.controller.report import document
+    from heyfleet.results.report import json as document
 
     return document.render(summary, __version__)
 
@@ -75,7 +75,8 @@ def report(summary: Summary, output: str, trace: bytes) -> None:
     if output == "json":
         terminal.write_out([_document(summary)])
     elif output == "csv":
-        from heyfleet.controller.report import notes, rows
+        from heyfleet.results.report import csv as rows
+        from heyfleet.results.report import notes
 
         terminal.write_out(rows.render(trace))
         if summary.errors:
@@ -84,7 +85,7 @@ def report(summary: Summary, output: str, trace: bytes) -> None:
         for note in notes.notes(summary):
             terminal.complain(note)
     else:
-        from heyfleet.controller.report import hey
+        from heyfleet.results.report import text as hey
 
         terminal.write_out([hey.render(summary)])
 

@@ -11,12 +11,12 @@ from heyfleet.controller import terminal
 from heyfleet.controller.executor import Executor, ResultsElsewhereError
 from heyfleet.controller.interrupt import Interrupted, Interrupts
 from heyfleet.controller.run import EXIT_CANNOT_START, EXIT_FAULT, EXIT_THRESHOLD, exit_code, report
-from heyfleet.controller.summary import Summary, summarize
-from heyfleet.controller.thresholds import in_words, needs, read
-from heyfleet.controller.trust import BAD
 from heyfleet.errors import InputError
 from heyfleet.plan.build import Flags, make_plan
 from heyfleet.plan.values import RATE_AT_MOST
+from heyfleet.results.summary import Summary, summarize
+from heyfleet.results.thresholds import in_words, needs, read
+from heyfleet.results.trust import BAD
 
 FIRST_RATE = 100.0
 STEP_NS = 5_000_000_000
@@ -115,7 +115,7 @@ def search(flags: Flags, thresholds: tuple[str, ...], make_executor: Callable[[]
             pass
     best = search.best
     if flags.output == "json":
-        from heyfleet.controller.report import document
+        from heyfleet.results.report import json as document
 
         terminal.write_out([document.render_search(search.steps, best, __version__)])
     else:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 import yaml
 
-from heyfleet.controller.flags import FALSE, TRUE
+from heyfleet.cli.go_flags import FALSE, TRUE
 from heyfleet.errors import InputError
 from heyfleet.plan import stages as shapes
 from heyfleet.plan import url as target

@@ -66,7 +66,7 @@ class LabTarget:
     """A running `heyfleet lab NAME`; the flags are added to its command line."""
 
     def __init__(self, name: str, *flags: str) -> None:
-        command = [sys.executable, "-m", "heyfleet.lab", name, "--port", "0", *flags]
+        command = [sys.executable, "-m", "heyfleet", "lab", name, "--port", "0", *flags]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self._stdout = self._process.stdout

@@ -15,18 +15,18 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("agent", "controller", "deploy", "ext", "lab", "plan", "proto")
+FOLDERS = ("agent", "cli", "controller", "deploy", "ext", "lab", "plan", "proto", "results")
 
 # What a part may import of ours besides itself; the first line that a module's name begins with decides.
 # A name stands for itself and all below it. What puts the parts together, src/heyfleet/*.py, has no limits.
 REPORTING = (
-    "heyfleet.controller.distribution",
-    "heyfleet.controller.fleet_summary",
-    "heyfleet.controller.part_summary",
-    "heyfleet.controller.summary",
-    "heyfleet.controller.stats",
-    "heyfleet.controller.thresholds",
-    "heyfleet.controller.trust",
+    "heyfleet.results.distribution",
+    "heyfleet.results.fleet_summary",
+    "heyfleet.results.breakdown",
+    "heyfleet.results.summary",
+    "heyfleet.results.stats",
+    "heyfleet.results.thresholds",
+    "heyfleet.results.trust",
 )
 ALLOWED: dict[str, tuple[str, ...]] = {
     "heyfleet.ext": (),
@@ -41,16 +41,16 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "heyfleet.plan",
         "heyfleet.__version__",
     ),
-    "heyfleet.controller.report": REPORTING,
-    "heyfleet.controller.export": (
+    "heyfleet.results.report": REPORTING,
+    "heyfleet.results.export": (
         *REPORTING,
-        "heyfleet.controller.archive",
+        "heyfleet.results.archive",
         "heyfleet.errors",
-        "heyfleet.controller.flags",
-        "heyfleet.controller.intervals",
-        "heyfleet.controller.measured",
+        "heyfleet.cli.go_flags",
+        "heyfleet.results.intervals",
+        "heyfleet.results.measurements",
         "heyfleet.plan",
-        "heyfleet.controller.report",
+        "heyfleet.results.report",
         "heyfleet.controller.terminal",
         "heyfleet.proto",
         "heyfleet.ext.Histogram",
@@ -207,12 +207,12 @@ def plant(root: Path, name: str, text: str) -> None:
         ("agent/__init__.py", "from .. import controller"),
         ("agent/session.py", "import importlib\nimportlib.import_module('heyfleet.controller')"),
         ("controller/local.py", "def start():\n    from heyfleet.agent import session"),
-        ("controller/stats.py", "from heyfleet.ext import Engine"),
-        ("controller/stats.py", "import heyfleet.ext"),
-        ("controller/stats.py", "from heyfleet import ext"),
-        ("controller/stats.py", "from heyfleet import *"),
-        ("controller/report/hey.py", "from heyfleet.controller import merger"),
-        ("controller/report/hey.py", "from ..merger import merge"),
+        ("results/stats.py", "from heyfleet.ext import Engine"),
+        ("results/stats.py", "import heyfleet.ext"),
+        ("results/stats.py", "from heyfleet import ext"),
+        ("results/stats.py", "from heyfleet import *"),
+        ("results/report/text.py", "from heyfleet.controller import merger"),
+        ("results/report/text.py", "from ..merger import merge"),
         ("controller/export/hlog.py", "from heyfleet.controller.fleet import wire"),
     ],
 )
@@ -225,7 +225,7 @@ def test_a_forbidden_import_is_found(tmp_path: Path, name: str, line: str) -> No
     ("name", "line"),
     [
         (
-            "src/heyfleet/cli.py",
+            "cli/main.py",
             "from heyfleet.agent import local\nfrom heyfleet.controller import command\nimport grpc",
         ),
         ("ext/__init__.py", "from heyfleet.ext._core import ERROR_NAMES"),
@@ -234,11 +234,11 @@ def test_a_forbidden_import_is_found(tmp_path: Path, name: str, line: str) -> No
             "from heyfleet.ext import Engine\nfrom ..proto import fleet_pb2\nfrom . import limits",
         ),
         (
-            "controller/stats.py",
+            "results/stats.py",
             "from heyfleet.ext import ERROR_NAMES, Histogram\nfrom heyfleet import __version__",
         ),
-        ("controller/command.py", "from heyfleet.controller.report import hey\nimport heyfleeting"),
-        ("controller/report/__init__.py", "from .notes import notes\nfrom ..summary import Summary"),
+        ("cli/run.py", "from heyfleet.results.report import hey\nimport heyfleeting"),
+        ("results/report/__init__.py", "from .notes import notes\nfrom ..summary import Summary"),
     ],
 )
 def test_an_allowed_import_is_not(tmp_path: Path, name: str, line: str) -> None:
@@ -258,7 +258,7 @@ def test_a_second_user_of_grpc_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["lab/server.py", "ext/__init__.py", "deploy/ssh.py", "controller/report/hey.py"]
+    "name", ["lab/server.py", "ext/__init__.py", "deploy/ssh.py", "results/report/text.py"]
 )
 def test_a_user_of_grpc_where_none_may_be_is_found(tmp_path: Path, name: str) -> None:
     plant(tmp_path, name, "import grpc")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("agent", "controller", "deploy", "ext", "lab", "plan", "proto")
+PACKAGES = ("agent", "cli", "controller", "deploy", "ext", "lab", "plan", "proto", "results")
 CODE = {".py", ".pyx", ".pxi", ".pxd", ".c", ".h"}
 TEXT = CODE | {".pyi", ".proto", ".toml", ".md", ".sh", ".yaml", ".yml", ".json"}
 FILE_LINES_AT_MOST = 450

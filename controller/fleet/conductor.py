@@ -11,11 +11,11 @@ from heyfleet.controller.abort import AbortWatch
 from heyfleet.controller.fleet.gathering import Gathering, Part
 from heyfleet.controller.fleet.registry import Fleet, release
 from heyfleet.controller.fleet.session import DONE, PREPARING, READY, RUNNING, Session
-from heyfleet.controller.intervals import Take, ignore
-from heyfleet.controller.measured import Measured
 from heyfleet.plan.sharding import Share, deal
 from heyfleet.proto.control_pb2 import FromAgent, Offer, RunRequest, Start, Stop, ToAgent
 from heyfleet.proto.fleet_pb2 import Assignment
+from heyfleet.results.intervals import Take, ignore
+from heyfleet.results.measurements import Measured
 
 # From the order to the start: every agent must have the order, and its workers must have seen it.
 _START_MARGIN_NS = 50_000_000

@@ -12,8 +12,6 @@ from heyfleet.controller.fleet.gathering import Gathering
 from heyfleet.controller.fleet.registry import Fleet, release
 from heyfleet.controller.fleet.session import DONE, Session
 from heyfleet.controller.fleet.view import interval_s, view
-from heyfleet.controller.measured import Measured
-from heyfleet.controller.result import to_message
 from heyfleet.proto.control_pb2 import (
     CollectRequest,
     FromAgent,
@@ -29,6 +27,8 @@ from heyfleet.proto.control_pb2 import (
 )
 from heyfleet.proto.fleet_pb2 import Refused
 from heyfleet.proto.protocol import PROTOCOL
+from heyfleet.results.codec import to_message
+from heyfleet.results.measurements import Measured
 
 _RUNS_KEPT = 16
 _CHUNK_BYTES = 1 << 20

@@ -19,11 +19,11 @@ from heyfleet.controller.fleet.registry import Fleet
 from heyfleet.controller.fleet.view import interval_s, view
 from heyfleet.controller.fleet.wire import Server
 from heyfleet.controller.interrupt import Interrupted, Interrupts
-from heyfleet.controller.intervals import Take, ignore
 from heyfleet.controller.live import Live
-from heyfleet.controller.measured import Measured
 from heyfleet.errors import InputError
 from heyfleet.proto.fleet_pb2 import Plan
+from heyfleet.results.intervals import Take, ignore
+from heyfleet.results.measurements import Measured
 
 _GOODBYE_S = 2.0
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from heyfleet.controller.fleet.registry import ack
 from heyfleet.controller.fleet.session import AWAY, DONE, LOST, Session
-from heyfleet.controller.intervals import Intervals, Take, ignore
-from heyfleet.controller.measured import DONE as PART_DONE
-from heyfleet.controller.measured import LOST as PART_LOST
-from heyfleet.controller.measured import AgentPart, Measured
-from heyfleet.controller.recent import Recent
-from heyfleet.controller.stats import Impossible, Stats
 from heyfleet.proto.fleet_pb2 import Assignment, Done, Plan, Ready, Snapshot
+from heyfleet.results.intervals import Intervals, Take, ignore
+from heyfleet.results.measurements import DONE as PART_DONE
+from heyfleet.results.measurements import LOST as PART_LOST
+from heyfleet.results.measurements import AgentPart, Measured
+from heyfleet.results.rolling_window import Recent
+from heyfleet.results.stats import Impossible, Stats
 
 _FAULTS_AT_MOST = 10  # of one agent that are told one by one
 

@@ -13,10 +13,7 @@ from heyfleet.controller.fleet.joining import with_port
 from heyfleet.controller.fleet.options import FleetOptions
 from heyfleet.controller.fleet.wire import CallFailed, Operator
 from heyfleet.controller.interrupt import Interrupted, Interrupts
-from heyfleet.controller.intervals import Take, ignore
 from heyfleet.controller.live import Live
-from heyfleet.controller.measured import Measured
-from heyfleet.controller.result import from_message
 from heyfleet.controller.security.folder import CredentialsError, load_operator
 from heyfleet.errors import InputError
 from heyfleet.proto.control_pb2 import (
@@ -31,6 +28,9 @@ from heyfleet.proto.control_pb2 import (
 )
 from heyfleet.proto.fleet_pb2 import Plan
 from heyfleet.proto.protocol import PROTOCOL
+from heyfleet.results.codec import from_message
+from heyfleet.results.intervals import Take, ignore
+from heyfleet.results.measurements import Measured
 
 
 class RemoteExecutor:

@@ -1,5 +1,5 @@
 """python -m heyfleet"""
 
-from heyfleet.cli import main
+from heyfleet.cli.main import main
 
 main(prog_name="heyfleet")

@@ -15,14 +15,15 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heyfleet.controller.archive.keeping import folder_of_runs
-from heyfleet.controller.archive.layout import RUNS
-from heyfleet.controller.archive.reader import find
-from heyfleet.controller.export.command import FORMATS, write
-from heyfleet.controller.export.source import Selection, Source
-from heyfleet.controller.export.texts import points
-from heyfleet.controller.report import document, hey
+from heyfleet.cli.export import FORMATS, write
 from heyfleet.ext import Histogram
+from heyfleet.results.archive.archiver import folder_of_runs
+from heyfleet.results.archive.layout import RUNS
+from heyfleet.results.archive.reader import find
+from heyfleet.results.export.run_view import Selection, Source
+from heyfleet.results.export.text import points
+from heyfleet.results.report import json as document
+from heyfleet.results.report import text as hey
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,12 +13,12 @@ from heyfleet.controller.fleet.conductor import Conductor
 from heyfleet.controller.fleet.executor import background
 from heyfleet.controller.fleet.registry import Fleet
 from heyfleet.controller.fleet.wire import Server
-from heyfleet.controller.measured import Measured
 from heyfleet.ext import Histogram
 from heyfleet.proto import protocol
 from heyfleet.proto.control_pb2 import FromAgent, Hello, HostFacts, Offer, Pong, RunRequest, ToAgent
 from heyfleet.proto.fleet_pb2 import Assignment, Done, Plan, Ready, Snapshot, Target
 from heyfleet.proto.fleet_pb2 import Histogram as HistogramMessage
+from heyfleet.results.measurements import Measured
 
 MS = 1_000_000
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from heyfleet.agent.spool import read_records
-from heyfleet.controller.stats import Stats
+from heyfleet.results.stats import Stats
 
 HEYFLEET = [sys.executable, "-m", "heyfleet"]
 

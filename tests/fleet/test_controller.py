@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from heyfleet.controller.archive.reader import Run
+from heyfleet.results.archive.reader import Run
 
 from .processes import Fleet, Process, adds_up
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from heyfleet.controller.fleet.conductor import CannotStart
-from heyfleet.controller.ledger import balance
-from heyfleet.controller.summary import summarize
 from heyfleet.ext import Histogram
 from heyfleet.proto.fleet_pb2 import Snapshot
 from heyfleet.proto.protocol import PROTOCOL
+from heyfleet.results.ledger import balance
+from heyfleet.results.summary import summarize
 
 from .fake import FakeAgent, done, play, snapshot
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 import hpack
 
 from heyfleet.agent.template import Compiler
-from heyfleet.controller.stats import Impossible, Stats
 from heyfleet.ext import Engine, Http1Parser, SimIo, SimPeer, hpack_decode, hpack_encode, http2_request
 from heyfleet.plan import targets_file as targetsfile
 from heyfleet.plan import url as urls
 from heyfleet.plan.template import TemplateError, Value, parse
 from heyfleet.proto.fleet_pb2 import Column, Header, Plan, Request, Snapshot, Target
+from heyfleet.results.stats import Impossible, Stats
 
 from ..codings import raw_deflate
 from ..http2_peer import (

@@ -16,7 +16,7 @@ import pytest
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
-from heyfleet.controller.archive.reader import Run
+from heyfleet.results.archive.reader import Run
 
 from .command import heyfleet
 

@@ -18,7 +18,7 @@ from hdrh.log import HistogramLogReader
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_prometheus
 
-from heyfleet.controller.archive.reader import Run
+from heyfleet.results.archive.reader import Run
 
 from ..conftest import Faulty
 from .command import heyfleet

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from heyfleet.cli import main
+from heyfleet.cli.main import main
 
 from ..conftest import VpcLambda
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from click.testing import CliRunner
 
-from heyfleet.lab.cli import lab
+from heyfleet.cli.lab import lab
 
 from ..conftest import VpcLambda
 from .command import measure

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from heyfleet.controller.search import CLOSE, FAILED, HELD, REFUSED, STEPS_AT_MOST, Search, Step
-from heyfleet.controller.summary import Summary
+from heyfleet.results.summary import Summary
 
 
 def search(limit: float, first: float = 100.0, *, unlucky: tuple[int, ...] = ()) -> Search:

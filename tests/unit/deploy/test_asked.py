@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from heyfleet.cli.fleet import fleet
 from heyfleet.deploy.asked import asked
 from heyfleet.deploy.engine import DeployError
 from heyfleet.deploy.settings import SettingError
 from heyfleet.deploy.ssh.bundles import Bundles
 from heyfleet.deploy.ssh.engine import SshEngine
-from heyfleet.fleet_command import fleet
 
 
 def test_flags_go_before_the_file_and_hosts_may_be_in_files(tmp_path: Path) -> None:

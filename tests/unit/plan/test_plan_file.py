@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from heyfleet.cli import main
-from heyfleet.controller.command import planned, run_command
+from heyfleet.cli.main import main
+from heyfleet.cli.run import planned, run_command
 from heyfleet.plan.plan_file import PlanError
 from heyfleet.proto.fleet_pb2 import IPV4, RATE, Plan
 

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from moto.autoscaling.models import autoscaling_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-from heyfleet.cli import main
+from heyfleet.cli.main import main
 from heyfleet.deploy.ec2.group import GroupEngine
 from heyfleet.deploy.ec2.userdata import render
 from heyfleet.deploy.engine import ENDED, RUNNING, DeployError

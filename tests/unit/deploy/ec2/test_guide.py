@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from heyfleet.cli import main
+from heyfleet.cli.main import main
 from heyfleet.deploy.ec2 import engine as engines
 from heyfleet.deploy.ec2.userdata import render
 from heyfleet.deploy.engine import Head, Order

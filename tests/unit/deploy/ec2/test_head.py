@@ -14,9 +14,9 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import CliRunner
 
-from heyfleet.cli import main
+from heyfleet.cli.fleet import status_lines
+from heyfleet.cli.main import main
 from heyfleet.deploy.engine import DeployError, Heads
-from heyfleet.fleet_command import status_lines
 
 from ..kills import KILLS
 from .account import Account, Killed, account, order, quiet

@@ -23,7 +23,7 @@ from moto import mock_aws
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ecs.models import ecs_backends
 
-from heyfleet.cli import main
+from heyfleet.cli.main import main
 from heyfleet.deploy.ecs import fleets
 from heyfleet.deploy.ecs.engine import EcsEngine
 from heyfleet.deploy.ecs.task import Shape, definition

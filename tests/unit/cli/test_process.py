@@ -1,0 +1,101 @@
+"""What only a process of its own shows: what it imports, how it ends, and pipes that nobody reads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import heyfleet
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(heyfleet.__file__).parents[1])}
+WITH_AGENT = """
+import sys, types
+from heyfleet.proto.fleet_pb2 import Refused
+class LocalAgent:
+    def prepare(self, assignment): return Refused(reason="here only to be refused")
+    def stop(self): pass
+module = types.ModuleType("heyfleet.agent.local")
+module.LocalAgent = LocalAgent
+sys.modules[module.__name__] = module
+from heyfleet.cli.main import main
+"""
+
+
+def python(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *args], env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_run_imports_nothing_that_it_does_not_use() -> None:
+    banned = ["aiohttp", "asyncio", "grpc", "uvloop", "rich", "hdrh", "json", "heyfleet.lab", "difflib"]
+    ended = python(
+        "-c",
+        WITH_AGENT
+        + "try: main(['run', 'http://localhost/'])\n"
+        + f"except SystemExit as end: print(end.code, [name for name in {banned} if name in sys.modules])",
+    )
+    assert ended.stdout == "2 []\n"
+    assert ended.stderr == "heyfleet: here only to be refused\n"
+
+
+def test_the_package_is_a_program() -> None:
+    ended = python("-m", "heyfleet", "--version")
+    assert (ended.returncode, ended.stdout) == (0, f"heyfleet {heyfleet.__version__}\n")
+
+
+def test_its_exit_code_and_one_line() -> None:
+    ended = python("-m", "heyfleet", "run", "-n", "0", "http://localhost/")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "heyfleet: -n: 0 is too small; the least is 1\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (["-m", "heyfleet", "run", "-h"], 1),
+        (["-c", "from heyfleet.controller.terminal import write_out; write_out(['x' * 9] * 99_999)"], 0),
+    ],
+)
+def test_nobody_reads(args: list[str], code: int) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run(
+            [sys.executable, *args],
+            env=ENVIRONMENT,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (code, b"")
+
+
+def test_utf8_in_any_locale() -> None:
+    code = "from heyfleet.controller.terminal import write_out; write_out(['\\u25a0'])"
+    environment = {**ENVIRONMENT, "PYTHONIOENCODING": "ascii"}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, b"\xe2\x96\xa0")
+
+
+def test_the_second_signal_leaves_at_once() -> None:
+    ended = python(
+        "-c",
+        "import os, signal\n"
+        "from heyfleet.controller.interrupt import Interrupts\n"
+        "with Interrupts() as interrupts:\n"
+        "    interrupts.running(lambda: print('stop', flush=True))\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('still here', flush=True)\n",
+    )
+    assert (ended.returncode, ended.stdout) == (130, "stop\n")

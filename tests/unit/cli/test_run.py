@@ -1,0 +1,202 @@
+"""The command line: what becomes of the words that were typed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from heyfleet import __version__
+from heyfleet.cli.main import COMMANDS, Main, main
+from heyfleet.cli.main import run as command
+from heyfleet.plan.build import Flags
+
+URL = "http://localhost:8080/"
+DEFAULTS = Flags(url=URL, user_agent=f"heyfleet/{__version__}")
+
+
+def nobody(*_arguments: Any) -> Any:
+    """No agent, and no fleet."""
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Flags]:
+    """The flags of each run that was asked for; none takes place."""
+    runs: list[Flags] = []
+
+    def run(flags: Flags, _agent: Any, _keeping: Any, _show: Any) -> int:
+        runs.append(flags)
+        return 0
+
+    monkeypatch.setattr("heyfleet.controller.run.run", run)
+    monkeypatch.setitem(COMMANDS, "run", (lambda: command.run_command(nobody, nobody), ""))
+    return runs
+
+
+def invoke(*args: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, args)
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "changes"),
+    [
+        ([URL], {}),
+        (["-n", "5", URL], {"requests": 5}),
+        (["-n=5", URL], {"requests": 5}),
+        (["--n", "5", URL], {"requests": 5}),
+        (["--n=5", URL], {"requests": 5}),
+        ([URL, "-n", "5"], {"requests": 5}),
+        (["-n", "5", URL, "-c=2"], {"requests": 5, "connections": 2}),
+        (["-n", "5", "-n", "6", URL], {"requests": 6}),
+        (["-n", "5", "--", URL], {"requests": 5}),
+        (["-z=10s", URL], {"duration_ns": 10_000_000_000}),
+        (["-z", "1h30m", "-n", "9", URL], {"duration_ns": 5_400_000_000_000, "requests": 9}),
+        (["-q", "2.5", URL], {"rate_per_connection": 2.5}),
+        (["-t", "1.5", URL], {"timeout_ns": 1_500_000_000}),
+        (["-t", "0", URL], {"timeout_ns": 0}),
+        (["-m", "post", URL], {"method": "POST"}),
+        (["-d", "-n", URL], {"body": "-n"}),
+        (["-d=a=b", URL], {"body": "a=b"}),
+        (["-d", "", URL], {"body": ""}),
+        (["-d=", URL], {"body": ""}),
+        (["-D", "file", URL], {"body_file": "file"}),
+        (["-H", "A: 1", URL, "-H", "B:", "-H=A: 2"], {"headers": (("A", "1"), ("B", ""), ("A", "2"))}),
+        (["-A", "text/html", "-T", "a/b"], {"accept": "text/html", "content_type": "a/b"}),
+        (["-U", "me/1", URL], {"user_agent": "me/1"}),
+        (["-a", "me:pass:word", URL], {"credentials": "me:pass:word"}),
+        (["-host", "other:81", URL], {"host": "other:81"}),
+        (["-disable-keepalive", URL], {"disable_keepalive": True}),
+        (["--disable-keepalive", URL], {"disable_keepalive": True}),
+        (["-disable-keepalive=true", URL], {"disable_keepalive": True}),
+        (["-disable-keepalive=false", URL], {}),
+        (
+            ["-disable-compression", "-disable-redirects"],
+            {"disable_compression": True, "disable_redirects": True},
+        ),
+        (["-cpus", "3", URL], {"workers": 3}),
+        (["--io", "epoll", URL], {"io": "epoll"}),
+        (["-io=auto", URL], {}),
+        (["-o", "csv", URL], {"output": "csv"}),
+        (["-json", URL], {"output": "json"}),
+        (["--json", URL], {"output": "json"}),
+        (["-x", "", "-h2=false", URL], {}),
+    ],
+)
+def test_flags(asked: list[Flags], args: list[str], changes: dict[str, Any]) -> None:
+    code, _, err = invoke("run", *args, *([] if URL in args else [URL]))
+    assert (code, err) == (0, "")
+    assert asked == [dataclasses.replace(DEFAULTS, **changes)]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "no URL given; try heyfleet run http://localhost:8080/"),
+        (["-disable-keepaliv", URL], "unknown flag -disable-keepaliv; did you mean -disable-keepalive?"),
+        (
+            ["--disable-keep-alive", URL],
+            "unknown flag --disable-keep-alive; did you mean -disable-keepalive?",
+        ),
+        (["-dfoo", URL], "unknown flag -dfoo"),
+        (["-n200", URL], "unknown flag -n200"),
+        (["-N", "5", URL], "unknown flag -N; did you mean -n?"),
+        (["-frobnicate=1", URL], "unknown flag -frobnicate; heyfleet run -h shows all flags"),
+        (["---n", "5", URL], "unknown flag ---n"),
+        ([URL, "-n"], "-n needs a value"),
+        (["-n", "many", URL], "-n: 'many' is not a whole number"),
+        (["-n", "0", URL], "-n: 0 is too small"),
+        (["-c", "-1", URL], "-c: -1 is too small"),
+        (["-c", "99999999999", URL], "-c: 99999999999 is too large"),
+        (["-q", "nan", URL], "-q: nan is not a rate"),
+        (["-z", "10", URL], "-z: '10' is not a duration"),
+        (["-t", "soon", URL], "-t: 'soon' is not a duration"),
+        (["-m", "GE T", URL], "-m: 'GE T' is not a request method"),
+        (["-H", "A", URL], "-H: 'A' has no colon"),
+        (["-H", "A: 1", "-H", "B: 1\r\nC: 2", URL], "-H: ' 1\\r\\nC: 2' has a line break"),
+        (["-A", "a\nb", URL], "-A: 'a\\nb' has a line break"),
+        (["-U", "a\nb", URL], "-U: 'a\\nb' has a line break"),
+        (["-T", "a\nb", URL], "-T: 'a\\nb' has a line break"),
+        (["-a", "me", URL], "-a: no colon"),
+        (["-host", "a b", URL], "-host: 'a b' is not a host"),
+        (["-cpus", "0", URL], "-cpus: 0 is too small"),
+        (["--io", "kqueue", URL], "--io: 'kqueue' is not known; there are auto, io_uring and epoll"),
+        (["-o", "xml", URL], "-o: 'xml' is not known; there is -o csv, and --json"),
+        (["-o", "csv", "--json", URL], "-o csv and --json exclude each other"),
+        (["-disable-keepalive=maybe", URL], "-disable-keepalive: 'maybe' is neither true nor false"),
+        (
+            ["-x", "https://proxy:3128", URL],
+            "-x: 'https://proxy:3128' is a proxy of https; only HTTP proxies",
+        ),
+        ([URL, "http://b/"], "one URL is enough: 'http://localhost:8080/', then 'http://b/'"),
+        (["-bad\nflag", URL], "unknown flag -bad flag"),
+    ],
+)
+def test_bad_input(asked: list[Flags], args: list[str], words: str) -> None:
+    code, out, err = invoke("run", *args)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"heyfleet: {words}")
+    assert err.count("\n") == 1
+    assert asked == []
+
+
+@pytest.mark.parametrize("flag", ["-h", "-help", "--help"])
+def test_help_shows_every_flag(flag: str) -> None:
+    code, out, err = invoke("run", flag)
+    assert (code, err) == (0, "")
+    assert out.startswith("Usage: ")
+    for param in command.run_command(nobody, nobody).params:
+        assert getattr(param, "hidden", False) or param.name == "url" or f"  {param.opts[0]} " in out
+    assert "heyfleet run -n 10000 -c 100 http://localhost:8080/" in out
+
+
+def test_help_of_all_imports_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Main, "get_command", None)
+    code, out, _ = invoke("--help")
+    assert code == 0
+    assert "Practice targets" in out
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [([URL], "try heyfleet run [flags] URL"), (["-n", "5", URL], "try heyfleet run [flags] URL")],
+)
+def test_a_forgotten_run(args: list[str], words: str) -> None:
+    code, _, err = invoke(*args)
+    assert code == 2
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_nothing_typed_shows_the_help() -> None:
+    code, out, err = invoke()
+    assert (code, out) == (2, "")
+    assert err.startswith("Usage: ")
+
+
+def test_version() -> None:
+    assert invoke("--version") == (0, f"heyfleet {__version__}\n", "")
+
+
+def test_a_fault_is_one_line(asked: list[Flags], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> int:
+        raise RuntimeError("one\ntwo")
+
+    monkeypatch.setattr("heyfleet.controller.run.run", fail)
+    assert invoke("run", URL) == (
+        1,
+        "",
+        "heyfleet: fault: RuntimeError: one two (HEYFLEET_DEBUG=1 shows where)\n",
+    )
+    monkeypatch.setenv("HEYFLEET_DEBUG", "1")
+    assert isinstance(CliRunner().invoke(main, ["run", URL]).exception, RuntimeError)
+
+
+def test_an_interrupt_outside_the_run(asked: list[Flags], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("heyfleet.controller.run.run", interrupt)
+    assert invoke("run", URL)[0] == 130

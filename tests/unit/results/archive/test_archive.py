@@ -1,0 +1,261 @@
+"""Archives: what is read is what was measured, a prefix is readable, and nothing hostile gets through."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heyfleet.errors import InputError
+from heyfleet.plan.build import Flags, make_plan
+from heyfleet.plan.redact import HIDDEN
+from heyfleet.proto.fleet_pb2 import Header, Plan, Request, Snapshot, Stage
+from heyfleet.results.archive import layout
+from heyfleet.results.archive.archiver import Keeping
+from heyfleet.results.archive.errors import ArchiveError
+from heyfleet.results.archive.histogram_log import read_line
+from heyfleet.results.archive.layout import Tag, read_tag
+from heyfleet.results.archive.reader import Run, find, kept
+from heyfleet.results.archive.writer import Archive
+from heyfleet.results.intervals import Intervals
+from heyfleet.results.stats import Stats
+
+MS = 1_000_000
+SECONDS = 24
+
+
+def plan() -> Plan:
+    made = make_plan(Flags(url="http://localhost/", user_agent="x"))
+    made.stages.extend([Stage(name="up, then", duration_ns=10**9, last=5), Stage(name="top")])
+    del made.mix[:]
+    made.mix.extend(
+        [
+            Request(name="a b", method="GET", headers=[Header(name="Authorization", value="secret")]),
+            Request(name="ü", method="PUT", body=b"x" * 10_000),
+        ]
+    )
+    made.tls.key_pem = b"secret"
+    made.proxy.credentials = "user:secret"
+    return made
+
+
+def snapshots(kit: Any) -> list[Snapshot]:
+    made = []
+    for second in range(1, SECONDS + 1):
+        latencies_ns = [second * MS + step * 1000 for step in range(second)]
+        metrics = {"wait": [ns // 2 for ns in latencies_ns], "connect": [MS] if second == 1 else []}
+        snapshot = kit.snapshot(second, latencies_ns=latencies_ns, metrics=metrics, errors={"reset": second})
+        warm = kit.snapshot(latencies_ns=[7 * MS], metrics={"wait": [MS]})
+        snapshot.warmup.MergeFrom(Snapshot(histograms=warm.histograms, responses=warm.responses, sent=1))
+        part = kit.snapshot(latencies_ns=latencies_ns, metrics={"service_time": latencies_ns})
+        numbers = Snapshot(histograms=part.histograms, responses=part.responses, sent=part.sent)
+        snapshot.parts.add(stage=int(second > 3), request=second % 2, numbers=numbers)
+        snapshot.addresses["127.0.0.1"].responses = second
+        made.append(snapshot)
+    return made
+
+
+def write(kit: Any, folder: Path, *, finish: bool = True) -> Any:
+    """An archive, and what it is of."""
+    archive, played = Archive(folder, plan()), snapshots(kit)
+    intervals = Intervals(archive.take, plan())
+    for snapshot in played:
+        intervals.add(snapshot)
+    measured = kit.measured(played, kit.done(played), plan=plan())
+    if finish:
+        intervals.close()
+        archive.finish(measured, '{"the": "summary"}\n')
+    archive.close()
+    assert archive.fault == ""
+    return measured
+
+
+def summed(run: Run) -> Stats:
+    stats = Stats()
+    for number, interval in enumerate(run.intervals(), 1):
+        interval.merged.sequence = number
+        assert stats.add(interval.merged)
+    return stats
+
+
+def test_all_of_a_run_comes_back(kit: Any, tmp_path: Path) -> None:
+    measured = write(kit, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    assert run.complete
+    assert run.summary() == {"the": "summary"}
+    whole = measured.stats.to_snapshot()
+    assert run.measured().stats.to_snapshot() == whole
+    assert summed(run).to_snapshot() == whole
+    assert sum(row.responses for row in run.agents()) == measured.stats.responses.total()
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_nothing_secret_or_large_is_in_it(kit: Any, tmp_path: Path) -> None:
+    write(kit, tmp_path / "run")
+    for path in (tmp_path / "run").iterdir():
+        assert b"secret" not in path.read_bytes(), path
+    stored = Run(tmp_path / "run").plan()
+    assert stored.mix[0].headers[0].value == HIDDEN
+    assert stored.mix[1].body == b"(10000 bytes)"
+
+
+@pytest.mark.parametrize("cut_bytes", [0, 1, 40])
+def test_a_run_that_was_cut_off(kit: Any, tmp_path: Path, cut_bytes: int) -> None:
+    write(kit, tmp_path / "run", finish=False)
+    path = tmp_path / "run" / layout.INTERVALS
+    path.write_bytes(path.read_bytes()[: -cut_bytes or None])
+    run = Run(tmp_path / "run")
+    assert not run.complete
+    measured = run.measured()
+    seconds = (
+        SECONDS - 3 - (cut_bytes > 1)
+    )  # those that wait for late ones are not there; a lost line end is none
+    assert measured.stats.responses.total() == sum(range(seconds + 1))
+    assert "cut off" in measured.recovered
+    assert measured.parts[0].state == "lost"
+
+
+def test_names_by_stage_and_request_are_in_the_log(kit: Any, tmp_path: Path) -> None:
+    write(kit, tmp_path / "run")
+    text = (tmp_path / "run" / layout.LOG).read_text()
+    assert "Tag=latency;stage=up%2C%20then;request=%C3%BC," in text
+    assert "Tag=latency;warmup," in text
+    assert text.splitlines()[1] == "#[Histogram log format version 1.3]"
+
+
+@given(st.text(min_size=1), st.text(), st.booleans())
+def test_a_tag_is_one_word_and_comes_back(stage: str, request: str, warmup: bool) -> None:
+    text = str(Tag("latency", warmup, stage, request))
+    assert not {",", " ", "\n", "\r"} & set(text)
+    assert read_tag(text) == Tag("latency", warmup, stage, request)
+
+
+def read_all(folder: Path) -> None:
+    run = Run(folder)
+    list(run.agents())
+    summed(run)
+
+
+def damage(folder: Path, name: str, old: str, new: str) -> None:
+    path = folder / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def huge() -> str:
+    packed = zlib.compress(bytes(64 << 20), 9)
+    return base64.b64encode(b"\x1c\x84\x93\x14" + len(packed).to_bytes(4, "big") + packed).decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "says"),
+    [
+        (layout.FACTS, '"version": 1', '"version": 2', "version 2"),
+        (layout.FACTS, "heyfleet archive", "another", "no archive of heyfleet"),
+        (layout.FACTS, "{", "", "damaged"),
+        (layout.PLAN, "{", "[", "damaged"),
+        (layout.LOG, "Tag=latency,2", "Tag=wait,2", "belongs"),
+        (layout.LOG, "HISTF", "HISTX", "encoding"),
+        (layout.LOG, "HISTF", "HIST~", "no line of a histogram log"),
+        (layout.LOG, ",HISTF", "", "columns"),
+        (layout.INTERVALS, '"second":2', '"second":"x"', "damaged"),
+        (layout.INTERVALS, '"latency",2', '"latency;odd",2', "damaged"),
+        (layout.INTERVALS, "{", "garbage", "damaged"),
+        (layout.INTERVALS, '"reset":3', '"reset":-3', "damaged"),
+        (layout.SERIES, "local,", "local,x", "damaged"),
+    ],
+)
+def test_what_is_damaged_is_named(kit: Any, tmp_path: Path, name: str, old: str, new: str, says: str) -> None:
+    write(kit, tmp_path / "run")
+    damage(tmp_path / "run", name, old, new)
+    with pytest.raises(InputError, match=says) as caught:
+        read_all(tmp_path / "run")
+    assert name in str(caught.value) or "version" in says
+
+
+def test_a_wrong_record_is_named(kit: Any, tmp_path: Path) -> None:
+    write(kit, tmp_path / "run")
+    path = tmp_path / "run" / layout.RECORD
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ArchiveError, match=r"run\.pb"):
+        Run(tmp_path / "run").measured()
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (f"0.1,1.0,2.0,{huge()}", "larger"),
+        ("0.1,1.0,2.0,HISTFAAAAP8=", "cut off"),
+        ("0.1,nan,2.0,HISTFAAAAAA=", "interval"),
+        ("inf,1,2.0,HISTFAAAAAA=", "interval"),
+        ("1,2,3", "columns"),
+        ("\0\1\2", "columns"),
+    ],
+)
+def test_hostile_lines(line: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        read_line(line)
+
+
+def test_no_folder_is_written_over(kit: Any, tmp_path: Path) -> None:
+    write(kit, tmp_path / "run")
+    with pytest.raises(InputError, match="is there already"):
+        Archive(tmp_path / "run", plan())
+    assert Run(tmp_path / "run").complete
+
+
+def test_a_full_disk_ends_the_archive_and_not_the_run(
+    kit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Archive(tmp_path / "run", plan())
+    intervals, played = Intervals(archive.take, plan()), snapshots(kit)
+    for snapshot in played[:12]:
+        intervals.add(snapshot)
+
+    class Full:
+        def close(self) -> None:
+            pass
+
+        def writelines(self, lines: Any) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    archive.close()
+    monkeypatch.setattr(archive, "_log", None)
+    monkeypatch.setattr(archive, "_begin", lambda first: Full())
+    for snapshot in played[12:]:
+        intervals.add(snapshot)
+    intervals.close()
+    archive.finish(kit.measured(played, kit.done(played), plan=plan()), "{}")
+    assert archive.fault == f"{tmp_path}/run: the archive ends early: No space left on device"
+    assert Run(tmp_path / "run").measured().stats.responses.total() == sum(range(10))
+
+
+def test_a_run_that_never_began_leaves_no_folder(tmp_path: Path) -> None:
+    keeping = Keeping(str(tmp_path / "run"))
+    with pytest.raises(InputError), keeping.begin(plan()):
+        raise InputError("no")
+    assert not (tmp_path / "run").exists()
+
+
+def test_runs_are_found(kit: Any, tmp_path: Path) -> None:
+    for name, made_at in (("b", "2026-01-01"), ("a", "2026-01-02")):
+        write(kit, tmp_path / name)
+        path = tmp_path / name / layout.FACTS
+        path.write_text(json.dumps({**json.loads(path.read_text()), "made_at": made_at}))
+    (tmp_path / "other").mkdir()
+    assert [path.name for path in kept(str(tmp_path))] == ["a", "b"]
+    assert find("", str(tmp_path)).folder.name == "a"
+    assert find("a", str(tmp_path)).folder.name == "a"
+    with pytest.raises(ArchiveError, match="no such folder"):
+        find("c", str(tmp_path))
+    with pytest.raises(ArchiveError, match="no run"):
+        find("", str(tmp_path / "other"))
+    assert json.loads((tmp_path / "a" / layout.AGENTS).read_text())[0]["agent"] == "local"

@@ -1,0 +1,127 @@
+"""Merging: each snapshot once, in any order, nothing lost; and the ledger, which finds what was."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from heyfleet.results.ledger import balance
+from heyfleet.results.stats import COUNTERS, Impossible, Stats
+
+
+def merged(snapshots: Any) -> Stats:
+    stats = Stats()
+    for snapshot in snapshots:
+        stats.add(snapshot)
+    return stats
+
+
+def state(stats: Stats) -> Any:
+    histograms = {
+        name: (h.encode(), h.count, h.sum_ns, h.min_ns, h.max_ns, h.clamped)
+        for name, h in stats.histograms.items()
+    }
+    return histograms, stats.responses, stats.errors, stats.totals, stats.end_ns
+
+
+def three(kit: Any) -> list[Any]:
+    return [
+        kit.snapshot(1, latencies_ns=[1000, 2000], metrics={"wait": [900]}, bytes_sent=7, body_bytes=3),
+        kit.snapshot(
+            2, latencies_ns=[5_000_000] * 3, status=503, errors={"reset": 2, "other": 1}, abandoned=4
+        ),
+        kit.snapshot(
+            1, agent="b", latencies_ns=[3_700_000_000_000], errors={"reset": 1}, connections_opened=9
+        ),
+    ]
+
+
+def test_every_order_gives_the_same(kit: Any) -> None:
+    states = [state(merged(order)) for order in itertools.permutations(three(kit))]
+    assert all(other == states[0] for other in states)
+
+
+def test_sums(kit: Any) -> None:
+    stats = merged(three(kit))
+    latency = stats.histogram("latency")
+    assert latency is not None
+    assert (latency.count, latency.min_ns, latency.max_ns, latency.clamped) == (6, 1000, 3_700_000_000_000, 1)
+    assert latency.sum_ns == 1000 + 2000 + 3 * 5_000_000 + 3_700_000_000_000
+    assert stats.responses == {200: 3, 503: 3}
+    assert stats.errors == {"reset": 3, "other": 1}
+    assert stats.totals == {**dict.fromkeys(COUNTERS, 0), **stats.totals}
+    assert stats.totals["sent"] == 2 + (3 + 3 + 4) + 2
+    assert (stats.totals["abandoned"], stats.totals["connections_opened"], stats.totals["bytes_sent"]) == (
+        4,
+        9,
+        7,
+    )
+    assert stats.histogram("lag") is None
+
+
+def test_a_snapshot_counts_once(kit: Any) -> None:
+    once, twice = Stats(), Stats()
+    for snapshot in three(kit):
+        assert once.add(snapshot)
+        assert twice.add(snapshot)
+        assert not twice.add(snapshot)
+    assert state(once) == state(twice)
+
+
+def test_what_did_not_arrive(kit: Any) -> None:
+    first, second, other = three(kit)
+    assert merged([second, other]).missing("local", 3) == 2
+    assert merged([first, second]).missing("local", 2) == 0
+
+
+def test_the_ledger_of_a_run_without_fault(kit: Any) -> None:
+    snapshots = three(kit)[:2]
+    ledger = balance(kit.measured(snapshots, kit.done(snapshots, unsent=5)))
+    assert (ledger.planned, ledger.sent, ledger.unsent) == (17, 12, 5)
+    assert (ledger.responses, ledger.errors, ledger.abandoned) == (5, 3, 4)
+    assert ledger.faults == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"planned": 18}, ["planned 18 is not sent 12 + unsent 5"]),
+        (
+            {"sent": 11, "planned": 16},
+            ["sent: the snapshots add up to 12, the agent's total is 11", "sent 11 is not"],
+        ),
+        (
+            {"responses": 6},
+            ["responses: the snapshots add up to 5, the agent's total is 6", "sent 12 is not"],
+        ),
+        ({"errors": 2}, ["errors: the snapshots add up to 3, the agent's total is 2", "sent 12 is not"]),
+        (
+            {"abandoned": 0},
+            ["abandoned: the snapshots add up to 4, the agent's total is 0", "sent 12 is not"],
+        ),
+        ({"last_sequence": 3}, ["snapshots: 1 of 3 did not arrive"]),
+        ({"agent": "c"}, ["its totals are of the agent 'c'"]),
+    ],
+)
+def test_the_ledger_names_what_does_not_add_up(kit: Any, change: dict[str, Any], words: list[str]) -> None:
+    snapshots = three(kit)[:2]
+    ledger = balance(kit.measured(snapshots, kit.done(snapshots, unsent=5, **change)))
+    assert len(ledger.faults) == len(words)
+    assert all(fault.startswith(start) for fault, start in zip(ledger.faults, words, strict=True))
+
+
+def test_a_missing_latency_is_impossible(kit: Any) -> None:
+    snapshot = kit.snapshot(latencies_ns=[1000])
+    snapshot.responses[200] += 1
+    snapshot.sent += 1
+    with pytest.raises(Impossible, match="it has 2 responses, and 1 latencies"):
+        merged([snapshot])
+
+
+def test_a_damaged_histogram_is_no_silent_loss(kit: Any) -> None:
+    snapshot = kit.snapshot(latencies_ns=[1000])
+    snapshot.histograms["latency"].counts_v2 = b"\0" * 40
+    with pytest.raises(ValueError, match=r".+"):
+        merged([snapshot])

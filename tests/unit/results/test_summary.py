@@ -1,0 +1,79 @@
+"""The numbers, before they become text."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heyfleet.ext import ERROR_NAMES, Histogram
+from heyfleet.results.distribution import PERCENTILES, bars, distribution
+from heyfleet.results.report.text import CURES
+
+
+def histogram_of(values_ns: list[int]) -> Histogram:
+    histogram = Histogram()
+    for value_ns in values_ns:
+        histogram.record(value_ns)
+    return histogram
+
+
+@given(st.lists(st.integers(0, 3_600_000_000_000), min_size=1, max_size=50))
+def test_bars_add_up_to_all_values(values_ns: list[int]) -> None:
+    rows = bars(histogram_of(values_ns))
+    assert len(rows) == 11
+    assert sum(row.count for row in rows) == len(values_ns)
+    assert all(row.count >= 0 for row in rows)
+    assert (rows[0].mark_ns, rows[-1].mark_ns) == (min(values_ns), max(values_ns))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 9, 10, 19, 20, 99, 100, 999, 1000, 9999, 10000])
+def test_percentiles_by_nearest_rank_and_only_those_the_sample_supports(count: int) -> None:
+    values_ns = [(index + 1) * 1_000_000 for index in range(count)]
+    shown = distribution(histogram_of(values_ns))
+    assert shown is not None
+    for row, point in zip(shown.percentiles, PERCENTILES, strict=True):
+        supported = count * point >= 10000 and count * (10000 - point) >= 10000
+        assert (row.value_ns is not None) == supported == (count >= row.needs)
+        if row.value_ns is not None:
+            exact_ns = values_ns[math.ceil(count * point / 10000) - 1]
+            assert exact_ns <= row.value_ns <= exact_ns * 1.001
+
+
+def test_nothing_recorded() -> None:
+    assert distribution(None) is None
+    assert distribution(Histogram()) is None
+    assert bars(Histogram()) == ()
+
+
+def test_rate_counts_errors_as_hey_does(kit: Any) -> None:
+    summary = kit.summary([kit.snapshot(latencies_ns=[1000] * 3, errors={"reset": 1}, abandoned=5)])
+    assert summary.requests_per_second == 2.0  # 4 in 2 s
+
+
+def test_no_time_is_no_division_by_it(kit: Any) -> None:
+    snapshot = kit.snapshot(latencies_ns=[1000])
+    summary = kit.summary([snapshot], kit.done([snapshot], elapsed_ns=0, workers=[]))
+    assert summary.requests_per_second == 0
+    assert summary.generator.busiest_cpu_share is None
+
+
+def test_errors_by_count_then_name(kit: Any) -> None:
+    summary = kit.summary([kit.snapshot(errors={"other": 1, "reset": 7, "connect refused": 7})])
+    assert list(summary.errors) == ["connect refused", "reset", "other"]
+
+
+def test_redirects_are_counted_unless_unwanted(kit: Any) -> None:
+    snapshots = [
+        kit.snapshot(1, latencies_ns=[1000] * 2, status=302),
+        kit.snapshot(2, latencies_ns=[1], status=304),
+    ]
+    assert kit.summary(snapshots).unfollowed_redirects == 2
+    assert kit.summary(snapshots, disable_redirects=True).unfollowed_redirects == 0
+
+
+def test_cures_are_for_kinds_that_exist() -> None:
+    assert set(CURES) <= set(ERROR_NAMES)
