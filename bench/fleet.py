@@ -20,9 +20,9 @@ from bench.peers import HEYFLEET
 from bench.target import Nginx
 from heyfleet.agent.local import LocalAgent
 from heyfleet.agent.spool import read_records
-from heyfleet.controller.fleet.conductor import Conductor
+from heyfleet.controller.fleet.coordinator import Conductor
+from heyfleet.controller.fleet.grpc_server import Server
 from heyfleet.controller.fleet.registry import Fleet
-from heyfleet.controller.fleet.wire import Server
 from heyfleet.plan.build import Flags, make_plan, whole_plan
 from heyfleet.proto.control_pb2 import RunRequest
 from heyfleet.proto.fleet_pb2 import Plan, Ready

@@ -21,11 +21,11 @@ from typing import Any
 
 import uvloop
 
-from heyfleet.controller.fleet import wire
-from heyfleet.controller.fleet.conductor import Conductor
-from heyfleet.controller.fleet.executor import background
+from heyfleet.controller.executors.fleet import background
+from heyfleet.controller.fleet import grpc_server as wire
+from heyfleet.controller.fleet.coordinator import Conductor
 from heyfleet.controller.fleet.registry import Fleet
-from heyfleet.controller.fleet.view import interval_s, view
+from heyfleet.controller.fleet.status import interval_s, view
 from heyfleet.controller.security.authority import Authority
 from heyfleet.proto.control_pb2 import FromAgent, RunRequest
 from heyfleet.proto.fleet_pb2 import Plan, Target

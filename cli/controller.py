@@ -86,8 +86,8 @@ def _reported(work: Callable[[], int]) -> int:
 
 
 def _collect(run_id: str, controller: str, credentials: str, json: bool, out: str) -> int:
-    from heyfleet.controller.fleet.options import FleetOptions
-    from heyfleet.controller.fleet.remote import collect
+    from heyfleet.controller.executors.options import FleetOptions
+    from heyfleet.controller.executors.remote import collect
     from heyfleet.controller.run import report_of
     from heyfleet.results.archive.archiver import Keeping
 
@@ -100,16 +100,16 @@ def _collect(run_id: str, controller: str, credentials: str, json: bool, out: st
 def _serve(listen: str, folder: str, lease_ns: int) -> int:
     import uvloop
 
-    from heyfleet.controller.fleet import joining
+    from heyfleet.controller.fleet import enrollment as joining
 
     credentials = joining.credentials(folder)
     host, port = joining.listen_address(listen)
 
     async def serve() -> int:
+        from heyfleet.controller.executors.fleet import background
         from heyfleet.controller.fleet.daemon import Daemon
-        from heyfleet.controller.fleet.executor import background
+        from heyfleet.controller.fleet.grpc_server import Server
         from heyfleet.controller.fleet.registry import Fleet
-        from heyfleet.controller.fleet.wire import Server
 
         stop = asyncio.Event()
         signum = 0

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from heyfleet.controller import terminal
-from heyfleet.controller.fleet.deployment import Deployment
-from heyfleet.controller.fleet.executor import FleetExecutor
-from heyfleet.controller.fleet.joining import listen_address
-from heyfleet.controller.fleet.options import FleetOptions
+from heyfleet.controller.executors.deployment import Deployment
+from heyfleet.controller.executors.fleet import FleetExecutor
+from heyfleet.controller.executors.options import FleetOptions
+from heyfleet.controller.fleet.enrollment import listen_address
 from heyfleet.controller.run import EXIT_CANNOT_START, EXIT_OK, Show, run
 from heyfleet.errors import InputError
 from heyfleet.plan.build import Flags, make_plan

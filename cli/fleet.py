@@ -10,7 +10,7 @@ import click
 
 from heyfleet.cli.go_flags import Value
 from heyfleet.controller import terminal
-from heyfleet.fleets import Controller, described, remedy
+from heyfleet.controller.client import Controller, described, remedy
 from heyfleet.plan import values
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from heyfleet.controller import terminal
 from heyfleet.errors import InputError
 
 if TYPE_CHECKING:
-    from heyfleet.controller.agent_link import AgentLink
-    from heyfleet.controller.fleet.deployment import Deployment
+    from heyfleet.controller.executors.base import AgentLink
+    from heyfleet.controller.executors.deployment import Deployment
 
 
 def _local_agent() -> AgentLink:
@@ -25,7 +25,7 @@ def _local_agent() -> AgentLink:
 
 
 def _fleet_for_run(given: dict[str, Any], agents: int) -> Deployment:
-    from heyfleet.fleets import fleet_for_run
+    from heyfleet.controller.client import fleet_for_run
 
     return fleet_for_run(given, agents)
 

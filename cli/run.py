@@ -14,8 +14,8 @@ from heyfleet.cli import fleet_flags as fleet
 from heyfleet.cli.connection_flags import connection_flags
 from heyfleet.cli.go_flags import Flag, GoCommand, Value
 from heyfleet.cli.load_flags import shape_flags, threshold_flags
-from heyfleet.controller.agent_link import AgentLink
-from heyfleet.controller.executor import Executor
+from heyfleet.controller.executors.base import AgentLink
+from heyfleet.controller.executors.local import Executor
 from heyfleet.plan import values
 from heyfleet.plan.build import TIMEOUT_NS, Flags, make_plan
 from heyfleet.proto.fleet_pb2 import Plan
@@ -23,7 +23,7 @@ from heyfleet.results.archive.archiver import Keeping
 from heyfleet.results.intervals import Take
 
 if TYPE_CHECKING:
-    from heyfleet.controller.fleet.deployment import Deployment
+    from heyfleet.controller.executors.deployment import Deployment
     from heyfleet.plan.plan_file import PlanFile
 
 HELP = "Send HTTP requests from this host or from a fleet, and report their latencies as hey does."
@@ -93,7 +93,7 @@ def run_command(make_agent: Callable[[], AgentLink], make_fleet: MakeFleet) -> R
                 raise click.UsageError(
                     "--find-max goes without --out, --prometheus, --otlp and --repeat: it makes runs of its own"
                 )
-            from heyfleet.controller.search import search
+            from heyfleet.controller.find_max import search
 
             raise click.exceptions.Exit(search(flags, find_max, lambda: _executor(options, make_agent)))
         from heyfleet.controller.run import run
@@ -222,16 +222,16 @@ def planned(run: RunCommand, args: list[str]) -> tuple[Plan, dict[str, Any], Pla
 def _executor(options: dict[str, Any], make_agent: Callable[[], AgentLink]) -> Executor:
     """Who makes the load; only what that needs gets imported."""
     if not (options["agents"] or options["local_agents"] or options["controller"]):
-        from heyfleet.controller.executor import LocalExecutor
+        from heyfleet.controller.executors.local import LocalExecutor
 
         return LocalExecutor(make_agent())
-    from heyfleet.controller.fleet.options import FleetOptions
+    from heyfleet.controller.executors.options import FleetOptions
 
     if options["controller"]:
-        from heyfleet.controller.fleet.remote import RemoteExecutor
+        from heyfleet.controller.executors.remote import RemoteExecutor
 
         return RemoteExecutor(FleetOptions(**options))
-    from heyfleet.controller.fleet.executor import FleetExecutor
+    from heyfleet.controller.executors.fleet import FleetExecutor
 
     return FleetExecutor(FleetOptions(**options))
 

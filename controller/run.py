@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, ExitStack
 
 from heyfleet import __version__
 from heyfleet.controller import terminal
-from heyfleet.controller.executor import Executor, ResultsElsewhereError
-from heyfleet.controller.interrupt import Interrupted, Interrupts
+from heyfleet.controller.executors.local import Executor, ResultsElsewhereError
+from heyfleet.controller.signals import Interrupted, Interrupts
 from heyfleet.errors import InputError
 from heyfleet.plan.build import CONNECTIONS, Flags, make_plan, warnings
 from heyfleet.proto.fleet_pb2 import CONNECTIONS as CLOSED

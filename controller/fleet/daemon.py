@@ -7,11 +7,11 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from heyfleet import __version__
-from heyfleet.controller.fleet.conductor import CannotStart, Conductor
-from heyfleet.controller.fleet.gathering import Gathering
+from heyfleet.controller.fleet.agent_connection import DONE, Session
+from heyfleet.controller.fleet.collector import Gathering
+from heyfleet.controller.fleet.coordinator import CannotStart, Conductor
 from heyfleet.controller.fleet.registry import Fleet, release
-from heyfleet.controller.fleet.session import DONE, Session
-from heyfleet.controller.fleet.view import interval_s, view
+from heyfleet.controller.fleet.status import interval_s, view
 from heyfleet.proto.control_pb2 import (
     CollectRequest,
     FromAgent,

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from heyfleet import __version__
-from heyfleet.controller.fleet.changes import Changes
-from heyfleet.controller.fleet.session import Session, Stream
+from heyfleet.controller.fleet.agent_connection import Session, Stream
+from heyfleet.controller.fleet.condition import Changes
 from heyfleet.proto.control_pb2 import (
     Ack,
     Dismissal,

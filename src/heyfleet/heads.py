@@ -9,11 +9,11 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from heyfleet.controller.client import Controller
 from heyfleet.controller.security import folder as folders
 from heyfleet.deploy.engine import ENDED, DeployError, Engine, Heads, Order
 from heyfleet.deploy.settings import SettingError
 from heyfleet.errors import InputError
-from heyfleet.fleets import Controller
 from heyfleet.proto.protocol import DEFAULT_PORT
 from heyfleet.raising import Raising
 

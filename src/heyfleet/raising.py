@@ -12,7 +12,7 @@ from heyfleet.deploy.engine import ENDED, RUNNING, STARTING, DeployError, Engine
 from heyfleet.proto.control_pb2 import RosterAgent
 
 if TYPE_CHECKING:
-    from heyfleet.fleets import Controller
+    from heyfleet.controller.client import Controller
 
 _ASK_EVERY_S = 0.5
 _LOOK_EVERY_S = 5.0

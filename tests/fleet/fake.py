@@ -9,10 +9,10 @@ from typing import Any
 
 import grpc.aio
 
-from heyfleet.controller.fleet.conductor import Conductor
-from heyfleet.controller.fleet.executor import background
+from heyfleet.controller.executors.fleet import background
+from heyfleet.controller.fleet.coordinator import Conductor
+from heyfleet.controller.fleet.grpc_server import Server
 from heyfleet.controller.fleet.registry import Fleet
-from heyfleet.controller.fleet.wire import Server
 from heyfleet.ext import Histogram
 from heyfleet.proto import protocol
 from heyfleet.proto.control_pb2 import FromAgent, Hello, HostFacts, Offer, Pong, RunRequest, ToAgent

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from heyfleet.controller.fleet.conductor import CannotStart
+from heyfleet.controller.fleet.coordinator import CannotStart
 from heyfleet.ext import Histogram
 from heyfleet.proto.fleet_pb2 import Snapshot
 from heyfleet.proto.protocol import PROTOCOL
@@ -213,9 +213,9 @@ def test_another_version_is_turned_away(tmp_path: Path) -> None:
 def play_briefly(folder: Path, agent: FakeAgent) -> None:
     import asyncio
 
-    from heyfleet.controller.fleet.conductor import Conductor
+    from heyfleet.controller.fleet.coordinator import Conductor
+    from heyfleet.controller.fleet.grpc_server import Server
     from heyfleet.controller.fleet.registry import Fleet
-    from heyfleet.controller.fleet.wire import Server
     from heyfleet.proto.control_pb2 import RunRequest
 
     async def scenario() -> None:

@@ -91,7 +91,7 @@ def test_the_second_signal_leaves_at_once() -> None:
     ended = python(
         "-c",
         "import os, signal\n"
-        "from heyfleet.controller.interrupt import Interrupts\n"
+        "from heyfleet.controller.signals import Interrupts\n"
         "with Interrupts() as interrupts:\n"
         "    interrupts.running(lambda: print('stop', flush=True))\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"

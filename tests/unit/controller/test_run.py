@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from heyfleet.controller.executor import LocalExecutor
+from heyfleet.controller.executors.local import LocalExecutor
 from heyfleet.controller.run import run
 from heyfleet.plan.build import Flags
 from heyfleet.proto.fleet_pb2 import Refused

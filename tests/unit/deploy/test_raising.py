@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 
 from heyfleet import raising
+from heyfleet.controller.client import Controller
 from heyfleet.deploy.engine import ENDED, Launch, Order
-from heyfleet.fleets import Controller
 from heyfleet.proto.control_pb2 import RosterAgent
 from heyfleet.raising import Raising
 

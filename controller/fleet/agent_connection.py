@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from heyfleet.controller.fleet.clock import Clock
+from heyfleet.controller.fleet.clock_sync import Clock
 from heyfleet.proto.control_pb2 import Hello, Ping, Pong, ToAgent
 
 # States, as the live view shows them.

@@ -16,8 +16,8 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import grpc
 import grpc.aio
 
+from heyfleet.controller.fleet.agent_connection import Session, Stream
 from heyfleet.controller.fleet.registry import Fleet, Rejection
-from heyfleet.controller.fleet.session import Session, Stream
 from heyfleet.proto import protocol
 from heyfleet.proto.control_pb2 import (
     CollectRequest,

@@ -6,9 +6,9 @@ import time
 from typing import Protocol
 
 from heyfleet.controller.abort import AbortWatch
-from heyfleet.controller.agent_link import AgentLink
-from heyfleet.controller.interrupt import Interrupts
+from heyfleet.controller.executors.base import AgentLink
 from heyfleet.controller.progress import Progress
+from heyfleet.controller.signals import Interrupts
 from heyfleet.errors import InputError
 from heyfleet.plan.build import whole_plan
 from heyfleet.proto.fleet_pb2 import Plan, Refused

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from heyfleet.controller.fleet.agent_connection import AWAY, DONE, LOST, Session
 from heyfleet.controller.fleet.registry import ack
-from heyfleet.controller.fleet.session import AWAY, DONE, LOST, Session
 from heyfleet.proto.fleet_pb2 import Assignment, Done, Plan, Ready, Snapshot
 from heyfleet.results.intervals import Intervals, Take, ignore
 from heyfleet.results.measurements import DONE as PART_DONE

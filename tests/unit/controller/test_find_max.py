@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from heyfleet.controller.search import CLOSE, FAILED, HELD, REFUSED, STEPS_AT_MOST, Search, Step
+from heyfleet.controller.find_max import CLOSE, FAILED, HELD, REFUSED, STEPS_AT_MOST, Search, Step
 from heyfleet.results.summary import Summary
 
 
@@ -60,7 +60,7 @@ def test_a_step_that_is_not_trusted_has_not_held() -> None:
 
 
 def test_the_steps_are_told(capsys: Any) -> None:
-    from heyfleet.controller.search import lines
+    from heyfleet.controller.find_max import lines
 
     found = search(0)
     found.steps = []

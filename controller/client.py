@@ -62,15 +62,15 @@ class Controller:
     """A `heyfleet controller` that runs somewhere, as the commands of a fleet see it. All may raise InputError."""
 
     def __init__(self, address: str, folder: str) -> None:
-        from heyfleet.controller.fleet.options import FleetOptions
-        from heyfleet.controller.fleet.remote import operator
+        from heyfleet.controller.executors.options import FleetOptions
+        from heyfleet.controller.executors.remote import operator
 
         self.address, self._tls = operator(FleetOptions(controller=address, credentials_folder=folder))
         self._folder = folder
 
     def roster(self) -> RosterReply:
         """Who is there now."""
-        from heyfleet.controller.fleet.wire import CallFailed, Operator
+        from heyfleet.controller.fleet.grpc_server import CallFailed, Operator
         from heyfleet.proto.control_pb2 import RosterRequest
         from heyfleet.proto.protocol import PROTOCOL
 
@@ -91,7 +91,7 @@ class Controller:
 
     def token(self, uses: int, valid_s: float) -> tuple[bytes, bytes]:
         """Its CA and a new join token for so many agents; the folder must be the controller's own, with its ca.key."""
-        from heyfleet.controller.fleet import joining
+        from heyfleet.controller.fleet import enrollment as joining
 
         found = joining.credentials(self._folder)
         _, text = found.tokens.issue(found.authority, uses, valid_s)

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Callable
 import uvloop
 
 from heyfleet import __version__
-from heyfleet.controller.executor import ResultsElsewhereError
-from heyfleet.controller.fleet.joining import with_port
-from heyfleet.controller.fleet.options import FleetOptions
-from heyfleet.controller.fleet.wire import CallFailed, Operator
-from heyfleet.controller.interrupt import Interrupted, Interrupts
+from heyfleet.controller.executors.local import ResultsElsewhereError
+from heyfleet.controller.executors.options import FleetOptions
+from heyfleet.controller.fleet.enrollment import with_port
+from heyfleet.controller.fleet.grpc_server import CallFailed, Operator
 from heyfleet.controller.live import Live
 from heyfleet.controller.security.folder import CredentialsError, load_operator
+from heyfleet.controller.signals import Interrupted, Interrupts
 from heyfleet.errors import InputError
 from heyfleet.proto.control_pb2 import (
     CollectRequest,

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import uvloop
 
-from heyfleet.controller.fleet import joining
-from heyfleet.controller.fleet.conductor import CannotStart, Conductor
-from heyfleet.controller.fleet.deployment import Deployment
+from heyfleet.controller.executors.deployment import Deployment
+from heyfleet.controller.executors.options import FleetOptions
+from heyfleet.controller.fleet import enrollment as joining
+from heyfleet.controller.fleet.coordinator import CannotStart, Conductor
+from heyfleet.controller.fleet.grpc_server import Server
 from heyfleet.controller.fleet.local_agents import LocalAgents, workers_each
-from heyfleet.controller.fleet.options import FleetOptions
 from heyfleet.controller.fleet.registry import Fleet
-from heyfleet.controller.fleet.view import interval_s, view
-from heyfleet.controller.fleet.wire import Server
-from heyfleet.controller.interrupt import Interrupted, Interrupts
+from heyfleet.controller.fleet.status import interval_s, view
 from heyfleet.controller.live import Live
+from heyfleet.controller.signals import Interrupted, Interrupts
 from heyfleet.errors import InputError
 from heyfleet.proto.fleet_pb2 import Plan
 from heyfleet.results.intervals import Take, ignore

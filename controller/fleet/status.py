@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from heyfleet.controller.fleet.conductor import Conductor
-from heyfleet.controller.fleet.gathering import Part
-from heyfleet.controller.fleet.session import IDLE, Session
+from heyfleet.controller.fleet.agent_connection import IDLE, Session
+from heyfleet.controller.fleet.collector import Part
+from heyfleet.controller.fleet.coordinator import Conductor
 from heyfleet.proto.control_pb2 import AgentView, View
 
 _INTERVAL_S = 0.25

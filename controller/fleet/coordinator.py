@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 
 from heyfleet.controller.abort import AbortWatch
-from heyfleet.controller.fleet.gathering import Gathering, Part
+from heyfleet.controller.fleet.agent_connection import DONE, PREPARING, READY, RUNNING, Session
+from heyfleet.controller.fleet.collector import Gathering, Part
 from heyfleet.controller.fleet.registry import Fleet, release
-from heyfleet.controller.fleet.session import DONE, PREPARING, READY, RUNNING, Session
 from heyfleet.plan.sharding import Share, deal
 from heyfleet.proto.control_pb2 import FromAgent, Offer, RunRequest, Start, Stop, ToAgent
 from heyfleet.proto.fleet_pb2 import Assignment

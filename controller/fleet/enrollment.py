@@ -9,8 +9,8 @@ import socket
 from collections.abc import Iterator
 
 from heyfleet import __version__
+from heyfleet.controller.fleet.grpc_server import JoinRefused
 from heyfleet.controller.fleet.registry import Fleet
-from heyfleet.controller.fleet.wire import JoinRefused
 from heyfleet.controller.security.folder import Credentials, CredentialsError
 from heyfleet.controller.security.tokens import TokenError
 from heyfleet.errors import InputError

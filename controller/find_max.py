@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from heyfleet import __version__
 from heyfleet.controller import terminal
-from heyfleet.controller.executor import Executor, ResultsElsewhereError
-from heyfleet.controller.interrupt import Interrupted, Interrupts
+from heyfleet.controller.executors.local import Executor, ResultsElsewhereError
 from heyfleet.controller.run import EXIT_CANNOT_START, EXIT_FAULT, EXIT_THRESHOLD, exit_code, report
+from heyfleet.controller.signals import Interrupted, Interrupts
 from heyfleet.errors import InputError
 from heyfleet.plan.build import Flags, make_plan
 from heyfleet.plan.values import RATE_AT_MOST

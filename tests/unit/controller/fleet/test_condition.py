@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from heyfleet.controller.fleet.changes import Changes
+from heyfleet.controller.fleet.condition import Changes
 
 
 def test_what_holds_is_not_waited_for() -> None:

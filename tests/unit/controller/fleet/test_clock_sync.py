@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heyfleet.controller.fleet.clock import SAMPLES, Clock
+from heyfleet.controller.fleet.clock_sync import SAMPLES, Clock
 
 DELAYS = st.lists(st.tuples(st.integers(0, 10**8), st.integers(0, 10**8)), min_size=1, max_size=20)
 
