@@ -9,7 +9,7 @@ import json
 import sys
 import time
 
-from heyfleet.agent.local import LocalAgent
+from heyfleet.agent.runner import LocalAgent
 from heyfleet.ext import Histogram
 from heyfleet.plan.build import Flags, make_plan, whole_plan
 from heyfleet.proto.fleet_pb2 import Refused

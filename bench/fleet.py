@@ -18,7 +18,7 @@ from typing import Any
 from bench.errors import BenchError
 from bench.peers import HEYFLEET
 from bench.target import Nginx
-from heyfleet.agent.local import LocalAgent
+from heyfleet.agent.runner import LocalAgent
 from heyfleet.agent.spool import read_records
 from heyfleet.controller.fleet.coordinator import Conductor
 from heyfleet.controller.fleet.grpc_server import Server

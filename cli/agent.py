@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from heyfleet.agent.identity import Token
+    from heyfleet.agent.credentials import Token
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -86,8 +86,8 @@ def agent(
     quiet: bool,
 ) -> None:
     """Read the files, then live."""
-    from heyfleet.agent import owner as owners
-    from heyfleet.agent.life import Life, Options
+    from heyfleet.agent import policy as owners
+    from heyfleet.agent.lifecycle import Life, Options
 
     try:
         for target in targets:
@@ -118,7 +118,7 @@ def _say(text: str) -> None:
 
 
 def _credentials(address: str, ca: str | None, token_file: str | None) -> tuple[Token | None, bytes]:
-    from heyfleet.agent import identity
+    from heyfleet.agent import credentials as identity
     from heyfleet.proto.protocol import LOCAL_PREFIX
 
     if address.startswith(LOCAL_PREFIX):

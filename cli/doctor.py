@@ -19,8 +19,8 @@ remembers how it was; --restore puts that back.
 @click.option("--restore", is_flag=True, help="Put back what --tune changed.")
 def doctor(*, as_json: bool, tune: bool, restore: bool) -> None:
     """Examine; exit code 0, 1 where no load can be made, 2 where a setting can't be set."""
-    from heyfleet.agent import doctor as doctors
-    from heyfleet.agent import tuning
+    from heyfleet.agent.host import doctor as doctors
+    from heyfleet.agent.host import sysctl as tuning
 
     if tune and restore:
         raise click.UsageError("--tune and --restore exclude each other")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _local_agent() -> AgentLink:
-    from heyfleet.agent.local import LocalAgent
+    from heyfleet.agent.runner import LocalAgent
 
     return LocalAgent()
 

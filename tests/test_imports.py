@@ -202,10 +202,10 @@ def plant(root: Path, name: str, text: str) -> None:
         ("proto/codec.py", "import heyfleet.ext"),
         ("lab/server.py", "from heyfleet import __version__"),
         ("deploy/ssh.py", "from heyfleet.agent import session"),
-        ("agent/session.py", "from heyfleet.controller import plan"),
-        ("agent/session.py", "from ..controller import plan"),
+        ("agent/grpc_client.py", "from heyfleet.controller import plan"),
+        ("agent/grpc_client.py", "from ..controller import plan"),
         ("agent/__init__.py", "from .. import controller"),
-        ("agent/session.py", "import importlib\nimportlib.import_module('heyfleet.controller')"),
+        ("agent/grpc_client.py", "import importlib\nimportlib.import_module('heyfleet.controller')"),
         ("controller/local.py", "def start():\n    from heyfleet.agent import session"),
         ("results/stats.py", "from heyfleet.ext import Engine"),
         ("results/stats.py", "import heyfleet.ext"),
@@ -230,7 +230,7 @@ def test_a_forbidden_import_is_found(tmp_path: Path, name: str, line: str) -> No
         ),
         ("ext/__init__.py", "from heyfleet.ext._core import ERROR_NAMES"),
         (
-            "agent/session.py",
+            "agent/grpc_client.py",
             "from heyfleet.ext import Engine\nfrom ..proto import fleet_pb2\nfrom . import limits",
         ),
         (
@@ -247,7 +247,7 @@ def test_an_allowed_import_is_not(tmp_path: Path, name: str, line: str) -> None:
 
 
 def test_a_second_user_of_grpc_is_found(tmp_path: Path) -> None:
-    plant(tmp_path, "agent/session.py", "import grpc")
+    plant(tmp_path, "agent/grpc_client.py", "import grpc")
     plant(tmp_path, "controller/service.py", "from grpc import aio")
     assert surplus_grpc_modules(tmp_path) == []
     plant(tmp_path, "controller/other.py", "import grpc.aio")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import hpack
 
-from heyfleet.agent.template import Compiler
+from heyfleet.agent.http.template import Compiler
 from heyfleet.ext import Engine, Http1Parser, SimIo, SimPeer, hpack_decode, hpack_encode, http2_request
 from heyfleet.plan import targets_file as targetsfile
 from heyfleet.plan import url as urls

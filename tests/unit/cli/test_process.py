@@ -18,7 +18,7 @@ from heyfleet.proto.fleet_pb2 import Refused
 class LocalAgent:
     def prepare(self, assignment): return Refused(reason="here only to be refused")
     def stop(self): pass
-module = types.ModuleType("heyfleet.agent.local")
+module = types.ModuleType("heyfleet.agent.runner")
 module.LocalAgent = LocalAgent
 sys.modules[module.__name__] = module
 from heyfleet.cli.main import main

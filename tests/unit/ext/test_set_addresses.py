@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from heyfleet.agent.lookup import Lookup
-from heyfleet.agent.owner import Owner
+from heyfleet.agent.http.dns_refresh import Lookup
+from heyfleet.agent.policy import Owner
 from heyfleet.ext import Engine
 from heyfleet.proto.fleet_pb2 import Plan, Resolve, Target
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from heyfleet.agent.identity import new_key
+from heyfleet.agent.credentials import new_key
 from heyfleet.controller.security.authority import Authority
 from heyfleet.proto.protocol import SERVER_NAME
 

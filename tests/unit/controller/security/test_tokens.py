@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from heyfleet.agent import identity
+from heyfleet.agent import credentials as identity
 from heyfleet.controller.security import folder as folders
 from heyfleet.controller.security.authority import Authority
 from heyfleet.controller.security.tokens import TokenError, Tokens

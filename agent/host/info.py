@@ -7,7 +7,7 @@ import platform
 import resource
 import socket
 
-from heyfleet.agent import limits
+from heyfleet.agent.host import limits
 from heyfleet.proto.control_pb2 import HostFacts
 
 

@@ -8,15 +8,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from heyfleet.agent import limits, watch
-from heyfleet.agent.lookup import Lookup
-from heyfleet.agent.owner import Owner
-from heyfleet.agent.protocol import NAMES, speaks_http2, tls_context
-from heyfleet.agent.proxy import target_url, through, tunnel_head
-from heyfleet.agent.redirects import Follower
-from heyfleet.agent.request import IDEMPOTENT, render, render_http2
-from heyfleet.agent.resolve import Resolved, ResolveError, resolve_plan
-from heyfleet.agent.template import Compiler, Segment
+from heyfleet.agent.host import limits
+from heyfleet.agent.host import monitor as watch
+from heyfleet.agent.http.dns_refresh import Lookup
+from heyfleet.agent.http.proxy import target_url, through, tunnel_head
+from heyfleet.agent.http.redirects import Follower
+from heyfleet.agent.http.request import IDEMPOTENT, render, render_http2
+from heyfleet.agent.http.resolve import Resolved, ResolveError, resolve_plan
+from heyfleet.agent.http.template import Compiler, Segment
+from heyfleet.agent.http.transport import NAMES, speaks_http2, tls_context
+from heyfleet.agent.policy import Owner
 from heyfleet.ext import Engine, EngineSnapshot, Histogram
 from heyfleet.plan.sharding import Share, deal, mix_order
 from heyfleet.proto.fleet_pb2 import (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from heyfleet.agent.local import LocalAgent
-from heyfleet.agent.owner import Owner
-from heyfleet.agent.proxy import tunnel_head
+from heyfleet.agent.http.proxy import tunnel_head
+from heyfleet.agent.policy import Owner
+from heyfleet.agent.runner import LocalAgent
 from heyfleet.plan.url import parse
 from heyfleet.proto.fleet_pb2 import Assignment, Header, Plan, Proxy, Ready, Refused, Request, Resolve, Target
 

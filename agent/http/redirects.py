@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import count
 from urllib.parse import urljoin, urlsplit
 
-from heyfleet.agent.owner import Owner
-from heyfleet.agent.protocol import tls_context
-from heyfleet.agent.proxy import target_url, through, tunnel_head
-from heyfleet.agent.request import IDEMPOTENT, http2_fields, render
-from heyfleet.agent.resolve import Resolved, ResolveError, look_up_all, where
+from heyfleet.agent.http.proxy import target_url, through, tunnel_head
+from heyfleet.agent.http.request import IDEMPOTENT, http2_fields, render
+from heyfleet.agent.http.resolve import Resolved, ResolveError, look_up_all, where
+from heyfleet.agent.http.transport import tls_context
+from heyfleet.agent.policy import Owner
 from heyfleet.ext import Engine, http2_request
 from heyfleet.plan.url import Url, basic, parse, percent_encoded
 from heyfleet.proto.fleet_pb2 import Header, Plan, Request

@@ -6,8 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from heyfleet.agent.owner import Owner
-from heyfleet.agent.resolve import ResolveError, connects_to, look_up_again
+from heyfleet.agent.http.resolve import ResolveError, connects_to, look_up_again
+from heyfleet.agent.policy import Owner
 from heyfleet.ext import Histogram
 from heyfleet.proto.fleet_pb2 import Plan
 

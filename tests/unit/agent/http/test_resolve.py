@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from heyfleet.agent.resolve import ResolveError, resolve, resolve_plan, where
+from heyfleet.agent.http.resolve import ResolveError, resolve, resolve_plan, where
 from heyfleet.proto.fleet_pb2 import IPV4, IPV6, Plan, Resolve, Target
 
 

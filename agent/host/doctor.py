@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from heyfleet.agent import limits, tuning
-from heyfleet.agent.watch import cpu_quota, ena_allowances
+from heyfleet.agent.host import limits
+from heyfleet.agent.host import sysctl as tuning
+from heyfleet.agent.host.monitor import cpu_quota, ena_allowances
 from heyfleet.ext import backends
 
 OK, WARN, BAD = "ok", "warn", "bad"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from heyfleet.agent import limits
+from heyfleet.agent.host import limits
 from heyfleet.proto.fleet_pb2 import HostState
 
 _SELF = Path("/proc/thread-self/schedstat")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from heyfleet.agent.owner import Owner
-from heyfleet.agent.redirects import Follower
+from heyfleet.agent.http.redirects import Follower
+from heyfleet.agent.policy import Owner
 from heyfleet.proto.fleet_pb2 import HTTP_2, Header, Plan, Request, Resolve, Target
 
 

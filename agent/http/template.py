@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from heyfleet.agent.request import METHODS_WITH_BODY, http2_fields
+from heyfleet.agent.http.request import METHODS_WITH_BODY, http2_fields
 from heyfleet.ext import hpack_encode
 from heyfleet.plan.template import Piece, Value, parse
 from heyfleet.proto.fleet_pb2 import Plan, Request

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from heyfleet.agent.resolve import where
+from heyfleet.agent.http.resolve import where
 from heyfleet.plan.template import parse
 from heyfleet.plan.url import Url, basic
 from heyfleet.proto.fleet_pb2 import Header, Plan, Request

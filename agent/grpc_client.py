@@ -17,8 +17,8 @@ import grpc
 import grpc.aio
 
 from heyfleet import __version__
-from heyfleet.agent.carrier import Carrier
-from heyfleet.agent.identity import Token, new_key
+from heyfleet.agent.credentials import Token, new_key
+from heyfleet.agent.service import Carrier
 from heyfleet.proto import protocol
 from heyfleet.proto.control_pb2 import FromAgent, JoinReply, JoinRequest, ToAgent
 

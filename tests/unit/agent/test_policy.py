@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heyfleet.agent.owner import Owner, split
+from heyfleet.agent.policy import Owner, split
 from heyfleet.proto.fleet_pb2 import RATE, Assignment, Plan, Resolve, Target
 
 

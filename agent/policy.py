@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from heyfleet.agent.resolve import ResolveError, connects_to, resolve, where
+from heyfleet.agent.http.resolve import ResolveError, connects_to, resolve, where
 from heyfleet.proto.fleet_pb2 import CONNECTIONS, USERS, Assignment, Plan
 
 

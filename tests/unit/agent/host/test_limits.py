@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from heyfleet.agent import limits
+from heyfleet.agent.host import limits
 
 
 def in_process(code: str) -> str:
@@ -20,7 +20,7 @@ def in_process(code: str) -> str:
 def test_the_soft_limit_is_raised() -> None:
     code = """
 import resource
-from heyfleet.agent import limits
+from heyfleet.agent.host import limits
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
 limits.allow(500, 1, 2)
@@ -33,7 +33,7 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= min(1000, hard))
 def test_the_largest_possible_is_named_and_possible() -> None:
     code = """
 import resource, re
-from heyfleet.agent import limits
+from heyfleet.agent.host import limits
 resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
 try:
     limits.allow(5000, 1, 2)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heyfleet.agent.template import Compiler
+from heyfleet.agent.http.template import Compiler
 from heyfleet.ext import Engine
 from heyfleet.plan.template import Value, parse
 from heyfleet.proto.fleet_pb2 import Column, Header, Plan, Request, Target

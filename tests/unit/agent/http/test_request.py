@@ -2,7 +2,7 @@
 
 import pytest
 
-from heyfleet.agent.request import render
+from heyfleet.agent.http.request import render
 from heyfleet.proto.fleet_pb2 import Header, Request
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
-from heyfleet.agent.proxy import target_url, tunnel_head
-from heyfleet.agent.request import render
+from heyfleet.agent.http.proxy import target_url, tunnel_head
+from heyfleet.agent.http.request import render
 from heyfleet.ext import Engine, TlsContext
 from heyfleet.plan.url import Url
 from heyfleet.proto.fleet_pb2 import HTTP_2, Plan

@@ -6,8 +6,8 @@ import socket
 import threading
 import time
 
-from heyfleet.agent import watch
-from heyfleet.agent.watch import Watch
+from heyfleet.agent.host import monitor as watch
+from heyfleet.agent.host.monitor import Watch
 
 
 def test_the_clock_of_any_host_that_we_can_use_is_finer_than_a_microsecond() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from heyfleet.agent import doctor, limits, tuning
+from heyfleet.agent.host import doctor, limits
+from heyfleet.agent.host import sysctl as tuning
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from heyfleet import __version__
-from heyfleet.agent.facts import facts
-from heyfleet.agent.local import LocalAgent
-from heyfleet.agent.owner import Owner
+from heyfleet.agent.host.info import facts
+from heyfleet.agent.policy import Owner
+from heyfleet.agent.runner import LocalAgent
 from heyfleet.agent.spool import Spool
 from heyfleet.proto.control_pb2 import Bye, FromAgent, Hello, Offer, Pong, ToAgent
 from heyfleet.proto.fleet_pb2 import Assignment, Done, Ready, Record, Refused, Snapshot

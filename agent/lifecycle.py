@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from heyfleet.agent.carrier import Carrier
-from heyfleet.agent.identity import Token
-from heyfleet.agent.owner import Owner
-from heyfleet.agent.session import Certificate, Denied, Patience, Unreachable, attach, join
+from heyfleet.agent.credentials import Token
+from heyfleet.agent.grpc_client import Certificate, Denied, Patience, Unreachable, attach, join
+from heyfleet.agent.policy import Owner
+from heyfleet.agent.service import Carrier
 from heyfleet.proto.protocol import LOCAL_PREFIX
 
 EXIT_OK = 0
