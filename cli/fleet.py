@@ -14,8 +14,8 @@ from heyfleet.controller.client import Controller, described, remedy
 from heyfleet.plan import values
 
 if TYPE_CHECKING:
-    from heyfleet.deploy.engine import Engine, Order, Unit
-    from heyfleet.raising import Raising
+    from heyfleet.deploy.lifecycle.bring_up import Raising
+    from heyfleet.deploy.provider import Engine, Order, Unit
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 _EXITS = "Exit code: 0; 1 something could not be had, or removed; 2 bad input; 130 interrupted."
@@ -83,7 +83,7 @@ def fleet() -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would be made, what it needs and costs; do nothing.")
 def up(**given: Any) -> None:
     """Start agents, and wait until they have joined the controller."""
-    from heyfleet.deploy.engine import Order
+    from heyfleet.deploy.provider import Order
     from heyfleet.deploy.settings import SettingError
 
     asked = described(given)
@@ -121,14 +121,14 @@ def up(**given: Any) -> None:
 
 
 def _outline(engine: Engine, order: Order, *, head: bool) -> list[str]:
-    from heyfleet.heads import with_head
+    from heyfleet.deploy.lifecycle.head_node import with_head
 
     return with_head(engine, order) if head else list(engine.plan(order).lines())
 
 
 def _raising(engine: Engine, order: Order, given: dict[str, Any]) -> Raising:
-    from heyfleet.heads import RaisingWithHead
-    from heyfleet.raising import Raising
+    from heyfleet.deploy.lifecycle.bring_up import Raising
+    from heyfleet.deploy.lifecycle.head_node import RaisingWithHead
 
     least = given["min_agents"] or order.agents
     if given["head"]:
@@ -236,7 +236,7 @@ def reap(*, expired: bool, everything: bool, **given: Any) -> None:
 @click.option("--on", required=True, metavar="ENGINE", help="local, ssh, ec2, asg, ecs or k8s.")
 def settings(on: str) -> None:
     """List what --with and a fleet file can say to an engine."""
-    from heyfleet.deploy.engines import find
+    from heyfleet.deploy.providers import find
 
     found = find(on).settings
     formatter = click.HelpFormatter()

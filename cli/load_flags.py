@@ -8,8 +8,7 @@ import click
 
 from heyfleet.cli.go_flags import Flag, Value
 from heyfleet.plan import stages as shapes
-from heyfleet.plan import values
-from heyfleet.results import thresholds
+from heyfleet.plan import thresholds, values
 
 THRESHOLD = Value("THRESHOLDS", thresholds.several)
 

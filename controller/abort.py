@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 from heyfleet.ext import Histogram
+from heyfleet.plan.thresholds import Threshold, read
 from heyfleet.proto.fleet_pb2 import Plan
 from heyfleet.results.stats import Numbers, Stats
-from heyfleet.results.thresholds import Scope, Threshold, judge, read, scope_of
+from heyfleet.results.thresholds import Scope, judge, scope_of
 
 _INTERVAL_S = 0.9  # snapshots come each second, and not to the millisecond
 

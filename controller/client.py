@@ -10,15 +10,15 @@ from heyfleet.controller import terminal
 from heyfleet.errors import InputError
 
 if TYPE_CHECKING:
-    from heyfleet.deploy.asked import Asked
-    from heyfleet.deploy.for_run import RunFleet
+    from heyfleet.deploy.fleet_spec import Asked
+    from heyfleet.deploy.lifecycle.run_fleet import RunFleet
     from heyfleet.proto.control_pb2 import RosterReply
 
 
 def fleet_for_run(given: dict[str, Any], agents: int) -> RunFleet:
     """The fleet that the flags of `heyfleet run` ask for, and its fleet file. Nothing is made yet."""
-    from heyfleet.deploy.asked import asked
-    from heyfleet.deploy.for_run import RunFleet
+    from heyfleet.deploy.fleet_spec import asked
+    from heyfleet.deploy.lifecycle.run_fleet import RunFleet
     from heyfleet.deploy.settings import SettingError
 
     found = asked(
@@ -100,7 +100,7 @@ class Controller:
 
 def described(given: dict[str, Any]) -> Asked:
     """What the flags of `heyfleet fleet`, and its fleet file, ask for."""
-    from heyfleet.deploy.asked import asked
+    from heyfleet.deploy.fleet_spec import asked
 
     return asked(
         given["fleet_file"],

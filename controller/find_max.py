@@ -13,9 +13,10 @@ from heyfleet.controller.run import EXIT_CANNOT_START, EXIT_FAULT, EXIT_THRESHOL
 from heyfleet.controller.signals import Interrupted, Interrupts
 from heyfleet.errors import InputError
 from heyfleet.plan.build import Flags, make_plan
+from heyfleet.plan.thresholds import read
 from heyfleet.plan.values import RATE_AT_MOST
 from heyfleet.results.summary import Summary, summarize
-from heyfleet.results.thresholds import in_words, needs, read
+from heyfleet.results.thresholds import in_words, needs
 from heyfleet.results.trust import BAD
 
 FIRST_RATE = 100.0

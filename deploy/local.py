@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from heyfleet.deploy.engine import ENDED, RUNNING, Launch, Lines, Order, Outline, Say, Unit, Units
+from heyfleet.deploy.provider import ENDED, RUNNING, Launch, Lines, Order, Outline, Say, Unit, Units
 from heyfleet.deploy.settings import Setting
-from heyfleet.deploy.ssh.hosts import ThisHost
+from heyfleet.deploy.ssh.host import ThisHost
 
 _BUNDLE = "this-installation"
 

@@ -336,7 +336,7 @@ def _check(plan: Plan) -> None:
         raise InputError("--streams is of HTTP/2: it needs -h2, or --h2c for an http URL")
     check_proxy(plan)
     if plan.slo or plan.abort_on:
-        from heyfleet.results.thresholds import check
+        from heyfleet.plan.thresholds import check
 
         check(plan)
 

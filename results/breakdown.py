@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from heyfleet.plan.thresholds import read
 from heyfleet.results.distribution import Distribution, distribution
 from heyfleet.results.ledger import Ledger
 from heyfleet.results.measurements import Measured
@@ -14,7 +15,6 @@ from heyfleet.results.thresholds import (
     Verdict,
     failures,
     judge,
-    read,
     scope_of,
     stage_seconds,
 )

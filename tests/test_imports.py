@@ -17,55 +17,27 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("agent", "cli", "controller", "deploy", "ext", "lab", "plan", "proto", "results")
 
-# What a part may import of ours besides itself; the first line that a module's name begins with decides.
-# A name stands for itself and all below it. What puts the parts together, src/heyfleet/*.py, has no limits.
-REPORTING = (
-    "heyfleet.results.distribution",
-    "heyfleet.results.fleet_summary",
-    "heyfleet.results.breakdown",
-    "heyfleet.results.summary",
-    "heyfleet.results.stats",
-    "heyfleet.results.thresholds",
-    "heyfleet.results.trust",
+# What a layer may import of ours besides itself: design, one row a layer. The first key that a module's name begins with
+# decides; a name stands for itself and all below it. src/heyfleet/*.py, the public Python API, has no limits.
+EVERYONE = ("heyfleet.__version__", "heyfleet.errors", "heyfleet.durations")
+PLAN = ("heyfleet.plan", "heyfleet.proto")
+HISTOGRAMS = (
+    "heyfleet.ext.Histogram",
+    "heyfleet.ext.ERROR_NAMES",
+    "heyfleet.ext.METRIC_NAMES",
+    "heyfleet.ext.add_encoded_all",
 )
 ALLOWED: dict[str, tuple[str, ...]] = {
     "heyfleet.ext": (),
     "heyfleet.proto": (),
-    "heyfleet.lab": (),
-    "heyfleet.plan": ("heyfleet.proto", "heyfleet.errors", "heyfleet.controller", "heyfleet.ext.ERROR_NAMES"),
-    "heyfleet.deploy": ("heyfleet.__version__",),
-    "heyfleet.agent": (
-        "heyfleet.proto",
-        "heyfleet.ext",
-        "heyfleet.errors",
-        "heyfleet.plan",
-        "heyfleet.__version__",
-    ),
-    "heyfleet.results.report": REPORTING,
-    "heyfleet.results.export": (
-        *REPORTING,
-        "heyfleet.results.archive",
-        "heyfleet.errors",
-        "heyfleet.cli.go_flags",
-        "heyfleet.results.intervals",
-        "heyfleet.results.measurements",
-        "heyfleet.plan",
-        "heyfleet.results.report",
-        "heyfleet.controller.terminal",
-        "heyfleet.proto",
-        "heyfleet.ext.Histogram",
-        "heyfleet.__version__",
-    ),
-    "heyfleet.controller": (
-        "heyfleet.proto",
-        "heyfleet.ext.Histogram",
-        "heyfleet.ext.ERROR_NAMES",
-        "heyfleet.ext.METRIC_NAMES",
-        "heyfleet.ext.add_encoded_all",
-        "heyfleet.errors",
-        "heyfleet.plan",
-        "heyfleet.__version__",
-    ),
+    "heyfleet.lab": EVERYONE,
+    "heyfleet.plan": (*EVERYONE, "heyfleet.proto", "heyfleet.cli.go_flags"),
+    "heyfleet.agent": (*EVERYONE, *PLAN, "heyfleet.ext"),
+    "heyfleet.results": (*EVERYONE, *PLAN, *HISTOGRAMS, "heyfleet.controller.terminal"),
+    "heyfleet.deploy.lifecycle": (*EVERYONE, "heyfleet.controller", "heyfleet.deploy", "heyfleet.proto"),
+    "heyfleet.deploy": EVERYONE,
+    "heyfleet.controller": (*EVERYONE, *PLAN, *HISTOGRAMS, "heyfleet.results", "heyfleet.deploy"),
+    "heyfleet.cli": ("heyfleet",),
 }
 GRPC_MODULES_AT_MOST = {"agent": 1, "controller": 1}
 
@@ -200,20 +172,21 @@ def plant(root: Path, name: str, text: str) -> None:
         ("ext/__init__.py", "from heyfleet.proto import fleet_pb2"),
         ("ext/__init__.py", "import heyfleet"),
         ("proto/codec.py", "import heyfleet.ext"),
-        ("lab/server.py", "from heyfleet import __version__"),
+        ("lab/server.py", "from heyfleet.proto import fleet_pb2"),
+        ("plan/build.py", "from heyfleet.results import stats"),
         ("deploy/ssh.py", "from heyfleet.agent import session"),
         ("agent/grpc_client.py", "from heyfleet.controller import plan"),
         ("agent/grpc_client.py", "from ..controller import plan"),
         ("agent/__init__.py", "from .. import controller"),
         ("agent/grpc_client.py", "import importlib\nimportlib.import_module('heyfleet.controller')"),
-        ("controller/local.py", "def start():\n    from heyfleet.agent import session"),
+        ("controller/executors/local.py", "def start():\n    from heyfleet.agent import session"),
         ("results/stats.py", "from heyfleet.ext import Engine"),
         ("results/stats.py", "import heyfleet.ext"),
         ("results/stats.py", "from heyfleet import ext"),
         ("results/stats.py", "from heyfleet import *"),
         ("results/report/text.py", "from heyfleet.controller import merger"),
-        ("results/report/text.py", "from ..merger import merge"),
-        ("controller/export/hlog.py", "from heyfleet.controller.fleet import wire"),
+        ("results/report/text.py", "from ...agent.merger import merge"),
+        ("results/export/hlog.py", "from heyfleet.controller.fleet import grpc_server"),
     ],
 )
 def test_a_forbidden_import_is_found(tmp_path: Path, name: str, line: str) -> None:

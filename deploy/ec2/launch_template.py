@@ -8,8 +8,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from heyfleet.deploy.aws_refusals import code_of, explained, in_words
-from heyfleet.deploy.engine import DeployError
+from heyfleet.deploy.aws.errors import code_of, explained, in_words
+from heyfleet.deploy.provider import DeployError
 
 _VERSION = re.compile(r"[1-9]\d*|\$Latest|\$Default")
 ONE_TIME = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}

@@ -7,9 +7,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from heyfleet.deploy.aws_prices import products, usd
-from heyfleet.deploy.aws_refusals import in_words
-from heyfleet.deploy.engine import TAG_FLEET
+from heyfleet.deploy.aws.errors import in_words
+from heyfleet.deploy.aws.pricing import products, usd
+from heyfleet.deploy.provider import TAG_FLEET
 
 _ECS_LOOK = [
     *("ecs:ListTasks", "ecs:DescribeTasks", "ecs:ListTaskDefinitions", "ecs:ListTaskDefinitionFamilies"),

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from heyfleet.deploy.engine import TAG_EXPIRES, TAG_FLEET, Order
+from heyfleet.deploy.provider import TAG_EXPIRES, TAG_FLEET, Order
 
 TAG_CLUSTER = "heyfleet:cluster"
 """A task definition and a secret are the account's: where the tasks of theirs are, this tag says."""

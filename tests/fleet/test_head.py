@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from heyfleet.deploy.engine import DeployError, Head, Lines, Order, Say
+from heyfleet.deploy.lifecycle.head_node import HeadController, RaisingWithHead
 from heyfleet.deploy.local import LocalEngine
+from heyfleet.deploy.provider import DeployError, Head, Lines, Order, Say
 from heyfleet.errors import InputError
-from heyfleet.heads import HeadController, RaisingWithHead
 
 from .processes import HEYFLEET, Process, adds_up
 

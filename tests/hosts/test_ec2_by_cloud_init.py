@@ -19,8 +19,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from heyfleet.deploy.ec2.userdata import render
-from heyfleet.deploy.engine import Order
+from heyfleet.deploy.ec2.user_data import render
+from heyfleet.deploy.provider import Order
 
 from ..fleet.processes import Fleet, Process, adds_up, until
 from .ec2_double import BUCKET, PUBLIC, Ec2, ec2_double

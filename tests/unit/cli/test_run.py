@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from heyfleet import __version__
+from heyfleet.cli import run as command
 from heyfleet.cli.main import COMMANDS, Main, main
-from heyfleet.cli.main import run as command
 from heyfleet.plan.build import Flags
 
 URL = "http://localhost:8080/"

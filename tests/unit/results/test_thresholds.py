@@ -10,9 +10,10 @@ from heyfleet.controller.abort import AbortWatch
 from heyfleet.errors import InputError
 from heyfleet.plan.build import Flags, make_plan
 from heyfleet.plan.stages import stages
+from heyfleet.plan.thresholds import read, several
 from heyfleet.proto.fleet_pb2 import PartNumbers, Plan, Request, StatusRange
 from heyfleet.results.stats import Stats
-from heyfleet.results.thresholds import judge, read, scope_of, several, stage_seconds
+from heyfleet.results.thresholds import judge, scope_of, stage_seconds
 
 MS = 1_000_000
 S = 1000 * MS

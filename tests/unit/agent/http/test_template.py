@@ -16,8 +16,8 @@ from heyfleet.ext import Engine
 from heyfleet.plan.template import Value, parse
 from heyfleet.proto.fleet_pb2 import Column, Header, Plan, Request, Target
 
-from ...http2_peer import DATA, HEADERS, Frame, Http2Peer, hello
-from ...recorder import Recorder
+from ....http2_peer import DATA, HEADERS, Frame, Http2Peer, hello
+from ....recorder import Recorder
 
 COLUMNS = {"id": [b"1", b"22", b"333"], "name": [b"a b", b"c&d", "\N{SNOWMAN}".encode()]}
 SEEDED = 7

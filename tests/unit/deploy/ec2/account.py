@@ -21,11 +21,11 @@ from moto import mock_aws
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 
-from heyfleet.deploy.ec2.engine import Ec2Engine
-from heyfleet.deploy.engine import Order
+from heyfleet.deploy.ec2.provider import Ec2Engine
+from heyfleet.deploy.provider import Order
 from heyfleet.deploy.settings import read
 
-from .test_launching import Clock
+from .test_run_instances import Clock
 
 BUCKET = "bundles"
 _LOADER = create_loader()

@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from heyfleet.cli.main import main
-from heyfleet.deploy.ec2 import engine as engines
-from heyfleet.deploy.ec2.userdata import render
-from heyfleet.deploy.engine import Head, Order
+from heyfleet.deploy.ec2 import provider as engines
+from heyfleet.deploy.ec2.user_data import render
+from heyfleet.deploy.provider import Head, Order
 
 from .account import BUCKET, Account, account, order, quiet
 

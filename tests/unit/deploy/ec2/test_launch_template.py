@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from heyfleet.deploy.engine import DeployError
+from heyfleet.deploy.provider import DeployError
 
 from .account import Account, account, allowed, order, quiet
 

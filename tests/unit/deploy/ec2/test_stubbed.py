@@ -12,7 +12,7 @@ import pytest
 from botocore.stub import ANY
 
 from .account import BUCKET, Account, listed, order, quiet
-from .test_engine import aws, refusing
+from .test_provider import aws, refusing
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 __all__ = ["aws"]

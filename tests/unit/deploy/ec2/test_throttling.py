@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from heyfleet.deploy.ec2.engine import Ec2Engine
-from heyfleet.deploy.engine import DeployError
+from heyfleet.deploy.ec2.provider import Ec2Engine
+from heyfleet.deploy.provider import DeployError
 from heyfleet.deploy.settings import read
 
-from ..throttling import Kind, Throttling
+from ..aws.throttling import Kind, Throttling
 from .account import Account, order, quiet
-from .test_engine import aws
-from .test_launching import Clock
+from .test_provider import aws
+from .test_run_instances import Clock
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 __all__ = ["aws"]

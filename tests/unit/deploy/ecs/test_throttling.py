@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
-from heyfleet.deploy.ecs.fleets import Fleets
-from heyfleet.deploy.engine import DeployError
+from heyfleet.deploy.ecs.inventory import Fleets
+from heyfleet.deploy.provider import DeployError
 
+from ..aws.throttling import Kind, Throttling
 from ..ec2.account import order, quiet
-from ..ec2.test_launching import Clock
-from ..throttling import Kind, Throttling
-from .test_engine import Account, aws
+from ..ec2.test_run_instances import Clock
+from .test_provider import Account, aws
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 __all__ = ["aws"]

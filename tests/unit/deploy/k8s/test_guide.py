@@ -15,7 +15,7 @@ from tests.fleet.processes import HEYFLEET
 
 from .kubelet import Kubelet
 from .server import Double
-from .test_engine import double
+from .test_provider import double
 
 __all__ = ["double"]
 

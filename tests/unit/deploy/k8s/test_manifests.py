@@ -9,7 +9,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from heyfleet.deploy.k8s import manifests, plain
+from heyfleet.deploy.k8s import manifests
+from heyfleet.deploy.k8s import render as plain
 from heyfleet.deploy.k8s.manifests import Shape
 
 VERSION = "1.34"

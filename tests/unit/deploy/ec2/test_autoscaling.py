@@ -1,0 +1,375 @@
+"""Fleets in an Auto Scaling group, on moto's idea of one: taken, grown, refused, given back, whoever is killed when."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import random
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import botocore.client
+import pytest
+from click.testing import CliRunner
+from moto.autoscaling.models import autoscaling_backends
+from moto.core.models import DEFAULT_ACCOUNT_ID
+
+from heyfleet.cli.main import main
+from heyfleet.deploy.ec2.autoscaling import GroupEngine
+from heyfleet.deploy.ec2.user_data import render
+from heyfleet.deploy.provider import ENDED, RUNNING, DeployError
+from heyfleet.deploy.settings import read
+
+from ..kills import KILLS
+from .account import Account, Killed, Session, account, allowed, order, quiet
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+ROOT = Path(__file__).parents[4]
+GUIDE = ROOT / "docs/guide/deploy-ec2.md"
+KEYS = {"heyfleet:fleet", "heyfleet:expires", "heyfleet:capacity-before"}
+
+
+class Groups:
+    """The account, with groups in it."""
+
+    def __init__(self, aws: Account) -> None:
+        self.aws = aws
+        self._session = Session()
+        self.client = self._session.client("autoscaling")
+        self.subnet = aws.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+
+    def make(self, name: str = "load", *, script: str = "", **given: Any) -> None:
+        script = script or render(order(), "https://host/bundle.tar.gz", "ab" * 32)
+        data = {
+            "ImageId": self.aws.ami,
+            "InstanceType": "t3.micro",
+            "UserData": base64.b64encode(script.encode()).decode(),
+        }
+        made = self.aws.ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
+        which = {"LaunchTemplateId": made["LaunchTemplate"]["LaunchTemplateId"], "Version": "$Latest"}
+        settings = {"MinSize": 0, "MaxSize": 10, "DesiredCapacity": 0, "LaunchTemplate": which, **given}
+        settings = {key: value for key, value in settings.items() if value is not None}
+        self.client.create_auto_scaling_group(
+            AutoScalingGroupName=name, VPCZoneIdentifier=self.subnet, **settings
+        )
+
+    def engine(self, group: str = "load") -> GroupEngine:
+        """A fresh one, as of another process."""
+        return GroupEngine(
+            read("asg", GroupEngine.settings, {"group": group} if group else {}),
+            sleep=lambda seconds: None,
+            make_session=lambda **more: self._session,
+        )
+
+    def group(self, name: str = "load") -> dict[str, Any]:
+        (found,) = self.client.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        return dict(found)
+
+    def tags(self, name: str = "load") -> dict[str, str]:
+        return {each["Key"]: each["Value"] for each in self.group(name)["Tags"]}
+
+    def arranged(self) -> list[dict[str, Any]]:
+        return list(self.client.describe_scheduled_actions()["ScheduledUpdateGroupActions"])
+
+    def as_before(self, capacity: int, name: str = "load") -> bool:
+        """Whether nothing shows that there was a fleet."""
+        group = self.group(name)
+        has = (group["DesiredCapacity"], len(group["Instances"]))
+        return has == (capacity, capacity) and not (KEYS & set(self.tags(name))) and not self.arranged()
+
+
+@pytest.fixture
+def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Groups]:
+    with account(tmp_path, monkeypatch) as made:
+        yield Groups(made)
+
+
+def test_up_status_and_down(groups: Groups) -> None:
+    groups.make(DesiredCapacity=1)
+    (old,) = groups.group()["Instances"]
+    made = groups.engine().launch(order(3), quiet)
+    assert (len(made.units), made.failures) == (3, [])
+    assert old["InstanceId"] not in {unit.id for unit in made.units}
+    tags = groups.tags()
+    assert (tags["heyfleet:fleet"], tags["heyfleet:capacity-before"]) == ("demo", "1")
+    assert not any(tag["PropagateAtLaunch"] for tag in groups.group()["Tags"])
+    (action,) = groups.arranged()
+    assert (action["AutoScalingGroupName"], action["DesiredCapacity"]) == ("load", 1)
+    assert action["StartTime"] == datetime.fromtimestamp(int(tags["heyfleet:expires"]), UTC)
+    again = groups.engine("")  # of another process, which knows nothing but the fleet's name
+    assert {unit.id for unit in made.units} < {unit.id for unit in again.list("demo")}
+    assert {(unit.fleet, unit.state) for unit in again.list()} == {("demo", RUNNING)}
+    assert again.list("other") == []
+    assert len(list(again.logs("demo"))) == 4
+    assert len(groups.aws.engine().list()) == 0  # the engine ec2 leaves them alone
+    removed = again.stop("demo", quiet)
+    assert len([line for line in removed if line.startswith("instance ")]) == 3
+    assert removed[-1] == "the fleet demo from load, whose capacity is 1 again"
+    assert groups.as_before(1)
+    assert again.stop("demo", quiet) == []
+
+
+def test_reap_gives_back_what_is_over_and_leaves_the_rest(groups: Groups) -> None:
+    for name in ("load", "other"):
+        groups.make(name)
+    groups.engine("load").launch(order(2, "old", lifetime_s=-1), quiet)
+    groups.engine("other").launch(order(1, "new"), quiet)
+    assert len(groups.engine("other").reap(quiet)) == 0  # of that group alone
+    assert groups.engine("").reap(quiet)[-1] == "the fleet old from load, whose capacity is 0 again"
+    assert {unit.fleet for unit in groups.engine("").list()} == {"new"}
+    assert groups.engine("").reap(quiet, everything=True)[-1].startswith("the fleet new from other")
+    assert groups.as_before(0)
+    assert groups.as_before(0, "other")
+
+
+def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(groups: Groups) -> None:
+    groups.make("g0")
+    groups.make("g1", DesiredCapacity=1)
+    aws, chance, had_left = groups.aws, random.Random(11), 0
+    for seed in range(KILLS):
+        before = seed % 2
+        aws.kill_at, aws.after = chance.randint(1, 16), chance.random() < 0.5
+        try:
+            engine = groups.engine(f"g{before}")
+            engine.launch(order(2, f"f{seed}", lifetime_s=0), quiet)
+            engine.list(f"f{seed}")
+            engine.stop(f"f{seed}", quiet)
+        except Killed:
+            pass
+        aws.kill_at = 0
+        had_left += not groups.as_before(before, f"g{before}")
+        # The one that reaps may be killed as well; the next one does the rest.
+        aws.kill_at, aws.after = chance.randint(1, 8), chance.random() < 0.5
+        with contextlib.suppress(Killed):
+            groups.engine("").reap(quiet)
+        aws.kill_at = 0
+        groups.engine("").reap(quiet)
+        assert groups.as_before(0, "g0"), seed
+        assert groups.as_before(1, "g1"), seed
+        aws.forget_the_dead()
+    assert had_left > KILLS / 4
+
+
+def test_whatever_has_grown_is_arranged_to_shrink_by_itself(groups: Groups) -> None:
+    """At whatever call the deployer is killed: either the group is as it was, or AWS will set it back without anybody."""
+    groups.make()
+    grown = 0
+    for kill_at in range(1, 12):
+        for after in (False, True):
+            groups.aws.kill_at, groups.aws.after = kill_at, after
+            with contextlib.suppress(Killed):
+                groups.engine().launch(order(2), quiet)
+            groups.aws.kill_at = 0
+            if groups.group()["DesiredCapacity"]:
+                grown += 1
+                assert [each["DesiredCapacity"] for each in groups.arranged()] == [0]
+            groups.engine().stop("demo", quiet)
+            assert groups.as_before(0)
+    assert grown > 4
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"MaxSize": 2}, "has 0 instances and may have 2 at most (MaxSize): raise that, or order 2"),
+        ({"script": "nothing"}, "has not the CA of this controller"),
+        ({"NewInstancesProtectedFromScaleIn": True}, "protects new instances from scale-in"),
+    ],
+)
+def test_a_group_that_does_not_serve_is_left_as_it_is(
+    groups: Groups, given: dict[str, Any], complaint: str
+) -> None:
+    groups.make(**given)
+    with pytest.raises(DeployError) as raised:
+        groups.engine().launch(order(3), quiet)
+    assert complaint in raised.value.message
+    assert groups.as_before(0)
+
+
+def test_groups_that_would_do_other_things_are_refused(groups: Groups) -> None:
+    groups.make()
+    groups.client.suspend_processes(AutoScalingGroupName="load", ScalingProcesses=["Launch"])
+    with pytest.raises(DeployError, match="has suspended Launch"):
+        groups.engine().plan(order(1))
+    groups.client.resume_processes(AutoScalingGroupName="load")
+    groups.client.put_scaling_policy(
+        AutoScalingGroupName="load",
+        PolicyName="busy",
+        AdjustmentType="ChangeInCapacity",
+        ScalingAdjustment=1,
+    )
+    with pytest.raises(DeployError, match="has the scaling policy busy"):
+        groups.engine().plan(order(1))
+    with pytest.raises(DeployError, match="there is no Auto Scaling group none in us-east-1"):
+        groups.engine("none").plan(order(1))
+    with pytest.raises(DeployError, match="--with group=NAME"):
+        groups.engine("").plan(order(1))
+    groups.client.create_launch_configuration(
+        LaunchConfigurationName="old", ImageId=groups.aws.ami, InstanceType="t3.micro"
+    )
+    groups.make("configured", LaunchTemplate=None, LaunchConfigurationName="old")
+    with pytest.raises(DeployError, match="has no launch template"):
+        groups.engine("configured").plan(order(1))
+
+
+def test_weights_are_refused_and_several_types_are_not(groups: Groups) -> None:
+    groups.make()
+    which = {"LaunchTemplateName": "load", "Version": "1"}
+    for name, weight in (("plain", {}), ("weighed", {"WeightedCapacity": "2"})):
+        overrides = [{"InstanceType": "t3.large", **weight}]
+        policy = {"LaunchTemplate": {"LaunchTemplateSpecification": which, "Overrides": overrides}}
+        groups.client.create_auto_scaling_group(
+            AutoScalingGroupName=name,
+            VPCZoneIdentifier=groups.subnet,
+            MinSize=0,
+            MaxSize=5,
+            DesiredCapacity=0,
+            MixedInstancesPolicy=policy,
+        )
+    assert "several types" in groups.engine("plain").plan(order(1)).price_source
+    with pytest.raises(DeployError, match="in other things than instances"):
+        groups.engine("weighed").plan(order(1))
+
+
+def test_one_fleet_at_a_time(groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups.make()
+    groups.engine().launch(order(2, "first"), quiet)
+    with pytest.raises(DeployError) as raised:
+        groups.engine().launch(order(2, "second"), quiet)
+    assert "load has the fleet first already" in raised.value.message
+    assert "`heyfleet fleet down --on asg --name first`" in raised.value.message
+    groups.engine().stop("first", quiet)
+    call = botocore.client.BaseClient._make_api_call
+
+    def overtaken(self: Any, name: str, arguments: Any) -> Any:
+        """Somebody else takes the group right after us."""
+        answer = call(self, name, arguments)
+        if name == "CreateOrUpdateTags":
+            theirs = [
+                {**tag, "Value": "third"} for tag in arguments["Tags"] if tag["Key"] == "heyfleet:fleet"
+            ]
+            call(self, name, {"Tags": theirs})
+        return answer
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", overtaken)
+    with pytest.raises(DeployError, match="load was just taken by the fleet third"):
+        groups.engine().launch(order(2, "second"), quiet)
+    assert groups.engine().stop("second", quiet) == []  # what is the other's stays
+    assert groups.tags()["heyfleet:fleet"] == "third"
+    assert groups.group()["DesiredCapacity"] == 0
+
+
+def test_what_the_group_can_t_have_is_named_with_the_group_s_own_words(
+    groups: Groups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups.make()
+    groups.engine().launch(order(1, "first"), quiet)
+    groups.engine().stop("first", quiet)
+    call = botocore.client.BaseClient._make_api_call
+    asked: list[int] = []
+
+    def short(self: Any, name: str, arguments: Any) -> Any:
+        """A zone that has one instance and no more."""
+        if name == "SetDesiredCapacity" and arguments["DesiredCapacity"]:
+            asked.append(arguments["DesiredCapacity"])
+            arguments = {**arguments, "DesiredCapacity": 1}
+        if name == "DescribeScalingActivities":
+            old = {"ActivityId": "0", "StatusCode": "Failed", "StatusMessage": "long ago"}
+            new = [
+                {"ActivityId": str(n), "StatusCode": "Failed", "StatusMessage": "no\nroom"} for n in (1, 2)
+            ]
+            return {"Activities": [*(new if asked else []), old]}
+        return call(self, name, arguments)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", short)
+    made = groups.engine().launch(order(3), quiet)
+    assert asked == [3]
+    assert (len(made.units), made.failures) == (1, ["load: no room"])
+    groups.engine().stop("demo", quiet)
+    assert groups.as_before(0)
+
+
+def test_instances_that_stay_are_said_and_the_group_stays_taken(groups: Groups) -> None:
+    groups.make()
+    groups.engine().launch(order(2), quiet)
+    (first, _) = groups.group()["Instances"]
+    groups.client.set_instance_protection(
+        AutoScalingGroupName="load", InstanceIds=[first["InstanceId"]], ProtectedFromScaleIn=True
+    )
+    with pytest.raises(DeployError, match="load still has 1 instances after 300 s, and should have 0"):
+        groups.engine().stop("demo", quiet)
+    assert groups.tags()["heyfleet:fleet"] == "demo"
+    groups.client.set_instance_protection(
+        AutoScalingGroupName="load", InstanceIds=[first["InstanceId"]], ProtectedFromScaleIn=False
+    )
+    groups.engine().stop("demo", quiet)
+    assert groups.as_before(0)
+
+
+def test_limits_that_its_owner_changed_meanwhile_hold(groups: Groups) -> None:
+    groups.make()
+    groups.engine().launch(order(3), quiet)
+    groups.client.update_auto_scaling_group(AutoScalingGroupName="load", MinSize=1)
+    assert groups.engine().stop("demo", quiet)[-1].endswith("whose capacity is 1 again")
+    assert groups.as_before(1)
+
+
+def test_states_are_told_in_our_words(groups: Groups) -> None:
+    groups.make()
+    groups.engine().launch(order(2), quiet)
+    region = autoscaling_backends[DEFAULT_ACCOUNT_ID]["us-east-1"]
+    first, second = region.autoscaling_groups["load"].instance_states
+    first.lifecycle_state, second.health_status = "Terminating:Wait", "Unhealthy"
+    told = {unit.id: (unit.state, unit.reason) for unit in groups.engine().list("demo")}
+    assert told[first.instance.id] == (ENDED, "Terminating:Wait, Healthy")
+    assert told[second.instance.id] == (RUNNING, "InService, Unhealthy")
+
+
+def test_the_policy_allows_what_is_called(groups: Groups) -> None:
+    groups.make()
+    engine = groups.engine()
+    del groups.aws.calls[:]
+    outline = engine.plan(order())
+    engine.launch(order(), quiet)
+    list(engine.logs("demo"))
+    engine.stop("demo", quiet)
+    assert outline.policy is not None
+    assert "autoscaling:SetDesiredCapacity" in groups.aws.calls
+    for call in set(groups.aws.calls):
+        assert allowed(call, outline.policy), call
+    assert not allowed("ec2:TerminateInstances", outline.policy)
+    lines = "\n".join(outline.lines())
+    assert "3 instances more in the Auto Scaling group load of us-east-1: 3 in place of 0" in lines
+
+
+def test_the_commands_of_the_guide(groups: Groups) -> None:
+    """But for the one that waits for agents to join, which must be refused for want of a controller."""
+    groups.make(MaxSize=20)
+    seen = []
+    for command in re.findall(r"^    heyfleet (.*--on asg.*)$", GUIDE.read_text(), re.MULTILINE):
+        words = shlex.split(command)
+        if words[1] == "status":
+            groups.engine().launch(order(2), quiet)
+        result = CliRunner().invoke(main, words)
+        refused = words[1] == "up" and "--dry-run" not in words
+        assert result.exit_code == (2 if refused else 0), result.output
+        seen.append((words[1], result.output))
+    assert [word for word, _ in seen] == ["up", "up", "status", "logs", "down", "reap"]
+    assert "must be allowed:" in seen[0][1]
+    assert seen[2][1].count("running") == 2
+    assert "removed the fleet demo from load" in seen[4][1]
+    assert groups.as_before(0)
+
+
+def test_the_template_is_clean_and_makes_groups_that_serve() -> None:
+    lint = Path(sys.executable).with_name("cfn-lint")
+    template = ROOT / "deploy/ec2/autoscaling.yaml"
+    run = subprocess.run([str(lint), str(template)], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, ""), run.stdout + run.stderr
+    assert "heyfleet:fleet" not in template.read_text()  # by which the engine ec2 would end its instances

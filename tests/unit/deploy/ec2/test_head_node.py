@@ -1,0 +1,155 @@
+"""The instance with a fleet's controller: what it is asked for with, where it is found, and that it ends with the rest."""
+
+from __future__ import annotations
+
+import base64
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.client
+import pytest
+from botocore.exceptions import ClientError
+from click.testing import CliRunner
+
+from heyfleet.cli.fleet import status_lines
+from heyfleet.cli.main import main
+from heyfleet.deploy.provider import DeployError, Heads
+
+from ..kills import KILLS
+from .account import Account, Killed, account, order, quiet
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+FILES = {"ca.pem": b"CA\n", "ca.key": b"KEY\n", "tokens.json": b"[]\n"}
+
+
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    with account(tmp_path, monkeypatch) as made:
+        yield made
+
+
+def instance(aws: Account, key: str) -> dict[str, Any]:
+    (held,) = aws.ec2.describe_instances(InstanceIds=[key])["Reservations"]
+    return dict(held["Instances"][0])
+
+
+def test_a_head_is_one_more_instance_of_the_fleet(aws: Account) -> None:
+    (group,) = [each["GroupId"] for each in aws.ec2.describe_security_groups()["SecurityGroups"]]
+    engine = aws.engine(head_security_groups=[group], spot=True)
+    assert isinstance(engine, Heads)
+    head = engine.head(order(2), FILES, 7700, quiet)
+    found = instance(aws, head.id)
+    assert head.inside == f"{found['PrivateIpAddress']}:7700"
+    assert head.outside == f"{found['PublicIpAddress']}:7700"
+    (request,) = [arguments for name, arguments in aws.asked if name == "RunInstances"]
+    assert request["SecurityGroupIds"] == [group]
+    assert request["InstanceInitiatedShutdownBehavior"] == "terminate"
+    assert "InstanceMarketOptions" not in request  # a run is lost with its controller
+    tags = {each["Key"]: each["Value"] for each in found["Tags"]}
+    assert (tags["heyfleet:fleet"], tags["heyfleet:role"]) == ("demo", "head")
+    attribute = aws.ec2.describe_instance_attribute(InstanceId=head.id, Attribute="userData")
+    script = base64.b64decode(attribute["UserData"]["Value"]).decode()
+    assert script.startswith("#!/bin/bash")
+    assert "shutdown -P +10 || poweroff" in script
+    assert "\nKEY\nKEY\n" in script
+    assert "controller --listen 0.0.0.0:7700" in script
+    assert "join.token" not in script  # the token is the agents'
+    checked = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    engine.launch(order(2), quiet)
+    units = aws.engine().list("demo")
+    assert sorted(unit.agent for unit in units) == [False, True, True]
+    assert "the head, with the controller" in "\n".join(status_lines(units, {}, 0))
+    assert len([line for line in aws.engine().stop("demo", quiet) if line.startswith("instance")]) == 3
+    assert aws.left() == []
+
+
+def test_a_head_by_a_spot_template_is_not_bought_again(aws: Account) -> None:
+    market = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "persistent"}}
+    data = {"ImageId": aws.ami, "InstanceType": "t3.nano", "InstanceMarketOptions": market}
+    aws.ec2.create_launch_template(LaunchTemplateName="load", LaunchTemplateData=data)
+    aws.engine(launch_template="load", spot=True).head(order(), FILES, 7700, quiet)
+    (request,) = [arguments for name, arguments in aws.asked if name == "RunInstances"]
+    assert request["InstanceMarketOptions"]["SpotOptions"]["SpotInstanceType"] == "one-time"
+
+
+def test_a_deployer_killed_between_head_and_agents_leaves_nothing_after_a_reap(aws: Account) -> None:
+    chance, had_left = random.Random(5), 0
+    for seed in range(KILLS):
+        aws.kill_at, aws.after = chance.randint(1, 7), chance.random() < 0.5
+        wanted = order(1, f"f{seed}", lifetime_s=0)
+        try:
+            aws.engine().head(wanted, FILES, 7700, quiet)
+            aws.engine().launch(wanted, quiet)
+        except Killed:
+            pass
+        aws.kill_at = 0
+        had_left += bool(aws.left())
+        aws.engine().reap(quiet)
+        assert aws.left() == [], seed
+        aws.forget_the_dead()
+    assert had_left > KILLS / 4
+
+
+def test_a_head_that_can_t_be_had_or_ends_at_once_is_said(
+    aws: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = botocore.client.BaseClient._make_api_call
+    states = ["pending", "pending", "terminated"]
+
+    def dying(self: Any, name: str, arguments: Any) -> Any:
+        answer = call(self, name, arguments)
+        if name == "DescribeInstances" and states:
+            found = answer["Reservations"][0]["Instances"][0]
+            found["State"]["Name"] = states.pop(0)
+            found["StateReason"] = {"Message": "no volume"}
+        return answer
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", dying)
+    with pytest.raises(DeployError, match=r"the head i-.* does not run: no volume"):
+        aws.engine().head(order(), FILES, 7700, quiet)
+
+    def refused(self: Any, name: str, arguments: Any) -> Any:
+        if name == "RunInstances":
+            raise ClientError({"Error": {"Code": "VcpuLimitExceeded", "Message": "no."}}, name)
+        return call(self, name, arguments)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", refused)
+    with pytest.raises(DeployError, match="the head: ec2: VcpuLimitExceeded: no; ask for a larger quota"):
+        aws.engine().head(order(), FILES, 7700, quiet)
+    aws.engine().stop("demo", quiet)
+    assert aws.left() == []
+
+
+def said(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["fleet", "up", *words])
+    return result.exit_code, result.output
+
+
+def test_the_command_says_what_can_t_be(aws: Account, tmp_path: Path) -> None:
+    ours = (
+        "--on",
+        "ec2",
+        "--count",
+        "2",
+        "--with",
+        f"bundle={aws.bundle}",
+        "--with",
+        "bucket=bundles",
+        "--head",
+    )
+    code, text = said(*ours)
+    assert (code, "--head wants --credentials DIR" in text) == (2, True), text
+    code, text = said(*ours, "--credentials", "c", "--controller", "boss:7700")
+    assert (code, "neither --controller nor --join" in text) == (2, True), text
+    code, text = said("--on", "local", "--count", "2", "--head", "--credentials", str(tmp_path / "c"))
+    assert (code, "this engine starts no controller; --on ec2 does" in text) == (2, True), text
+    code, text = said(*ours, "--dry-run")
+    assert (code, "3 on-demand instances" in text, "one of these is the head" in text) == (0, True, True), (
+        text
+    )
+    assert not (tmp_path / "c").exists()
+    assert aws.left() == []
