@@ -21,18 +21,18 @@ from heyfleet.results.export.run_view import Selection, Source
 Format = Callable[[Source], Iterator[str] | Iterator[bytes]]
 # The name, where it is made, and whether it can be of a part of a run.
 FORMATS: dict[str, tuple[str, str, bool]] = {
-    "hgrm": ("texts", "hgrm", True),
-    "hlog": ("texts", "hlog", True),
-    "json": ("texts", "json_document", True),
-    "csv": ("texts", "table", True),
-    "series-csv": ("texts", "series", True),
+    "hgrm": ("text", "hgrm", True),
+    "hlog": ("text", "hlog", True),
+    "json": ("text", "json_document", True),
+    "csv": ("text", "table", True),
+    "series-csv": ("text", "series", True),
     "prometheus": ("metrics", "prometheus", True),
     "openmetrics": ("metrics", "openmetrics", True),
     "junit": ("junit", "junit", False),
     "html": ("html", "html", True),
     "parquet": ("parquet", "parquet", True),
-    "hey": ("texts", "hey", False),
-    "vegeta": ("texts", "vegeta", True),
+    "hey": ("text", "hey", False),
+    "vegeta": ("text", "vegeta", True),
 }
 
 HELP = """Write a kept run in a format of other tools, to stdout or a file.
