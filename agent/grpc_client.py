@@ -18,7 +18,7 @@ import grpc.aio
 
 from heyfleet import __version__
 from heyfleet.agent.credentials import Token, new_key
-from heyfleet.agent.service import Carrier
+from heyfleet.agent.service import AgentService
 from heyfleet.proto import protocol
 from heyfleet.proto.control_pb2 import FromAgent, JoinReply, JoinRequest, ToAgent
 
@@ -97,7 +97,7 @@ def _meant(address: str, error: grpc.aio.AioRpcError) -> Denied | Unreachable:
     return Unreachable(details.rpartition("last error: ")[2] or details)
 
 
-async def attach(address: str, certificate: Certificate | None, carrier: Carrier) -> None:
+async def attach(address: str, certificate: Certificate | None, carrier: AgentService) -> None:
     """One stream, to its end. Denied, Unreachable; returns when the agent was dismissed."""
     async with _channel(address, certificate) as channel:
         call = channel.stream_stream(
@@ -130,7 +130,7 @@ async def _write(call: _Call, outgoing: asyncio.Queue[FromAgent]) -> None:
 async def _read(
     address: str,
     call: _Call,
-    carrier: Carrier,
+    carrier: AgentService,
     outgoing: asyncio.Queue[FromAgent],
 ) -> None:
     welcomed = False
@@ -152,7 +152,7 @@ async def _read(
             return
 
 
-class Patience:
+class Backoff:
     """Between two attempts: longer each time, and not for ever."""
 
     def __init__(self, timeout_s: float, say: Callable[[str], None]) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from heyfleet.agent.credentials import Token
-from heyfleet.agent.grpc_client import Certificate, Denied, Patience, Unreachable, attach, join
-from heyfleet.agent.policy import Owner
-from heyfleet.agent.service import Carrier
+from heyfleet.agent.grpc_client import Backoff, Certificate, Denied, Unreachable, attach, join
+from heyfleet.agent.policy import HostPolicy
+from heyfleet.agent.service import AgentService
 from heyfleet.proto.protocol import LOCAL_PREFIX
 
 EXIT_OK = 0
@@ -33,17 +33,17 @@ class Options:
     folder: Path
     keep_results: bool = False
     rejoin_timeout_s: float = 600.0
-    owner: Owner = field(default_factory=Owner)
+    owner: HostPolicy = field(default_factory=HostPolicy)
 
 
-class Life:
+class AgentProcess:
     """Lives once; `say` gets a line for what its owner should know, `complain` for what ended it."""
 
     def __init__(self, options: Options, say: Callable[[str], None], complain: Callable[[str], None]) -> None:
         self._options = options
         self._say = say
         self._complain = complain
-        self._carrier: Carrier | None = None
+        self._carrier: AgentService | None = None
         self._signum = 0
         self._leaving: asyncio.Future[None] | None = None
 
@@ -73,12 +73,12 @@ class Life:
 
     async def _attached_again_and_again(self) -> int:
         options = self._options
-        patience = Patience(options.rejoin_timeout_s, self._say)
+        patience = Backoff(options.rejoin_timeout_s, self._say)
         try:
             agent, certificate = await self._joined(patience)
             if certificate is not None:
                 self._say(f"joined {options.address} as {agent}")
-            carrier = self._carrier = Carrier(
+            carrier = self._carrier = AgentService(
                 agent, options.folder, owner=options.owner, keep_results=options.keep_results, say=self._say
             )
             watch = asyncio.create_task(carrier.watch_lease())
@@ -96,7 +96,7 @@ class Life:
             )
             return EXIT_UNREACHABLE
 
-    async def _joined(self, patience: Patience) -> tuple[str, Certificate | None]:
+    async def _joined(self, patience: Backoff) -> tuple[str, Certificate | None]:
         options = self._options
         host = socket.gethostname()
         if options.address.startswith(LOCAL_PREFIX):
@@ -108,7 +108,7 @@ class Life:
             except Unreachable as why:
                 await patience.wait(options.address, why)
 
-    async def _attach(self, carrier: Carrier, certificate: Certificate | None, patience: Patience) -> int:
+    async def _attach(self, carrier: AgentService, certificate: Certificate | None, patience: Backoff) -> int:
         address = self._options.address
         while True:
             heard_ns = carrier.heard_ns

@@ -12,7 +12,7 @@ from heyfleet.proto.fleet_pb2 import CONNECTIONS, USERS, Assignment, Plan
 
 
 @dataclass(frozen=True)
-class Owner:
+class HostPolicy:
     """What is allowed; 0 and () are no limit."""
 
     targets: tuple[

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 
 from heyfleet.agent.host import limits
 from heyfleet.agent.host import monitor as watch
-from heyfleet.agent.http.dns_refresh import Lookup
+from heyfleet.agent.http.dns_refresh import DnsRefresh
 from heyfleet.agent.http.proxy import target_url, through, tunnel_head
 from heyfleet.agent.http.redirects import Follower
 from heyfleet.agent.http.request import IDEMPOTENT, render, render_http2
 from heyfleet.agent.http.resolve import Resolved, ResolveError, resolve_plan
 from heyfleet.agent.http.template import Compiler, Segment
 from heyfleet.agent.http.transport import NAMES, speaks_http2, tls_context
-from heyfleet.agent.policy import Owner
+from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import Engine, EngineSnapshot, Histogram
 from heyfleet.plan.sharding import Share, deal, mix_order
 from heyfleet.proto.fleet_pb2 import (
@@ -62,11 +62,11 @@ _PREPARE_POLL_S = 0.0005
 _START_DELAY_NS = 2_000_000
 
 
-class LocalAgent:
+class Runner:
     """Runs one assignment: prepare, start, snapshots until the end, done. `stop` may be called at any time."""
 
-    def __init__(self, owner: Owner | None = None) -> None:
-        self._owner = owner or Owner()
+    def __init__(self, owner: HostPolicy | None = None) -> None:
+        self._owner = owner or HostPolicy()
         self._assignment = Assignment()
         self._engines: list[Engine] = []
         self._threads: list[threading.Thread] = []
@@ -76,10 +76,10 @@ class LocalAgent:
         self._http2 = False
         self._compiler = Compiler(Plan())
         self._messages: list[tuple[bytes | list[Segment], bool, bool]] = []
-        self._lookup = Lookup(Plan(), self._owner, [], self._moved)
+        self._lookup = DnsRefresh(Plan(), self._owner, [], self._moved)
         self._lookup_ns = 0
         self._start_ns = 0
-        self._watch = watch.Watch()
+        self._watch = watch.HostMonitor()
         self._waited: dict[Engine, tuple[int, int]] = {}
         self._sequence = 0
 
@@ -100,7 +100,7 @@ class LocalAgent:
             self._engines = [self._engine(share, resolved, len(shares)) for share in shares]
         except (ResolveError, limits.LimitError, ValueError) as refusal:
             return Refused(reason=str(refusal))
-        self._lookup = Lookup(plan, self._owner, resolved.addresses, self._moved)
+        self._lookup = DnsRefresh(plan, self._owner, resolved.addresses, self._moved)
         self._lookup_ns = resolved.lookup_ns
         for number, engine in enumerate(self._engines):
             thread = threading.Thread(target=self._work, args=(engine,), name=f"worker-{number}", daemon=True)

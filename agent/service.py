@@ -9,8 +9,8 @@ from pathlib import Path
 
 from heyfleet import __version__
 from heyfleet.agent.host.info import facts
-from heyfleet.agent.policy import Owner
-from heyfleet.agent.runner import LocalAgent
+from heyfleet.agent.policy import HostPolicy
+from heyfleet.agent.runner import Runner
 from heyfleet.agent.spool import Spool
 from heyfleet.proto.control_pb2 import Bye, FromAgent, Hello, Offer, Pong, ToAgent
 from heyfleet.proto.fleet_pb2 import Assignment, Done, Ready, Record, Refused, Snapshot
@@ -20,10 +20,10 @@ _LEASE_LOOK_S = 0.1
 _LEASE_NS = 10_000_000_000  # until a controller names another
 
 
-class Held:
+class HeldRun:
     """One run of this agent: prepared, running, or over and not yet released."""
 
-    def __init__(self, assignment: Assignment, local: LocalAgent) -> None:
+    def __init__(self, assignment: Assignment, local: Runner) -> None:
         self.assignment = assignment
         self.local = local
         self.spool: Spool | None = None  # from the start on
@@ -38,7 +38,7 @@ class Held:
         return self.assignment.run_id
 
 
-class Carrier:
+class AgentService:
     """One agent, over as many streams as it takes. All methods belong to one event loop."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Carrier:
         agent: str,
         folder: Path,
         *,
-        owner: Owner | None = None,
+        owner: HostPolicy | None = None,
         keep_results: bool = False,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
@@ -54,13 +54,13 @@ class Carrier:
         self.dismissed = ""
         self.heard_ns = time.monotonic_ns()
         self._folder = folder
-        self._owner = owner or Owner()
+        self._owner = owner or HostPolicy()
         self._keep = keep_results
         self._say = say
         self._lease_ns = _LEASE_NS
         self._send: Callable[[FromAgent], None] | None = None
-        self._pending: Held | None = None
-        self._held: dict[str, Held] = {}
+        self._pending: HeldRun | None = None
+        self._held: dict[str, HeldRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
 
@@ -124,13 +124,13 @@ class Carrier:
         if reason := self._owner.refusal(assignment):
             self._refuse(assignment.run_id, reason)
             return
-        self._pending = Held(assignment, LocalAgent(self._owner))
+        self._pending = HeldRun(assignment, Runner(self._owner))
         self._task(self._prepare(self._pending))
 
     def _refuse(self, run_id: str, reason: str) -> None:
         self._tell(FromAgent(refused=Refused(reason=reason), run_id=run_id))
 
-    async def _prepare(self, held: Held) -> None:
+    async def _prepare(self, held: HeldRun) -> None:
         try:
             answer = await asyncio.to_thread(held.local.prepare, held.assignment)
         except (OSError, ValueError, MemoryError) as error:
@@ -194,7 +194,7 @@ class Carrier:
 
     # The load
 
-    async def _carry_out(self, held: Held) -> None:
+    async def _carry_out(self, held: HeldRun) -> None:
         loop = asyncio.get_running_loop()
 
         def snapshots() -> None:
@@ -212,7 +212,7 @@ class Carrier:
         self._say(f"run {held.run_id}: {done.sent} requests sent, ended by {done.stopped_by}")
         self._changed.set()
 
-    def _keep_record(self, held: Held, record: Record) -> None:
+    def _keep_record(self, held: HeldRun, record: Record) -> None:
         """Before it is sent: what the controller has is then never more than what is kept."""
         assert held.spool is not None
         try:
@@ -220,7 +220,7 @@ class Carrier:
         except OSError as error:
             self._say(f"can't write {held.spool.path}: {error.strerror}; results are sent, but not kept here")
 
-    def _on_snapshot(self, held: Held, snapshot: Snapshot) -> None:
+    def _on_snapshot(self, held: HeldRun, snapshot: Snapshot) -> None:
         held.last_sequence = snapshot.sequence
         self._tell(FromAgent(snapshot=snapshot, run_id=held.run_id))
 

@@ -9,7 +9,7 @@ import json
 import sys
 import time
 
-from heyfleet.agent.runner import LocalAgent
+from heyfleet.agent.runner import Runner
 from heyfleet.ext import Histogram
 from heyfleet.plan.build import Flags, make_plan, whole_plan
 from heyfleet.proto.fleet_pb2 import Refused
@@ -30,7 +30,7 @@ def main(port: str, rate: str, seconds: str, connections: str) -> None:
         workers=1,
         catch_up=bool(float(rate)),  # so that request k, in order of receipt, is tick k
     )
-    agent, stats = LocalAgent(), Stats()
+    agent, stats = Runner(), Stats()
     ready = agent.prepare(whole_plan(make_plan(flags)))
     if isinstance(ready, Refused):
         raise SystemExit(ready.reason)

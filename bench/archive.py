@@ -14,9 +14,9 @@ from heyfleet.proto.fleet_pb2 import Assignment, Done, Histogram, Plan, Ready, S
 from heyfleet.results.archive.reader import Run
 from heyfleet.results.archive.writer import Archive
 from heyfleet.results.export.prometheus import shown
-from heyfleet.results.export.run_view import Source
-from heyfleet.results.intervals import Intervals, Take, all_of
-from heyfleet.results.measurements import AgentPart, Measured
+from heyfleet.results.export.run_view import RunView
+from heyfleet.results.intervals import Intervals, IntervalSink, fan_out
+from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.report import json as document
 from heyfleet.results.stats import Stats
 from heyfleet.results.summary import summarize
@@ -49,7 +49,7 @@ def measure() -> Found:
     with tempfile.TemporaryDirectory() as folder:
         archive = Archive(Path(folder, "run"), plan)
         with shown(plan, "127.0.0.1:0", "") as takes:
-            cpu_s = _played(plan, payloads, all_of([archive.take, *takes]), stats, parts)
+            cpu_s = _played(plan, payloads, fan_out([archive.take, *takes]), stats, parts)
         measured = _measured(plan, stats, parts)
         begin_s = time.process_time()
         archive.finish(measured, document.render(summarize(measured), "bench"))
@@ -57,12 +57,14 @@ def measure() -> Found:
         size = sum(path.stat().st_size for path in archive.folder.iterdir())
         page = Path(folder, "page.html")
         begin_s = time.monotonic()
-        write("html", Source(Run(archive.folder)), str(page))
+        write("html", RunView(Run(archive.folder)), str(page))
         page_s = time.monotonic() - begin_s
         return Found(size / _MIB, cpu_s / SECONDS, page_s, page.stat().st_size / _MIB)
 
 
-def _played(plan: Plan, payloads: list[Histogram], take: Take, stats: Stats, parts: list[Stats]) -> float:
+def _played(
+    plan: Plan, payloads: list[Histogram], take: IntervalSink, stats: Stats, parts: list[Stats]
+) -> float:
     """The CPU time of all but the merging that a run does anyway."""
     intervals = Intervals(take, plan)
     spent_s = 0.0
@@ -97,7 +99,7 @@ def _snapshot(agent: int, second: int, payloads: list[Histogram]) -> Snapshot:
     )
 
 
-def _measured(plan: Plan, stats: Stats, parts: list[Stats]) -> Measured:
+def _measured(plan: Plan, stats: Stats, parts: list[Stats]) -> Measurements:
     made = []
     for number, part in enumerate(parts, 1):
         sent = part.totals["sent"]
@@ -113,6 +115,8 @@ def _measured(plan: Plan, stats: Stats, parts: list[Stats]) -> Measured:
         )
         share = Assignment(agent=agent, connection_stride=AGENTS + 1)
         made.append(
-            AgentPart(agent=agent, host="host", share=share, ready=Ready(io="epoll"), done=done, stats=part)
+            AgentMeasurements(
+                agent=agent, host="host", share=share, ready=Ready(io="epoll"), done=done, stats=part
+            )
         )
-    return Measured(plan=plan, stats=stats, parts=made, agents_asked=AGENTS, run_id="bench")
+    return Measurements(plan=plan, stats=stats, parts=made, agents_asked=AGENTS, run_id="bench")

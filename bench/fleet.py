@@ -18,11 +18,11 @@ from typing import Any
 from bench.errors import BenchError
 from bench.peers import HEYFLEET
 from bench.target import Nginx
-from heyfleet.agent.runner import LocalAgent
+from heyfleet.agent.runner import Runner
 from heyfleet.agent.spool import read_records
-from heyfleet.controller.fleet.coordinator import Conductor
+from heyfleet.controller.fleet.coordinator import RunCoordinator
 from heyfleet.controller.fleet.grpc_server import Server
-from heyfleet.controller.fleet.registry import Fleet
+from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.plan.build import Flags, make_plan, whole_plan
 from heyfleet.proto.control_pb2 import RunRequest
 from heyfleet.proto.fleet_pb2 import Plan, Ready
@@ -67,7 +67,7 @@ def requests_per_cpu_s(nginx: Nginx, seconds: float, core: int, *, streaming: bo
 def alone(url: str, seconds: float, core: int) -> None:
     """Without a stream: snapshots are taken, and go nowhere."""
     os.sched_setaffinity(0, {core})
-    agent = LocalAgent()
+    agent = Runner()
     if not isinstance(answer := agent.prepare(whole_plan(plan_of(url, seconds))), Ready):
         raise BenchError(answer.reason)
     before = resource.getrusage(resource.RUSAGE_SELF)
@@ -84,8 +84,10 @@ def streams(url: str, seconds: float, core: int) -> None:
 
 
 async def _streams(plan: Plan, core: int, folder: Path) -> float:
-    fleet = Fleet()
-    conductor = fleet.receiver = Conductor(fleet, RunRequest(plan=plan, agents=1, join_timeout_ns=20 * 10**9))
+    fleet = AgentRegistry()
+    conductor = fleet.receiver = RunCoordinator(
+        fleet, RunRequest(plan=plan, agents=1, join_timeout_ns=20 * 10**9)
+    )
     server = Server(fleet, None)
     await server.start(f"unix:{folder}/socket")
     flags = ("--join", f"unix:{folder}/socket", "--spool", str(folder), "--quiet")

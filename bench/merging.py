@@ -23,8 +23,8 @@ import uvloop
 
 from heyfleet.controller.executors.fleet import background
 from heyfleet.controller.fleet import grpc_server as wire
-from heyfleet.controller.fleet.coordinator import Conductor
-from heyfleet.controller.fleet.registry import Fleet
+from heyfleet.controller.fleet.coordinator import RunCoordinator
+from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.controller.fleet.status import interval_s, view
 from heyfleet.controller.security.authority import Authority
 from heyfleet.proto.control_pb2 import FromAgent, RunRequest
@@ -67,14 +67,14 @@ def credentials(folder: Path, agents: int) -> tuple[bytes, bytes, bytes]:
 async def main(agents: int, seconds: int, folder: Path) -> dict[str, float]:
     """One run."""
     meter = Meter()
-    fleet = Fleet()
+    fleet = AgentRegistry()
     fleet.receive = meter.of(fleet.receive)  # type: ignore[method-assign]
     decode = meter.of(FromAgent.FromString)
     setattr(wire, "FromAgent", type("FromAgent", (), {"FromString": staticmethod(decode)}))  # noqa: B010
     plan = Plan(
         target=Target(scheme="http", host="nowhere", port=80), connections=agents, duration_ns=seconds * 10**9
     )
-    conductor = fleet.receiver = Conductor(
+    conductor = fleet.receiver = RunCoordinator(
         fleet, RunRequest(plan=plan, agents=agents, join_timeout_ns=120 * 10**9, lost_timeout_ns=10**9)
     )
     server = wire.Server(fleet, credentials(folder, agents))

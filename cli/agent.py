@@ -87,14 +87,14 @@ def agent(
 ) -> None:
     """Read the files, then live."""
     from heyfleet.agent import policy as owners
-    from heyfleet.agent.lifecycle import Life, Options
+    from heyfleet.agent.lifecycle import AgentProcess, Options
 
     try:
         for target in targets:
             owners.split(target)
     except ValueError as error:
         raise click.UsageError(f"--allow-target: {error}") from None
-    owner = owners.Owner(targets, max_rate, max_connections or 0, int(max_duration * 1e9))
+    owner = owners.HostPolicy(targets, max_rate, max_connections or 0, int(max_duration * 1e9))
     token, ca_pem = _credentials(address, ca, token_file)
     options = Options(
         address=address,
@@ -106,7 +106,7 @@ def agent(
         rejoin_timeout_s=rejoin_timeout,
         owner=owner,
     )
-    life = Life(options, (lambda text: None) if quiet else _say, _say)
+    life = AgentProcess(options, (lambda text: None) if quiet else _say, _say)
 
     import uvloop
 

@@ -89,12 +89,12 @@ def _collect(run_id: str, controller: str, credentials: str, json: bool, out: st
     from heyfleet.controller.executors.options import FleetOptions
     from heyfleet.controller.executors.remote import collect
     from heyfleet.controller.run import report_of
-    from heyfleet.results.archive.archiver import Keeping
+    from heyfleet.results.archive.archiver import Archiver
 
     if out and Path(out).exists():
         raise InputError(f"{out} is there already: an archive wants a folder of its own")
     measured = collect(FleetOptions(controller=controller, credentials_folder=credentials), run_id)
-    return report_of(measured, "json" if json else "", Keeping(out))
+    return report_of(measured, "json" if json else "", Archiver(out))
 
 
 def _serve(listen: str, folder: str, lease_ns: int) -> int:
@@ -109,7 +109,7 @@ def _serve(listen: str, folder: str, lease_ns: int) -> int:
         from heyfleet.controller.executors.fleet import background
         from heyfleet.controller.fleet.daemon import Daemon
         from heyfleet.controller.fleet.grpc_server import Server
-        from heyfleet.controller.fleet.registry import Fleet
+        from heyfleet.controller.fleet.registry import AgentRegistry
 
         stop = asyncio.Event()
         signum = 0
@@ -121,12 +121,12 @@ def _serve(listen: str, folder: str, lease_ns: int) -> int:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
-        fleet = Fleet(lease_ns, say=terminal.say)
+        fleet = AgentRegistry(lease_ns, say=terminal.say)
         key, certificate = credentials.authority.server()
         server = Server(
             fleet,
             (credentials.authority.ca_pem, key, certificate),
-            join=joining.Registrar(credentials, fleet).join,
+            join=joining.Enrollment(credentials, fleet).join,
             operators=Daemon(fleet, terminal.say),
         )
         bound = await server.start(joining.join_address(host, port))

@@ -14,14 +14,14 @@ from heyfleet.controller.fleet.enrollment import listen_address
 from heyfleet.controller.run import EXIT_CANNOT_START, EXIT_OK, Show, run
 from heyfleet.errors import InputError
 from heyfleet.plan.build import Flags, make_plan
-from heyfleet.results.archive.archiver import Keeping
+from heyfleet.results.archive.archiver import Archiver
 
 
 def run_deployed(
     flags: Flags,
     options: dict[str, Any],
     deployment: Deployment,
-    keeping: Keeping,
+    keeping: Archiver,
     show: Show | None,
     *,
     dry: bool,

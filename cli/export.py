@@ -16,9 +16,9 @@ from heyfleet.errors import InputError
 from heyfleet.plan import values
 from heyfleet.results.archive import reader
 from heyfleet.results.archive.archiver import folder_of_runs
-from heyfleet.results.export.run_view import Selection, Source
+from heyfleet.results.export.run_view import RunView, Selection
 
-Format = Callable[[Source], Iterator[str] | Iterator[bytes]]
+Format = Callable[[RunView], Iterator[str] | Iterator[bytes]]
 # The name, where it is made, and whether it can be of a part of a run.
 FORMATS: dict[str, tuple[str, str, bool]] = {
     "hgrm": ("text", "hgrm", True),
@@ -93,10 +93,10 @@ def _export(
         raise InputError(
             f"--as {form} is of a whole run: it goes without --stage, --request, --agent, --from, --to"
         )
-    write(form, Source(reader.find(run, runs), selection), out)
+    write(form, RunView(reader.find(run, runs), selection), out)
 
 
-def write(form: str, source: Source, out: str) -> None:
+def write(form: str, source: RunView, out: str) -> None:
     """One export into a new file, or to stdout. InputError."""
     module, name, _ = FORMATS[form]
     make: Format = getattr(import_module(f"heyfleet.results.export.{module}"), name)

@@ -14,8 +14,8 @@ from heyfleet.controller.client import Controller, described, remedy
 from heyfleet.plan import values
 
 if TYPE_CHECKING:
-    from heyfleet.deploy.lifecycle.bring_up import Raising
-    from heyfleet.deploy.provider import Engine, Order, Unit
+    from heyfleet.deploy.lifecycle.bring_up import FleetBringUp
+    from heyfleet.deploy.provider import Instance, LaunchRequest, Provider
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 _EXITS = "Exit code: 0; 1 something could not be had, or removed; 2 bad input; 130 interrupted."
@@ -83,7 +83,7 @@ def fleet() -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would be made, what it needs and costs; do nothing.")
 def up(**given: Any) -> None:
     """Start agents, and wait until they have joined the controller."""
-    from heyfleet.deploy.provider import Order
+    from heyfleet.deploy.provider import LaunchRequest
     from heyfleet.deploy.settings import SettingError
 
     asked = described(given)
@@ -96,7 +96,7 @@ def up(**given: Any) -> None:
         raise SettingError(
             "--controller HOST:PORT is missing: of a `heyfleet controller` that runs; with --join as agents see it"
         )
-    order = Order(
+    order = LaunchRequest(
         fleet=asked.name or NAME,
         agents=asked.agents,
         join=join or "HOST:7700",
@@ -120,26 +120,26 @@ def up(**given: Any) -> None:
     terminal.say(f"{undo} removes it; without that it ends after {asked.lifetime_s} s")
 
 
-def _outline(engine: Engine, order: Order, *, head: bool) -> list[str]:
+def _outline(engine: Provider, order: LaunchRequest, *, head: bool) -> list[str]:
     from heyfleet.deploy.lifecycle.head_node import with_head
 
     return with_head(engine, order) if head else list(engine.plan(order).lines())
 
 
-def _raising(engine: Engine, order: Order, given: dict[str, Any]) -> Raising:
-    from heyfleet.deploy.lifecycle.bring_up import Raising
-    from heyfleet.deploy.lifecycle.head_node import RaisingWithHead
+def _raising(engine: Provider, order: LaunchRequest, given: dict[str, Any]) -> FleetBringUp:
+    from heyfleet.deploy.lifecycle.bring_up import FleetBringUp
+    from heyfleet.deploy.lifecycle.head_node import HeadNodeBringUp
 
     least = given["min_agents"] or order.agents
     if given["head"]:
-        return RaisingWithHead(
+        return HeadNodeBringUp(
             engine, given["credentials"], order, least, terminal.say, wait_s=given["wait"] / 1e9
         )
     controller = Controller(given["controller"] or order.join, given["credentials"])
-    return Raising(engine, controller, order, least, terminal.say)
+    return FleetBringUp(engine, controller, order, least, terminal.say)
 
 
-def _undo(raising: Raising, undo: str, *, keep: bool) -> None:
+def _undo(raising: FleetBringUp, undo: str, *, keep: bool) -> None:
     if not raising.launched:
         return
     if keep:
@@ -172,7 +172,7 @@ def status(**given: Any) -> None:
         click.echo(line)
 
 
-def status_lines(units: list[Unit], joined: dict[str, str], now_s: float) -> list[str]:
+def status_lines(units: list[Instance], joined: dict[str, str], now_s: float) -> list[str]:
     """A table, a line a unit; `joined` has the states of agents by the names that the controller gave them."""
     if not units:
         return ["no fleet"]

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def _local_agent() -> AgentLink:
-    from heyfleet.agent.runner import LocalAgent
+    from heyfleet.agent.runner import Runner
 
-    return LocalAgent()
+    return Runner()
 
 
 def _fleet_for_run(given: dict[str, Any], agents: int) -> Deployment:

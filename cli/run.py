@@ -19,8 +19,8 @@ from heyfleet.controller.executors.local import Executor
 from heyfleet.plan import values
 from heyfleet.plan.build import TIMEOUT_NS, Flags, make_plan
 from heyfleet.proto.fleet_pb2 import Plan
-from heyfleet.results.archive.archiver import Keeping
-from heyfleet.results.intervals import Take
+from heyfleet.results.archive.archiver import Archiver
+from heyfleet.results.intervals import IntervalSink
 
 if TYPE_CHECKING:
     from heyfleet.controller.executors.deployment import Deployment
@@ -72,10 +72,10 @@ class RunCommand(GoCommand):
         return load(path, {key_of(param): param for param in self.params if key_of(param)})
 
 
-MakeFleet = Callable[[dict[str, Any], int], "Deployment"]
+FleetFactory = Callable[[dict[str, Any], int], "Deployment"]
 
 
-def run_command(make_agent: Callable[[], AgentLink], make_fleet: MakeFleet) -> RunCommand:
+def run_command(make_agent: Callable[[], AgentLink], make_fleet: FleetFactory) -> RunCommand:
     """The command, for one kind of agent, made only when each flag is known to be good, and who brings others up."""
 
     def callback(**given: Any) -> None:
@@ -103,17 +103,17 @@ def run_command(make_agent: Callable[[], AgentLink], make_fleet: MakeFleet) -> R
             from heyfleet.cli.deployed_run import run_deployed
 
             deployment = make_fleet(deploying, options["agents"])
-            keeping, dry = Keeping(out, nothing=no_archive), bool(deploying["dry_run"])
+            keeping, dry = Archiver(out, nothing=no_archive), bool(deploying["dry_run"])
             raise click.exceptions.Exit(run_deployed(flags, options, deployment, keeping, show, dry=dry))
 
-        def once(keeping: Keeping) -> int:
+        def once(keeping: Archiver) -> int:
             return run(flags, _executor(options, make_agent), keeping, show)
 
         if times:
             raise click.exceptions.Exit(
                 _repeated(times, out, no_archive, options, once, for_machines=bool(flags.output))
             )
-        raise click.exceptions.Exit(once(Keeping(out, nothing=no_archive)))
+        raise click.exceptions.Exit(once(Archiver(out, nothing=no_archive)))
 
     return RunCommand(
         "run",
@@ -182,7 +182,7 @@ def _repeated(
     out: str,
     no_archive: bool,
     options: dict[str, Any],
-    once: Callable[[Keeping], int],
+    once: Callable[[Archiver], int],
     *,
     for_machines: bool,
 ) -> int:
@@ -198,7 +198,7 @@ def _repeated(
     return repeat(times, out, once, for_machines=for_machines)
 
 
-def _show(prometheus: str, otlp: str) -> Callable[[Plan], AbstractContextManager[list[Take]]]:
+def _show(prometheus: str, otlp: str) -> Callable[[Plan], AbstractContextManager[list[IntervalSink]]]:
     from heyfleet.results.export.prometheus import shown
 
     return lambda plan: shown(plan, prometheus, otlp)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from heyfleet.ext import Histogram
 from heyfleet.plan.thresholds import Threshold, read
 from heyfleet.proto.fleet_pb2 import Plan
-from heyfleet.results.stats import Numbers, Stats
+from heyfleet.results.stats import Metrics, Stats
 from heyfleet.results.thresholds import Scope, judge, scope_of
 
 _INTERVAL_S = 0.9  # snapshots come each second, and not to the millisecond
@@ -66,7 +66,7 @@ class AbortWatch:
         numbers = scope.numbers
         latency = numbers.histogram("latency") or Histogram()
         before = self._marks.get(name) or _Mark(Counter(), Counter(), Histogram(), 0)
-        news = Numbers()
+        news = Metrics()
         news.responses = numbers.responses - before.responses
         news.errors = numbers.errors - before.errors
         since = latency.since(before.latency)

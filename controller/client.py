@@ -10,7 +10,7 @@ from heyfleet.controller import terminal
 from heyfleet.errors import InputError
 
 if TYPE_CHECKING:
-    from heyfleet.deploy.fleet_spec import Asked
+    from heyfleet.deploy.fleet_spec import FleetSpec
     from heyfleet.deploy.lifecycle.run_fleet import RunFleet
     from heyfleet.proto.control_pb2 import RosterReply
 
@@ -98,7 +98,7 @@ class Controller:
         return found.authority.ca_pem, text.encode()
 
 
-def described(given: dict[str, Any]) -> Asked:
+def described(given: dict[str, Any]) -> FleetSpec:
     """What the flags of `heyfleet fleet`, and its fleet file, ask for."""
     from heyfleet.deploy.fleet_spec import asked
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from heyfleet.controller import terminal
-from heyfleet.results.archive.archiver import Keeping, folder_of_runs, free
+from heyfleet.results.archive.archiver import Archiver, folder_of_runs, free
 from heyfleet.results.archive.layout import RUNS
 from heyfleet.results.compare import archive_reader as archives
 from heyfleet.results.compare import statistics as st
@@ -18,13 +18,13 @@ from heyfleet.results.report.table import table
 _INTERRUPTED = 128
 
 
-def repeat(times: int, out: str, run: Callable[[Keeping], int], *, for_machines: bool) -> int:
+def repeat(times: int, out: str, run: Callable[[Archiver], int], *, for_machines: bool) -> int:
     """Run so often, each kept in a folder of its own; then say how the runs differ. The worst exit code; signals end it."""
     folder = Path(out) if out else free(Path(folder_of_runs() or RUNS), "repeated")
     worst = 0
     for number in range(1, times + 1):
         terminal.say(f"run {number} of {times}")
-        code = run(Keeping(str(folder / f"{number:0{len(str(times))}}")))
+        code = run(Archiver(str(folder / f"{number:0{len(str(times))}}")))
         worst = max(worst, code)
         if code == 2 or code >= _INTERRUPTED:
             return code

@@ -13,12 +13,12 @@ from heyfleet.errors import InputError
 from heyfleet.plan.build import CONNECTIONS, Flags, make_plan, warnings
 from heyfleet.proto.fleet_pb2 import CONNECTIONS as CLOSED
 from heyfleet.proto.fleet_pb2 import TICKS, Plan
-from heyfleet.results.archive.archiver import Keeping
-from heyfleet.results.intervals import Take, all_of
-from heyfleet.results.measurements import Measured
+from heyfleet.results.archive.archiver import Archiver
+from heyfleet.results.intervals import IntervalSink, fan_out
+from heyfleet.results.measurements import Measurements
 from heyfleet.results.summary import Summary, summarize
 
-Show = Callable[[Plan], AbstractContextManager[list[Take]]]
+Show = Callable[[Plan], AbstractContextManager[list[IntervalSink]]]
 
 EXIT_OK = 0
 EXIT_FAULT = 1
@@ -28,9 +28,9 @@ EXIT_INCOMPLETE = 4
 EXIT_THRESHOLD = 5
 
 
-def run(flags: Flags, executor: Executor, keeping: Keeping | None = None, show: Show | None = None) -> int:
+def run(flags: Flags, executor: Executor, keeping: Archiver | None = None, show: Show | None = None) -> int:
     """Plan, execute, report on stdout, keep; the exit code. `show`: who else sees each second of it."""
-    keeping = keeping or Keeping(nothing=True)
+    keeping = keeping or Archiver(nothing=True)
     try:
         plan = make_plan(flags)
         for line in warnings(plan):
@@ -38,7 +38,7 @@ def run(flags: Flags, executor: Executor, keeping: Keeping | None = None, show: 
         with Interrupts() as interrupts, ExitStack() as stack:
             takes = stack.enter_context(show(plan)) if show else []
             takes.append(stack.enter_context(keeping.begin(plan)))
-            measured = executor.execute(plan, interrupts, all_of(takes))
+            measured = executor.execute(plan, interrupts, fan_out(takes))
     except InputError as error:
         terminal.complain(str(error))
         return EXIT_CANNOT_START
@@ -55,7 +55,7 @@ def run(flags: Flags, executor: Executor, keeping: Keeping | None = None, show: 
     return interrupts.exit_code or exit_code(summary) or (EXIT_OK if kept else EXIT_FAULT)
 
 
-def report_of(measured: Measured, output: str, keeping: Keeping) -> int:
+def report_of(measured: Measurements, output: str, keeping: Archiver) -> int:
     """Print and keep a run that was measured before; the exit code that follows from it."""
     with keeping.begin(measured.plan):
         summary = summarize(measured)

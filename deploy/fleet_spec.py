@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heyfleet.deploy.provider import Engine
-from heyfleet.deploy.providers import ENGINES, engine
+from heyfleet.deploy.provider import Provider
+from heyfleet.deploy.providers import PROVIDERS, engine
 from heyfleet.deploy.settings import SettingError, seconds
 
 LIFETIME_S = 2 * 3600
@@ -18,18 +18,18 @@ _COMMON = ("on", "name", "agents", "join", "for")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class FleetSpec:
     """A fleet as it is described; `agents` is 0 and `name` empty where nobody said."""
 
     on: str
-    engine: Engine
+    engine: Provider
     name: str
     agents: int
     join: str
     lifetime_s: int
 
 
-def asked(file: str, pairs: Iterable[str], **flags: object) -> Asked:
+def asked(file: str, pairs: Iterable[str], **flags: object) -> FleetSpec:
     """Of a fleet file (or ""), of NAME=VALUE pairs, and of flags by their names (None or "" or 0: not given). SettingError."""
     given: dict[str, Any] = _load(file) if file else {}
     for pair in pairs:
@@ -41,10 +41,10 @@ def asked(file: str, pairs: Iterable[str], **flags: object) -> Asked:
     common = {name: given.pop(name) for name in _COMMON if name in given}
     on = str(common.get("on", ""))
     if not on:
-        raise SettingError(f"where? --on {'|'.join(ENGINES)}, or `on:` in the fleet file")
+        raise SettingError(f"where? --on {'|'.join(PROVIDERS)}, or `on:` in the fleet file")
     made = engine(on, given)
     agents = _number(common.get("agents", 0)) or len(getattr(made, "hosts", ()))
-    return Asked(
+    return FleetSpec(
         on=on,
         engine=made,
         name=_name(common.get("name", "")),

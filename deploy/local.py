@@ -10,14 +10,24 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from heyfleet.deploy.provider import ENDED, RUNNING, Launch, Lines, Order, Outline, Say, Unit, Units
+from heyfleet.deploy.provider import (
+    ENDED,
+    RUNNING,
+    Instance,
+    Instances,
+    LaunchPlan,
+    LaunchRequest,
+    LaunchResult,
+    Lines,
+    Say,
+)
 from heyfleet.deploy.settings import Setting
 from heyfleet.deploy.ssh.host import ThisHost
 
 _BUNDLE = "this-installation"
 
 
-class LocalEngine:
+class LocalProvider:
     """See engine.Engine. Agent number 3 of the fleet `demo` is host.sh's run `demo.3`."""
 
     settings: ClassVar[tuple[Setting, ...]] = ()
@@ -26,19 +36,19 @@ class LocalEngine:
     def __init__(self, settings: dict[str, Any]) -> None:
         self._host = ThisHost()
 
-    def plan(self, order: Order) -> Outline:
+    def plan(self, order: LaunchRequest) -> LaunchPlan:
         """See engine.Engine."""
-        return Outline(
+        return LaunchPlan(
             makes=[f"{order.agents} agents on this host, in {_home() / 'runs'}"],
             notes=[f"each agent ends by itself after {order.lifetime_s} s"],
             usd_an_hour=0.0,
             price_source="this host is yours",
         )
 
-    def launch(self, order: Order, say: Say) -> Launch:
+    def launch(self, order: LaunchRequest, say: Say) -> LaunchResult:
         """See engine.Engine."""
         _write_program()
-        made = Launch()
+        made = LaunchResult()
         for number in range(1, order.agents + 1):
             say(f"starting agent {number} of {order.agents} on this host")
             name, run = f"local-{number}", f"{order.fleet}.{number}"
@@ -46,7 +56,7 @@ class LocalEngine:
                 "start", run, _BUNDLE, order.join, str(order.lifetime_s), name, stdin=order.secrets()
             )
             made.units.append(
-                Unit(
+                Instance(
                     fleet=order.fleet,
                     id=run,
                     name=name,
@@ -56,7 +66,7 @@ class LocalEngine:
             )
         return made
 
-    def list(self, fleet: str = "") -> Units:
+    def list(self, fleet: str = "") -> Instances:
         """See engine.Engine."""
         units = []
         for run, state, name, expires, *reason in (
@@ -65,7 +75,7 @@ class LocalEngine:
             of, _, _ = run.partition(".")
             if fleet in ("", of):
                 units.append(
-                    Unit(
+                    Instance(
                         fleet=of,
                         id=run,
                         name=name,

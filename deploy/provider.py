@@ -31,7 +31,7 @@ class DeployError(click.ClickException):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class LaunchRequest:
     """A fleet as it is wanted."""
 
     fleet: str
@@ -53,7 +53,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
+class Instance:
     """One agent's place: a host, an instance, a task, a pod."""
 
     fleet: str
@@ -72,15 +72,15 @@ class Unit:
 
 
 # The engines' method `list` hides the type of that name where their own signatures are read.
-Units = list[Unit]
+Instances = list[Instance]
 Lines = list[str]
 
 
 @dataclass(slots=True, kw_only=True)
-class Launch:
+class LaunchResult:
     """What became of an order."""
 
-    units: list[Unit] = field(default_factory=list)
+    units: list[Instance] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     """A line each for units that could not be had, with the reason and the cure."""
     replaced: list[str] = field(default_factory=list)
@@ -88,7 +88,7 @@ class Launch:
 
 
 @dataclass(slots=True, kw_only=True)
-class Outline:
+class LaunchPlan:
     """What a launch would do; nothing was done for it."""
 
     makes: list[str]
@@ -116,18 +116,18 @@ class Outline:
             yield json.dumps(self.policy, indent=2)
 
 
-class Engine(Protocol):
+class Provider(Protocol):
     """Made of the settings that `settings.read` has read by the engine's own table. Calls block; all may raise DeployError."""
 
     settings: ClassVar[tuple[Setting, ...]]
     tunnels: ClassVar[bool]
     """Whether its agents can reach a controller that listens on this host's loopback alone."""
 
-    def plan(self, order: Order) -> Outline:
+    def plan(self, order: LaunchRequest) -> LaunchPlan:
         """What a launch would make, and need. Reads at most; changes nothing."""
         ...
 
-    def launch(self, order: Order, say: Say) -> Launch:
+    def launch(self, order: LaunchRequest, say: Say) -> LaunchResult:
         """Start exactly so many units, never one more; say what goes on. What can't be had is in `failures`.
 
         `say` is called before each step (a host, a batch), and may raise: then nothing more is started.
@@ -135,7 +135,7 @@ class Engine(Protocol):
         """
         ...
 
-    def list(self, fleet: str = "") -> Units:
+    def list(self, fleet: str = "") -> Instances:
         """The units of a fleet, or of all; those that are gone for good need not be there."""
         ...
 
@@ -157,7 +157,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class HeadNode:
     """A controller that an engine has started."""
 
     id: str
@@ -169,9 +169,9 @@ class Head:
 
 
 @runtime_checkable
-class Heads(Protocol):
+class HeadNodeProvider(Protocol):
     """What an engine has besides if it can start a fleet's controller: one more unit, which `stop` and `reap` end as well."""
 
-    def head(self, order: Order, files: Mapping[str, bytes], port: int, say: Say) -> Head:
+    def head(self, order: LaunchRequest, files: Mapping[str, bytes], port: int, say: Say) -> HeadNode:
         """Start a controller with these credentials, by their names in its folder; return when its addresses are known."""
         ...

@@ -6,32 +6,32 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from heyfleet.deploy.provider import DeployError, Engine
+from heyfleet.deploy.provider import DeployError, Provider
 from heyfleet.deploy.settings import SettingError, read
 
 # name: module, class, the extra with the packages that it imports
-ENGINES = {
-    "local": ("heyfleet.deploy.local", "LocalEngine", ""),
-    "ssh": ("heyfleet.deploy.ssh.provider", "SshEngine", ""),
-    "ec2": ("heyfleet.deploy.ec2.provider", "Ec2Engine", "aws"),
-    "asg": ("heyfleet.deploy.ec2.autoscaling", "GroupEngine", "aws"),
-    "ecs": ("heyfleet.deploy.ecs.provider", "EcsEngine", "aws"),
-    "k8s": ("heyfleet.deploy.k8s.provider", "K8sEngine", "k8s"),
+PROVIDERS = {
+    "local": ("heyfleet.deploy.local", "LocalProvider", ""),
+    "ssh": ("heyfleet.deploy.ssh.provider", "SshProvider", ""),
+    "ec2": ("heyfleet.deploy.ec2.provider", "Ec2Provider", "aws"),
+    "asg": ("heyfleet.deploy.ec2.autoscaling", "AutoScalingProvider", "aws"),
+    "ecs": ("heyfleet.deploy.ecs.provider", "EcsProvider", "aws"),
+    "k8s": ("heyfleet.deploy.k8s.provider", "K8sProvider", "k8s"),
 }
 
 
-def engine(name: str, given: Mapping[str, object]) -> Engine:
+def engine(name: str, given: Mapping[str, object]) -> Provider:
     """An engine with settings as they were given. SettingError or DeployError with the cure."""
     found = find(name)
-    made: Engine = found(read(name, found.settings, given))
+    made: Provider = found(read(name, found.settings, given))
     return made
 
 
 def find(name: str) -> Any:
     """The class of an engine. SettingError or DeployError with the cure."""
-    if name not in ENGINES:
-        raise SettingError(f"--on {name}: there is no such engine; there is {', '.join(ENGINES)}")
-    module, kind, extra = ENGINES[name]
+    if name not in PROVIDERS:
+        raise SettingError(f"--on {name}: there is no such engine; there is {', '.join(PROVIDERS)}")
+    module, kind, extra = PROVIDERS[name]
     try:
         return getattr(importlib.import_module(module), kind)
     except ImportError as error:

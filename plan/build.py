@@ -10,7 +10,7 @@ from heyfleet.errors import InputError
 from heyfleet.plan import stages as shapes
 from heyfleet.plan import url as target
 from heyfleet.plan.proxy import check_proxy
-from heyfleet.plan.requests import Wanted, make_mix, of_all, read_file
+from heyfleet.plan.requests import RequestSpec, make_mix, of_all, read_file
 from heyfleet.plan.stages import Stages
 from heyfleet.proto.fleet_pb2 import CONNECTIONS as CLOSED
 from heyfleet.proto.fleet_pb2 import (
@@ -103,7 +103,7 @@ class Flags:
     data_file: str | None = None
     data_once: bool = False
     proxy: Proxy | None = None
-    mix: tuple[Wanted, ...] = ()  # of a plan file; none: the one request that the flags describe
+    mix: tuple[RequestSpec, ...] = ()  # of a plan file; none: the one request that the flags describe
     per_agent: bool = False
 
 
@@ -341,9 +341,9 @@ def _check(plan: Plan) -> None:
         check(plan)
 
 
-def _one_request(flags: Flags) -> Wanted:
+def _one_request(flags: Flags) -> RequestSpec:
     body = (flags.body or "").encode("utf-8", "surrogateescape")
-    return Wanted(
+    return RequestSpec(
         method=flags.method,
         headers=flags.headers,
         body=read_file(flags.body_file, "-D") if flags.body_file else body,

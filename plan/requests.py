@@ -21,7 +21,7 @@ FILE_BYTES_AT_MOST = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class RequestSpec:
     """One request as it was asked for; None: not said."""
 
     name: str = ""
@@ -57,7 +57,7 @@ def _accept_encoding(flags: Flags) -> str | None:
     return ACCEPTED_TO_DECODE if flags.decode else "gzip"
 
 
-def of_file(fields: dict[str, Any], flags: Flags) -> Wanted:
+def of_file(fields: dict[str, Any], flags: Flags) -> RequestSpec:
     """One of a plan file's requests; what it does not say is as the flags have it."""
     given = {name: fields[name] for name in ("name", "weight", "path", "content_type") if name in fields}
     own = fields.get("headers", ())
@@ -65,7 +65,7 @@ def of_file(fields: dict[str, Any], flags: Flags) -> Wanted:
     body = fields["body"].encode() if "body" in fields else b""
     if "body_file" in fields:
         body = read_file(fields["body_file"], fields["name"])
-    return Wanted(
+    return RequestSpec(
         method=fields.get("method", flags.method),
         headers=tuple(header for header in flags.headers if header[0].lower() not in names) + tuple(own),
         body=body,
@@ -75,14 +75,14 @@ def of_file(fields: dict[str, Any], flags: Flags) -> Wanted:
     )
 
 
-def of_targets(entries: Iterable[Entry], flags: Flags) -> Iterator[Wanted]:
+def of_targets(entries: Iterable[Entry], flags: Flags) -> Iterator[RequestSpec]:
     """A targets file's requests; headers of the flags are for all that have no such header of their own."""
     seen: dict[str, int] = {}
     for entry in entries:
         own = {name.lower() for name, _ in entry.headers}
         name = entry.name or f"{entry.method} {entry.url}"
         seen[name] = seen.get(name, 0) + 1
-        yield Wanted(
+        yield RequestSpec(
             name=name if seen[name] == 1 else f"{name} ({seen[name]})",
             weight=entry.weight,
             method=entry.method,
@@ -94,7 +94,7 @@ def of_targets(entries: Iterable[Entry], flags: Flags) -> Iterator[Wanted]:
         )
 
 
-def make_mix(url: target.Url, wanted: Iterable[Wanted]) -> Iterator[Request]:
+def make_mix(url: target.Url, wanted: Iterable[RequestSpec]) -> Iterator[Request]:
     """The requests in their order; InputError."""
     wanted = list(wanted)
     try:
@@ -128,7 +128,7 @@ def read_file(path: str, who: str) -> bytes:
     return octets
 
 
-def _headers(request: Wanted, url: target.Url) -> list[tuple[str, str]]:
+def _headers(request: RequestSpec, url: target.Url) -> list[tuple[str, str]]:
     """Host first; then what flags and defaults make, unless -H names the same; then -H, in its order."""
     given = {name.lower() for name, _ in request.headers}
     credentials = request.credentials or url.credentials

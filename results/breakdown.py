@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from heyfleet.plan.thresholds import read
 from heyfleet.results.distribution import Distribution, distribution
 from heyfleet.results.ledger import Ledger
-from heyfleet.results.measurements import Measured
-from heyfleet.results.stats import Numbers
+from heyfleet.results.measurements import Measurements
+from heyfleet.results.stats import Metrics
 from heyfleet.results.thresholds import (
     Scope,
     Verdict,
@@ -21,7 +21,7 @@ from heyfleet.results.thresholds import (
 
 
 @dataclass(frozen=True, slots=True)
-class PartLine:
+class BreakdownLine:
     """One stage, one request, or the warm-up. A stage has a level at its begin and its end."""
 
     name: str
@@ -36,7 +36,7 @@ class PartLine:
     latency: Distribution | None
 
 
-def stage_lines(measured: Measured, elapsed_ns: int) -> tuple[PartLine, ...]:
+def stage_lines(measured: Measurements, elapsed_ns: int) -> tuple[BreakdownLine, ...]:
     """Each stage, where there are several."""
     plan, stats = measured.plan, measured.stats
     if len(plan.stages) < 2:
@@ -46,14 +46,14 @@ def stage_lines(measured: Measured, elapsed_ns: int) -> tuple[PartLine, ...]:
         if stats.parts
         else _line(
             stage.name,
-            Scope(Numbers(), 0, stage_seconds(plan, place, elapsed_ns)),
+            Scope(Metrics(), 0, stage_seconds(plan, place, elapsed_ns)),
             (stage.first, stage.last),
         )
         for place, stage in enumerate(plan.stages)
     )
 
 
-def request_lines(measured: Measured, elapsed_ns: int) -> tuple[PartLine, ...]:
+def request_lines(measured: Measurements, elapsed_ns: int) -> tuple[BreakdownLine, ...]:
     """Each request, where there are several."""
     plan, stats = measured.plan, measured.stats
     if len(plan.mix) < 2:
@@ -61,12 +61,12 @@ def request_lines(measured: Measured, elapsed_ns: int) -> tuple[PartLine, ...]:
     return tuple(
         _line(request.name, scope_of(request.name, stats, plan, elapsed_ns))
         if stats.parts
-        else _line(request.name, Scope(Numbers(), 0, elapsed_ns / 1e9))
+        else _line(request.name, Scope(Metrics(), 0, elapsed_ns / 1e9))
         for request in plan.mix
     )
 
 
-def warmup_line(measured: Measured) -> PartLine | None:
+def warmup_line(measured: Measurements) -> BreakdownLine | None:
     """What was sent before the results were taken."""
     plan, numbers = measured.plan, measured.stats.warmup
     if not plan.warmup_ns:
@@ -75,9 +75,9 @@ def warmup_line(measured: Measured) -> PartLine | None:
     return _line("warm-up", Scope(numbers, failed, plan.warmup_ns / 1e9))
 
 
-def _line(name: str, scope: Scope, levels: tuple[float, float] | None = None) -> PartLine:
+def _line(name: str, scope: Scope, levels: tuple[float, float] | None = None) -> BreakdownLine:
     numbers = scope.numbers
-    return PartLine(
+    return BreakdownLine(
         name=name,
         first=levels[0] if levels else None,
         last=levels[1] if levels else None,
@@ -91,7 +91,7 @@ def _line(name: str, scope: Scope, levels: tuple[float, float] | None = None) ->
     )
 
 
-def verdicts(measured: Measured, ledger: Ledger, elapsed_ns: int) -> Iterator[Verdict]:
+def verdicts(measured: Measurements, ledger: Ledger, elapsed_ns: int) -> Iterator[Verdict]:
     """Of each threshold of the plan; none of a run that a signal ended, which was not the run that they are about."""
     for text in measured.plan.slo:
         threshold = read(text)

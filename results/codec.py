@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from heyfleet.proto.control_pb2 import AgentResult, RunResult
 from heyfleet.proto.fleet_pb2 import Assignment
-from heyfleet.results.measurements import AgentPart, Measured
+from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.stats import Stats
 
 
-def to_message(measured: Measured) -> RunResult:
+def to_message(measured: Measurements) -> RunResult:
     """Everything; of each agent its histograms only where they were kept."""
     return RunResult(
         run_id=measured.run_id,
@@ -24,7 +24,7 @@ def to_message(measured: Measured) -> RunResult:
     )
 
 
-def _part_to_message(part: AgentPart) -> AgentResult:
+def _part_to_message(part: AgentMeasurements) -> AgentResult:
     share = Assignment()
     share.CopyFrom(part.share)
     share.ClearField("plan")
@@ -48,9 +48,9 @@ def _part_to_message(part: AgentPart) -> AgentResult:
     )
 
 
-def from_message(message: RunResult) -> Measured:
+def from_message(message: RunResult) -> Measurements:
     """The same as it was before `to_message`."""
-    return Measured(
+    return Measurements(
         run_id=message.run_id,
         plan=message.plan,
         stats=Stats.of_sums(message.merged, {}),
@@ -64,10 +64,10 @@ def from_message(message: RunResult) -> Measured:
     )
 
 
-def _part_from_message(part: AgentResult) -> AgentPart:
+def _part_from_message(part: AgentResult) -> AgentMeasurements:
     numbers = list(part.sequences)
     sequences = {part.agent: list(zip(numbers[::2], numbers[1::2], strict=True))}
-    return AgentPart(
+    return AgentMeasurements(
         agent=part.agent,
         host=part.host,
         state=part.state,

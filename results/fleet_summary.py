@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from heyfleet.results.measurements import LOST, AgentPart, Measured
+from heyfleet.results.measurements import LOST, AgentMeasurements, Measurements
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Fleet:
     recovered: str
 
 
-def of_fleet(measured: Measured, total_ns: int) -> Fleet:
+def of_fleet(measured: Measurements, total_ns: int) -> Fleet:
     """From all parts of a run that took `total_ns`."""
     parts = measured.parts
     return Fleet(
@@ -61,7 +61,7 @@ def of_fleet(measured: Measured, total_ns: int) -> Fleet:
     )
 
 
-def _line(part: AgentPart) -> AgentLine:
+def _line(part: AgentMeasurements) -> AgentLine:
     responses, errors = part.stats.responses.total(), part.stats.errors.total()
     elapsed_ns = part.done.elapsed_ns if part.done else part.stats.end_ns
     return AgentLine(
@@ -78,7 +78,7 @@ def _line(part: AgentPart) -> AgentLine:
     )
 
 
-def _start_skew(parts: list[AgentPart]) -> StartSkew | None:
+def _start_skew(parts: list[AgentMeasurements]) -> StartSkew | None:
     began = [
         (part.first_worker_ns, part.last_worker_ns, part.clock_uncertainty_ns)
         for part in parts
@@ -97,7 +97,7 @@ def _start_skew(parts: list[AgentPart]) -> StartSkew | None:
     return StartSkew(last_ns - first_ns, at_most_ns, max(off for _, _, off in began))
 
 
-def _missing_share(measured: Measured, total_ns: int) -> float:
+def _missing_share(measured: Measurements, total_ns: int) -> float:
     """Of the requests, where they are counted; else of the connections, for the time that they were not heard of."""
     lost = [part for part in measured.parts if part.state == LOST]
     plan = measured.plan

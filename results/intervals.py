@@ -9,7 +9,7 @@ from heyfleet.proto.control_pb2 import AgentInterval, Interval
 from heyfleet.proto.fleet_pb2 import Plan, Snapshot
 from heyfleet.results.stats import Stats, decoded
 
-Take = Callable[[Interval], None]
+IntervalSink = Callable[[Interval], None]
 SECOND_NS = 1_000_000_000
 # An interval waits so many seconds for agents that are behind; what comes later makes a further one.
 _PATIENCE = 3
@@ -21,7 +21,7 @@ def ignore(interval: Interval) -> None:
     """For whoever wants no intervals."""
 
 
-def all_of(takes: Sequence[Take]) -> Take:
+def fan_out(takes: Sequence[IntervalSink]) -> IntervalSink:
     """Who gives an interval to each of these."""
     wanted = [take for take in takes if take is not ignore]
     if not wanted:
@@ -37,7 +37,7 @@ def all_of(takes: Sequence[Take]) -> Take:
 class Intervals:
     """Groups snapshots, each of which was checked before, by the second that holds their middle."""
 
-    def __init__(self, take: Take, plan: Plan) -> None:
+    def __init__(self, take: IntervalSink, plan: Plan) -> None:
         self._take = take
         self._parts = len(plan.stages) * len(plan.mix) <= PARTS_AT_MOST
         self._open: dict[int, tuple[Stats, list[AgentInterval]]] = {}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from heyfleet.proto.fleet_pb2 import Done
-from heyfleet.results.measurements import AgentPart, Measured
+from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.stats import Stats
 
 
@@ -25,7 +25,7 @@ class Ledger:
     faults: tuple[str, ...]  # why the numbers are not to be relied on, one line each
 
 
-def balance(measured: Measured) -> Ledger:
+def balance(measured: Measurements) -> Ledger:
     """The agents' totals, with every way in which they, their shares and the merged snapshots contradict each other."""
     stats = measured.stats
     planned = unsent = missing = lost = 0
@@ -78,7 +78,7 @@ def _in_flight(stats: Stats) -> int:
     return merged["sent"] - merged["responses"] - merged["errors"] - merged["abandoned"]
 
 
-def _of_part(part: AgentPart) -> Iterator[str]:
+def _of_part(part: AgentMeasurements) -> Iterator[str]:
     """What one agent's totals and snapshots have against each other."""
     if _in_flight(part.stats) < 0:
         yield "its snapshots have more ends of requests than requests"
@@ -116,7 +116,7 @@ def _of_sums(sent: int, merged: dict[str, int], lost: int) -> Iterator[str]:
         yield f"responses + errors + abandoned + lost is {ended}, but {merged['sent']} were sent"
 
 
-def _of_shares(measured: Measured) -> Iterator[str]:
+def _of_shares(measured: Measurements) -> Iterator[str]:
     """The agents planned what their shares were, and the shares are the plan, where all of them are known."""
     plan, shares = measured.plan, [part.share for part in measured.parts]
     for part in measured.parts:

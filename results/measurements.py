@@ -12,7 +12,7 @@ LOST = "lost"  # it was heard no more, or what it held has not come
 
 
 @dataclass(slots=True, kw_only=True)
-class AgentPart:
+class AgentMeasurements:
     """One agent's part. `stats` has its counters, and its histograms only where they were asked for."""
 
     agent: str
@@ -32,12 +32,12 @@ class AgentPart:
 
 
 @dataclass(slots=True, kw_only=True)
-class Measured:
+class Measurements:
     """One run: everything merged, and each agent's part."""
 
     plan: Plan
     stats: Stats
-    parts: list[AgentPart]
+    parts: list[AgentMeasurements]
     agents_asked: int = 0  # 0: this host alone, without a fleet
     turned_away: tuple[str, ...] = ()  # who could not take part, and why
     trace: bytes = b""

@@ -20,7 +20,7 @@ class _Mark:
     latency: Histogram
 
 
-class Recent:
+class RollingWindow:
     """What came into `stats` within the last seconds. `now_s` is any clock that goes on."""
 
     def __init__(self, stats: Stats) -> None:

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 
 
-class Ranges:
+class SequenceSet:
     """Numbers as [first, last] pairs, ascending, with a gap between each two."""
 
     def __init__(self, pairs: Iterable[tuple[int, int]] = ()) -> None:

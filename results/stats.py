@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from heyfleet.ext import ERROR_NAMES, METRIC_NAMES, Histogram, add_encoded_all
 from heyfleet.proto import fleet_pb2
 from heyfleet.proto.fleet_pb2 import PartNumbers, Snapshot
-from heyfleet.results.sequence_set import Ranges
+from heyfleet.results.sequence_set import SequenceSet
 
 COUNTERS = (
     "sent",
@@ -39,11 +39,11 @@ _ADDRESS_LENGTH_AT_MOST = 200
 OF_ADDRESSES = ("connections", "failures", "responses", "errors")
 
 
-class Impossible(ValueError):
+class InvalidSnapshotError(ValueError):
     """A snapshot says what can't be; nothing of it was merged."""
 
 
-class Numbers:
+class Metrics:
     """Sums of what snapshots say: of a whole run, of its warm-up, or of one stage and request."""
 
     def __init__(self) -> None:
@@ -73,13 +73,13 @@ class Numbers:
                 self.totals[name] += value
 
     def merge(self, snapshot: Snapshot) -> None:
-        """Add all of a snapshot that was checked before, but its parts. Impossible, with nothing changed."""
+        """Add all of a snapshot that was checked before, but its parts. InvalidSnapshotError, with nothing changed."""
         _merge_histograms([(self, snapshot)])
         self.count(snapshot)
 
-    def plus(self, other: Numbers) -> Numbers:
+    def plus(self, other: Metrics) -> Metrics:
         """The sums of both, as new numbers."""
-        both = Numbers()
+        both = Metrics()
         for each in (self, other):
             both.responses.update(each.responses)
             both.errors.update(each.errors)
@@ -98,7 +98,7 @@ class Numbers:
             snapshot.histograms[metric].CopyFrom(encoded(histogram))
 
 
-class Stats(Numbers):
+class Stats(Metrics):
     """Sums of snapshots. `add` is idempotent by (agent, sequence), associative and commutative.
 
     `warmup` is in none of the other numbers; `parts`, by the places of stage and request in the plan, are the same once
@@ -107,8 +107,8 @@ class Stats(Numbers):
 
     def __init__(self, *, histograms: bool = True, parts: bool = True, trace: bool = True) -> None:
         super().__init__()
-        self.warmup = Numbers()
-        self.parts: dict[tuple[int, int], Numbers] = {}
+        self.warmup = Metrics()
+        self.parts: dict[tuple[int, int], Metrics] = {}
         self.addresses: defaultdict[str, Counter[str]] = defaultdict(
             Counter
         )  # what became of connections to each
@@ -116,20 +116,20 @@ class Stats(Numbers):
         self._keeps_histograms = histograms
         self._keeps_parts = parts and histograms
         self._keeps_trace = trace and histograms
-        self._seen: defaultdict[str, Ranges] = defaultdict(Ranges)
+        self._seen: defaultdict[str, SequenceSet] = defaultdict(SequenceSet)
         self._trace: dict[tuple[str, int], bytes] = {}
 
     @classmethod
     def of_sums(cls, sums: Snapshot, sequences: Mapping[str, Iterable[tuple[int, int]]]) -> Stats:
-        """Stats that were once put into a snapshot by `to_snapshot`. Impossible, as with `add`."""
+        """Stats that were once put into a snapshot by `to_snapshot`. InvalidSnapshotError, as with `add`."""
         stats = cls()
         check(sums, whole=bool(sums.histograms))
         stats._merge(sums)
-        stats._seen.update({agent: Ranges(pairs) for agent, pairs in sequences.items()})
+        stats._seen.update({agent: SequenceSet(pairs) for agent, pairs in sequences.items()})
         return stats
 
     def add(self, snapshot: Snapshot, *, checked: bool = False) -> bool:
-        """Merge one snapshot; False if it was there already. Impossible, with nothing changed, if it can't be.
+        """Merge one snapshot; False if it was there already. InvalidSnapshotError, with nothing changed, if it can't be.
 
         `checked`: it was merged into other stats before.
         """
@@ -144,12 +144,12 @@ class Stats(Numbers):
         return True
 
     def _merge(self, snapshot: Snapshot) -> None:
-        pairs: list[tuple[Numbers, Snapshot]] = [(self, snapshot)]
+        pairs: list[tuple[Metrics, Snapshot]] = [(self, snapshot)]
         if snapshot.HasField("warmup"):
             pairs.append((self.warmup, snapshot.warmup))
         if self._keeps_histograms:
             parts = {(part.stage, part.request): part.numbers for part in snapshot.parts if self._keeps_parts}
-            known = {place: self.parts.get(place) or Numbers() for place in parts}
+            known = {place: self.parts.get(place) or Metrics() for place in parts}
             pairs += [(known[place], numbers) for place, numbers in parts.items()]
             _merge_histograms(pairs)
             self.parts.update(known)
@@ -160,16 +160,16 @@ class Stats(Numbers):
                 self.addresses[address][name] += getattr(numbers_there, name)
         self.end_ns = max(self.end_ns, snapshot.end_ns)
 
-    def of_stage(self, stage: int) -> Numbers:
+    def of_stage(self, stage: int) -> Metrics:
         """All requests of a stage; the plan has several."""
         return self._sum(place for place in self.parts if place[0] == stage)
 
-    def of_request(self, request: int) -> Numbers:
+    def of_request(self, request: int) -> Metrics:
         """One request in all stages; the plan has several."""
         return self._sum(place for place in self.parts if place[1] == request)
 
-    def _sum(self, places: Iterable[tuple[int, int]]) -> Numbers:
-        total = Numbers()
+    def _sum(self, places: Iterable[tuple[int, int]]) -> Metrics:
+        total = Metrics()
         for place in sorted(places):
             total = total.plus(self.parts[place])
         return total
@@ -206,10 +206,10 @@ class Stats(Numbers):
         return snapshot
 
 
-def _merge_histograms(pairs: list[tuple[Numbers, Snapshot]]) -> None:
-    """All of them, or none: Impossible."""
+def _merge_histograms(pairs: list[tuple[Metrics, Snapshot]]) -> None:
+    """All of them, or none: InvalidSnapshotError."""
     into: list[tuple[Histogram, bytes, int, int, int, int, int]] = []
-    made: list[tuple[Numbers, str, Histogram]] = []
+    made: list[tuple[Metrics, str, Histogram]] = []
     for numbers, snapshot in pairs:
         for metric, part in snapshot.histograms.items():
             if part.count:
@@ -221,7 +221,7 @@ def _merge_histograms(pairs: list[tuple[Numbers, Snapshot]]) -> None:
     try:
         add_encoded_all(into)
     except ValueError as error:
-        raise Impossible(str(error)) from None
+        raise InvalidSnapshotError(str(error)) from None
     for numbers, metric, histogram in made:
         numbers.histograms[metric] = histogram
 
@@ -239,7 +239,7 @@ def encoded(histogram: Histogram) -> fleet_pb2.Histogram:
 
 
 def decoded(part: fleet_pb2.Histogram) -> Histogram:
-    """One that has travelled. Impossible, if it can't be."""
+    """One that has travelled. InvalidSnapshotError, if it can't be."""
     histogram = Histogram()
     if part.count:
         counts_v2, count, sum_ns, min_ns, max_ns, clamped = totals_of(part)
@@ -248,7 +248,7 @@ def decoded(part: fleet_pb2.Histogram) -> Histogram:
                 counts_v2, count=count, sum_ns=sum_ns, min_ns=min_ns, max_ns=max_ns, clamped=clamped
             )
         except ValueError as error:
-            raise Impossible(str(error)) from None
+            raise InvalidSnapshotError(str(error)) from None
     return histogram
 
 
@@ -258,60 +258,62 @@ def totals_of(part: fleet_pb2.Histogram) -> tuple[bytes, int, int, int, int, int
 
 
 def check(snapshot: Snapshot, *, whole: bool = True) -> None:
-    """Raise Impossible if no agent can have measured this, in any of its parts."""
+    """Raise InvalidSnapshotError if no agent can have measured this, in any of its parts."""
     _check_one(snapshot, whole=whole)
     if snapshot.HasField("warmup"):
         _check_nested(snapshot.warmup, whole=whole)
     if len(snapshot.parts) > _PARTS_AT_MOST:
-        raise Impossible(f"it has {len(snapshot.parts)} parts")
+        raise InvalidSnapshotError(f"it has {len(snapshot.parts)} parts")
     if len({(part.stage, part.request) for part in snapshot.parts}) != len(snapshot.parts):
-        raise Impossible("it has a part twice")
+        raise InvalidSnapshotError("it has a part twice")
     for part in snapshot.parts:
         _check_nested(part.numbers, whole=whole)
     if len(snapshot.addresses) > _ADDRESSES_AT_MOST or any(
         len(each) > _ADDRESS_LENGTH_AT_MOST for each in snapshot.addresses
     ):
-        raise Impossible(f"it has {len(snapshot.addresses)} addresses, or one too long")
+        raise InvalidSnapshotError(f"it has {len(snapshot.addresses)} addresses, or one too long")
     if any(
         getattr(each, name) > _COUNT_AT_MOST for each in snapshot.addresses.values() for name in OF_ADDRESSES
     ):
-        raise Impossible("one of its counts of an address is beyond 2**63")
+        raise InvalidSnapshotError("one of its counts of an address is beyond 2**63")
 
 
 def _check_nested(numbers: Snapshot, *, whole: bool) -> None:
     if numbers.HasField("warmup") or numbers.parts or numbers.trace or numbers.addresses:
-        raise Impossible("a part of it has parts itself")
+        raise InvalidSnapshotError("a part of it has parts itself")
     _check_one(numbers, whole=whole)
 
 
 def _check_one(snapshot: Snapshot, *, whole: bool) -> None:
-    """Raise Impossible if no agent can have measured this. The histograms' own bytes are checked as they are added.
+    """Raise InvalidSnapshotError if no agent can have measured this. The histograms' own bytes are checked as they are added.
 
     `whole`: the latencies are there, one for each response.
     """
     if not 0 <= snapshot.sequence <= _SEQUENCE_AT_MOST:
-        raise Impossible(f"its sequence is {snapshot.sequence}")
+        raise InvalidSnapshotError(f"its sequence is {snapshot.sequence}")
     if not 0 <= snapshot.begin_ns <= snapshot.end_ns <= _INSTANT_AT_MOST_NS:
-        raise Impossible(f"it goes from {snapshot.begin_ns} to {snapshot.end_ns} ns")
+        raise InvalidSnapshotError(f"it goes from {snapshot.begin_ns} to {snapshot.end_ns} ns")
     if len(snapshot.trace) % TRACE_ROW_BYTES:
-        raise Impossible(f"its {len(snapshot.trace)} bytes of rows end within one")
+        raise InvalidSnapshotError(f"its {len(snapshot.trace)} bytes of rows end within one")
     for metric in snapshot.histograms:
         if metric not in METRICS:
-            raise Impossible(f"it has a histogram of {metric[:_REASON_LENGTH_AT_MOST]!r}, which is no metric")
+            raise InvalidSnapshotError(
+                f"it has a histogram of {metric[:_REASON_LENGTH_AT_MOST]!r}, which is no metric"
+            )
     for status in snapshot.responses:
         if not 100 <= status <= 999:
-            raise Impossible(f"it has responses with status {status}")
+            raise InvalidSnapshotError(f"it has responses with status {status}")
     for kind in snapshot.errors:
         if kind not in ERROR_NAMES and not _is_bad_response(kind):
-            raise Impossible(
+            raise InvalidSnapshotError(
                 f"it has errors of the kind {kind[:_REASON_LENGTH_AT_MOST]!r}, which there is not"
             )
     responses, errors = sum(snapshot.responses.values()), sum(snapshot.errors.values())
     if max(responses, errors, *(getattr(snapshot, name) for name in COUNTERS)) > _COUNT_AT_MOST:
-        raise Impossible("one of its counts is beyond 2**63")
+        raise InvalidSnapshotError("one of its counts is beyond 2**63")
     latencies = snapshot.histograms["latency"].count if "latency" in snapshot.histograms else 0
     if whole and latencies != responses:
-        raise Impossible(f"it has {responses} responses, and {latencies} latencies")
+        raise InvalidSnapshotError(f"it has {responses} responses, and {latencies} latencies")
 
 
 def _is_bad_response(kind: str) -> bool:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from heyfleet.plan.redact import echo
-from heyfleet.results.breakdown import PartLine, request_lines, stage_lines, verdicts, warmup_line
+from heyfleet.results.breakdown import BreakdownLine, request_lines, stage_lines, verdicts, warmup_line
 from heyfleet.results.distribution import Bar, Distribution, bars, distribution
 from heyfleet.results.fleet_summary import Fleet, of_fleet
 from heyfleet.results.ledger import Ledger, balance
-from heyfleet.results.measurements import AgentPart, Measured
+from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.stats import OF_ADDRESSES
 from heyfleet.results.thresholds import Verdict
 from heyfleet.results.trust import Trust, trust_of
@@ -106,16 +106,20 @@ class Summary:
     generator: Generator
     trust: Trust
     thresholds: tuple[Verdict, ...]
-    warmup: PartLine | None
-    stages: tuple[PartLine, ...]  # where there are several
-    requests: tuple[PartLine, ...]  # where there are several
+    warmup: BreakdownLine | None
+    stages: tuple[BreakdownLine, ...]  # where there are several
+    requests: tuple[BreakdownLine, ...]  # where there are several
     fleet: Fleet | None  # None: this host alone
     agents: tuple[Summary, ...] = ()  # one by one, where that was asked for
     agent: str = ""  # whose summary this is, if only one agent's
 
 
 def summarize(
-    measured: Measured, asked: int | None = None, *, ignore_redirects: bool = False, per_agent: bool = False
+    measured: Measurements,
+    asked: int | None = None,
+    *,
+    ignore_redirects: bool = False,
+    per_agent: bool = False,
 ) -> Summary:
     """The numbers of a run that has ended. `asked`: connections, where more were asked for than the plan has."""
     stats, plan, parts = measured.stats, measured.plan, measured.parts
@@ -165,21 +169,21 @@ def summarize(
     )
 
 
-def elapsed_ns(part: AgentPart) -> int:
+def elapsed_ns(part: AgentMeasurements) -> int:
     """How long an agent made load; of a lost one, as far as it was heard."""
     return part.done.elapsed_ns if part.done else part.stats.end_ns
 
 
-def _alone(measured: Measured, part: AgentPart) -> Measured:
+def _alone(measured: Measurements, part: AgentMeasurements) -> Measurements:
     """One agent's part as a run of its own."""
     plan = type(measured.plan)()
     plan.CopyFrom(measured.plan)
     plan.requests, plan.connections = part.share.requests, part.share.connections
     del plan.slo[:]
-    return Measured(plan=plan, stats=part.stats, parts=[part], interrupted=measured.interrupted)
+    return Measurements(plan=plan, stats=part.stats, parts=[part], interrupted=measured.interrupted)
 
 
-def _stopped_by(measured: Measured) -> str:
+def _stopped_by(measured: Measurements) -> str:
     """What ended the load; of several reasons the one that says most."""
     reasons = {part.done.stopped_by for part in measured.parts if part.done}
     if measured.aborted:
@@ -191,14 +195,14 @@ def _stopped_by(measured: Measured) -> str:
     )
 
 
-def _by_address(measured: Measured) -> tuple[AddressLine, ...]:
+def _by_address(measured: Measurements) -> tuple[AddressLine, ...]:
     found = sorted(measured.stats.addresses.items())
     if len(found) < 2:
         return ()
     return tuple(AddressLine(address, *(counts[name] for name in OF_ADDRESSES)) for address, counts in found)
 
 
-def _http(measured: Measured) -> HttpUse:
+def _http(measured: Measurements) -> HttpUse:
     totals = measured.stats.totals
     spoken = tuple(dict.fromkeys(part.ready.protocol for part in measured.parts if part.ready.protocol))
     allowed = [
@@ -213,7 +217,7 @@ def _http(measured: Measured) -> HttpUse:
     )
 
 
-def _tls(measured: Measured) -> TlsUse | None:
+def _tls(measured: Measurements) -> TlsUse | None:
     totals = measured.stats.totals
     if measured.plan.target.scheme != "https" and not totals["handshakes_full"]:
         return None  # redirects may lead to https, too
@@ -224,7 +228,7 @@ def _tls(measured: Measured) -> TlsUse | None:
     )
 
 
-def _generator(measured: Measured, asked: int | None) -> Generator:
+def _generator(measured: Measurements, asked: int | None) -> Generator:
     stats, parts = measured.stats, measured.parts
     workers = [worker for part in parts if part.done for worker in part.done.workers]
     backends = Counter(part.ready.io for part in parts if part.ready.io)

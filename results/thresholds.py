@@ -8,7 +8,7 @@ from heyfleet.ext import Histogram
 from heyfleet.plan import stages as shapes
 from heyfleet.plan.thresholds import Threshold
 from heyfleet.proto.fleet_pb2 import Plan, Request
-from heyfleet.results.stats import Numbers, Stats
+from heyfleet.results.stats import Metrics, Stats
 
 DEFAULT_EXPECTED = ((100, 399),)
 
@@ -24,7 +24,7 @@ class Verdict:
     reason: str  # why it can't be told
 
 
-def failures(numbers: Numbers, requests: list[Request]) -> int:
+def failures(numbers: Metrics, requests: list[Request]) -> int:
     """Requests without an answer, or with one that was not expected. Several requests must expect the same."""
     expected = [(each.first, each.last) for each in requests[0].expected] or DEFAULT_EXPECTED
     unexpected = sum(
@@ -46,7 +46,7 @@ def all_failures(stats: Stats, plan: Plan) -> int:
 class Scope:
     """What a threshold is about."""
 
-    numbers: Numbers
+    numbers: Metrics
     failed: int
     seconds: float
     planned: int = 0

@@ -9,7 +9,7 @@ from statistics import median
 from heyfleet.ext import Histogram
 from heyfleet.proto.fleet_pb2 import RATE, TICKS
 from heyfleet.results.ledger import Ledger
-from heyfleet.results.measurements import LOST, AgentPart, Measured
+from heyfleet.results.measurements import LOST, AgentMeasurements, Measurements
 from heyfleet.results.stats import Stats
 
 GOOD, LIMITED, BAD = "good", "limited", "bad"
@@ -48,7 +48,7 @@ class Doubt:
     text: str
 
 
-def trust_of(measured: Measured, ledger: Ledger) -> Trust:
+def trust_of(measured: Measurements, ledger: Ledger) -> Trust:
     """From everything that a run's agents told of themselves."""
     doubts = [Doubt(True, "the numbers do not add up: see the notes")] if ledger.faults else []
     doubts += _of_requests(measured, ledger)
@@ -66,7 +66,7 @@ def _doubt(value: float, limits: tuple[float, float], text: str) -> Iterator[Dou
         yield Doubt(value >= limits[1], text)
 
 
-def _of_requests(measured: Measured, ledger: Ledger) -> Iterator[Doubt]:
+def _of_requests(measured: Measurements, ledger: Ledger) -> Iterator[Doubt]:
     lost = [part.agent for part in measured.parts if part.state == LOST]
     if lost:
         yield Doubt(True, f"lost: {', '.join(lost)}; what they did is not all in here")
@@ -88,7 +88,7 @@ def _of_requests(measured: Measured, ledger: Ledger) -> Iterator[Doubt]:
             )
 
 
-def _of_agent(part: AgentPart, where: str) -> Iterator[Doubt]:
+def _of_agent(part: AgentMeasurements, where: str) -> Iterator[Doubt]:
     if part.done is None:
         return
     for worker in part.done.workers:
@@ -125,7 +125,7 @@ def _of_agent(part: AgentPart, where: str) -> Iterator[Doubt]:
     )
 
 
-def _of_network(part: AgentPart, here: str) -> Iterator[Doubt]:
+def _of_network(part: AgentMeasurements, here: str) -> Iterator[Doubt]:
     if part.done is None:
         return
     host = part.done.host
@@ -175,7 +175,7 @@ def _error(own: Histogram) -> str:
     return f"; p{percent} may be too high by up to {own.value_at_percentile(percent) / MS:.1f} ms"
 
 
-def _of_others(measured: Measured) -> Iterator[Doubt]:
+def _of_others(measured: Measurements) -> Iterator[Doubt]:
     """Agents that did less than their share, beside the others."""
     parts = [part for part in measured.parts if part.done is not None and part.share.connections]
     if len(parts) < 2:
@@ -191,7 +191,7 @@ def _of_others(measured: Measured) -> Iterator[Doubt]:
             )
 
 
-def _rate(part: AgentPart) -> float:
+def _rate(part: AgentMeasurements) -> float:
     """Ended requests a second on each connection; with a count, how fast it was through."""
     elapsed_ns = part.done.elapsed_ns if part.done else 0
     return part.stats.ended * 1e9 / elapsed_ns / part.share.connections if elapsed_ns else 0.0

@@ -27,7 +27,7 @@ _ALLOWANCES = (
 )
 
 
-class Watch:
+class HostMonitor:
     """Call `begin` when the load begins and `end` when it is over. What a host does not tell is 0."""
 
     def __init__(self) -> None:

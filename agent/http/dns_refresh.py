@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable
 
 from heyfleet.agent.http.resolve import ResolveError, connects_to, look_up_again
-from heyfleet.agent.policy import Owner
+from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import Histogram
 from heyfleet.proto.fleet_pb2 import Plan
 
 
-class Lookup:
+class DnsRefresh:
     """Calls `changed` with new addresses, in a thread of its own; the numbers are what it found out until now."""
 
     def __init__(
         self,
         plan: Plan,
-        owner: Owner,
+        owner: HostPolicy,
         addresses: list[tuple[str, int]],
         changed: Callable[[list[tuple[str, int]]], None],
     ) -> None:

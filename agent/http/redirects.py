@@ -11,7 +11,7 @@ from heyfleet.agent.http.proxy import target_url, through, tunnel_head
 from heyfleet.agent.http.request import IDEMPOTENT, http2_fields, render
 from heyfleet.agent.http.resolve import Resolved, ResolveError, look_up_all, where
 from heyfleet.agent.http.transport import tls_context
-from heyfleet.agent.policy import Owner
+from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import Engine, http2_request
 from heyfleet.plan.url import Url, basic, parse, percent_encoded
 from heyfleet.proto.fleet_pb2 import Header, Plan, Request
@@ -39,7 +39,7 @@ class Follower:
     """One engine's, which calls it in its own thread, without other workers waiting for that."""
 
     def __init__(
-        self, plan: Plan, http2: bool, owner: Owner, addresses: Sequence[tuple[str, int]] = ()
+        self, plan: Plan, http2: bool, owner: HostPolicy, addresses: Sequence[tuple[str, int]] = ()
     ) -> None:
         """`addresses`: of the proxy, if there is one."""
         self._plan = plan

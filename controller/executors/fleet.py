@@ -13,17 +13,17 @@ import uvloop
 from heyfleet.controller.executors.deployment import Deployment
 from heyfleet.controller.executors.options import FleetOptions
 from heyfleet.controller.fleet import enrollment as joining
-from heyfleet.controller.fleet.coordinator import CannotStart, Conductor
+from heyfleet.controller.fleet.coordinator import CannotStartError, RunCoordinator
 from heyfleet.controller.fleet.grpc_server import Server
 from heyfleet.controller.fleet.local_agents import LocalAgents, workers_each
-from heyfleet.controller.fleet.registry import Fleet
+from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.controller.fleet.status import interval_s, view
 from heyfleet.controller.live import Live
 from heyfleet.controller.signals import Interrupted, Interrupts
 from heyfleet.errors import InputError
 from heyfleet.proto.fleet_pb2 import Plan
-from heyfleet.results.intervals import Take, ignore
-from heyfleet.results.measurements import Measured
+from heyfleet.results.intervals import IntervalSink, ignore
+from heyfleet.results.measurements import Measurements
 
 _GOODBYE_S = 2.0
 
@@ -35,7 +35,7 @@ class FleetExecutor:
         self._options = options
         self._deployment = deployment
 
-    def execute(self, plan: Plan, interrupts: Interrupts, take: Take = ignore) -> Measured:
+    def execute(self, plan: Plan, interrupts: Interrupts, take: IntervalSink = ignore) -> Measurements:
         """The whole run; InputError if it can't begin, Interrupted if it was ended before it began."""
         if self._options.local_agents and not plan.workers:
             plan.workers = workers_each(self._options.local_agents)
@@ -43,7 +43,7 @@ class FleetExecutor:
         try:
             run = self._on_this_host if self._options.local_agents else self._on_others
             measured = uvloop.run(run(plan, interrupts, live, take))
-        except (CannotStart, OSError) as error:
+        except (CannotStartError, OSError) as error:
             raise InputError(str(error)) from None
         finally:
             live.close()
@@ -52,11 +52,11 @@ class FleetExecutor:
         return measured
 
     async def _on_this_host(
-        self, plan: Plan, interrupts: Interrupts, live: Live, take: Take
-    ) -> Measured | None:
-        fleet = Fleet(self._options.lease_ns)
+        self, plan: Plan, interrupts: Interrupts, live: Live, take: IntervalSink
+    ) -> Measurements | None:
+        fleet = AgentRegistry(self._options.lease_ns)
         async with LocalAgents(self._options.local_agents, self._options.spool) as agents:
-            conductor = Conductor(
+            conductor = RunCoordinator(
                 fleet, self._options.request(plan), died=agents.died, absent=agents.absent, take=take
             )
             await agents.start()
@@ -64,10 +64,12 @@ class FleetExecutor:
             await server.start(agents.address)
             return await _conducted(conductor, server, interrupts, live)
 
-    async def _on_others(self, plan: Plan, interrupts: Interrupts, live: Live, take: Take) -> Measured | None:
+    async def _on_others(
+        self, plan: Plan, interrupts: Interrupts, live: Live, take: IntervalSink
+    ) -> Measurements | None:
         options, deployment = self._options, self._deployment
-        fleet = Fleet(options.lease_ns, say=live.say)
-        conductor = Conductor(
+        fleet = AgentRegistry(options.lease_ns, say=live.say)
+        conductor = RunCoordinator(
             fleet, options.request(plan), absent=deployment.absent if deployment else list, take=take
         )
         with contextlib.ExitStack() as stack:
@@ -76,7 +78,7 @@ class FleetExecutor:
             server = Server(
                 fleet,
                 (credentials.authority.ca_pem, key, certificate),
-                join=joining.Registrar(credentials, fleet).join,
+                join=joining.Enrollment(credentials, fleet).join,
             )
             alone = deployment is not None and deployment.loopback and not options.listen
             host, port = ("127.0.0.1", 0) if alone else joining.listen_address(options.listen)
@@ -98,12 +100,12 @@ class FleetExecutor:
 
 
 async def _conducted(
-    conductor: Conductor,
+    conductor: RunCoordinator,
     server: Server,
     interrupts: Interrupts,
     live: Live,
     deployment: Deployment | None = None,
-) -> Measured | None:
+) -> Measurements | None:
     """A run on a server that listens, to its end and to the agents' leaving."""
     loop = asyncio.get_running_loop()
     interrupts.running(lambda: loop.call_soon_threadsafe(conductor.stop))
@@ -114,16 +116,16 @@ async def _conducted(
             measured = await conductor.conduct()
             conductor.release()
             return measured
-        except CannotStart as error:
+        except CannotStartError as error:
             awaited = deployment.awaited() if deployment else []
-            raise CannotStart("; ".join([str(error), *awaited])) from None
+            raise CannotStartError("; ".join([str(error), *awaited])) from None
         finally:
             fleet.dismiss("the run is over")
             await fleet.changes.until(lambda: not fleet.attached, _GOODBYE_S)
             await server.stop()
 
 
-async def _show(conductor: Conductor, live: Live, deployment: Deployment | None) -> None:
+async def _show(conductor: RunCoordinator, live: Live, deployment: Deployment | None) -> None:
     while True:
         live.show(view(conductor))
         if conductor.gathering.parts and deployment is not None:

@@ -12,8 +12,8 @@ from heyfleet.controller.signals import Interrupts
 from heyfleet.errors import InputError
 from heyfleet.plan.build import whole_plan
 from heyfleet.proto.fleet_pb2 import Plan, Refused
-from heyfleet.results.intervals import Intervals, Take, ignore
-from heyfleet.results.measurements import AgentPart, Measured
+from heyfleet.results.intervals import Intervals, IntervalSink, ignore
+from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.stats import Stats
 
 
@@ -24,7 +24,7 @@ class ResultsElsewhereError(Exception):
 class Executor(Protocol):
     """Makes the load of a plan."""
 
-    def execute(self, plan: Plan, interrupts: Interrupts, take: Take = ignore) -> Measured:
+    def execute(self, plan: Plan, interrupts: Interrupts, take: IntervalSink = ignore) -> Measurements:
         """Run the load to its end, or to the first signal; whatever goes wrong, none goes on. `take` gets each second of it.
 
         InputError if it can't begin, Interrupted if a signal came before it began, ResultsElsewhereError.
@@ -38,7 +38,7 @@ class LocalExecutor:
     def __init__(self, agent: AgentLink) -> None:
         self._agent = agent
 
-    def execute(self, plan: Plan, interrupts: Interrupts, take: Take = ignore) -> Measured:
+    def execute(self, plan: Plan, interrupts: Interrupts, take: IntervalSink = ignore) -> Measurements:
         """See Executor."""
         agent, progress, stats, intervals = self._agent, Progress(), Stats(), Intervals(take, plan)
         assignment = whole_plan(plan)
@@ -63,10 +63,10 @@ class LocalExecutor:
             raise
         finally:
             progress.erase()
-        part = AgentPart(
+        part = AgentMeasurements(
             agent=assignment.agent, host="", share=assignment, ready=answer, done=done, stats=stats
         )
-        return Measured(
+        return Measurements(
             run_id=assignment.run_id,
             plan=plan,
             stats=stats,

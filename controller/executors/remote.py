@@ -29,8 +29,8 @@ from heyfleet.proto.control_pb2 import (
 from heyfleet.proto.fleet_pb2 import Plan
 from heyfleet.proto.protocol import PROTOCOL
 from heyfleet.results.codec import from_message
-from heyfleet.results.intervals import Take, ignore
-from heyfleet.results.measurements import Measured
+from heyfleet.results.intervals import IntervalSink, ignore
+from heyfleet.results.measurements import Measurements
 
 
 class RemoteExecutor:
@@ -40,7 +40,7 @@ class RemoteExecutor:
         self._options = options
         self._began = False
 
-    def execute(self, plan: Plan, interrupts: Interrupts, take: Take = ignore) -> Measured:
+    def execute(self, plan: Plan, interrupts: Interrupts, take: IntervalSink = ignore) -> Measurements:
         """The whole run; InputError if it can't begin, Interrupted if it was ended before it began."""
         request = self._options.request(plan)
         request.protocol, request.version = PROTOCOL, __version__
@@ -76,7 +76,7 @@ def operator(options: FleetOptions) -> tuple[str, tuple[bytes, bytes, bytes]]:
         raise InputError(f"--credentials: {error}") from None
 
 
-def collect(options: FleetOptions, run_id: str) -> Measured:
+def collect(options: FleetOptions, run_id: str) -> Measurements:
     """What the controller keeps of a run; of the latest, if it is not named."""
     request = CollectRequest(protocol=PROTOCOL, version=__version__, run_id=run_id)
     try:
@@ -90,8 +90,8 @@ async def _run(
     request: RunRequest,
     interrupts: Interrupts,
     show: Callable[[View], None],
-    take: Take,
-) -> Measured:
+    take: IntervalSink,
+) -> Measurements:
     said: asyncio.Queue[FromOperator | None] = asyncio.Queue()
     said.put_nowait(FromOperator(run=request))
     loop = asyncio.get_running_loop()
@@ -109,7 +109,7 @@ async def _run(
         await channel.close()
 
 
-async def _collect(reach: tuple[str, tuple[bytes, bytes, bytes]], request: CollectRequest) -> Measured:
+async def _collect(reach: tuple[str, tuple[bytes, bytes, bytes]], request: CollectRequest) -> Measurements:
     channel = Operator(*reach)
     try:
         return await _result(channel.collect(request), lambda view: None, None, ignore)
@@ -121,8 +121,8 @@ async def _result(
     answers: AsyncIterator[ToOperator],
     show: Callable[[View], None],
     interrupts: Interrupts | None,
-    take: Take,
-) -> Measured:
+    take: IntervalSink,
+) -> Measurements:
     parts: list[bytes] = []
     async for answer in answers:
         match answer.WhichOneof("message"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from heyfleet.controller.fleet.clock_sync import Clock
+from heyfleet.controller.fleet.clock_sync import ClockSync
 from heyfleet.proto.control_pb2 import Hello, Ping, Pong, ToAgent
 
 # States, as the live view shows them.
@@ -33,13 +33,13 @@ class Stream:
         self.outgoing.put_nowait(None)
 
 
-class Session:
+class AgentConnection:
     """An agent, attached now or away."""
 
     def __init__(self, hello: Hello) -> None:
         self.agent = hello.agent
         self.facts = hello.facts
-        self.clock = Clock()
+        self.clock = ClockSync()
         self.stream: Stream | None = None
         self.left = ""  # why it went on purpose, if it did
         self.away_since_s = 0.0  # time.monotonic

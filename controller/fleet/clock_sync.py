@@ -16,7 +16,7 @@ class _Sample:
     at_ns: int  # ours
 
 
-class Clock:
+class ClockSync:
     """What an agent's CLOCK_MONOTONIC shows, and how sure that is. `reset` begins a new burst of samples."""
 
     def __init__(self) -> None:

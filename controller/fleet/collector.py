@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from heyfleet.controller.fleet.agent_connection import AWAY, DONE, LOST, Session
+from heyfleet.controller.fleet.agent_connection import AWAY, DONE, LOST, AgentConnection
 from heyfleet.controller.fleet.registry import ack
 from heyfleet.proto.fleet_pb2 import Assignment, Done, Plan, Ready, Snapshot
-from heyfleet.results.intervals import Intervals, Take, ignore
+from heyfleet.results.intervals import Intervals, IntervalSink, ignore
 from heyfleet.results.measurements import DONE as PART_DONE
 from heyfleet.results.measurements import LOST as PART_LOST
-from heyfleet.results.measurements import AgentPart, Measured
-from heyfleet.results.rolling_window import Recent
-from heyfleet.results.stats import Impossible, Stats
+from heyfleet.results.measurements import AgentMeasurements, Measurements
+from heyfleet.results.rolling_window import RollingWindow
+from heyfleet.results.stats import InvalidSnapshotError, Stats
 
 _FAULTS_AT_MOST = 10  # of one agent that are told one by one
 
 
-class Part:
+class AgentRun:
     """One agent's share and what has come of it."""
 
-    def __init__(self, session: Session, share: Assignment, *, per_agent: bool) -> None:
+    def __init__(self, session: AgentConnection, share: Assignment, *, per_agent: bool) -> None:
         self.session = session
         self.share = share
         self.state = ""
@@ -51,47 +51,49 @@ class Part:
             self.more_faults += 1
 
 
-class Gathering:
+class Collector:
     """Merges snapshots and totals. `started_ns` is the agreed start on our clock, 0 before or if not known."""
 
-    def __init__(self, run_id: str, plan: Plan, *, per_agent: bool = False, take: Take = ignore) -> None:
+    def __init__(
+        self, run_id: str, plan: Plan, *, per_agent: bool = False, take: IntervalSink = ignore
+    ) -> None:
         self.run_id = run_id
         self.plan = plan
         self.per_agent = per_agent
         self.started_ns = 0
-        self.parts: dict[str, Part] = {}
+        self.parts: dict[str, AgentRun] = {}
         self.stats = Stats()
-        self.recent = Recent(self.stats)
+        self.recent = RollingWindow(self.stats)
         self.intervals = Intervals(take, plan)
 
-    def add_part(self, session: Session, share: Assignment) -> Part:
+    def add_part(self, session: AgentConnection, share: Assignment) -> AgentRun:
         """Expect results of an agent."""
-        part = self.parts[session.agent] = Part(session, share, per_agent=self.per_agent)
+        part = self.parts[session.agent] = AgentRun(session, share, per_agent=self.per_agent)
         return part
 
     def after(self, agent: str) -> int:
         """Up to which sequence all of an agent's snapshots are here."""
         return self.stats.contiguous(agent)
 
-    def snapshot(self, session: Session, snapshot: Snapshot) -> None:
+    def snapshot(self, session: AgentConnection, snapshot: Snapshot) -> None:
         """Merge a snapshot, unless it was merged before; acknowledge it in any case."""
         part = self.parts.get(session.agent)
         refused = "this controller expects nothing of this agent in this run" if part is None else ""
         if part is not None:
             try:
                 self._merge(part, snapshot)
-            except Impossible as error:
+            except InvalidSnapshotError as error:
                 refused = str(error)
                 part.fault(f"snapshot {snapshot.sequence} was refused: {error}")
         ack(session, self.run_id, snapshot.sequence, refused)
         if part is not None:
             self._settle(part)
 
-    def _merge(self, part: Part, snapshot: Snapshot) -> None:
+    def _merge(self, part: AgentRun, snapshot: Snapshot) -> None:
         if snapshot.agent != part.share.agent:
-            raise Impossible(f"it is of the agent {snapshot.agent!r}")
+            raise InvalidSnapshotError(f"it is of the agent {snapshot.agent!r}")
         if snapshot.sent and part.share.requests and self._sent(part, snapshot) > part.share.requests:
-            raise Impossible(
+            raise InvalidSnapshotError(
                 f"{self._sent(part, snapshot)} requests sent are more than its share of {part.share.requests}"
             )
         if not self.stats.add(snapshot):
@@ -107,10 +109,10 @@ class Gathering:
             part.clock_uncertainty_ns = clock.uncertainty_ns(self.started_ns)
 
     @staticmethod
-    def _sent(part: Part, snapshot: Snapshot) -> int:
+    def _sent(part: AgentRun, snapshot: Snapshot) -> int:
         return part.stats.totals["sent"] + snapshot.sent
 
-    def done(self, session: Session, done: Done) -> None:
+    def done(self, session: AgentConnection, done: Done) -> None:
         """Take an agent's totals."""
         part = self.parts.get(session.agent)
         if part is not None:
@@ -120,12 +122,12 @@ class Gathering:
             part.done = done
             self._settle(part)
 
-    def _settle(self, part: Part) -> None:
+    def _settle(self, part: AgentRun) -> None:
         """An agent is done when its totals are here and each snapshot was merged, or refused: it won't come again."""
         if part.done is not None and (part.complete or part.faults):
             part.state = DONE
 
-    def lose(self, part: Part, reason: str) -> None:
+    def lose(self, part: AgentRun, reason: str) -> None:
         """Expect nothing more."""
         part.state = LOST
         part.reason = reason
@@ -136,22 +138,22 @@ class Gathering:
         return all(part.settled for part in self.parts.values())
 
     @property
-    def away(self) -> list[Part]:
+    def away(self) -> list[AgentRun]:
         """Parts of agents that are not attached, and not settled."""
         return [part for part in self.parts.values() if not part.settled and not part.session.attached]
 
     @property
-    def present(self) -> list[Part]:
+    def present(self) -> list[AgentRun]:
         """Parts of attached agents that are not settled."""
         return [part for part in self.parts.values() if not part.settled and part.session.attached]
 
-    def state(self, part: Part) -> str:
+    def state(self, part: AgentRun) -> str:
         """As the live view shows it."""
         return part.state if part.settled or part.session.attached else AWAY
 
-    def measured(self, *, agents_asked: int = 0, turned_away: list[str] | None = None) -> Measured:
+    def measured(self, *, agents_asked: int = 0, turned_away: list[str] | None = None) -> Measurements:
         """Everything that is here now."""
-        return Measured(
+        return Measurements(
             run_id=self.run_id,
             plan=self.plan,
             stats=self.stats,
@@ -161,12 +163,12 @@ class Gathering:
             trace=self.stats.trace(),
         )
 
-    def _agent_part(self, part: Part) -> AgentPart:
+    def _agent_part(self, part: AgentRun) -> AgentMeasurements:
         faults = list(part.faults)
         if part.more_faults:
             faults.append(f"and {part.more_faults} more of this kind")
         heard_ns = part.session.heard_ns - self.started_ns if self.started_ns else part.latest.end_ns
-        return AgentPart(
+        return AgentMeasurements(
             agent=part.share.agent,
             host=part.session.facts.host,
             state=PART_DONE if part.state == DONE else PART_LOST,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 
-class Changes:
+class Condition:
     """Whoever changes what others wait for calls `notify`."""
 
     def __init__(self) -> None:

@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable
 
 from heyfleet.controller.abort import AbortWatch
-from heyfleet.controller.fleet.agent_connection import DONE, PREPARING, READY, RUNNING, Session
-from heyfleet.controller.fleet.collector import Gathering, Part
-from heyfleet.controller.fleet.registry import Fleet, release
+from heyfleet.controller.fleet.agent_connection import DONE, PREPARING, READY, RUNNING, AgentConnection
+from heyfleet.controller.fleet.collector import AgentRun, Collector
+from heyfleet.controller.fleet.registry import AgentRegistry, release
 from heyfleet.plan.sharding import Share, deal
 from heyfleet.proto.control_pb2 import FromAgent, Offer, RunRequest, Start, Stop, ToAgent
 from heyfleet.proto.fleet_pb2 import Assignment
-from heyfleet.results.intervals import Take, ignore
-from heyfleet.results.measurements import Measured
+from heyfleet.results.intervals import IntervalSink, ignore
+from heyfleet.results.measurements import Measurements
 
 # From the order to the start: every agent must have the order, and its workers must have seen it.
 _START_MARGIN_NS = 50_000_000
@@ -23,11 +23,11 @@ _CLOCK_TIMEOUT_S = 5.0
 _LOST_AFTER_STOP_S = 2.0  # who ends a run by hand does not want to wait for the missing
 
 
-class CannotStart(Exception):
+class CannotStartError(Exception):
     """The run can't begin; nothing was sent."""
 
 
-class Conductor:
+class RunCoordinator:
     """Takes the agents of `fleet` through one run.
 
     `died` tells why an agent can't come back, if so; `absent` of whom it is known, before the run, that they won't join.
@@ -35,12 +35,12 @@ class Conductor:
 
     def __init__(
         self,
-        fleet: Fleet,
+        fleet: AgentRegistry,
         request: RunRequest,
         *,
         died: Callable[[str], str] = lambda agent: "",
         absent: Callable[[], list[str]] = list,
-        take: Take = ignore,
+        take: IntervalSink = ignore,
     ) -> None:
         self.fleet = fleet
         self.request = request
@@ -58,19 +58,19 @@ class Conductor:
         self._watch: AbortWatch | None = None
         self.aborted = ""  # the threshold that ended the load
 
-    def _new_gathering(self) -> Gathering:
-        return Gathering(self.run_id, self.request.plan, per_agent=self.request.per_agent, take=self._take)
+    def _new_gathering(self) -> Collector:
+        return Collector(self.run_id, self.request.plan, per_agent=self.request.per_agent, take=self._take)
 
     # What the fleet tells
 
-    def wants(self, session: Session, offer: Offer) -> int | None:
+    def wants(self, session: AgentConnection, offer: Offer) -> int | None:
         """The rest of what this very run is to have of the agent."""
         if offer.assignment.run_id != self.run_id or session.agent not in self.gathering.parts:
             return None
         self._offered.add(session.agent)
         return self.gathering.after(session.agent)
 
-    def returned(self, session: Session) -> None:
+    def returned(self, session: AgentConnection) -> None:
         """Go on with an agent that was away; without its results it is lost, whatever it calls itself."""
         part = self.gathering.parts.get(session.agent)
         if part is not None and part.state == RUNNING:
@@ -80,7 +80,7 @@ class Conductor:
                 session.send(ToAgent(stop=Stop(), run_id=self.run_id))
         self._offered.discard(session.agent)
 
-    def receive(self, session: Session, message: FromAgent) -> None:
+    def receive(self, session: AgentConnection, message: FromAgent) -> None:
         """A message of a run from an agent; of another run than this, nothing."""
         part = self.gathering.parts.get(session.agent)
         if message.run_id != self.run_id or part is None:
@@ -108,8 +108,8 @@ class Conductor:
 
     # The life
 
-    async def conduct(self) -> Measured | None:
-        """The whole run. None if it was stopped before the start; CannotStart if too few agents can take part."""
+    async def conduct(self) -> Measurements | None:
+        """The whole run. None if it was stopped before the start; CannotStartError if too few agents can take part."""
         sessions = await self._enough_agents()
         while not self.stopped:
             self.stage = "preparing"
@@ -119,7 +119,7 @@ class Conductor:
             sessions = [session for session in sessions if session.agent not in failed]
             if len(sessions) < self._least:
                 self._give_up()
-                raise CannotStart(self._why(failed))
+                raise CannotStartError(self._why(failed))
             for agent, reason in failed.items():
                 self.fleet.turn_away(agent, reason)
         if not self.stopped:
@@ -139,7 +139,7 @@ class Conductor:
                 part.session.send(ToAgent(stop=Stop(), run_id=self.run_id))
             self.fleet.changes.notify()
 
-    def measured(self) -> Measured:
+    def measured(self) -> Measurements:
         """All that is known now."""
         measured = self.gathering.measured(
             agents_asked=self.request.agents, turned_away=[*self.fleet.turned_away, *self._left_out]
@@ -158,10 +158,10 @@ class Conductor:
     def _least(self) -> int:
         return self.request.min_agents or self.request.agents
 
-    def _usable(self) -> list[Session]:
+    def _usable(self) -> list[AgentConnection]:
         return [session for session in self.fleet.attached if session.clock.measured and not session.left]
 
-    async def _enough_agents(self) -> list[Session]:
+    async def _enough_agents(self) -> list[AgentConnection]:
         if not self.request.agents:
             self.request.agents = max(len(self.fleet.attached), 1)  # all that are there now
         wanted = self.request.agents
@@ -178,13 +178,13 @@ class Conductor:
                 f"{len(usable)} of {wanted} agents joined within {timeout_s:g} s"
                 f" (at least {self._least} are needed; --join-timeout waits longer)"
             )
-            raise CannotStart("; ".join([missing, *self.fleet.turned_away]))
+            raise CannotStartError("; ".join([missing, *self.fleet.turned_away]))
         for line in absent:
             who, _, why = line.partition(": ")
             self.fleet.turn_away(who, why)
         return sorted(usable[:wanted], key=lambda session: _natural(session.agent))
 
-    async def _prepare(self, sessions: list[Session]) -> dict[str, str]:
+    async def _prepare(self, sessions: list[AgentConnection]) -> dict[str, str]:
         """Deal the plan out; who can't take part, and why."""
         self._refused.clear()
         self.gathering = self._new_gathering()
@@ -204,14 +204,14 @@ class Conductor:
                 failed[part.session.agent] = "it left before the start"
         return failed
 
-    def _preparing(self) -> list[Part]:
+    def _preparing(self) -> list[AgentRun]:
         return [
             part
             for part in self.gathering.parts.values()
             if part.state == PREPARING and part.session.attached
         ]
 
-    def _assignment(self, session: Session, share: Share) -> Assignment:
+    def _assignment(self, session: AgentConnection, share: Share) -> Assignment:
         plan = self.request.plan
         rows = plan.trace_rows
         return Assignment(

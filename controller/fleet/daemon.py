@@ -7,10 +7,10 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from heyfleet import __version__
-from heyfleet.controller.fleet.agent_connection import DONE, Session
-from heyfleet.controller.fleet.collector import Gathering
-from heyfleet.controller.fleet.coordinator import CannotStart, Conductor
-from heyfleet.controller.fleet.registry import Fleet, release
+from heyfleet.controller.fleet.agent_connection import DONE, AgentConnection
+from heyfleet.controller.fleet.collector import Collector
+from heyfleet.controller.fleet.coordinator import CannotStartError, RunCoordinator
+from heyfleet.controller.fleet.registry import AgentRegistry, release
 from heyfleet.controller.fleet.status import interval_s, view
 from heyfleet.proto.control_pb2 import (
     CollectRequest,
@@ -28,7 +28,7 @@ from heyfleet.proto.control_pb2 import (
 from heyfleet.proto.fleet_pb2 import Refused
 from heyfleet.proto.protocol import PROTOCOL
 from heyfleet.results.codec import to_message
-from heyfleet.results.measurements import Measured
+from heyfleet.results.measurements import Measurements
 
 _RUNS_KEPT = 16
 _CHUNK_BYTES = 1 << 20
@@ -36,16 +36,16 @@ _NOT_WATCHED = "gathered from what the agents held: the controller that began th
 _NOT_DELIVERED = "gathered after the operator of this run had gone"
 
 
-class Kept:
+class FinishedRun:
     """A run that is over for its operator, or whose operator is unknown: more of it may still come from agents."""
 
-    def __init__(self, gathering: Gathering, agents: int, recovered: str) -> None:
+    def __init__(self, gathering: Collector, agents: int, recovered: str) -> None:
         self.gathering = gathering
         self.agents = agents
         self.recovered = recovered
-        self.base: Measured | None = None
+        self.base: Measurements | None = None
 
-    def measured(self) -> Measured:
+    def measured(self) -> Measurements:
         """What is here by now."""
         for part in self.gathering.parts.values():
             if not part.settled:
@@ -68,25 +68,25 @@ class Kept:
 class Daemon:
     """Takes operators' calls and agents' messages; says what happens, a line each."""
 
-    def __init__(self, fleet: Fleet, say: Callable[[str], None]) -> None:
+    def __init__(self, fleet: AgentRegistry, say: Callable[[str], None]) -> None:
         self.fleet = fleet
         self._say = say
         self._one_at_a_time = asyncio.Lock()
         self._waiting = 0
-        self._conductor: Conductor | None = None
-        self._kept: dict[str, Kept] = {}
+        self._conductor: RunCoordinator | None = None
+        self._kept: dict[str, FinishedRun] = {}
         fleet.receiver = self
 
     # What the fleet tells
 
-    def wants(self, session: Session, offer: Offer) -> int | None:
+    def wants(self, session: AgentConnection, offer: Offer) -> int | None:
         """The current run's, a kept run's, or all of one that an earlier controller began."""
         conductor, run_id = self._conductor, offer.assignment.run_id
         if conductor is not None and run_id == conductor.run_id:
             return conductor.wants(session, offer)
         kept = self._kept.get(run_id)
         if kept is None:
-            gathering = Gathering(run_id, offer.assignment.plan)
+            gathering = Collector(run_id, offer.assignment.plan)
             kept = self._keep(gathering, offer.assignment.connection_stride or 1, _NOT_WATCHED)
             self._say(f"run {run_id} was begun by another controller; its results are gathered for `collect`")
         gathering = kept.gathering
@@ -98,12 +98,12 @@ class Daemon:
             part.state = ""
         return gathering.after(session.agent)
 
-    def returned(self, session: Session) -> None:
+    def returned(self, session: AgentConnection) -> None:
         """Tell the run, if there is one."""
         if self._conductor is not None:
             self._conductor.returned(session)
 
-    def receive(self, session: Session, message: FromAgent) -> None:
+    def receive(self, session: AgentConnection, message: FromAgent) -> None:
         """To the run that it is of."""
         if self._conductor is not None and message.run_id == self._conductor.run_id:
             self._conductor.receive(session, message)
@@ -119,8 +119,8 @@ class Daemon:
             case "ready":
                 kept.gathering.parts[session.agent].ready = message.ready
 
-    def _keep(self, gathering: Gathering, agents: int, recovered: str) -> Kept:
-        kept = self._kept[gathering.run_id] = Kept(gathering, agents, recovered)
+    def _keep(self, gathering: Collector, agents: int, recovered: str) -> FinishedRun:
+        kept = self._kept[gathering.run_id] = FinishedRun(gathering, agents, recovered)
         while len(self._kept) > _RUNS_KEPT:
             oldest = next(iter(self._kept))
             self._say(f"run {oldest} is forgotten: {_RUNS_KEPT} newer ones are kept")
@@ -137,7 +137,7 @@ class Daemon:
         if refusal := _other_version(first.run.protocol, first.run.version):
             yield refusal
             return
-        operator = _Voice(messages)
+        operator = OperatorStream(messages)
         reader = asyncio.create_task(operator.listen())
         try:
             async with contextlib.aclosing(self._in_turn(first.run, operator)) as answers:
@@ -146,7 +146,9 @@ class Daemon:
         finally:
             reader.cancel()
 
-    async def _in_turn(self, request: RunRequest, operator: _Voice) -> AsyncGenerator[ToOperator, None]:
+    async def _in_turn(
+        self, request: RunRequest, operator: OperatorStream
+    ) -> AsyncGenerator[ToOperator, None]:
         self._waiting += 1
         turn = asyncio.ensure_future(self._one_at_a_time.acquire())
         try:
@@ -173,10 +175,12 @@ class Daemon:
             self._conductor = None
             self._one_at_a_time.release()
 
-    async def _conduct(self, request: RunRequest, operator: _Voice) -> AsyncGenerator[ToOperator, None]:
+    async def _conduct(
+        self, request: RunRequest, operator: OperatorStream
+    ) -> AsyncGenerator[ToOperator, None]:
         self.fleet.turned_away.clear()
         intervals: list[Interval] = []  # that the operator has not been sent
-        conductor = self._conductor = Conductor(self.fleet, request, take=intervals.append)
+        conductor = self._conductor = RunCoordinator(self.fleet, request, take=intervals.append)
         operator.on_stop(conductor.stop)
         self._say(f"run {conductor.run_id} to {request.plan.target.host}")
         conducting = asyncio.ensure_future(conductor.conduct())
@@ -187,7 +191,7 @@ class Daemon:
                     yield answer
                 await asyncio.wait([conducting], timeout=interval_s(conductor))
             measured = conducting.result()
-        except CannotStart as error:
+        except CannotStartError as error:
             self._say(f"run {conductor.run_id} did not begin: {error}")
             yield _refused(str(error))
             return
@@ -238,7 +242,7 @@ class Daemon:
         return RosterReply(agents=agents, turned_away=self.fleet.turned_away)
 
 
-class _Voice:
+class OperatorStream:
     """What the operator of a run says after its request."""
 
     def __init__(self, messages: AsyncIterator[FromOperator]) -> None:
@@ -282,7 +286,7 @@ def _taken(intervals: list[Interval]) -> list[ToOperator]:
     return taken
 
 
-def _parts(measured: Measured) -> list[ToOperator]:
+def _parts(measured: Measurements) -> list[ToOperator]:
     whole = to_message(measured).SerializeToString()
     parts = [whole[begin : begin + _CHUNK_BYTES] for begin in range(0, len(whole), _CHUNK_BYTES)]
     return [ToOperator(result=part) for part in [*parts, b""]]

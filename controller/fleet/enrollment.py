@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from heyfleet import __version__
 from heyfleet.controller.fleet.grpc_server import JoinRefused
-from heyfleet.controller.fleet.registry import Fleet
+from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.controller.security.folder import Credentials, CredentialsError
 from heyfleet.controller.security.tokens import TokenError
 from heyfleet.errors import InputError
@@ -53,10 +53,10 @@ def how_to_join(host: str, port: int, folder: str, agents: int) -> Iterator[str]
     yield f"  heyfleet agent --join {join_address(reachable, port)} --ca ca.pem --token-file join.token"
 
 
-class Registrar:
+class Enrollment:
     """Turns a token and a request for a certificate into an agent with a name of its own."""
 
-    def __init__(self, credentials: Credentials, fleet: Fleet) -> None:
+    def __init__(self, credentials: Credentials, fleet: AgentRegistry) -> None:
         self._credentials = credentials
         self._fleet = fleet
 

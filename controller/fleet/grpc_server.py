@@ -16,8 +16,8 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import grpc
 import grpc.aio
 
-from heyfleet.controller.fleet.agent_connection import Session, Stream
-from heyfleet.controller.fleet.registry import Fleet, Rejection
+from heyfleet.controller.fleet.agent_connection import AgentConnection, Stream
+from heyfleet.controller.fleet.registry import AgentRegistry, AttachRejectedError
 from heyfleet.proto import protocol
 from heyfleet.proto.control_pb2 import (
     CollectRequest,
@@ -68,7 +68,7 @@ class Server:
 
     def __init__(
         self,
-        fleet: Fleet,
+        fleet: AgentRegistry,
         tls: tuple[bytes, bytes, bytes] | None,
         join: Callable[[JoinRequest], JoinReply] | None = None,
         operators: Operators | None = None,
@@ -155,7 +155,7 @@ class Server:
             return
         try:
             session, stream = self._fleet.attach(first.hello, identity)
-        except Rejection as rejection:
+        except AttachRejectedError as rejection:
             self._fleet.turn_away(first.hello.agent or _peer(context), str(rejection))
             yield ToAgent(rejected=Rejected(reason=str(rejection)))
             return
@@ -167,7 +167,9 @@ class Server:
             reader.cancel()
             self._fleet.detach(session, stream)
 
-    async def _read(self, messages: AsyncIterator[FromAgent], session: Session, stream: Stream) -> None:
+    async def _read(
+        self, messages: AsyncIterator[FromAgent], session: AgentConnection, stream: Stream
+    ) -> None:
         """Until the agent's side ends, which for a lost agent looks like any other end."""
         try:
             async for message in messages:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 
-from heyfleet.controller.fleet.agent_connection import IDLE, Session
-from heyfleet.controller.fleet.collector import Part
-from heyfleet.controller.fleet.coordinator import Conductor
+from heyfleet.controller.fleet.agent_connection import IDLE, AgentConnection
+from heyfleet.controller.fleet.collector import AgentRun
+from heyfleet.controller.fleet.coordinator import RunCoordinator
 from heyfleet.proto.control_pb2 import AgentView, View
 
 _INTERVAL_S = 0.25
 
 
-def interval_s(conductor: Conductor) -> float:
+def interval_s(conductor: RunCoordinator) -> float:
     """How long to wait until the next view: longer for a fleet so large that a view of it costs something."""
     return max(_INTERVAL_S, len(conductor.gathering.parts) / 1000)
 
 
-def view(conductor: Conductor, message: str = "") -> View:
+def view(conductor: RunCoordinator, message: str = "") -> View:
     """How the run stands now."""
     gathering, request = conductor.gathering, conductor.request
     parts = gathering.parts
@@ -44,11 +44,11 @@ def view(conductor: Conductor, message: str = "") -> View:
     )
 
 
-def _of_idle(session: Session) -> AgentView:
+def _of_idle(session: AgentConnection) -> AgentView:
     return AgentView(agent=session.agent, host=session.facts.host, state=IDLE)
 
 
-def _of_part(conductor: Conductor, part: Part) -> AgentView:
+def _of_part(conductor: RunCoordinator, part: AgentRun) -> AgentView:
     latest, stats = part.latest, part.stats
     ended = sum(latest.responses.values()) + sum(latest.errors.values())
     seconds = (latest.end_ns - latest.begin_ns) / 1e9

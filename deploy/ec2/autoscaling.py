@@ -18,20 +18,20 @@ from botocore.config import Config
 
 from heyfleet.deploy.aws.errors import explained
 from heyfleet.deploy.ec2 import console, policy
-from heyfleet.deploy.ec2.autoscaling_group import TAG_BEFORE, GroupView
+from heyfleet.deploy.ec2.autoscaling_group import TAG_BEFORE, AutoScalingGroup
 from heyfleet.deploy.ec2.launch_template import LaunchTemplate, read
 from heyfleet.deploy.provider import (
     ENDED,
     TAG_EXPIRES,
     TAG_FLEET,
     DeployError,
-    Launch,
+    Instance,
+    Instances,
+    LaunchPlan,
+    LaunchRequest,
+    LaunchResult,
     Lines,
-    Order,
-    Outline,
     Say,
-    Unit,
-    Units,
 )
 from heyfleet.deploy.settings import Setting
 
@@ -42,7 +42,7 @@ _GONE_WITHIN_S = 300.0
 _LOOK_EVERY_S = 3.0
 
 
-class GroupEngine:
+class AutoScalingProvider:
     """See engine.Engine. What an instance does is said by the group's launch template, which must know the controller."""
 
     settings: ClassVar[tuple[Setting, ...]] = (
@@ -68,14 +68,14 @@ class GroupEngine:
             self._groups = self._session.client("autoscaling", config=self._config)
             self._ec2 = self._session.client("ec2", config=self._config)
 
-    def plan(self, order: Order) -> Outline:
+    def plan(self, order: LaunchRequest) -> LaunchPlan:
         """See engine.Engine."""
         group, template = self._fit(order)
         price, source = None, "the group has several types, or spot and on-demand"
         if not group.mixed:
             kind = template.data.get("InstanceType", "")
             price, source = policy.price(self._session, self._config, kind, spot=template.spot)
-        return Outline(
+        return LaunchPlan(
             makes=[
                 f"{order.agents} instances more in the Auto Scaling group {group.name} of "
                 f"{self._groups.meta.region_name}: {group.desired + order.agents} in place of {group.desired}"
@@ -91,7 +91,7 @@ class GroupEngine:
             ],
         )
 
-    def _fit(self, order: Order) -> tuple[GroupView, LaunchTemplate]:
+    def _fit(self, order: LaunchRequest) -> tuple[AutoScalingGroup, LaunchTemplate]:
         """The group and its template. DeployError where they don't serve for the order."""
         if not self._named:
             raise DeployError(
@@ -115,7 +115,7 @@ class GroupEngine:
             )
         return group, template
 
-    def launch(self, order: Order, say: Say) -> Launch:
+    def launch(self, order: LaunchRequest, say: Say) -> LaunchResult:
         """See engine.Engine."""
         group, _ = self._fit(order)
         expires_s = int(time.time()) + order.lifetime_s
@@ -142,10 +142,10 @@ class GroupEngine:
             )
         return self._grown(group, order.agents, earlier, say)
 
-    def _grown(self, before: GroupView, agents: int, earlier: set[str], say: Say) -> Launch:
+    def _grown(self, before: AutoScalingGroup, agents: int, earlier: set[str], say: Say) -> LaunchResult:
         """The new instances, when there are enough, or when no more come; why not, the group's own activities say."""
         were = {unit.id for unit in before.units()}
-        found: list[Unit] = []
+        found: list[Instance] = []
         waited_s = 0.0
         while True:
             units = self._group(before.name).units()
@@ -164,7 +164,7 @@ class GroupEngine:
             words = [each.get("StatusMessage", "") for each in new if each["StatusCode"] == "Failed"]
             failures = dict.fromkeys(f"{before.name}: {' '.join(each.split())}" for each in words)
             failures = failures or {f"{before.name}: no more instances within {_GROWS_WITHIN_S:g} s": None}
-        return Launch(units=found[:agents], failures=list(failures))
+        return LaunchResult(units=found[:agents], failures=list(failures))
 
     def _activities(self, name: str) -> list[dict[str, Any]]:
         """The latest hundred."""
@@ -173,7 +173,7 @@ class GroupEngine:
         )["Activities"]
         return found
 
-    def _group(self, name: str) -> GroupView:
+    def _group(self, name: str) -> AutoScalingGroup:
         with explained():
             found = self._groups.describe_auto_scaling_groups(AutoScalingGroupNames=[name])[
                 "AutoScalingGroups"
@@ -182,7 +182,7 @@ class GroupEngine:
             raise DeployError(
                 f"group: there is no Auto Scaling group {name} in {self._groups.meta.region_name}"
             )
-        return GroupView(found[0])
+        return AutoScalingGroup(found[0])
 
     @staticmethod
     def _tags(name: str, tags: dict[str, str]) -> list[dict[str, Any]]:
@@ -190,20 +190,20 @@ class GroupEngine:
         of = {"ResourceId": name, "ResourceType": "auto-scaling-group", "PropagateAtLaunch": False}
         return [{**of, "Key": key, "Value": value} for key, value in tags.items()]
 
-    def _taken(self, fleet: str = "") -> list[GroupView]:
+    def _taken(self, fleet: str = "") -> list[AutoScalingGroup]:
         """The groups that a fleet has, or any; of these the one that the settings name, if they do."""
         with explained():
             pages = self._groups.get_paginator("describe_auto_scaling_groups").paginate(
                 Filters=[{"Name": "tag-key", "Values": [TAG_BEFORE]}]
             )
-            views = [GroupView(each) for page in pages for each in page["AutoScalingGroups"]]
+            views = [AutoScalingGroup(each) for page in pages for each in page["AutoScalingGroups"]]
         return [
             each
             for each in views
             if each.taken and fleet in ("", each.fleet) and self._named in ("", each.name)
         ]
 
-    def list(self, fleet: str = "") -> Units:
+    def list(self, fleet: str = "") -> Instances:
         """See engine.Engine. All instances of the fleet's group, also those that it had before."""
         return [unit for group in self._taken(fleet) for unit in group.units()]
 
@@ -223,7 +223,7 @@ class GroupEngine:
         now_s = time.time()
         return self._give_back([each for each in self._taken() if everything or each.expires_s <= now_s], say)
 
-    def _give_back(self, groups: Iterable[GroupView], say: Say) -> Lines:
+    def _give_back(self, groups: Iterable[AutoScalingGroup], say: Say) -> Lines:
         """Their capacities, then what arranges that, then, when the instances are gone, the words that say whose they are."""
         found = [each for each in groups if not each.going]
         for group in found:
@@ -250,7 +250,7 @@ class GroupEngine:
             )
         return lines
 
-    def _shrunk(self, group: GroupView, say: Say) -> set[str]:
+    def _shrunk(self, group: AutoScalingGroup, say: Say) -> set[str]:
         """Wait until it has no more than it should; those that it still has."""
         waited_s = 0.0
         while True:

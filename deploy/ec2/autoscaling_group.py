@@ -14,7 +14,7 @@ from heyfleet.deploy.provider import (
     TAG_FLEET,
     UNKNOWN,
     DeployError,
-    Unit,
+    Instance,
 )
 
 TAG_BEFORE = "heyfleet:capacity-before"
@@ -28,7 +28,7 @@ _NEEDED = (
 
 
 @dataclass(frozen=True, slots=True)
-class GroupView:
+class AutoScalingGroup:
     """One group at one moment."""
 
     described: dict[str, Any]
@@ -91,12 +91,12 @@ class GroupView:
             return ""
         return f"{named['LaunchTemplateId']}:{named.get('Version') or '$Default'}"
 
-    def units(self) -> Iterator[Unit]:
+    def units(self) -> Iterator[Instance]:
         """Its instances, each of which has one agent."""
         for each in self.described.get("Instances", ()):
             state = each["LifecycleState"]
             healthy = each.get("HealthStatus", "Healthy").lower() == "healthy"
-            yield Unit(
+            yield Instance(
                 fleet=self.fleet,
                 id=each["InstanceId"],
                 name=each["InstanceId"],

@@ -7,7 +7,7 @@ from typing import Any
 
 from heyfleet.deploy.aws.client import Paced
 from heyfleet.deploy.aws.errors import explained
-from heyfleet.deploy.provider import DeployError, Head, Say
+from heyfleet.deploy.provider import DeployError, HeadNode, Say
 
 _ROLE = {"Key": "heyfleet:role", "Value": "head"}
 _RUNS_WITHIN_S = 300.0
@@ -33,7 +33,7 @@ def is_head(tags: dict[str, str]) -> bool:
     return tags.get(_ROLE["Key"]) == _ROLE["Value"]
 
 
-def addressed(calls: Paced, instance: str, port: int, say: Say, sleep: Callable[[float], None]) -> Head:
+def addressed(calls: Paced, instance: str, port: int, say: Say, sleep: Callable[[float], None]) -> HeadNode:
     """Its addresses, when it runs: it has no public one before. DeployError where it never does."""
     waited_s = 0.0
     wanted = [{"Name": "instance-id", "Values": [instance]}]
@@ -45,7 +45,7 @@ def addressed(calls: Paced, instance: str, port: int, say: Say, sleep: Callable[
         if state == "running":
             inside = found["PrivateIpAddress"]
             outside = found.get("PublicIpAddress") or inside
-            return Head(id=instance, inside=f"{inside}:{port}", outside=f"{outside}:{port}")
+            return HeadNode(id=instance, inside=f"{inside}:{port}", outside=f"{outside}:{port}")
         if state != "pending" or waited_s >= _RUNS_WITHIN_S:
             why = found.get("StateReason", {}).get("Message", "") or f"it is {state}"
             raise DeployError(f"the head {instance} does not run: {why}")

@@ -16,7 +16,7 @@ from heyfleet.deploy.ec2 import console, policy
 from heyfleet.deploy.ec2.bundle_store import BundleStore
 from heyfleet.deploy.ec2.head_node import addressed, as_head, is_head
 from heyfleet.deploy.ec2.launch_template import ONE_TIME, LaunchTemplate, read
-from heyfleet.deploy.ec2.run_instances import Launching
+from heyfleet.deploy.ec2.run_instances import InstanceLauncher
 from heyfleet.deploy.ec2.user_data import render, render_head
 from heyfleet.deploy.provider import (
     ENDED,
@@ -25,14 +25,14 @@ from heyfleet.deploy.provider import (
     TAG_EXPIRES,
     TAG_FLEET,
     DeployError,
-    Head,
-    Launch,
+    HeadNode,
+    Instance,
+    Instances,
+    LaunchPlan,
+    LaunchRequest,
+    LaunchResult,
     Lines,
-    Order,
-    Outline,
     Say,
-    Unit,
-    Units,
 )
 from heyfleet.deploy.settings import Setting
 
@@ -54,7 +54,7 @@ _LOOK_EVERY_S = 3.0
 _STATES = {"pending": STARTING, "running": RUNNING}
 
 
-class Ec2Engine:
+class Ec2Provider:
     """See engine.Engine. An instance is found by its tags, and ends by itself: power-off terminates it."""
 
     settings: ClassVar[tuple[Setting, ...]] = (
@@ -109,7 +109,7 @@ class Ec2Engine:
         self._calls = Paced(self._ec2, _RATES, now, sleep, marker="NextToken")
         self._ends = Bucket(1000, 20, now, sleep)  # of instances, by TerminateInstances
 
-    def plan(self, order: Order) -> Outline:
+    def plan(self, order: LaunchRequest) -> LaunchPlan:
         """See engine.Engine."""
         self._bundles.check()
         settings, template = self._settings, self._template()
@@ -127,7 +127,7 @@ class Ec2Engine:
         if "://" not in settings["bundle"]:
             makes.append(f"an object below heyfleet/{order.fleet}/ in the bucket {settings['bucket']}")
         price, source = policy.price(self._session, self._config, type_, spot=spot)
-        return Outline(
+        return LaunchPlan(
             makes=makes,
             ports=[f"instances must reach {order.join} by TCP, the bundle by HTTPS, and the target"],
             policy=policy.document(
@@ -144,16 +144,16 @@ class Ec2Engine:
             ],
         )
 
-    def launch(self, order: Order, say: Say) -> Launch:
+    def launch(self, order: LaunchRequest, say: Say) -> LaunchResult:
         """See engine.Engine."""
         launching = self._start(order, order.agents, lambda url, sha256: render(order, url, sha256), say)
         if not launching.started and launching.failures:
             self._remove_objects(order.fleet)
-        return Launch(
+        return LaunchResult(
             units=[self._unit(each, order.fleet) for each in launching.started], failures=launching.failures
         )
 
-    def head(self, order: Order, files: Mapping[str, bytes], port: int, say: Say) -> Head:
+    def head(self, order: LaunchRequest, files: Mapping[str, bytes], port: int, say: Say) -> HeadNode:
         """See engine.Heads."""
         launching = self._start(
             order, 1, lambda url, sha256: render_head(order, files, port, url, sha256), say, head=True
@@ -163,8 +163,14 @@ class Ec2Engine:
         return addressed(self._calls, launching.started[0]["InstanceId"], port, say, self._sleep)
 
     def _start(
-        self, order: Order, count: int, script: Callable[[str, str], str], say: Say, *, head: bool = False
-    ) -> Launching:
+        self,
+        order: LaunchRequest,
+        count: int,
+        script: Callable[[str, str], str],
+        say: Say,
+        *,
+        head: bool = False,
+    ) -> InstanceLauncher:
         """So many instances; `script` makes their user-data of the bundle's URL and SHA-256."""
         self._bundles.check()
         expires_s = int(time.time()) + order.lifetime_s
@@ -177,7 +183,7 @@ class Ec2Engine:
             if head:
                 groups = list(self._settings["head_security_groups"])
                 request = as_head(request, groups, spot=bool(template and template.spot))
-            launching = Launching(self._ec2, say, self._now, self._sleep)
+            launching = InstanceLauncher(self._ec2, say, self._now, self._sleep)
             launching.launch(count, request, list(self._settings["subnets"]))
         return launching
 
@@ -190,7 +196,7 @@ class Ec2Engine:
         return template
 
     def _request(
-        self, order: Order, expires_s: int, user_data: str, template: LaunchTemplate | None
+        self, order: LaunchRequest, expires_s: int, user_data: str, template: LaunchTemplate | None
     ) -> dict[str, Any]:
         settings = self._settings
         tags = [
@@ -231,7 +237,7 @@ class Ec2Engine:
         ssm = self._session.client("ssm", config=self._config)
         return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
 
-    def list(self, fleet: str = "") -> Units:
+    def list(self, fleet: str = "") -> Instances:
         """See engine.Engine. AWS goes on to know terminated instances for about an hour."""
         return [self._unit(each, fleet) for each in self._instances(fleet)]
 
@@ -246,13 +252,13 @@ class Ec2Engine:
             yield from (each for page in pages for held in page["Reservations"] for each in held["Instances"])
 
     @staticmethod
-    def _unit(instance: dict[str, Any], fleet: str) -> Unit:
+    def _unit(instance: dict[str, Any], fleet: str) -> Instance:
         tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", ())}
         expires = tags.get(TAG_EXPIRES, "")
         reason = instance.get("StateReason", {}).get("Message", "") or instance.get(
             "StateTransitionReason", ""
         )
-        return Unit(
+        return Instance(
             fleet=tags.get(TAG_FLEET, fleet),
             id=instance["InstanceId"],
             name=instance["InstanceId"],

@@ -16,7 +16,7 @@ from heyfleet.deploy.provider import Say
 BATCH = 100
 
 
-class Launching:
+class InstanceLauncher:
     """One order's way to its instances."""
 
     def __init__(

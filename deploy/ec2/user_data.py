@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from heyfleet.deploy.provider import DeployError, Order
+from heyfleet.deploy.provider import DeployError, LaunchRequest
 
 _BYTES_AT_MOST = (
     16 << 10
@@ -16,13 +16,13 @@ _BYTES_AT_MOST = (
 _SEAM = "# From here on it is an agent.\n"
 
 
-def render(order: Order, url: str, sha256: str) -> str:
+def render(order: LaunchRequest, url: str, sha256: str) -> str:
     """The script for the instances of an order. DeployError if it would be longer than EC2 allows."""
     words = {**_booting(order, url, sha256), "CA": _text(order.ca_pem), "TOKEN": _text(order.token)}
     return _filled(_read("user-data.sh"), words)
 
 
-def render_head(order: Order, files: Mapping[str, bytes], port: int, url: str, sha256: str) -> str:
+def render_head(order: LaunchRequest, files: Mapping[str, bytes], port: int, url: str, sha256: str) -> str:
     """The script for the instance with the controller, and these credentials. DeployError as above."""
     boot, seam, _ = _read("user-data.sh").partition(_SEAM)
     assert seam
@@ -36,7 +36,7 @@ def render_head(order: Order, files: Mapping[str, bytes], port: int, url: str, s
     return _filled(boot + _read("head.sh"), words)
 
 
-def _booting(order: Order, url: str, sha256: str) -> dict[str, str]:
+def _booting(order: LaunchRequest, url: str, sha256: str) -> dict[str, str]:
     return {
         "MINUTES": str(-(-order.lifetime_s // 60)),
         "NAME": "''",  # the instance's id, which it asks for itself

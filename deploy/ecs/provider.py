@@ -13,27 +13,27 @@ from botocore.config import Config
 from heyfleet.deploy.aws.errors import explained
 from heyfleet.deploy.ecs import policy
 from heyfleet.deploy.ecs.inventory import SECRETS, Fleets
-from heyfleet.deploy.ecs.run_task import Launching
+from heyfleet.deploy.ecs.run_task import TaskLauncher
 from heyfleet.deploy.ecs.task import CA, TOKEN, Shape, definition, family, tags
 from heyfleet.deploy.provider import (
     ENDED,
     RUNNING,
     STARTING,
     DeployError,
-    Launch,
+    Instance,
+    Instances,
+    LaunchPlan,
+    LaunchRequest,
+    LaunchResult,
     Lines,
-    Order,
-    Outline,
     Say,
-    Unit,
-    Units,
 )
 from heyfleet.deploy.settings import Setting, SettingError
 
 _STATES = {"RUNNING": RUNNING, "PROVISIONING": STARTING, "PENDING": STARTING, "ACTIVATING": STARTING}
 
 
-class EcsEngine:
+class EcsProvider:
     """See engine.Engine."""
 
     settings: ClassVar[tuple[Setting, ...]] = (
@@ -76,7 +76,7 @@ class EcsEngine:
             self._logs = session.client("logs", config=config)
         self._fleets = Fleets(self._ecs, self._secrets, settings["cluster"], now, sleep)
 
-    def plan(self, order: Order) -> Outline:
+    def plan(self, order: LaunchRequest) -> LaunchPlan:
         """See engine.Engine."""
         self._check()
         settings = self._settings
@@ -88,7 +88,7 @@ class EcsEngine:
             memory=settings["memory"],
             spot=settings["spot"],
         )
-        return Outline(
+        return LaunchPlan(
             makes=[
                 f"{order.agents} Fargate{' Spot' if settings['spot'] else ''} tasks of {settings['image']} in the cluster "
                 f"{settings['cluster']} of {self._ecs.meta.region_name}, each with {settings['cpu']} CPU units and "
@@ -109,7 +109,7 @@ class EcsEngine:
             if not self._settings[name]:
                 raise SettingError(f"{name}: --on ecs needs --with {name}=...")
 
-    def launch(self, order: Order, say: Say) -> Launch:
+    def launch(self, order: LaunchRequest, say: Say) -> LaunchResult:
         """See engine.Engine. The secret goes first, so that no task waits for it; all bear the fleet's name and end."""
         self._check()
         settings = self._settings
@@ -132,14 +132,14 @@ class EcsEngine:
                 settings["cluster"],
             )
             self._fleets.ecs.call("register_task_definition", **definition(order, shape, secret, expires_s))
-            launching = Launching(self._ecs, say, self._now, self._sleep)
+            launching = TaskLauncher(self._ecs, say, self._now, self._sleep)
             request = self._request(order.fleet, expires_s)
             launching.launch(order.agents, request)
             launching.replace(
                 order.agents, request, lambda arns: self._fleets.described(settings["cluster"], arns)
             )
         units = [self._unit(each, order.fleet, expires_s) for each in launching.started]
-        return Launch(units=units, failures=launching.failures, replaced=launching.replaced)
+        return LaunchResult(units=units, failures=launching.failures, replaced=launching.replaced)
 
     def _request(self, fleet: str, expires_s: int) -> dict[str, Any]:
         settings = self._settings
@@ -160,7 +160,7 @@ class EcsEngine:
             **how,
         }
 
-    def list(self, fleet: str = "") -> Units:
+    def list(self, fleet: str = "") -> Instances:
         """See engine.Engine. ECS goes on to know stopped tasks for about an hour."""
         with explained():
             return [
@@ -171,11 +171,11 @@ class EcsEngine:
             ]
 
     @staticmethod
-    def _unit(task: dict[str, Any], fleet: str, expires_s: float) -> Unit:
+    def _unit(task: dict[str, Any], fleet: str, expires_s: float) -> Instance:
         reasons = [task.get("stoppedReason", "")]
         reasons += [each.get("reason", "") for each in task.get("containers", ())]
         name = task["taskArn"].rpartition("/")[2]
-        return Unit(
+        return Instance(
             fleet=fleet,
             id=name,
             name=name,

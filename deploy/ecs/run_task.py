@@ -25,7 +25,7 @@ _START_WITHIN_S = 180.0
 _REPLACEMENTS = 2
 
 
-class Launching:
+class TaskLauncher:
     """One order's way to its tasks."""
 
     def __init__(

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from heyfleet.deploy.provider import TAG_EXPIRES, TAG_FLEET, Order
+from heyfleet.deploy.provider import TAG_EXPIRES, TAG_FLEET, LaunchRequest
 
 TAG_CLUSTER = "heyfleet:cluster"
 """A task definition and a secret are the account's: where the tasks of theirs are, this tag says."""
@@ -52,7 +52,7 @@ def tags(fleet: str, cluster: str, expires_s: int, *, lower: bool = True) -> lis
     return [{key: name, value: text} for name, text in found.items()]
 
 
-def definition(order: Order, shape: Shape, secret_arn: str, expires_s: int) -> dict[str, Any]:
+def definition(order: LaunchRequest, shape: Shape, secret_arn: str, expires_s: int) -> dict[str, Any]:
     """The arguments of RegisterTaskDefinition."""
     script = _SCRIPT.replace("@SECONDS@", str(order.lifetime_s)).replace("@JOIN@", shlex.quote(order.join))
     container: dict[str, Any] = {

@@ -15,13 +15,13 @@ from heyfleet.deploy.provider import (
     ENDED,
     STARTING,
     DeployError,
-    Launch,
+    Instance,
+    Instances,
+    LaunchPlan,
+    LaunchRequest,
+    LaunchResult,
     Lines,
-    Order,
-    Outline,
     Say,
-    Unit,
-    Units,
 )
 from heyfleet.deploy.settings import Setting, SettingError
 
@@ -30,7 +30,7 @@ _GONE_WITHIN_S = manifests.GRACE_S + 60
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
 
 
-class K8sEngine:
+class K8sProvider:
     """See engine.Engine. Nobody needs to be there for a fleet's end: the Job has a deadline, and takes the Secret with it."""
 
     settings: ClassVar[tuple[Setting, ...]] = (
@@ -70,7 +70,7 @@ class K8sEngine:
             self._connected = connect(self._context, self._namespace)
         return self._connected
 
-    def plan(self, order: Order) -> Outline:
+    def plan(self, order: LaunchRequest) -> LaunchPlan:
         """See engine.Engine."""
         self._needs_image()
         cluster, name, shape = self._cluster, job_name(order.fleet), self._shape
@@ -84,7 +84,7 @@ class K8sEngine:
             notes.append(
                 "the server is older than 1.29, or does not say: one agent that fails ends all of the Job"
             )
-        return Outline(
+        return LaunchPlan(
             makes=[
                 f"Job {name} in namespace {cluster.namespace} of {cluster.server}: {order.agents} pods of {shape.image}, "
                 f"each with {shape.cpu} CPU and {shape.memory}",
@@ -96,7 +96,7 @@ class K8sEngine:
             notes=notes,
         )
 
-    def launch(self, order: Order, say: Say) -> Launch:
+    def launch(self, order: LaunchRequest, say: Say) -> LaunchResult:
         """See engine.Engine. The Job goes first: pods wait for the Secret, and whatever is made the cluster itself removes."""
         self._needs_image()
         cluster = self._cluster
@@ -121,12 +121,14 @@ class K8sEngine:
             raise
         name = job_name(order.fleet)
         units = [
-            Unit(fleet=order.fleet, id=f"{name}-{i}", name=f"{name}-{i}", state=STARTING, expires_s=expires_s)
+            Instance(
+                fleet=order.fleet, id=f"{name}-{i}", name=f"{name}-{i}", state=STARTING, expires_s=expires_s
+            )
             for i in range(order.agents)
         ]
-        return Launch(units=units)
+        return LaunchResult(units=units)
 
-    def list(self, fleet: str = "") -> Units:
+    def list(self, fleet: str = "") -> Instances:
         """See engine.Engine. A pod that its Job could not make yet is a unit, too."""
         cluster, selector = self._cluster, _selector(fleet)
         jobs = cluster.all(cluster.jobs, selector)
@@ -219,8 +221,10 @@ def _label(made: Json, name: str) -> str:
     return str((made["metadata"].get("labels") or {}).get(name, ""))
 
 
-def _unit(made: Json, id_: str, state: str, reason: str) -> Unit:
+def _unit(made: Json, id_: str, state: str, reason: str) -> Instance:
     # An agent is called as its host, which an Indexed Job names without what is random in the pod's name.
     name = str(made["spec"].get("hostname") or id_)
     expires_s = float(_label(made, EXPIRES) or 0)
-    return Unit(fleet=_label(made, FLEET), id=id_, name=name, state=state, reason=reason, expires_s=expires_s)
+    return Instance(
+        fleet=_label(made, FLEET), id=id_, name=name, state=state, reason=reason, expires_s=expires_s
+    )

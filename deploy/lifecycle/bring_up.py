@@ -8,7 +8,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from heyfleet.deploy.provider import ENDED, RUNNING, STARTING, DeployError, Engine, Launch, Order
+from heyfleet.deploy.provider import (
+    ENDED,
+    RUNNING,
+    STARTING,
+    DeployError,
+    LaunchRequest,
+    LaunchResult,
+    Provider,
+)
 from heyfleet.proto.control_pb2 import RosterAgent
 
 if TYPE_CHECKING:
@@ -18,11 +26,16 @@ _ASK_EVERY_S = 0.5
 _LOOK_EVERY_S = 5.0
 
 
-class Raising:
+class FleetBringUp:
     """One fleet for a controller that keeps running."""
 
     def __init__(
-        self, engine: Engine, controller: Controller, order: Order, least: int, say: Callable[[str], None]
+        self,
+        engine: Provider,
+        controller: Controller,
+        order: LaunchRequest,
+        least: int,
+        say: Callable[[str], None],
     ) -> None:
         self._engine = engine
         self._controller = controller
@@ -72,7 +85,7 @@ class Raising:
         return len(joined) >= self._least
 
     def _wait(
-        self, before: set[str], made: Launch, deadline_s: float
+        self, before: set[str], made: LaunchResult, deadline_s: float
     ) -> tuple[list[RosterAgent], dict[str, str]]:
         """Those that joined, and by the place's id why others never will."""
         ended: dict[str, str] = {}

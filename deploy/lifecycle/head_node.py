@@ -11,8 +11,8 @@ from pathlib import Path
 
 from heyfleet.controller.client import Controller
 from heyfleet.controller.security import folder as folders
-from heyfleet.deploy.lifecycle.bring_up import Raising
-from heyfleet.deploy.provider import ENDED, DeployError, Engine, Heads, Order
+from heyfleet.deploy.lifecycle.bring_up import FleetBringUp
+from heyfleet.deploy.provider import ENDED, DeployError, HeadNodeProvider, LaunchRequest, Provider
 from heyfleet.deploy.settings import SettingError
 from heyfleet.errors import InputError
 from heyfleet.proto.protocol import DEFAULT_PORT
@@ -25,7 +25,7 @@ _LOOK_EVERY_S = 5.0
 class HeadController(Controller):
     """A controller that is to run elsewhere, with copies of credentials that are here."""
 
-    def __init__(self, folder: str, order: Order, valid_s: float) -> None:
+    def __init__(self, folder: str, order: LaunchRequest, valid_s: float) -> None:
         path = Path(folder)
         if not (path / folders.CA).exists():
             try:
@@ -45,14 +45,14 @@ class HeadController(Controller):
         return self._token
 
 
-class RaisingWithHead(Raising):
-    """See Raising; before the agents their controller is started."""
+class HeadNodeBringUp(FleetBringUp):
+    """See FleetBringUp; before the agents their controller is started."""
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Provider,
         folder: str,
-        order: Order,
+        order: LaunchRequest,
         least: int,
         say: Callable[[str], None],
         *,
@@ -64,7 +64,7 @@ class RaisingWithHead(Raising):
         super().__init__(engine, self._head, order, least, say)
 
     def raise_all(self, wait_s: float) -> bool:
-        """See Raising."""
+        """See FleetBringUp."""
         deadline_s = time.monotonic() + wait_s
         self.refuse_if_there()
         self.launched = True
@@ -102,7 +102,7 @@ class RaisingWithHead(Raising):
                 raise InputError(f"the head {head} has ended: {unit.reason or 'its console says why'}")
 
 
-def with_head(engine: Engine, order: Order) -> list[str]:
+def with_head(engine: Provider, order: LaunchRequest) -> list[str]:
     """What would be made, in lines; nothing is done for it."""
     _able(engine)
     outline = engine.plan(replace(order, agents=order.agents + 1))
@@ -113,7 +113,7 @@ def with_head(engine: Engine, order: Order) -> list[str]:
     return list(outline.lines())
 
 
-def _able(engine: Engine) -> Heads:
-    if not isinstance(engine, Heads):
+def _able(engine: Provider) -> HeadNodeProvider:
+    if not isinstance(engine, HeadNodeProvider):
         raise SettingError("--head: this engine starts no controller; --on ec2 does")
     return engine

@@ -9,7 +9,7 @@ from itertools import cycle, islice
 from types import TracebackType
 from typing import Self
 
-from heyfleet.deploy.provider import ENDED, DeployError, Engine, Launch, Order, Say, Unit
+from heyfleet.deploy.provider import ENDED, DeployError, Instance, LaunchRequest, LaunchResult, Provider, Say
 
 _LOOK_EVERY_S = 5.0
 
@@ -26,7 +26,7 @@ class RunFleet:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Provider,
         *,
         name: str = "",
         agents: int,
@@ -47,7 +47,7 @@ class RunFleet:
         self._say: Say = lambda text: None
         self._complain = complain
         self._failures: list[str] = []
-        self._units: list[Unit] = []
+        self._units: list[Instance] = []
         self._over = threading.Event()  # no more waiting for agents
         self._thread: threading.Thread | None = None
 
@@ -66,8 +66,8 @@ class RunFleet:
         self._thread = threading.Thread(target=self._launch, args=(self._order(port, ca_pem, token),))
         self._thread.start()
 
-    def _order(self, port: int, ca_pem: bytes, token: bytes) -> Order:
-        return Order(
+    def _order(self, port: int, ca_pem: bytes, token: bytes) -> LaunchRequest:
+        return LaunchRequest(
             fleet=self.name,
             agents=self.agents,
             join=self._join if not self.loopback else f"127.0.0.1:{port}",
@@ -94,7 +94,7 @@ class RunFleet:
         """The run has its agents: nobody need look any more."""
         self._over.set()
 
-    def _launch(self, order: Order) -> None:
+    def _launch(self, order: LaunchRequest) -> None:
         earlier: set[str] = set()
         try:
             if self._is_named:  # engines may still know an earlier fleet's units: EC2 does, for about an hour
@@ -103,9 +103,9 @@ class RunFleet:
         except _GivenUpError:
             return
         except DeployError as error:
-            made = Launch(failures=[f"fleet: {error.message}"])
+            made = LaunchResult(failures=[f"fleet: {error.message}"])
         except Exception as error:
-            made = Launch(failures=[f"fleet: fault: {type(error).__name__}: {error}"])
+            made = LaunchResult(failures=[f"fleet: fault: {type(error).__name__}: {error}"])
         missing = self.agents - len(made.units)
         for line in made.failures[missing:]:
             self._complain(f"replaced {line}")

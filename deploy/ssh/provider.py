@@ -13,13 +13,13 @@ from heyfleet.deploy.provider import (
     RUNNING,
     UNKNOWN,
     DeployError,
-    Launch,
+    Instance,
+    Instances,
+    LaunchPlan,
+    LaunchRequest,
+    LaunchResult,
     Lines,
-    Order,
-    Outline,
     Say,
-    Unit,
-    Units,
 )
 from heyfleet.deploy.settings import Setting, SettingError
 from heyfleet.deploy.ssh.bundle import Bundles
@@ -29,7 +29,7 @@ _AT_ONCE = 32
 T = TypeVar("T")
 
 
-class SshEngine:
+class SshProvider:
     """See engine.Engine. A fleet is one agent on each of the first hosts that serve, in their order."""
 
     settings: ClassVar[tuple[Setting, ...]] = (
@@ -63,7 +63,7 @@ class SshEngine:
         self.hosts = names
         self._tunnels: dict[str, Tunnel] = {}
 
-    def plan(self, order: Order) -> Outline:
+    def plan(self, order: LaunchRequest) -> LaunchPlan:
         """See engine.Engine."""
         taking = self._hosts[: order.agents]
         makes = [f"{host.name}: one agent in ~/.heyfleet/runs/{order.fleet}" for host in taking]
@@ -78,7 +78,7 @@ class SshEngine:
             if order.tunnel
             else f"the hosts must reach {order.join} by TCP"
         )
-        return Outline(
+        return LaunchPlan(
             makes=makes,
             ports=[way, "ssh to each host"],
             notes=notes,
@@ -86,10 +86,10 @@ class SshEngine:
             price_source="the hosts are yours",
         )
 
-    def launch(self, order: Order, say: Say) -> Launch:
+    def launch(self, order: LaunchRequest, say: Say) -> LaunchResult:
         """See engine.Engine. A host that fails is replaced by the next one that is named beyond the count."""
         bundles = Bundles(self._bundle)
-        made = Launch()
+        made = LaunchResult()
         waiting = list(self._hosts)
         while len(made.units) < order.agents and waiting:
             batch = waiting[: order.agents - len(made.units)]
@@ -106,7 +106,7 @@ class SshEngine:
             )
         return made
 
-    def _start(self, host: Host, order: Order, bundles: Bundles) -> Unit:
+    def _start(self, host: Host, order: LaunchRequest, bundles: Bundles) -> Instance:
         found = dict(line.partition("=")[::2] for line in host.call("probe").splitlines())
         bundle = bundles.fitting(found["python"], found["machine"])
         if host.call("have", bundle.name).strip() != "yes":
@@ -117,7 +117,7 @@ class SshEngine:
             join = f"127.0.0.1:{tunnel.port}"
         name = host.name.rpartition("@")[2]
         host.call("start", order.fleet, bundle.name, join, str(order.lifetime_s), name, stdin=order.secrets())
-        return Unit(
+        return Instance(
             fleet=order.fleet,
             id=host.name,
             name=name,
@@ -125,19 +125,19 @@ class SshEngine:
             expires_s=time.time() + order.lifetime_s,
         )
 
-    def list(self, fleet: str = "") -> Units:
+    def list(self, fleet: str = "") -> Instances:
         """See engine.Engine. A host that can't be asked is a unit in the state UNKNOWN."""
         units = []
         for host, said in self._each(self._hosts, lambda host: host.call("status")):
             if isinstance(said, DeployError):
                 units.append(
-                    Unit(fleet=fleet, id=host.name, name=host.name, state=UNKNOWN, reason=said.message)
+                    Instance(fleet=fleet, id=host.name, name=host.name, state=UNKNOWN, reason=said.message)
                 )
                 continue
             for run, state, name, expires, *reason in (line.split(" ", 4) for line in said.splitlines()):
                 if fleet in ("", run):
                     units.append(
-                        Unit(
+                        Instance(
                             fleet=run,
                             id=host.name,
                             name=name,

@@ -16,14 +16,14 @@ from heyfleet.controller import terminal
 from heyfleet.errors import InputError
 from heyfleet.proto.fleet_pb2 import Plan
 from heyfleet.results.archive.layout import RUNS
-from heyfleet.results.intervals import Take, ignore
-from heyfleet.results.measurements import Measured
+from heyfleet.results.intervals import IntervalSink, ignore
+from heyfleet.results.measurements import Measurements
 
 if TYPE_CHECKING:
     from heyfleet.results.archive.writer import Archive
 
 
-class Keeping:
+class Archiver:
     """Keeps one run: in `out`, which must be new; else in a new folder within the folder of runs; or not at all.
 
     A folder that was named and can't be made is an InputError; one that was not named costs a warning.
@@ -35,7 +35,7 @@ class Keeping:
         self._nothing = nothing
 
     @contextmanager
-    def begin(self, plan: Plan) -> Iterator[Take]:
+    def begin(self, plan: Plan) -> Iterator[IntervalSink]:
         """A context for the load: an exception in it means that there was none, and leaves no archive."""
         self._archive = None if self._nothing else self._made(plan)
         try:
@@ -46,7 +46,7 @@ class Keeping:
                 self._archive = None
             raise
 
-    def end(self, measured: Measured, summary: Callable[[], str]) -> bool:
+    def end(self, measured: Measurements, summary: Callable[[], str]) -> bool:
         """The run is over; False if an archive that was asked for could not be written whole."""
         if self._archive is None:
             return True

@@ -15,7 +15,7 @@ from heyfleet.results.archive.reader import Run
 from heyfleet.results.archive.writer import Archive
 from heyfleet.results.codec import from_message, to_message
 from heyfleet.results.intervals import Intervals
-from heyfleet.results.measurements import Measured
+from heyfleet.results.measurements import Measurements
 from heyfleet.results.report import json as document
 from heyfleet.results.stats import Stats
 from heyfleet.results.summary import Summary, summarize
@@ -70,7 +70,7 @@ def merge(runs: Sequence[Run], out: Path) -> Summary:
     return summary
 
 
-def _check(runs: Sequence[Run], measured: Sequence[Measured]) -> None:
+def _check(runs: Sequence[Run], measured: Sequence[Measurements]) -> None:
     names = [str(run.folder) for run in runs]
     for run in runs:
         if not run.complete:
@@ -110,7 +110,7 @@ def _common(plan: Plan) -> Plan:
     return made
 
 
-def _together(runs: Sequence[Run], measured: Sequence[Measured]) -> Measured:
+def _together(runs: Sequence[Run], measured: Sequence[Measurements]) -> Measurements:
     stats, message = Stats(), RunResult()
     plan = Plan()
     plan.CopyFrom(measured[0].plan)

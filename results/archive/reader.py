@@ -19,8 +19,8 @@ from heyfleet.results.archive.errors import ArchiveError
 from heyfleet.results.archive.histogram_log import LINE_BYTES_AT_MOST, read_line
 from heyfleet.results.archive.layout import read_tag
 from heyfleet.results.codec import from_message
-from heyfleet.results.measurements import LOST, AgentPart, Measured
-from heyfleet.results.stats import COUNTERS, OF_ADDRESSES, Impossible, Stats
+from heyfleet.results.measurements import LOST, AgentMeasurements, Measurements
+from heyfleet.results.stats import COUNTERS, OF_ADDRESSES, InvalidSnapshotError, Stats
 
 _FILE_BYTES_AT_MOST = 1 << 30
 _JSON_BYTES_AT_MOST = 64 << 20
@@ -77,14 +77,14 @@ class Run:
             raise ArchiveError(f"{self.folder / layout.SUMMARY}: this is no report")
         return summary
 
-    def measured(self) -> Measured:
+    def measured(self) -> Measurements:
         """All that is known of the run."""
         if not self.complete:
             return self._measured_until_cut_off()
         path = self.folder / layout.RECORD
         try:
             return from_message(RunResult.FromString(self._bytes(layout.RECORD, _FILE_BYTES_AT_MOST)))
-        except (DecodeError, Impossible, ValueError) as error:
+        except (DecodeError, InvalidSnapshotError, ValueError) as error:
             raise ArchiveError(f"{path}: it is damaged: {error}") from None
 
     def intervals(self) -> Iterator[Interval]:
@@ -167,13 +167,13 @@ class Run:
             return line.payload
         raise ArchiveError(f"{self.folder / layout.LOG}: it ends before {layout.INTERVALS} does")
 
-    def _measured_until_cut_off(self) -> Measured:
+    def _measured_until_cut_off(self) -> Measurements:
         plan, stats = self.plan(), Stats()
         for number, interval in enumerate(self.intervals(), 1):
             interval.merged.sequence = number
             try:
                 stats.add(interval.merged)
-            except Impossible as error:
+            except InvalidSnapshotError as error:
                 raise ArchiveError(f"{self.folder / layout.INTERVALS}, line {number}: {error}") from None
         sums: dict[str, Stats] = {}
         for row in self.agents():
@@ -184,7 +184,7 @@ class Run:
             sum_.errors[""] += row.errors
             sum_.end_ns = max(sum_.end_ns, row.end_ns)
         parts = [
-            AgentPart(
+            AgentMeasurements(
                 agent=agent,
                 host="",
                 state=LOST,
@@ -197,7 +197,7 @@ class Run:
             )
             for agent, sum_ in sums.items()
         ]
-        return Measured(plan=plan, stats=stats, parts=parts, agents_asked=len(parts), recovered=_CUT_OFF)
+        return Measurements(plan=plan, stats=stats, parts=parts, agents_asked=len(parts), recovered=_CUT_OFF)
 
     def _json(self, name: str) -> Any:
         try:

@@ -23,7 +23,7 @@ from heyfleet.results.archive import layout
 from heyfleet.results.archive.histogram_log import head, write_line
 from heyfleet.results.archive.layout import Tag
 from heyfleet.results.codec import to_message
-from heyfleet.results.measurements import Measured
+from heyfleet.results.measurements import Measurements
 from heyfleet.results.stats import COUNTERS, OF_ADDRESSES, decoded, encoded, totals_of
 
 _SECOND_NS = 1e9
@@ -68,7 +68,7 @@ class Archive:
         """Add one second of the run."""
         self._telling(lambda: self._take(interval))
 
-    def finish(self, measured: Measured, summary: str) -> None:
+    def finish(self, measured: Measurements, summary: str) -> None:
         """The run is over, and this is its summary, a JSON text."""
         self._telling(lambda: self._finish(measured, summary))
 
@@ -101,7 +101,7 @@ class Archive:
         self._intervals.write(_compact(_interval(interval, lines)))
         self._intervals.flush()
 
-    def _finish(self, measured: Measured, summary: str) -> None:
+    def _finish(self, measured: Measurements, summary: str) -> None:
         lines = list(self._rest())
         if self._log:
             self._log.writelines(write_line(*line) for line in lines)

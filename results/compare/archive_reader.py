@@ -10,7 +10,7 @@ from heyfleet.ext import Histogram
 from heyfleet.results.archive import layout
 from heyfleet.results.archive.reader import Run
 from heyfleet.results.compare.sample import BLOCKS_AT_MOST, Floats, Sample
-from heyfleet.results.export.run_view import Selection, Source
+from heyfleet.results.export.run_view import RunView, Selection
 from heyfleet.results.stats import decoded
 
 
@@ -18,8 +18,8 @@ def read(folder: Path, selection: Selection) -> Sample:
     """An archive, or a folder of repeated runs. ArchiveError."""
     repeated = sorted(path.parent for path in folder.glob(f"*/{layout.FACTS}"))
     if repeated and not (folder / layout.FACTS).exists():
-        return together(str(folder), [_of(Source(Run(each), selection), each.name) for each in repeated])
-    return _of(Source(Run(folder), selection), str(folder))
+        return together(str(folder), [_of(RunView(Run(each), selection), each.name) for each in repeated])
+    return _of(RunView(Run(folder), selection), str(folder))
 
 
 def together(name: str, runs: list[Sample]) -> Sample:
@@ -64,7 +64,7 @@ def with_blocks(sample: Sample, blocks: list[Histogram]) -> None:
         sample.blocks = made
 
 
-def _of(source: Source, name: str) -> Sample:
+def _of(source: RunView, name: str) -> Sample:
     numbers = source.numbers
     sample = of_histogram(name, "heyfleet", numbers.histogram("latency") or Histogram())
     sample.seconds = source.seconds or None

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from heyfleet.ext import Histogram
-from heyfleet.results.export.run_view import Source
+from heyfleet.results.export.run_view import RunView
 from heyfleet.results.stats import decoded
 
 COLUMNS = 360
@@ -38,7 +38,7 @@ class AgentLine:
     errors: int = 0
 
 
-def columns(source: Source) -> list[Column]:
+def columns(source: RunView) -> list[Column]:
     """The whole part that was chosen."""
     seconds = max((each.second for each in source.intervals()), default=-1) + 1
     width = max(-(-seconds // COLUMNS), 1)
@@ -109,7 +109,7 @@ def spectrum(histogram: Histogram | None) -> dict[str, list[float]]:
     return made
 
 
-def agents(source: Source) -> dict[str, AgentLine]:
+def agents(source: RunView) -> dict[str, AgentLine]:
     """Each agent's rate and p99 over time."""
     end_ns = max((row.end_ns for row in source.agents()), default=0)
     width_ns = max(-(-end_ns // AGENT_COLUMNS), 1_000_000_000)

@@ -11,16 +11,16 @@ from heyfleet import __version__
 from heyfleet.results.distribution import Distribution, distribution
 from heyfleet.results.export import charts as picture
 from heyfleet.results.export import html_page as page
-from heyfleet.results.export.run_view import Source
+from heyfleet.results.export.run_view import RunView
 from heyfleet.results.report import text as hey
 from heyfleet.results.report.notes import notes
-from heyfleet.results.stats import Numbers
+from heyfleet.results.stats import Metrics
 from heyfleet.results.thresholds import in_words
 
 _SPARK_WIDTH, _SPARK_HEIGHT = 120, 24
 
 
-def html(source: Source) -> Iterator[str]:
+def html(source: RunView) -> Iterator[str]:
     """The page, piece by piece."""
     summary = source.summary
     url = str(summary.plan["url"])
@@ -41,7 +41,7 @@ def html(source: Source) -> Iterator[str]:
     yield page.foot(data)
 
 
-def _head(source: Source, url: str) -> Iterator[str]:
+def _head(source: RunView, url: str) -> Iterator[str]:
     summary, numbers = source.summary, source.numbers
     part = ", ".join(
         f"{name.removesuffix('_s')} {value}"
@@ -84,7 +84,7 @@ def _charts(over_time: bool) -> str:
     return f'<main>\n<section class="charts">\n{charts}</section>\n'
 
 
-def _agents(source: Source) -> Iterator[str]:
+def _agents(source: RunView) -> Iterator[str]:
     lines = picture.agents(source)
     if not lines:
         return
@@ -117,7 +117,7 @@ def _spark(values: Sequence[float], top: float) -> str:
     )
 
 
-def _tables(source: Source) -> Iterator[str]:
+def _tables(source: RunView) -> Iterator[str]:
     summary, numbers = source.summary, source.numbers
     ended = numbers.ended or 1
     outcomes = [
@@ -175,7 +175,7 @@ def _ms(value_ns: float | None) -> str:
     return f"{value_ns / 1e6:,.3g} ms" if value_ns < 1e8 else f"{value_ns / 1e6:,.0f} ms"
 
 
-def _texts(source: Source) -> Iterator[str]:
+def _texts(source: RunView) -> Iterator[str]:
     summary = source.summary
     said = notes(summary)
     if said:
@@ -190,8 +190,8 @@ def _texts(source: Source) -> Iterator[str]:
     yield f"<section><details><summary>Plan</summary><pre>{escape(plan)}</pre></details></section>\n</main>\n"
 
 
-def _spectra(source: Source) -> list[dict[str, Any]]:
-    numbers: Numbers = source.numbers
+def _spectra(source: RunView) -> list[dict[str, Any]]:
+    numbers: Metrics = source.numbers
     made = [{"name": "latency", **picture.spectrum(numbers.histogram("latency"))}]
     service = numbers.histogram("service_time")
     if service is not None and "lag" in numbers.histograms:
@@ -199,7 +199,7 @@ def _spectra(source: Source) -> list[dict[str, Any]]:
     return [each for each in made if each["ms"]]
 
 
-def _stages(source: Source) -> list[dict[str, Any]]:
+def _stages(source: RunView) -> list[dict[str, Any]]:
     """Where stages begin, in s; none, where there is but one."""
     found, at_s = [], source.plan.warmup_ns / 1e9
     if at_s:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from heyfleet.results.export.run_view import Source
+from heyfleet.results.export.run_view import RunView
 from heyfleet.results.thresholds import in_words
 from heyfleet.results.trust import BAD
 
 
-def junit(source: Source) -> Iterator[str]:
+def junit(source: RunView) -> Iterator[str]:
     """The whole run, whatever part was chosen."""
     summary = source.summary
     cases = [

@@ -11,8 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from heyfleet.ext import Histogram
-from heyfleet.results.export.run_view import Source
-from heyfleet.results.stats import Numbers
+from heyfleet.results.export.run_view import RunView
+from heyfleet.results.stats import Metrics
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999, 0.9999)
 METRICS = ("latency", "service_time", "lag", "connect", "handshake")
@@ -79,7 +79,7 @@ class Reading:
         return made
 
 
-def reading_of(numbers: Numbers, url: str, seconds: float) -> Reading:
+def reading_of(numbers: Metrics, url: str, seconds: float) -> Reading:
     """Of a run, or a part of it, that is over."""
     return Reading(
         url,
@@ -92,7 +92,7 @@ def reading_of(numbers: Numbers, url: str, seconds: float) -> Reading:
     )
 
 
-def prometheus(source: Source) -> Iterator[str]:
+def prometheus(source: RunView) -> Iterator[str]:
     """The text format of Prometheus, 0.0.4."""
     yield text(_reading(source))
 
@@ -103,12 +103,12 @@ def text(reading: Reading) -> str:
     return made.decode()
 
 
-def openmetrics(source: Source) -> Iterator[str]:
+def openmetrics(source: RunView) -> Iterator[str]:
     """OpenMetrics 1.0."""
     yield generate_openmetrics(_reading(source)).decode()  # type: ignore[no-untyped-call]
 
 
-def _reading(source: Source) -> Reading:
+def _reading(source: RunView) -> Reading:
     return reading_of(source.numbers, str(source.run.facts.get("url", "")), source.seconds)
 
 

@@ -15,7 +15,7 @@ from heyfleet import __version__
 from heyfleet.controller import terminal
 from heyfleet.errors import InputError
 from heyfleet.proto.control_pb2 import Interval
-from heyfleet.results.intervals import Take
+from heyfleet.results.intervals import IntervalSink
 from heyfleet.results.stats import decoded
 
 try:
@@ -34,7 +34,7 @@ BOUNDS_S = tuple(step * 10.0**decade for decade in range(-4, 2) for step in (1, 
 
 
 @contextmanager
-def sent(url: str, endpoint: str) -> Iterator[Take]:
+def sent(url: str, endpoint: str) -> Iterator[IntervalSink]:
     """A context whose function takes seconds of a run; a thread sends them. InputError for a bad URL."""
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -8,13 +8,13 @@ from itertools import islice
 from typing import Any
 
 from heyfleet.results.archive.errors import ArchiveError
-from heyfleet.results.export.run_view import Source
+from heyfleet.results.export.run_view import RunView
 from heyfleet.results.export.text import points
 
 _ROWS = 4096  # in memory at a time
 
 
-def parquet(source: Source) -> Iterator[bytes]:
+def parquet(source: RunView) -> Iterator[bytes]:
     """A row for each second, as in the series as CSV, written group by group."""
     try:
         import pyarrow as pa

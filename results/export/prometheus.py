@@ -11,14 +11,14 @@ from heyfleet.ext import Histogram
 from heyfleet.plan.redact import target_url
 from heyfleet.proto.control_pb2 import Interval
 from heyfleet.proto.fleet_pb2 import Plan
-from heyfleet.results.intervals import Take
+from heyfleet.results.intervals import IntervalSink
 from heyfleet.results.stats import COUNTERS, decoded
 
 
 @contextmanager
-def shown(plan: Plan, prometheus: str, otlp: str) -> Iterator[list[Take]]:
+def shown(plan: Plan, prometheus: str, otlp: str) -> Iterator[list[IntervalSink]]:
     """A context in which each second of a run is shown where these say; InputError where that can't be."""
-    takes: list[Take] = []
+    takes: list[IntervalSink] = []
     with ExitStack() as stack:
         if prometheus:
             takes.append(stack.enter_context(_scraped(plan, prometheus)))
@@ -30,7 +30,7 @@ def shown(plan: Plan, prometheus: str, otlp: str) -> Iterator[list[Take]]:
 
 
 @contextmanager
-def _scraped(plan: Plan, address: str) -> Iterator[Take]:
+def _scraped(plan: Plan, address: str) -> Iterator[IntervalSink]:
     from prometheus_client import start_http_server
 
     from heyfleet.results.export.metrics import Reading

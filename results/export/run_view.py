@@ -11,8 +11,8 @@ from heyfleet.proto.fleet_pb2 import Plan, Snapshot
 from heyfleet.results.archive.errors import ArchiveError
 from heyfleet.results.archive.reader import Run, place_names
 from heyfleet.results.intervals import PARTS_AT_MOST
-from heyfleet.results.measurements import Measured
-from heyfleet.results.stats import Numbers
+from heyfleet.results.measurements import Measurements
+from heyfleet.results.stats import Metrics
 from heyfleet.results.summary import Summary, summarize
 
 
@@ -42,7 +42,7 @@ class Selection:
         )
 
 
-class Source:
+class RunView:
     """A run, and which part of it; ArchiveError where the run has no such part."""
 
     def __init__(self, run: Run, selection: Selection | None = None) -> None:
@@ -55,7 +55,7 @@ class Source:
         self._places = self._chosen()
 
     @cached_property
-    def measured(self) -> Measured:
+    def measured(self) -> Measurements:
         """The whole run."""
         return self.run.measured()
 
@@ -70,19 +70,19 @@ class Source:
         return self.run.plan()
 
     @cached_property
-    def numbers(self) -> Numbers:
+    def numbers(self) -> Metrics:
         """Of the part."""
         selection = self.selection
         if selection.agent:
             return self._of_agent(selection.agent)
         if selection.timed:
-            total = Numbers()
+            total = Metrics()
             for interval in self.intervals():
                 total.merge(interval.merged)
             return total
         if self._places is None:
             return self.measured.stats
-        total = Numbers()
+        total = Metrics()
         for place in sorted(self._places):
             if place in self.measured.stats.parts:
                 total = total.plus(self.measured.stats.parts[place])
@@ -126,7 +126,7 @@ class Source:
                 yield row
 
     def _reduced(self, merged: Snapshot) -> Snapshot:
-        total = Numbers()
+        total = Metrics()
         for part in merged.parts:
             if self._places is not None and (part.stage, part.request) in self._places:
                 total.merge(part.numbers)
@@ -147,7 +147,7 @@ class Source:
                 raise ArchiveError(f"--{what}: the run has no {what} {asked!r}; it has {there}")
         return {place for name, place in names.items() if stage in ("", name[0]) and request in ("", name[1])}
 
-    def _of_agent(self, agent: str) -> Numbers:
+    def _of_agent(self, agent: str) -> Metrics:
         parts = {part.agent: part for part in self.measured.parts}
         if agent not in parts:
             raise ArchiveError(f"--agent: the run has no agent {agent!r}; it has {', '.join(parts)}")

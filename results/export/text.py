@@ -13,7 +13,7 @@ from heyfleet.ext import Histogram
 from heyfleet.results.archive import layout
 from heyfleet.results.archive.histogram_log import write_line
 from heyfleet.results.distribution import PERCENTILES, Distribution, distribution
-from heyfleet.results.export.run_view import Source
+from heyfleet.results.export.run_view import RunView
 from heyfleet.results.report import json as document
 from heyfleet.results.report import text as hey_report
 from heyfleet.results.stats import decoded
@@ -22,7 +22,7 @@ MS = 1e6
 _TICKS_PER_HALF = 5  # of the distance to 100 %, as HdrHistogram's own tools have it
 
 
-def hgrm(source: Source) -> Iterator[str]:
+def hgrm(source: RunView) -> Iterator[str]:
     """HdrHistogram's percentile distribution of the latency, in ms: what its plotter reads."""
     histogram = source.numbers.histogram("latency") or Histogram()
     yield "       Value     Percentile TotalCount 1/(1-Percentile)\n\n"
@@ -52,7 +52,7 @@ def _ticks(count: int) -> Iterator[float]:
     yield 100.0
 
 
-def hlog(source: Source) -> Iterator[str]:
+def hlog(source: RunView) -> Iterator[str]:
     """HdrHistogram's interval log: the archive's own, or the lines of the part that was chosen."""
     if not source.selection:
         yield from source.run.lines(layout.LOG)
@@ -65,7 +65,7 @@ def hlog(source: Source) -> Iterator[str]:
             yield write_line(layout.Tag(metric), interval.merged.begin_ns, interval.merged.end_ns, histogram)
 
 
-def json_document(source: Source) -> Iterator[str]:
+def json_document(source: RunView) -> Iterator[str]:
     """The report as one document; of a part, its numbers."""
     if not source.selection:
         yield document.render(source.summary, __version__)
@@ -85,13 +85,13 @@ def json_document(source: Source) -> Iterator[str]:
     yield json.dumps(made, indent=2, ensure_ascii=False) + "\n"
 
 
-def table(source: Source) -> Iterator[str]:
+def table(source: RunView) -> Iterator[str]:
     """CSV: a row for each metric, and for the latency of each stage and request."""
     head = ["metric", "stage", "request", "count", "average_ns", "fastest_ns", "slowest_ns"]
     yield from _csv([[*head, *(f"p{point / 100:g}_ns" for point in PERCENTILES)], *_rows(source)])
 
 
-def _rows(source: Source) -> Iterator[list[Any]]:
+def _rows(source: RunView) -> Iterator[list[Any]]:
     for metric, histogram in sorted(source.numbers.histograms.items()):
         yield [metric, source.selection.stage, source.selection.request, *_cells(distribution(histogram))]
     if not source.selection:
@@ -112,7 +112,7 @@ def _cells(values: Distribution | None) -> list[Any]:
 SERIES = "second,begin_s,end_s,sent,responses,errors,in_flight,rate,average_ns,p50_ns,p90_ns,p99_ns,p99.9_ns,max_ns"
 
 
-def series(source: Source) -> Iterator[str]:
+def series(source: RunView) -> Iterator[str]:
     """CSV: a row for each second, or for each snapshot of the agent that was chosen."""
     if source.selection.agent:
         yield f"{layout.SERIES_HEAD}\n"
@@ -124,7 +124,7 @@ def series(source: Source) -> Iterator[str]:
         yield ",".join(str(value) for value in point.values()) + "\n"
 
 
-def points(source: Source) -> Iterator[dict[str, int | float]]:
+def points(source: RunView) -> Iterator[dict[str, int | float]]:
     """The series as values. A second comes again where snapshots were late; `in_flight` is that at the row's end."""
     in_flight = 0
     names = SERIES.split(",")
@@ -147,12 +147,12 @@ def points(source: Source) -> Iterator[dict[str, int | float]]:
         yield dict(zip(names, values, strict=True))
 
 
-def hey(source: Source) -> Iterator[str]:
+def hey(source: RunView) -> Iterator[str]:
     """The report as it was printed."""
     yield hey_report.render(source.summary)
 
 
-def vegeta(source: Source) -> Iterator[str]:
+def vegeta(source: RunView) -> Iterator[str]:
     """What `vegeta report -type=json` prints."""
     numbers, summary = source.numbers, source.summary
     histogram = numbers.histogram("latency") or Histogram()

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from heyfleet.results.breakdown import PartLine
+from heyfleet.results.breakdown import BreakdownLine
 from heyfleet.results.distribution import Distribution
 from heyfleet.results.report.notes import notes
 from heyfleet.results.summary import Generator, Summary
@@ -110,7 +110,7 @@ def _agent(summary: Summary) -> dict[str, Any]:
     }
 
 
-def _part(line: PartLine) -> dict[str, Any]:
+def _part(line: BreakdownLine) -> dict[str, Any]:
     return {**dataclasses.asdict(line), "latency": distribution_of(line.latency)}
 
 

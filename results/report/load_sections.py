@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from heyfleet.results.breakdown import PartLine
+from heyfleet.results.breakdown import BreakdownLine
 from heyfleet.results.distribution import Distribution
 from heyfleet.results.report.table import table
 from heyfleet.results.summary import Summary
@@ -52,7 +52,7 @@ def _think(think: dict[str, Any], seed: int | None) -> str:
     return f"{low_s:g} s" if low_s == high_s else f"{low_s:g} to {high_s:g} s (seed {seed or 0})"
 
 
-def parts(title: str, what: str, lines: tuple[PartLine, ...]) -> Iterator[str]:
+def parts(title: str, what: str, lines: tuple[BreakdownLine, ...]) -> Iterator[str]:
     """A table of stages or requests."""
     if not lines:
         return
@@ -99,7 +99,7 @@ def by_address(summary: Summary) -> Iterator[str]:
         yield f"  ... and {len(summary.by_address) - LINES_AT_MOST} more, all in the report of --json"
 
 
-def _level(line: PartLine) -> list[str]:
+def _level(line: BreakdownLine) -> list[str]:
     if line.first is None:
         return []
     return [f"{line.first:g}" if line.first == line.last else f"{line.first:g}-{line.last:g}"]

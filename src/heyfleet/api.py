@@ -20,7 +20,7 @@ from heyfleet.ext import Histogram
 from heyfleet.results.archive.archiver import folder_of_runs
 from heyfleet.results.archive.layout import RUNS
 from heyfleet.results.archive.reader import find
-from heyfleet.results.export.run_view import Selection, Source
+from heyfleet.results.export.run_view import RunView, Selection
 from heyfleet.results.export.text import points
 from heyfleet.results.report import json as document
 from heyfleet.results.report import text as hey
@@ -45,7 +45,7 @@ class Result:
         self, folder: str | PathLike[str], *, exit_code: int | None = None, selection: Selection | None = None
     ) -> None:
         """An archive's folder, or its name in the folder of runs; heyfleet.errors.InputError."""
-        self._source = Source(find(str(folder), folder_of_runs() or RUNS), selection)
+        self._source = RunView(find(str(folder), folder_of_runs() or RUNS), selection)
         self._owner: Result | None = None  # of the folder, if that is not to outlive it
         self.exit_code = exit_code
         """Of the command, as docs/guide/report.md lists them; None if the run was loaded."""

@@ -10,15 +10,15 @@ from typing import Any
 import grpc.aio
 
 from heyfleet.controller.executors.fleet import background
-from heyfleet.controller.fleet.coordinator import Conductor
+from heyfleet.controller.fleet.coordinator import RunCoordinator
 from heyfleet.controller.fleet.grpc_server import Server
-from heyfleet.controller.fleet.registry import Fleet
+from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.ext import Histogram
 from heyfleet.proto import protocol
 from heyfleet.proto.control_pb2 import FromAgent, Hello, HostFacts, Offer, Pong, RunRequest, ToAgent
 from heyfleet.proto.fleet_pb2 import Assignment, Done, Plan, Ready, Snapshot, Target
 from heyfleet.proto.fleet_pb2 import Histogram as HistogramMessage
-from heyfleet.results.measurements import Measured
+from heyfleet.results.measurements import Measurements
 
 MS = 1_000_000
 
@@ -151,21 +151,21 @@ class FakeAgent:
         return []
 
 
-def play(folder: Path, agents: list[FakeAgent], requests: int = 0) -> Measured:
+def play(folder: Path, agents: list[FakeAgent], requests: int = 0) -> Measurements:
     """One run of these agents, to its end."""
     return asyncio.run(_play(f"unix:{folder}/socket", agents, requests))
 
 
-async def _play(address: str, agents: list[FakeAgent], requests: int) -> Measured:
+async def _play(address: str, agents: list[FakeAgent], requests: int) -> Measurements:
     plan = Plan(
         target=Target(scheme="http", host="nowhere", port=80),
         connections=len(agents),
         duration_ns=1000 * MS,
         requests=requests,
     )
-    fleet = Fleet()
+    fleet = AgentRegistry()
     wanted = RunRequest(plan=plan, agents=len(agents), join_timeout_ns=20_000 * MS, lost_timeout_ns=1000 * MS)
-    conductor = fleet.receiver = Conductor(fleet, wanted)
+    conductor = fleet.receiver = RunCoordinator(fleet, wanted)
     server = Server(fleet, None)
     await server.start(address)
     lives = [asyncio.create_task(agent.live(address)) for agent in agents]

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from heyfleet.deploy.lifecycle.head_node import HeadController, RaisingWithHead
-from heyfleet.deploy.local import LocalEngine
-from heyfleet.deploy.provider import DeployError, Head, Lines, Order, Say
+from heyfleet.deploy.lifecycle.head_node import HeadController, HeadNodeBringUp
+from heyfleet.deploy.local import LocalProvider
+from heyfleet.deploy.provider import DeployError, HeadNode, LaunchRequest, Lines, Say
 from heyfleet.errors import InputError
 
 from .processes import HEYFLEET, Process, adds_up
 
 
-class EngineWithHead(LocalEngine):
+class EngineWithHead(LocalProvider):
     """Agents on this host, and a controller that has nothing but the files it is given."""
 
     def __init__(self, folder: Path, command: str = "controller") -> None:
@@ -27,7 +27,7 @@ class EngineWithHead(LocalEngine):
         self._command = command
         self._controller: Process | None = None
 
-    def head(self, order: Order, files: Mapping[str, bytes], port: int, say: Say) -> Head:
+    def head(self, order: LaunchRequest, files: Mapping[str, bytes], port: int, say: Say) -> HeadNode:
         self._folder.mkdir(mode=0o700)
         for name, content in files.items():
             (self._folder / name).write_bytes(content)
@@ -35,7 +35,7 @@ class EngineWithHead(LocalEngine):
         words = ("--listen", "127.0.0.1:0", "--credentials", str(self._folder))
         self._controller = Process(self._command, *words)
         where = self._controller.wait_for(r"listening on (\S+)")[1]
-        return Head(id="the-head", inside=where, outside=where)
+        return HeadNode(id="the-head", inside=where, outside=where)
 
     def stop(self, fleet: str, say: Say) -> Lines:
         lines = super().stop(fleet, say)
@@ -52,15 +52,15 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EngineWi
     made.stop("demo", lambda text: None)
 
 
-def order(agents: int) -> Order:
-    return Order(fleet="demo", agents=agents, join="HOST:7700", ca_pem=b"", token=b"", lifetime_s=300)
+def order(agents: int) -> LaunchRequest:
+    return LaunchRequest(fleet="demo", agents=agents, join="HOST:7700", ca_pem=b"", token=b"", lifetime_s=300)
 
 
 def test_up_and_a_run_with_the_credentials_that_were_made_for_it(
     engine: EngineWithHead, tmp_path: Path, start_faulty: Any
 ) -> None:
     folder, said = str(tmp_path / "credentials"), list[str]()
-    raising = RaisingWithHead(engine, folder, order(2), 2, said.append, wait_s=60)
+    raising = HeadNodeBringUp(engine, folder, order(2), 2, said.append, wait_s=60)
     assert raising.raise_all(60)
     assert any(line.startswith("2 of 2 agents have joined") for line in said)
     assert said[-1].startswith("next: heyfleet run --controller 127.0.0.1:")
@@ -92,7 +92,7 @@ def test_up_and_a_run_with_the_credentials_that_were_made_for_it(
     report = json.loads(run.stdout)
     adds_up(report)
     assert (report["ledger"]["responses"], len(report["fleet"]["agents"])) == (300, 2)
-    again = RaisingWithHead(engine, folder, order(1), 1, said.append, wait_s=60)
+    again = HeadNodeBringUp(engine, folder, order(1), 1, said.append, wait_s=60)
     with pytest.raises(DeployError, match="the fleet demo is there already"):
         again.raise_all(60)
     assert not again.launched  # so that nobody removes what is another's
@@ -102,9 +102,9 @@ def test_a_head_that_nobody_reaches_is_said_with_the_port(
     engine: EngineWithHead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        EngineWithHead, "head", lambda *_: Head(id="far", inside="127.0.0.1:9", outside="127.0.0.1:9")
+        EngineWithHead, "head", lambda *_: HeadNode(id="far", inside="127.0.0.1:9", outside="127.0.0.1:9")
     )
-    raising = RaisingWithHead(engine, str(tmp_path / "c"), order(1), 1, lambda text: None, wait_s=1)
+    raising = HeadNodeBringUp(engine, str(tmp_path / "c"), order(1), 1, lambda text: None, wait_s=1)
     with pytest.raises(DeployError, match="is its port 7700 open to you and to the agents"):
         raising.raise_all(1)
     assert raising.launched

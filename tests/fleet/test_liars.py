@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from heyfleet.controller.fleet.coordinator import CannotStart
+from heyfleet.controller.fleet.coordinator import CannotStartError
 from heyfleet.ext import Histogram
 from heyfleet.proto.fleet_pb2 import Snapshot
 from heyfleet.proto.protocol import PROTOCOL
@@ -205,7 +205,7 @@ def test_many_lies_of_one_agent_are_told_in_few_lines(tmp_path: Path) -> None:
 
 def test_another_version_is_turned_away(tmp_path: Path) -> None:
     agent = FakeAgent("a1", honest, spoken=99)
-    with pytest.raises(CannotStart, match="0 of 1 agents joined"):
+    with pytest.raises(CannotStartError, match="0 of 1 agents joined"):
         play_briefly(tmp_path, agent)
     assert f"it speaks protocol 99 (heyfleet 0), this controller {PROTOCOL}" in agent.rejected
 
@@ -213,14 +213,14 @@ def test_another_version_is_turned_away(tmp_path: Path) -> None:
 def play_briefly(folder: Path, agent: FakeAgent) -> None:
     import asyncio
 
-    from heyfleet.controller.fleet.coordinator import Conductor
+    from heyfleet.controller.fleet.coordinator import RunCoordinator
     from heyfleet.controller.fleet.grpc_server import Server
-    from heyfleet.controller.fleet.registry import Fleet
+    from heyfleet.controller.fleet.registry import AgentRegistry
     from heyfleet.proto.control_pb2 import RunRequest
 
     async def scenario() -> None:
-        fleet = Fleet()
-        conductor = fleet.receiver = Conductor(fleet, RunRequest(agents=1, join_timeout_ns=500_000_000))
+        fleet = AgentRegistry()
+        conductor = fleet.receiver = RunCoordinator(fleet, RunRequest(agents=1, join_timeout_ns=500_000_000))
         server = Server(fleet, None)
         await server.start(f"unix:{folder}/socket")
         life = asyncio.create_task(agent.live(f"unix:{folder}/socket"))

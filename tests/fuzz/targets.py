@@ -17,7 +17,7 @@ from heyfleet.plan import targets_file as targetsfile
 from heyfleet.plan import url as urls
 from heyfleet.plan.template import TemplateError, Value, parse
 from heyfleet.proto.fleet_pb2 import Column, Header, Plan, Request, Snapshot, Target
-from heyfleet.results.stats import Impossible, Stats
+from heyfleet.results.stats import InvalidSnapshotError, Stats
 
 from ..codings import raw_deflate
 from ..http2_peer import (
@@ -218,7 +218,7 @@ def snapshot(data: bytes) -> None:
     stats = Stats()
     try:
         stats.add(message)
-    except Impossible as error:
+    except InvalidSnapshotError as error:
         assert str(error)
         assert not stats.ended
         assert not stats.histograms or not stats.histograms["latency"].count

@@ -20,7 +20,7 @@ import boto3
 import pytest
 
 from heyfleet.deploy.ec2.user_data import render
-from heyfleet.deploy.provider import Order
+from heyfleet.deploy.provider import LaunchRequest
 
 from ..fleet.processes import Fleet, Process, adds_up, until
 from .ec2_double import BUCKET, PUBLIC, Ec2, ec2_double
@@ -250,7 +250,7 @@ def test_what_goes_wrong_is_in_the_logs_and_the_instance_ends(cloud: Cloud) -> N
     boto3.client("s3").put_object(Bucket=BUCKET, Key="other.tar.gz", Body=b"another", ACL="public-read")
     bundle = ("--with", f"bundle={address}/{BUCKET}/other.tar.gz", "--with", f"sha256={'0' * 64}")
     cloud.control()
-    order = Order(fleet="x", agents=1, join=JOIN, ca_pem=b"c", token=b"t", lifetime_s=600)
+    order = LaunchRequest(fleet="x", agents=1, join=JOIN, ca_pem=b"c", token=b"t", lifetime_s=600)
     script = render(order, "http://nowhere/", "0" * 64).replace("python3", "python9")
     asked = {"ImageId": "ami-1", "UserData": script, "InstanceInitiatedShutdownBehavior": "terminate"}
     made = boto3.client("ec2").run_instances(MinCount=1, MaxCount=1, **asked)

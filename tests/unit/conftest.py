@@ -11,7 +11,7 @@ import pytest
 from heyfleet.ext import Histogram
 from heyfleet.plan.build import CONNECTIONS, Flags, make_plan
 from heyfleet.proto import fleet_pb2
-from heyfleet.results.measurements import AgentPart, Measured
+from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.stats import Stats
 from heyfleet.results.summary import Summary, summarize
 
@@ -144,7 +144,7 @@ def make_measured(
     *,
     ready: fleet_pb2.Ready | None = None,
     plan: fleet_pb2.Plan | None = None,
-) -> Measured:
+) -> Measurements:
     """What one agent on this host did."""
     stats = Stats()
     for snapshot in snapshots:
@@ -152,8 +152,10 @@ def make_measured(
     share = fleet_pb2.Assignment(agent="local")
     if plan is not None:
         share.requests, share.connections = plan.requests, plan.connections
-    part = AgentPart(agent="local", host="", share=share, ready=ready or make_ready(), done=done, stats=stats)
-    return Measured(plan=plan or fleet_pb2.Plan(), stats=stats, parts=[part], trace=stats.trace())
+    part = AgentMeasurements(
+        agent="local", host="", share=share, ready=ready or make_ready(), done=done, stats=stats
+    )
+    return Measurements(plan=plan or fleet_pb2.Plan(), stats=stats, parts=[part], trace=stats.trace())
 
 
 class Kit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heyfleet.agent.policy import Owner, split
+from heyfleet.agent.policy import HostPolicy, split
 from heyfleet.proto.fleet_pb2 import RATE, Assignment, Plan, Resolve, Target
 
 
@@ -38,7 +38,7 @@ def assignment(
     ],
 )
 def test_targets(targets: tuple[str, ...], host: str, allowed: bool) -> None:
-    reason = Owner(targets).refusal(assignment(host))
+    reason = HostPolicy(targets).refusal(assignment(host))
     assert bool(reason) != allowed
     if reason:
         assert host in reason
@@ -46,7 +46,7 @@ def test_targets(targets: tuple[str, ...], host: str, allowed: bool) -> None:
 
 
 def test_the_address_that_is_really_used_decides() -> None:
-    owner = Owner(("10.0.0.0/8",))
+    owner = HostPolicy(("10.0.0.0/8",))
     assert owner.refusal_of(assignment("inside.example.com"), ["10.1.2.3"]) == ""
     assert "192.0.2.1" in owner.refusal_of(assignment("inside.example.com"), ["10.1.2.3", "192.0.2.1"])
 
@@ -54,15 +54,19 @@ def test_the_address_that_is_really_used_decides() -> None:
 @pytest.mark.parametrize(
     ("owner", "asked", "words"),
     [
-        (Owner(max_connections=3), assignment(), "4 connections, only 3 (--max-connections)"),
-        (Owner(max_duration_ns=10**9), assignment(duration_ns=2 * 10**9), "2 s, only 1 s (--max-duration)"),
-        (Owner(max_rate=10), assignment(), "as fast as answers come, only 10 requests/s (--max-rate)"),
-        (Owner(max_rate=10), assignment(rate=24.0), "12 requests/s, only 10 (--max-rate)"),
-        (Owner(max_rate=12), assignment(rate=24.0), ""),
-        (Owner(max_connections=4, max_duration_ns=10**9), assignment(duration_ns=10**9), ""),
+        (HostPolicy(max_connections=3), assignment(), "4 connections, only 3 (--max-connections)"),
+        (
+            HostPolicy(max_duration_ns=10**9),
+            assignment(duration_ns=2 * 10**9),
+            "2 s, only 1 s (--max-duration)",
+        ),
+        (HostPolicy(max_rate=10), assignment(), "as fast as answers come, only 10 requests/s (--max-rate)"),
+        (HostPolicy(max_rate=10), assignment(rate=24.0), "12 requests/s, only 10 (--max-rate)"),
+        (HostPolicy(max_rate=12), assignment(rate=24.0), ""),
+        (HostPolicy(max_connections=4, max_duration_ns=10**9), assignment(duration_ns=10**9), ""),
     ],
 )
-def test_limits(owner: Owner, asked: Assignment, words: str) -> None:
+def test_limits(owner: HostPolicy, asked: Assignment, words: str) -> None:
     reason = owner.refusal(asked)
     assert words in reason
     assert bool(reason) == bool(words)
@@ -77,7 +81,7 @@ def test_ports() -> None:
 
 def test_where_a_plan_really_connects_to_counts() -> None:
     """A name that is allowed does not open the way to other addresses."""
-    owner = Owner(targets=("shop.example.com", "127.0.0.0/8"))
+    owner = HostPolicy(targets=("shop.example.com", "127.0.0.0/8"))
     asked = assignment(host="shop.example.com")
     assert owner.refusal(asked) == ""
     asked.plan.resolve.append(Resolve(host="shop.example.com", to_hosts=["127.0.0.1"]))

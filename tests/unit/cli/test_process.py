@@ -15,11 +15,11 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(heyfleet.__file__).parents[1
 WITH_AGENT = """
 import sys, types
 from heyfleet.proto.fleet_pb2 import Refused
-class LocalAgent:
+class Runner:
     def prepare(self, assignment): return Refused(reason="here only to be refused")
     def stop(self): pass
 module = types.ModuleType("heyfleet.agent.runner")
-module.LocalAgent = LocalAgent
+module.Runner = Runner
 sys.modules[module.__name__] = module
 from heyfleet.cli.main import main
 """

@@ -12,7 +12,7 @@ from heyfleet.deploy.fleet_spec import asked
 from heyfleet.deploy.provider import DeployError
 from heyfleet.deploy.settings import SettingError
 from heyfleet.deploy.ssh.bundle import Bundles
-from heyfleet.deploy.ssh.provider import SshEngine
+from heyfleet.deploy.ssh.provider import SshProvider
 
 
 def test_flags_go_before_the_file_and_hosts_may_be_in_files(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_all_settings_are_listed() -> None:
     listed = CliRunner().invoke(fleet, ["settings", "--on", "ssh"])
     assert listed.exit_code == 0
     lines = [line for line in listed.output.splitlines() if not line.startswith(" ")]
-    assert [line.split()[0] for line in lines] == [setting.name for setting in SshEngine.settings]
+    assert [line.split()[0] for line in lines] == [setting.name for setting in SshProvider.settings]
     assert "has no settings" in CliRunner().invoke(fleet, ["settings", "--on", "local"]).output
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from heyfleet.agent.http.dns_refresh import Lookup
-from heyfleet.agent.policy import Owner
+from heyfleet.agent.http.dns_refresh import DnsRefresh
+from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import Engine
 from heyfleet.proto.fleet_pb2 import Plan, Resolve, Target
 
@@ -65,7 +65,7 @@ def test_an_address_that_can_t_be_used_leaves_the_old_ones() -> None:
         resolve=[Resolve(to_hosts=["127.0.0.1"])],
         dns_ttl_ns=1_000_000,
     )
-    lookup = Lookup(plan, Owner(), [("127.0.0.9", 80)], refuse)
+    lookup = DnsRefresh(plan, HostPolicy(), [("127.0.0.9", 80)], refuse)
     lookup.start(1)
     deadline = time.monotonic() + 10
     while lookup.failed < 2 and time.monotonic() < deadline:

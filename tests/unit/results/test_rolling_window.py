@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from heyfleet.results.rolling_window import SECONDS, Recent
+from heyfleet.results.rolling_window import SECONDS, RollingWindow
 from heyfleet.results.stats import Stats
 
 
 def test_only_the_last_seconds_count(kit: Any) -> None:
     stats = Stats()
-    recent = Recent(stats)
+    recent = RollingWindow(stats)
     recent.look(100.0)
     stats.add(kit.snapshot(1, latencies_ns=[10**9] * 50))
     recent.look(101.0)
@@ -25,7 +25,7 @@ def test_only_the_last_seconds_count(kit: Any) -> None:
 
 def test_looking_often_changes_nothing(kit: Any) -> None:
     stats = Stats()
-    recent = Recent(stats)
+    recent = RollingWindow(stats)
     for tenth in range(10):
         recent.look(100.0 + tenth / 10)
     stats.add(kit.snapshot(1, latencies_ns=[1000] * 10))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heyfleet.results.sequence_set import Ranges
+from heyfleet.results.sequence_set import SequenceSet
 
 
 @given(st.lists(st.integers(1, 60)))
 def test_like_a_set(numbers: list[int]) -> None:
-    ranges, truth = Ranges(), set(numbers)
+    ranges, truth = SequenceSet(), set(numbers)
     for number in numbers:
         ranges.add(number)
     assert [number for number in range(62) if number in ranges] == sorted(truth)
@@ -21,4 +21,4 @@ def test_like_a_set(numbers: list[int]) -> None:
     for last in (0, 7, 60):
         assert ranges.missing(last) == sum(number not in truth for number in range(1, last + 1))
     assert ranges.contiguous == next(n for n in range(62) if n + 1 not in truth)
-    assert Ranges(ranges.pairs).pairs == ranges.pairs
+    assert SequenceSet(ranges.pairs).pairs == ranges.pairs

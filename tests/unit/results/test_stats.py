@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from heyfleet.results.ledger import balance
-from heyfleet.results.stats import COUNTERS, Impossible, Stats
+from heyfleet.results.stats import COUNTERS, InvalidSnapshotError, Stats
 
 
 def merged(snapshots: Any) -> Stats:
@@ -116,7 +116,7 @@ def test_a_missing_latency_is_impossible(kit: Any) -> None:
     snapshot = kit.snapshot(latencies_ns=[1000])
     snapshot.responses[200] += 1
     snapshot.sent += 1
-    with pytest.raises(Impossible, match="it has 2 responses, and 1 latencies"):
+    with pytest.raises(InvalidSnapshotError, match="it has 2 responses, and 1 latencies"):
         merged([snapshot])
 
 

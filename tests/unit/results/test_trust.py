@@ -9,7 +9,7 @@ import pytest
 from heyfleet.plan.build import Flags, make_plan
 from heyfleet.proto.fleet_pb2 import Assignment, Done, HostState, WorkerFacts
 from heyfleet.results.ledger import balance
-from heyfleet.results.measurements import AgentPart, Measured
+from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.stats import Stats
 from heyfleet.results.trust import Trust, trust_of
 
@@ -120,12 +120,14 @@ def test_an_agent_unlike_the_others(kit: Any) -> None:
             responses=responses,
         )
         share = Assignment(agent=name, connections=10)
-        parts.append(AgentPart(agent=name, host="", share=share, ready=kit.ready(), done=done, stats=stats))
+        parts.append(
+            AgentMeasurements(agent=name, host="", share=share, ready=kit.ready(), done=done, stats=stats)
+        )
     plan = make_plan(
         Flags(url="http://localhost/", user_agent="heyfleet/0", duration_ns=1000 * MS, connections=30)
     )
     whole = Stats()
-    measured = Measured(plan=plan, stats=whole, parts=parts, agents_asked=3)
+    measured = Measurements(plan=plan, stats=whole, parts=parts, agents_asked=3)
     trust = trust_of(measured, balance(measured))
     assert "agent a3 did only 30% of what the others did on as many connections" in trust.reasons
     assert not any("a1" in reason or "a2" in reason for reason in trust.reasons if "did only" in reason)

@@ -7,7 +7,7 @@ import threading
 import time
 
 from heyfleet.agent.host import monitor as watch
-from heyfleet.agent.host.monitor import Watch
+from heyfleet.agent.host.monitor import HostMonitor
 
 
 def test_the_clock_of_any_host_that_we_can_use_is_finer_than_a_microsecond() -> None:
@@ -15,7 +15,7 @@ def test_the_clock_of_any_host_that_we_can_use_is_finer_than_a_microsecond() -> 
 
 
 def test_counters_are_differences() -> None:
-    looking = Watch()
+    looking = HostMonitor()
     looking.begin()
     with (
         socket.create_server(("127.0.0.1", 0)) as server,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from heyfleet.agent.http.proxy import tunnel_head
-from heyfleet.agent.policy import Owner
-from heyfleet.agent.runner import LocalAgent
+from heyfleet.agent.policy import HostPolicy
+from heyfleet.agent.runner import Runner
 from heyfleet.plan.url import parse
 from heyfleet.proto.fleet_pb2 import Assignment, Header, Plan, Proxy, Ready, Refused, Request, Resolve, Target
 
-OWNER = Owner(("127.0.0.1", "shop.invalid"))
+OWNER = HostPolicy(("127.0.0.1", "shop.invalid"))
 
 
 def assignment(**request: str) -> Assignment:
@@ -32,7 +32,7 @@ def assignment(**request: str) -> Assignment:
 
 def reason(asked: Assignment) -> str:
     """Why an agent can't carry it out, or nothing."""
-    agent = LocalAgent(OWNER)
+    agent = Runner(OWNER)
     answer = agent.prepare(asked)
     agent.stop()
     assert isinstance(answer, Ready | Refused)
@@ -40,8 +40,8 @@ def reason(asked: Assignment) -> str:
 
 
 def test_both_must_be_allowed() -> None:
-    assert "shop.invalid:80" in Owner(("127.0.0.1",)).refusal(assignment())
-    assert "127.0.0.1:1" in Owner(("shop.invalid",)).refusal(assignment())
+    assert "shop.invalid:80" in HostPolicy(("127.0.0.1",)).refusal(assignment())
+    assert "127.0.0.1:1" in HostPolicy(("shop.invalid",)).refusal(assignment())
     assert OWNER.refusal(assignment()) == ""
     assert OWNER.refusal_of(assignment(), ["127.0.0.1"]) == ""
     assert reason(assignment()) == ""

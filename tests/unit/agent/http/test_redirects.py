@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from heyfleet.agent.http.redirects import Follower
-from heyfleet.agent.policy import Owner
+from heyfleet.agent.policy import HostPolicy
 from heyfleet.proto.fleet_pb2 import HTTP_2, Header, Plan, Request, Resolve, Target
 
 
@@ -23,7 +23,9 @@ class FakeEngine:
         return len(self.origins)
 
 
-def follower(method: str = "GET", *, body: bytes = b"", owner: Owner | None = None, **more: Any) -> Follower:
+def follower(
+    method: str = "GET", *, body: bytes = b"", owner: HostPolicy | None = None, **more: Any
+) -> Follower:
     fields = {"Host": "shop.test", "Authorization": "Basic x", "Cookie": "a=b", "Content-Type": "text/html"}
     plan = Plan(
         target=Target(scheme="http", host="shop.test", port=80),
@@ -38,7 +40,7 @@ def follower(method: str = "GET", *, body: bytes = b"", owner: Owner | None = No
         resolve=[Resolve(to_hosts=["127.0.0.1"])],
         **more,
     )
-    made = Follower(plan, plan.http == HTTP_2, owner or Owner())
+    made = Follower(plan, plan.http == HTTP_2, owner or HostPolicy())
     made.serve(FakeEngine())  # type: ignore[arg-type]
     return made
 
@@ -137,7 +139,7 @@ def test_of_several_addresses_those_that_accept() -> None:
 
 
 def test_what_the_owner_forbids_is_not_tried_out() -> None:
-    follow = follower(owner=Owner(targets=("shop.test",)))
+    follow = follower(owner=HostPolicy(targets=("shop.test",)))
     follow._plan.resolve[0].to_hosts[:] = ["127.0.0.1", "127.0.0.2"]
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
@@ -168,10 +170,10 @@ def test_an_unknown_host_is_an_error() -> None:
 
 
 def test_the_owner_of_the_agent_is_asked() -> None:
-    follow = follower(owner=Owner(targets=("shop.test", "*.shop.test:8080")))
+    follow = follower(owner=HostPolicy(targets=("shop.test", "*.shop.test:8080")))
     del follow._plan.resolve[:]
     assert follow(0, 302, b"http://127.0.0.1/") == "redirect: not allowed by the owner of the agent"
-    assert follower(owner=Owner(targets=("127.0.0.0/8",)))(0, 302, b"http://127.0.0.1:8080/") is not None
+    assert follower(owner=HostPolicy(targets=("127.0.0.0/8",)))(0, 302, b"http://127.0.0.1:8080/") is not None
 
 
 def test_over_http2_only_within_the_origin() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heyfleet.controller.fleet.clock_sync import SAMPLES, Clock
+from heyfleet.controller.fleet.clock_sync import SAMPLES, ClockSync
 
 DELAYS = st.lists(st.tuples(st.integers(0, 10**8), st.integers(0, 10**8)), min_size=1, max_size=20)
 
 
 @given(st.integers(-(10**15), 10**15), DELAYS)
 def test_the_truth_is_within_the_uncertainty(offset_ns: int, delays: list[tuple[int, int]]) -> None:
-    clock = Clock()
+    clock = ClockSync()
     now_ns = 10**12
     for there_ns, back_ns in delays:
         clock.add(now_ns, now_ns + there_ns + offset_ns, now_ns + there_ns + back_ns)
@@ -23,7 +23,7 @@ def test_the_truth_is_within_the_uncertainty(offset_ns: int, delays: list[tuple[
 
 
 def test_the_least_round_trip_decides() -> None:
-    clock = Clock()
+    clock = ClockSync()
     clock.add(0, 5_900, 10_000)
     clock.add(0, 1_050, 100)
     clock.add(0, 9_000, 10_000)
@@ -33,13 +33,13 @@ def test_the_least_round_trip_decides() -> None:
 
 
 def test_the_uncertainty_grows_with_time() -> None:
-    clock = Clock()
+    clock = ClockSync()
     clock.add(0, 50, 100)
     assert clock.uncertainty_ns(50 + 10_000_000_000) == 50 + 1_000_000  # 100 ppm of 10 s
 
 
 def test_a_new_burst_forgets_the_old_best() -> None:
-    clock = Clock()
+    clock = ClockSync()
     clock.add(0, 50, 100)
     assert not clock.measured
     for _ in range(SAMPLES):
@@ -54,5 +54,5 @@ def test_a_new_burst_forgets_the_old_best() -> None:
 
 
 def test_without_a_sample_nothing_is_known() -> None:
-    clock = Clock()
+    clock = ClockSync()
     assert (clock.to_agent(7), clock.uncertainty_ns(7), clock.round_trip_ns) == (7, 0, 0)

@@ -21,8 +21,8 @@ from moto import mock_aws
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 
-from heyfleet.deploy.ec2.provider import Ec2Engine
-from heyfleet.deploy.provider import Order
+from heyfleet.deploy.ec2.provider import Ec2Provider
+from heyfleet.deploy.provider import LaunchRequest
 from heyfleet.deploy.settings import read
 
 from .test_run_instances import Clock
@@ -68,7 +68,7 @@ class Account:
         self.kill_at = 0  # the n-th call from now on
         self.after = False  # it takes effect, but its answer is lost
 
-    def engine(self, clock: Clock | None = None, /, **given: object) -> Ec2Engine:
+    def engine(self, clock: Clock | None = None, /, **given: object) -> Ec2Provider:
         """A fresh one, as of another process."""
         settings = {
             "bundle": str(self.bundle),
@@ -77,8 +77,8 @@ class Account:
             "type": "t3.micro",
             **given,
         }
-        return Ec2Engine(
-            read("ec2", Ec2Engine.settings, settings),
+        return Ec2Provider(
+            read("ec2", Ec2Provider.settings, settings),
             now=clock.now if clock else time.monotonic,
             sleep=clock.sleep if clock else lambda seconds: None,
             make_session=lambda **more: self._session if not more["region_name"] else boto3.Session(**more),
@@ -105,8 +105,8 @@ class Account:
         return alive + [each["Key"] for each in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
 
 
-def order(agents: int = 3, fleet: str = "demo", lifetime_s: int = 600) -> Order:
-    return Order(
+def order(agents: int = 3, fleet: str = "demo", lifetime_s: int = 600) -> LaunchRequest:
+    return LaunchRequest(
         fleet=fleet,
         agents=agents,
         join="boss:7700",

@@ -21,7 +21,7 @@ from moto.autoscaling.models import autoscaling_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from heyfleet.cli.main import main
-from heyfleet.deploy.ec2.autoscaling import GroupEngine
+from heyfleet.deploy.ec2.autoscaling import AutoScalingProvider
 from heyfleet.deploy.ec2.user_data import render
 from heyfleet.deploy.provider import ENDED, RUNNING, DeployError
 from heyfleet.deploy.settings import read
@@ -59,10 +59,10 @@ class Groups:
             AutoScalingGroupName=name, VPCZoneIdentifier=self.subnet, **settings
         )
 
-    def engine(self, group: str = "load") -> GroupEngine:
+    def engine(self, group: str = "load") -> AutoScalingProvider:
         """A fresh one, as of another process."""
-        return GroupEngine(
-            read("asg", GroupEngine.settings, {"group": group} if group else {}),
+        return AutoScalingProvider(
+            read("asg", AutoScalingProvider.settings, {"group": group} if group else {}),
             sleep=lambda seconds: None,
             make_session=lambda **more: self._session,
         )

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from heyfleet.cli.main import main
 from heyfleet.deploy.ec2 import provider as engines
 from heyfleet.deploy.ec2.user_data import render
-from heyfleet.deploy.provider import Head, Order
+from heyfleet.deploy.provider import HeadNode, LaunchRequest
 
 from .account import BUCKET, Account, account, order, quiet
 
@@ -34,7 +34,7 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         # What EC2 would give is nobody here, and must not be dialled.
         nowhere = "127.0.0.1:9"
         monkeypatch.setattr(
-            engines, "addressed", lambda _, key, *more: Head(id=key, inside=nowhere, outside=nowhere)
+            engines, "addressed", lambda _, key, *more: HeadNode(id=key, inside=nowhere, outside=nowhere)
         )
         monkeypatch.chdir(tmp_path)
         yield made
@@ -81,7 +81,9 @@ def test_the_commands(aws: Account) -> None:
 
 def test_two_parameters_of_the_template_hold_the_user_data() -> None:
     token = b"t" * 100  # what a real one has, and a CA and a presigned URL of usual length
-    asked = Order(fleet="f", agents=1, join="boss:7700", ca_pem=b"c" * 600, token=token, lifetime_s=7200)
+    asked = LaunchRequest(
+        fleet="f", agents=1, join="boss:7700", ca_pem=b"c" * 600, token=token, lifetime_s=7200
+    )
     script = render(asked, "https://host/" + "u" * 500, "a" * 64)
     assert 4000 < len(base64.b64encode(script.encode())) < 4000 + 4096
 

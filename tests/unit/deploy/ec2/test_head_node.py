@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from heyfleet.cli.fleet import status_lines
 from heyfleet.cli.main import main
-from heyfleet.deploy.provider import DeployError, Heads
+from heyfleet.deploy.provider import DeployError, HeadNodeProvider
 
 from ..kills import KILLS
 from .account import Account, Killed, account, order, quiet
@@ -39,7 +39,7 @@ def instance(aws: Account, key: str) -> dict[str, Any]:
 def test_a_head_is_one_more_instance_of_the_fleet(aws: Account) -> None:
     (group,) = [each["GroupId"] for each in aws.ec2.describe_security_groups()["SecurityGroups"]]
     engine = aws.engine(head_security_groups=[group], spot=True)
-    assert isinstance(engine, Heads)
+    assert isinstance(engine, HeadNodeProvider)
     head = engine.head(order(2), FILES, 7700, quiet)
     found = instance(aws, head.id)
     assert head.inside == f"{found['PrivateIpAddress']}:7700"

@@ -13,9 +13,9 @@ import botocore.client
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from heyfleet.deploy.ec2.provider import Ec2Engine
+from heyfleet.deploy.ec2.provider import Ec2Provider
 from heyfleet.deploy.ec2.user_data import render
-from heyfleet.deploy.provider import ENDED, RUNNING, STARTING, DeployError, Order
+from heyfleet.deploy.provider import ENDED, RUNNING, STARTING, DeployError, LaunchRequest
 from heyfleet.deploy.settings import read
 
 from ..kills import KILLS
@@ -202,7 +202,7 @@ def test_no_credentials_and_no_region(aws: Account, monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     with pytest.raises(DeployError, match="no region: --with region="):
-        Ec2Engine(read("ec2", Ec2Engine.settings, {}))
+        Ec2Provider(read("ec2", Ec2Provider.settings, {}))
 
 
 def test_the_user_data_is_as_it_was_read_and_is_a_script(tmp_path: Path) -> None:
@@ -236,7 +236,9 @@ def test_instances_that_are_going_are_waited_for(aws: Account, monkeypatch: pyte
 
 def test_an_order_s_secrets_are_in_no_line_that_is_said(aws: Account) -> None:
     said: list[str] = []
-    asked = Order(fleet="demo", agents=1, join="b:1", ca_pem=b"CA", token=b"tok-secret", lifetime_s=60)
+    asked = LaunchRequest(
+        fleet="demo", agents=1, join="b:1", ca_pem=b"CA", token=b"tok-secret", lifetime_s=60
+    )
     aws.engine().launch(asked, said.append)
     aws.engine().stop("demo", said.append)
     assert said

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from heyfleet.deploy.ec2.run_instances import Launching
+from heyfleet.deploy.ec2.run_instances import InstanceLauncher
 
 
 class Clock:
@@ -70,13 +70,15 @@ class Api:
         return ClientError({"Error": {"Code": code, "Message": "no"}}, "RunInstances")
 
 
-def launched(count: int, seed: int, room: dict[str, int], **faults: float) -> tuple[Launching, Api, Clock]:
+def launched(
+    count: int, seed: int, room: dict[str, int], **faults: float
+) -> tuple[InstanceLauncher, Api, Clock]:
     clock = Clock()
     api = Api(clock, seed, room)
     api.wanted = count
     for name, value in faults.items():
         setattr(api, name, value)
-    launching = Launching(api, lambda text: None, clock.now, clock.sleep)
+    launching = InstanceLauncher(api, lambda text: None, clock.now, clock.sleep)
     launching.launch(count, {}, [place for place in room if place])
     return launching, api, clock
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from heyfleet.deploy.ec2.provider import Ec2Engine
+from heyfleet.deploy.ec2.provider import Ec2Provider
 from heyfleet.deploy.provider import DeployError
 from heyfleet.deploy.settings import read
 
@@ -61,7 +61,7 @@ def test_many_instances_are_ended_as_fast_as_they_may_be() -> None:
     clock = Clock()
     rates = limits(clock)
     api = Api(2300, rates)
-    engine = Ec2Engine(read("ec2", Ec2Engine.settings, {}), clock.sleep, lambda **_: api, clock.now)
+    engine = Ec2Provider(read("ec2", Ec2Provider.settings, {}), clock.sleep, lambda **_: api, clock.now)
     assert len(engine.stop("demo", quiet)) == 2300
     assert set(api.states.values()) == {"terminated"}
     assert rates.made["TerminateInstances"] == 12

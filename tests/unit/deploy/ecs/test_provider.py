@@ -25,7 +25,7 @@ from moto.ecs.models import ecs_backends
 
 from heyfleet.cli.main import main
 from heyfleet.deploy.ecs import inventory as fleets
-from heyfleet.deploy.ecs.provider import EcsEngine
+from heyfleet.deploy.ecs.provider import EcsProvider
 from heyfleet.deploy.ecs.task import Shape, definition
 from heyfleet.deploy.provider import DeployError
 from heyfleet.deploy.settings import SettingError, read
@@ -64,9 +64,9 @@ class Account:
         base = {"cluster": "load", "image": "repo/agent:1", "subnets": [self.subnet], "execution_role": role}
         return {**base, "security_groups": [self.group], **given}
 
-    def engine(self, clock: Clock | None = None, /, **given: object) -> EcsEngine:
-        return EcsEngine(
-            read("ecs", EcsEngine.settings, self.settings(**given)),
+    def engine(self, clock: Clock | None = None, /, **given: object) -> EcsProvider:
+        return EcsProvider(
+            read("ecs", EcsProvider.settings, self.settings(**given)),
             now=clock.now if clock else time.monotonic,
             sleep=clock.sleep if clock else lambda seconds: None,
             make_session=lambda **more: self._session,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from heyfleet.deploy.ecs.run_task import Launching
+from heyfleet.deploy.ecs.run_task import TaskLauncher
 
 from ..ec2.test_run_instances import Clock
 
@@ -48,10 +48,10 @@ class Api:
 
 def launched(
     count: int, seed: int = 1, lose: float = 0.0, short: float = 0.0
-) -> tuple[Launching, Api, Clock]:
+) -> tuple[TaskLauncher, Api, Clock]:
     clock = Clock()
     api = Api(clock, seed, count, lose, short)
-    launching = Launching(api, lambda text: None, clock.now, clock.sleep)
+    launching = TaskLauncher(api, lambda text: None, clock.now, clock.sleep)
     launching.launch(count, {})
     return launching, api, clock
 
@@ -107,9 +107,9 @@ class Fates:
 
 def settled(
     count: int, doomed: set[int], at_s: float = 20.0, say: Callable[[str], None] = lambda text: None
-) -> tuple[Launching, Fates, Clock]:
+) -> tuple[TaskLauncher, Fates, Clock]:
     clock = Clock()
-    launching = Launching(Api(clock, 1, count + 10, 0, 0), say, clock.now, clock.sleep)
+    launching = TaskLauncher(Api(clock, 1, count + 10, 0, 0), say, clock.now, clock.sleep)
     launching.launch(count, {})
     fates = Fates(clock, doomed, at_s)
     launching.replace(count, {}, fates.describe)

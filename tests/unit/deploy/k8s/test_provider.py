@@ -14,8 +14,8 @@ import yaml
 
 from heyfleet.deploy.k8s import client as cluster_module
 from heyfleet.deploy.k8s.client import Cluster
-from heyfleet.deploy.k8s.provider import K8sEngine
-from heyfleet.deploy.provider import ENDED, RUNNING, STARTING, DeployError, Order
+from heyfleet.deploy.k8s.provider import K8sProvider
+from heyfleet.deploy.provider import ENDED, RUNNING, STARTING, DeployError, LaunchRequest
 from heyfleet.deploy.settings import SettingError, read
 
 from ..kills import KILLS
@@ -44,12 +44,12 @@ def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
         yield made
 
 
-def engine(**given: object) -> K8sEngine:
-    return K8sEngine(read("k8s", K8sEngine.settings, {"image": "an/image:1", **given}))
+def engine(**given: object) -> K8sProvider:
+    return K8sProvider(read("k8s", K8sProvider.settings, {"image": "an/image:1", **given}))
 
 
-def order(agents: int = 3, fleet: str = "demo", lifetime_s: int = 600) -> Order:
-    return Order(
+def order(agents: int = 3, fleet: str = "demo", lifetime_s: int = 600) -> LaunchRequest:
+    return LaunchRequest(
         fleet=fleet, agents=agents, join="boss:7700", ca_pem=b"CA", token=TOKEN, lifetime_s=lifetime_s
     )
 
@@ -101,7 +101,7 @@ class Killed(BaseException):
     """As a SIGKILL: nothing of the deployer runs after it."""
 
 
-def live(made: K8sEngine) -> None:
+def live(made: K8sProvider) -> None:
     """A whole life of a fleet: more calls than any seed lets it make."""
     made.launch(order(3, lifetime_s=0), quiet)
     made.stop("demo", quiet)

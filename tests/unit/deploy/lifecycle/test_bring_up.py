@@ -9,13 +9,13 @@ import pytest
 
 from heyfleet.controller.client import Controller
 from heyfleet.deploy.lifecycle import bring_up as raising
-from heyfleet.deploy.lifecycle.bring_up import Raising
-from heyfleet.deploy.provider import ENDED, Launch, Order
+from heyfleet.deploy.lifecycle.bring_up import FleetBringUp
+from heyfleet.deploy.provider import ENDED, LaunchRequest, LaunchResult
 from heyfleet.proto.control_pb2 import RosterAgent
 
 from .test_run_fleet import Scripted, unit
 
-ORDER = Order(fleet="f", agents=3, join="boss:7700", ca_pem=b"", token=b"", lifetime_s=60)
+ORDER = LaunchRequest(fleet="f", agents=3, join="boss:7700", ca_pem=b"", token=b"", lifetime_s=60)
 
 
 class Roster:
@@ -39,14 +39,14 @@ def raised(engine: Scripted, roster: Roster, monkeypatch: pytest.MonkeyPatch) ->
     for name in ("_ASK_EVERY_S", "_LOOK_EVERY_S"):
         monkeypatch.setattr(raising, name, 0.001)
     said: list[str] = []
-    made = Raising(engine, cast(Controller, roster), ORDER, 3, said.append)
+    made = FleetBringUp(engine, cast(Controller, roster), ORDER, 3, said.append)
     return made.raise_all(60), said
 
 
 def test_who_was_replaced_is_not_taken_for_one_of_those_that_are_awaited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    engine = Scripted(lambda order, say: Launch(units=[unit(1), unit(2), unit(4)], replaced=["i3"]))
+    engine = Scripted(lambda order, say: LaunchResult(units=[unit(1), unit(2), unit(4)], replaced=["i3"]))
     engine.listed = [unit(1), unit(2), unit(3, ENDED, "no network"), unit(4)]
     # The first look at the fleet must find nothing of it that runs.
     listed: list[Any] = [[], engine.listed]
@@ -57,7 +57,7 @@ def test_who_was_replaced_is_not_taken_for_one_of_those_that_are_awaited(
 
 
 def test_one_that_ended_is_not_awaited_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Scripted(lambda order, say: Launch(units=[unit(1), unit(2), unit(3)]))
+    engine = Scripted(lambda order, say: LaunchResult(units=[unit(1), unit(2), unit(3)]))
     engine.listed = [unit(3, ENDED, "no network")]
     good, said = raised(engine, Roster("a1", "a2"), monkeypatch)
     assert not good
@@ -66,7 +66,7 @@ def test_one_that_ended_is_not_awaited_and_is_named(monkeypatch: pytest.MonkeyPa
 
 
 def test_an_earlier_fleet_of_the_same_name_is_not_taken_for_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Scripted(lambda order, say: Launch(units=[unit(4), unit(5), unit(6)]))
+    engine = Scripted(lambda order, say: LaunchResult(units=[unit(4), unit(5), unit(6)]))
     engine.listed = [*(unit(number, ENDED, "its time") for number in (1, 2, 3)), unit(4), unit(5), unit(6)]
     listed: list[Any] = [engine.listed[:3], engine.listed]
     monkeypatch.setattr(engine, "list", lambda fleet="": listed.pop(0) if len(listed) > 1 else listed[0])

@@ -16,13 +16,13 @@ from heyfleet.deploy.provider import (
     RUNNING,
     STARTING,
     DeployError,
-    Launch,
+    Instance,
+    Instances,
+    LaunchPlan,
+    LaunchRequest,
+    LaunchResult,
     Lines,
-    Order,
-    Outline,
     Say,
-    Unit,
-    Units,
 )
 from heyfleet.deploy.settings import Setting
 
@@ -33,20 +33,20 @@ class Scripted:
     settings: ClassVar[tuple[Setting, ...]] = ()
     tunnels: ClassVar[bool] = True
 
-    def __init__(self, launch: Callable[[Order, Say], Launch]) -> None:
+    def __init__(self, launch: Callable[[LaunchRequest, Say], LaunchResult]) -> None:
         self._launch = launch
         self.removed: list[str] = []
         self.closed = 0
         self.fault = ""
-        self.listed: Units = []
+        self.listed: Instances = []
 
-    def plan(self, order: Order) -> Outline:
-        return Outline(makes=[f"{order.agents} at {order.join}"], usd_an_hour=1.5, price_source="a list")
+    def plan(self, order: LaunchRequest) -> LaunchPlan:
+        return LaunchPlan(makes=[f"{order.agents} at {order.join}"], usd_an_hour=1.5, price_source="a list")
 
-    def launch(self, order: Order, say: Say) -> Launch:
+    def launch(self, order: LaunchRequest, say: Say) -> LaunchResult:
         return self._launch(order, say)
 
-    def list(self, fleet: str = "") -> Units:
+    def list(self, fleet: str = "") -> Instances:
         return self.listed
 
     def logs(self, fleet: str) -> Iterable[tuple[str, str]]:
@@ -65,8 +65,8 @@ class Scripted:
         self.closed += 1
 
 
-def unit(number: int, state: str = RUNNING, reason: str = "") -> Unit:
-    return Unit(fleet="f", id=f"i{number}", name=f"a{number}", state=state, reason=reason)
+def unit(number: int, state: str = RUNNING, reason: str = "") -> Instance:
+    return Instance(fleet="f", id=f"i{number}", name=f"a{number}", state=state, reason=reason)
 
 
 def fleet_of(engine: Scripted, said: list[str], **more: Any) -> RunFleet:
@@ -84,7 +84,7 @@ def launched(fleet: RunFleet, said: list[str]) -> None:
 
 
 def test_as_many_are_absent_as_are_missing() -> None:
-    engine = Scripted(lambda order, say: Launch(units=[unit(1)], failures=["zone a: full"]))
+    engine = Scripted(lambda order, say: LaunchResult(units=[unit(1)], failures=["zone a: full"]))
     said: list[str] = []
     with fleet_of(engine, said) as fleet:
         launched(fleet, said)
@@ -93,7 +93,9 @@ def test_as_many_are_absent_as_are_missing() -> None:
 
 
 def test_a_failure_that_was_made_good_is_said_and_nobody_is_absent() -> None:
-    engine = Scripted(lambda order, say: Launch(units=[unit(1), unit(2), unit(3)], failures=["zone a: full"]))
+    engine = Scripted(
+        lambda order, say: LaunchResult(units=[unit(1), unit(2), unit(3)], failures=["zone a: full"])
+    )
     said: list[str] = []
     with fleet_of(engine, said) as fleet:
         launched(fleet, said)
@@ -103,7 +105,7 @@ def test_a_failure_that_was_made_good_is_said_and_nobody_is_absent() -> None:
 
 def test_who_was_replaced_is_not_absent_for_having_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(for_run, "_LOOK_EVERY_S", 0.01)
-    engine = Scripted(lambda order, say: Launch(units=[unit(1), unit(2), unit(4)], replaced=["i3"]))
+    engine = Scripted(lambda order, say: LaunchResult(units=[unit(1), unit(2), unit(4)], replaced=["i3"]))
     engine.listed = [unit(1), unit(2), unit(3, ENDED, "no network"), unit(4, ENDED, "later")]
     said: list[str] = []
     with fleet_of(engine, said) as fleet:
@@ -114,9 +116,9 @@ def test_who_was_replaced_is_not_absent_for_having_ended(monkeypatch: pytest.Mon
 def test_an_earlier_fleet_of_the_same_name_is_not_taken_for_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(for_run, "_LOOK_EVERY_S", 0.01)
 
-    def launch(order: Order, say: Say) -> Launch:
+    def launch(order: LaunchRequest, say: Say) -> LaunchResult:
         engine.listed = [*engine.listed, unit(2), unit(3), unit(4, ENDED, "no bundle")]
-        return Launch(units=[unit(2), unit(3), unit(4)])
+        return LaunchResult(units=[unit(2), unit(3), unit(4)])
 
     engine = Scripted(launch)
     engine.listed = [unit(1, ENDED, "its time")]
@@ -128,7 +130,7 @@ def test_an_earlier_fleet_of_the_same_name_is_not_taken_for_this_one(monkeypatch
 
 def test_those_that_ended_are_absent_and_those_that_start_are_awaited() -> None:
     units = [unit(1), unit(2, ENDED, "no bundle"), unit(3, STARTING, "pulling the image")]
-    engine = Scripted(lambda order, say: Launch(units=units))
+    engine = Scripted(lambda order, say: LaunchResult(units=units))
     said: list[str] = []
     with fleet_of(engine, said) as fleet:
         launched(fleet, said)
@@ -138,7 +140,7 @@ def test_those_that_ended_are_absent_and_those_that_start_are_awaited() -> None:
 
 @pytest.mark.parametrize("error", [DeployError("refused"), ValueError("of ours")])
 def test_a_launch_that_fails_leaves_all_absent(error: Exception) -> None:
-    def launch(order: Order, say: Say) -> Launch:
+    def launch(order: LaunchRequest, say: Say) -> LaunchResult:
         raise error
 
     engine, said = Scripted(launch), list[str]()
@@ -152,7 +154,7 @@ def test_a_launch_that_fails_leaves_all_absent(error: Exception) -> None:
 def test_the_end_of_the_run_ends_a_launch_that_goes_on() -> None:
     steps, go_on = list[str](), threading.Event()
 
-    def launch(order: Order, say: Say) -> Launch:
+    def launch(order: LaunchRequest, say: Say) -> LaunchResult:
         while True:
             say("a step")
             steps.append("done")
@@ -167,7 +169,7 @@ def test_the_end_of_the_run_ends_a_launch_that_goes_on() -> None:
 
 
 def test_what_can_t_be_removed_is_said_with_the_command_that_can() -> None:
-    engine, said = Scripted(lambda order, say: Launch(units=[unit(1)] * 3)), list[str]()
+    engine, said = Scripted(lambda order, say: LaunchResult(units=[unit(1)] * 3)), list[str]()
     engine.fault = "the cloud is away"
     with fleet_of(engine, said) as fleet:
         fleet.start(7700, b"ca", b"token", said.append)
@@ -176,7 +178,7 @@ def test_what_can_t_be_removed_is_said_with_the_command_that_can() -> None:
 
 
 def test_kept_it_is_not_removed() -> None:
-    engine, said = Scripted(lambda order, say: Launch(units=[unit(1)] * 3)), list[str]()
+    engine, said = Scripted(lambda order, say: LaunchResult(units=[unit(1)] * 3)), list[str]()
     with fleet_of(engine, said, keep=True) as fleet:
         fleet.start(7700, b"ca", b"token", said.append)
     assert engine.removed == []
@@ -184,7 +186,7 @@ def test_kept_it_is_not_removed() -> None:
 
 
 def test_without_a_start_nothing_is_asked_of_the_engine() -> None:
-    engine = Scripted(lambda order, say: Launch())
+    engine = Scripted(lambda order, say: LaunchResult())
     with fleet_of(engine, []) as fleet:
         assert fleet.loopback
         assert fleet.plan_lines(7700) == ["3 at 127.0.0.1:7700", "costs: 1.500 USD an hour (a list)"]

@@ -18,7 +18,7 @@ from heyfleet.plan.build import Flags, make_plan
 from heyfleet.plan.redact import HIDDEN
 from heyfleet.proto.fleet_pb2 import Header, Plan, Request, Snapshot, Stage
 from heyfleet.results.archive import layout
-from heyfleet.results.archive.archiver import Keeping
+from heyfleet.results.archive.archiver import Archiver
 from heyfleet.results.archive.errors import ArchiveError
 from heyfleet.results.archive.histogram_log import read_line
 from heyfleet.results.archive.layout import Tag, read_tag
@@ -239,7 +239,7 @@ def test_a_full_disk_ends_the_archive_and_not_the_run(
 
 
 def test_a_run_that_never_began_leaves_no_folder(tmp_path: Path) -> None:
-    keeping = Keeping(str(tmp_path / "run"))
+    keeping = Archiver(str(tmp_path / "run"))
     with pytest.raises(InputError), keeping.begin(plan()):
         raise InputError("no")
     assert not (tmp_path / "run").exists()
