@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from heyfleet.agent.http.resolve import ResolveError, connects_to, resolve, where
-from heyfleet.proto.fleet_pb2 import CONNECTIONS, USERS, Assignment, Plan
+from heyfleet.proto.plan_pb2 import CLOSED, USERS, Assignment, Plan
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class HostPolicy:
         whole_ns = plan.warmup_ns + plan.duration_ns
         if self.max_duration_ns and whole_ns > self.max_duration_ns:
             return self._words(f"{whole_ns / 1e9:g} s", f"{self.max_duration_ns / 1e9:g} s (--max-duration)")
-        if self.max_rate and plan.loop in (CONNECTIONS, USERS):
+        if self.max_rate and plan.load_model in (CLOSED, USERS):
             return self._words(
                 "load as fast as answers come", f"{self.max_rate:g} requests/s (--max-rate); set a rate"
             )

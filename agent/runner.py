@@ -20,25 +20,12 @@ from heyfleet.agent.http.transport import NAMES, speaks_http2, tls_context
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import Engine, EngineSnapshot, Histogram
 from heyfleet.plan.sharding import Share, deal, mix_order
-from heyfleet.proto.fleet_pb2 import (
-    CONNECTIONS,
-    RATE,
-    TICKS,
-    USERS,
-    Assignment,
-    Done,
-    PartNumbers,
-    Plan,
-    Ready,
-    Refused,
-    Snapshot,
-    Think,
-    WorkerFacts,
-)
-from heyfleet.proto.fleet_pb2 import Histogram as HistogramMessage
+from heyfleet.proto.plan_pb2 import CLOSED, CONNECTION_RATE, RATE, USERS, Assignment, Plan, Think
 from heyfleet.proto.protocol import TRACE_BYTES_A_SNAPSHOT
+from heyfleet.proto.stats_pb2 import Breakdown, Done, Ready, Refusal, Snapshot, WorkerFacts
+from heyfleet.proto.stats_pb2 import Histogram as HistogramMessage
 
-_LOOPS = {CONNECTIONS: "connections", TICKS: "ticks", RATE: "rate", USERS: "users"}
+_LOOPS = {CLOSED: "connections", CONNECTION_RATE: "ticks", RATE: "rate", USERS: "users"}
 _SNAPSHOT_INTERVAL_S = 1.0
 _COUNTERS = (
     "sent",
@@ -83,13 +70,13 @@ class Runner:
         self._waited: dict[Engine, tuple[int, int]] = {}
         self._sequence = 0
 
-    def prepare(self, assignment: Assignment) -> Ready | Refused:
+    def prepare(self, assignment: Assignment) -> Ready | Refusal:
         """Resolve the target, check the limits and open the connections; returns when the load could start."""
         self._assignment = assignment
         plan = assignment.plan
         try:
             resolved = resolve_plan(plan)
-            shares = deal(plan.workers or limits.cores(), assignment.connections, assignment.requests)
+            shares = deal(plan.workers or limits.cores(), assignment.connections, assignment.request_count)
             limits.allow_sources(plan.sources)
             ways = 0 if plan.unix_socket else len(resolved.addresses) * max(len(plan.sources), 1)
             limits.allow(sum(share.connections for share in shares), ways, len(shares))
@@ -99,7 +86,7 @@ class Runner:
             self._messages = self._rendered(plan)
             self._engines = [self._engine(share, resolved, len(shares)) for share in shares]
         except (ResolveError, limits.LimitError, ValueError) as refusal:
-            return Refused(reason=str(refusal))
+            return Refusal(reason=str(refusal))
         self._lookup = DnsRefresh(plan, self._owner, resolved.addresses, self._moved)
         self._lookup_ns = resolved.lookup_ns
         for number, engine in enumerate(self._engines):
@@ -111,7 +98,7 @@ class Runner:
         while not all(engine.prepared for engine in self._engines):
             time.sleep(_PREPARE_POLL_S)
         if self._faults:
-            return Refused(reason=f"{self._faults[0].strerror}; --io epoll works on every Linux")
+            return Refusal(reason=f"{self._faults[0].strerror}; --io epoll works on every Linux")
         return Ready(
             addresses=[host for host, _ in resolved.addresses],
             lookup_ns=resolved.lookup_ns,
@@ -134,8 +121,8 @@ class Runner:
             io=plan.io or "auto",
             addresses=resolved.addresses,
             messages=self._messages,
-            order=mix_order([request.weight for request in plan.mix]),
-            loop=_LOOPS[plan.loop],
+            order=mix_order([request.weight for request in plan.requests]),
+            loop=_LOOPS[plan.load_model],
             stages=[(stage.duration_ns, stage.first, stage.last) for stage in plan.stages],
             poisson=plan.poisson,
             seed=plan.seed,
@@ -143,7 +130,7 @@ class Runner:
             warmup_ns=plan.warmup_ns,
             catch_up=plan.catch_up,
             connections=share.connections,
-            requests=share.requests,
+            requests=share.request_count,
             duration_ns=plan.duration_ns,
             timeout_ns=plan.timeout_ns,
             keep_alive=not plan.disable_keepalive,
@@ -155,7 +142,7 @@ class Runner:
             sources=list(plan.sources),
             kernel_timestamps=plan.kernel_timestamps,
             tls=tls_context(plan, self._http2),
-            tunnel=tunnel_head(plan, target_url(plan, plan.mix[0])),
+            tunnel=tunnel_head(plan, target_url(plan, plan.requests[0])),
             http2=self._http2,
             streams=max(plan.streams, 1) if self._http2 else 1,
             follower=follower,
@@ -168,26 +155,26 @@ class Runner:
 
     def _rendered(self, plan: Plan) -> list[tuple[bytes | list[Segment], bool, bool]]:
         """As the engine takes them: rendered, whether answers have no content, whether it may be sent twice."""
-        asked = [through(plan, request, target_url(plan, request)) for request in plan.mix]
+        asked = [through(plan, request, target_url(plan, request)) for request in plan.requests]
         rendered: Sequence[bytes | list[Segment]]
         if plan.template:
             rendered = [
                 self._compiler.http2(each) if self._http2 else self._compiler.http1(each) for each in asked
             ]
         elif self._http2:
-            rendered = render_http2(plan.mix, plan.target.scheme)
+            rendered = render_http2(plan.requests, plan.target.scheme)
         else:
             rendered = [render(each, close=plan.disable_keepalive) for each in asked]
         return [
             (data, request.method == "HEAD", request.method in IDEMPOTENT)
-            for data, request in zip(rendered, plan.mix, strict=True)
+            for data, request in zip(rendered, plan.requests, strict=True)
         ]
 
     def _trace_rows(self, share: Share, workers: int) -> int:
         """The worker's part of the agent's rows, in proportion to its requests where they are counted."""
         allowed = self._assignment.trace_rows
-        if self._assignment.requests:
-            return -(-allowed * share.requests // self._assignment.requests)
+        if self._assignment.request_count:
+            return -(-allowed * share.request_count // self._assignment.request_count)
         return allowed // workers
 
     def _work(self, engine: Engine) -> None:
@@ -322,10 +309,10 @@ def merge_workers(parts: list[EngineSnapshot], into: Snapshot) -> Snapshot:
     if warm := [part.warmup for part in parts if part.warmup is not None]:
         _merge_numbers(warm, into.warmup)
     for stage, request in sorted({place for part in parts for place in part.parts}):
-        numbers = PartNumbers(stage=stage, request=request)
+        numbers = Breakdown(stage=stage, request=request)
         place = (stage, request)
-        _merge_numbers([part.parts[place] for part in parts if place in part.parts], numbers.numbers)
-        into.parts.append(numbers)
+        _merge_numbers([part.parts[place] for part in parts if place in part.parts], numbers.metrics)
+        into.breakdowns.append(numbers)
     return into
 
 

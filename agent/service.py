@@ -13,8 +13,9 @@ from heyfleet.agent.policy import HostPolicy
 from heyfleet.agent.runner import Runner
 from heyfleet.agent.spool import Spool
 from heyfleet.proto.control_pb2 import Bye, FromAgent, Hello, Offer, Pong, ToAgent
-from heyfleet.proto.fleet_pb2 import Assignment, Done, Ready, Record, Refused, Snapshot
+from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.proto.protocol import PROTOCOL
+from heyfleet.proto.stats_pb2 import Done, Ready, Record, Refusal, Snapshot
 
 _LEASE_LOOK_S = 0.1
 _LEASE_NS = 10_000_000_000  # until a controller names another
@@ -99,7 +100,7 @@ class AgentService:
                 self._tell(FromAgent(pong=pong))
             case "welcome":
                 self._lease_ns = message.welcome.lease_ns or _LEASE_NS
-                for wanted in message.welcome.wanted:
+                for wanted in message.welcome.resume_from:
                     self._task(self._send_again(wanted.run_id, wanted.after_sequence))
             case "assignment":
                 self._assigned(message.assignment)
@@ -128,21 +129,21 @@ class AgentService:
         self._task(self._prepare(self._pending))
 
     def _refuse(self, run_id: str, reason: str) -> None:
-        self._tell(FromAgent(refused=Refused(reason=reason), run_id=run_id))
+        self._tell(FromAgent(refused=Refusal(reason=reason), run_id=run_id))
 
     async def _prepare(self, held: HeldRun) -> None:
         try:
             answer = await asyncio.to_thread(held.local.prepare, held.assignment)
         except (OSError, ValueError, MemoryError) as error:
-            answer = Refused(reason=f"it can't prepare: {error or type(error).__name__}")
+            answer = Refusal(reason=f"it can't prepare: {error or type(error).__name__}")
         if self._pending is not held:
             held.local.stop()
             return
         if isinstance(answer, Ready) and (
             reason := self._owner.refusal_of(held.assignment, list(answer.addresses))
         ):
-            answer = Refused(reason=reason)
-        if isinstance(answer, Refused):
+            answer = Refusal(reason=reason)
+        if isinstance(answer, Refusal):
             self._drop_pending()
             self._refuse(held.run_id, answer.reason)
             return

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from heyfleet.proto.fleet_pb2 import Record
+from heyfleet.proto.stats_pb2 import Record
 
 SUFFIX = ".records"
 

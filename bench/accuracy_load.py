@@ -12,7 +12,7 @@ import time
 from heyfleet.agent.runner import Runner
 from heyfleet.ext import Histogram
 from heyfleet.plan.build import Flags, make_plan, whole_plan
-from heyfleet.proto.fleet_pb2 import Refused
+from heyfleet.proto.stats_pb2 import Refusal
 from heyfleet.results.stats import Stats
 
 LATE_NS = 100_000
@@ -32,7 +32,7 @@ def main(port: str, rate: str, seconds: str, connections: str) -> None:
     )
     agent, stats = Runner(), Stats()
     ready = agent.prepare(whole_plan(make_plan(flags)))
-    if isinstance(ready, Refused):
+    if isinstance(ready, Refusal):
         raise SystemExit(ready.reason)
     start_ns = time.monotonic_ns() + 50_000_000
     agent.start(start_ns)

@@ -10,7 +10,8 @@ from pathlib import Path
 from bench.simulated import payload
 from heyfleet.cli.export import write
 from heyfleet.plan.build import Flags, make_plan
-from heyfleet.proto.fleet_pb2 import Assignment, Done, Histogram, Plan, Ready, Snapshot
+from heyfleet.proto.plan_pb2 import Assignment, Plan
+from heyfleet.proto.stats_pb2 import Done, Histogram, Ready, Snapshot
 from heyfleet.results.archive.reader import Run
 from heyfleet.results.archive.writer import Archive
 from heyfleet.results.export.prometheus import shown
@@ -119,4 +120,4 @@ def _measured(plan: Plan, stats: Stats, parts: list[Stats]) -> Measurements:
                 agent=agent, host="host", share=share, ready=Ready(io="epoll"), done=done, stats=part
             )
         )
-    return Measurements(plan=plan, stats=stats, parts=made, agents_asked=AGENTS, run_id="bench")
+    return Measurements(plan=plan, stats=stats, parts=made, agents_requested=AGENTS, run_id="bench")

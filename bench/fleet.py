@@ -25,7 +25,8 @@ from heyfleet.controller.fleet.grpc_server import Server
 from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.plan.build import Flags, make_plan, whole_plan
 from heyfleet.proto.control_pb2 import RunRequest
-from heyfleet.proto.fleet_pb2 import Plan, Ready
+from heyfleet.proto.plan_pb2 import Plan
+from heyfleet.proto.stats_pb2 import Ready
 
 SIMULATED_AGENTS = 1000
 MERGING_S = 60

@@ -28,7 +28,7 @@ from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.controller.fleet.status import interval_s, view
 from heyfleet.controller.security.authority import Authority
 from heyfleet.proto.control_pb2 import FromAgent, RunRequest
-from heyfleet.proto.fleet_pb2 import Plan, Target
+from heyfleet.proto.plan_pb2 import Plan, Target
 from heyfleet.results.ledger import balance
 
 PROCESSES = 4

@@ -20,8 +20,8 @@ import grpc.aio
 from heyfleet.ext import Histogram
 from heyfleet.proto import protocol
 from heyfleet.proto.control_pb2 import FromAgent, Hello, Pong, ToAgent
-from heyfleet.proto.fleet_pb2 import Done, Ready, Snapshot
-from heyfleet.proto.fleet_pb2 import Histogram as HistogramMessage
+from heyfleet.proto.stats_pb2 import Done, Ready, Snapshot
+from heyfleet.proto.stats_pb2 import Histogram as HistogramMessage
 
 METRICS = ("latency", "request_write", "wait", "read")
 SAMPLES = 20_000

@@ -10,7 +10,7 @@ import click
 from heyfleet.cli.go_flags import Flag, Value
 from heyfleet.plan import values
 from heyfleet.plan.proxy import proxy
-from heyfleet.proto.fleet_pb2 import Resolve
+from heyfleet.proto.plan_pb2 import Resolve
 
 # HOST or [ADDRESS], then :, and the port; each may be empty where a flag allows it.
 _PLACE = r"(?:\[([^\]]*)\]|([^:\[\]]*)):(\d*)"

@@ -14,16 +14,16 @@ from heyfleet.plan import stages as shapes
 from heyfleet.plan.build import warnings
 from heyfleet.plan.plan_file import PlanFile, key_of
 from heyfleet.plan.redact import echo
-from heyfleet.proto.fleet_pb2 import RATE, TICKS, USERS, Plan
+from heyfleet.proto.plan_pb2 import CONNECTION_RATE, RATE, USERS, Plan
 
 
 def summary(plan: Plan) -> Iterator[str]:
     """What a plan comes to, a line each."""
     whole_ns = plan.warmup_ns + plan.duration_ns if plan.duration_ns else 0
-    length = f"{whole_ns / 1e9:g} s" if whole_ns else f"{plan.requests} requests"
-    if plan.loop in (RATE, TICKS):
+    length = f"{whole_ns / 1e9:g} s" if whole_ns else f"{plan.request_count} requests"
+    if plan.load_model in (RATE, CONNECTION_RATE):
         yield f"{length}, at most {shapes.highest_rate(plan):g} requests/s over {plan.connections} connections"
-    elif plan.loop == USERS:
+    elif plan.load_model == USERS:
         yield f"{length}, at most {plan.connections} users"
     else:
         yield f"{length}, {plan.connections} connections, each with its next request at once"
@@ -31,13 +31,13 @@ def summary(plan: Plan) -> Iterator[str]:
     for stage, end_ns in zip(plan.stages, shapes.stage_ends_ns(plan), strict=True):
         until = f"{end_ns / 1e9:g} s" if end_ns else "the end"
         level = f"{stage.first:g}" if stage.first == stage.last else f"{stage.first:g} to {stage.last:g}"
-        what = "users" if plan.loop == USERS else "requests/s"
+        what = "users" if plan.load_model == USERS else "requests/s"
         yield f"stage {stage.name}: from {begin_ns / 1e9:g} s to {until}: {level} {what}"
         begin_ns = end_ns
     if plan.warmup_ns:
         yield f"warm-up: the first {plan.warmup_ns / 1e9:g} s are kept out of the results"
-    total = sum(request.weight for request in plan.mix)
-    for request in plan.mix if len(plan.mix) > 1 else ():
+    total = sum(request.weight for request in plan.requests)
+    for request in plan.requests if len(plan.requests) > 1 else ():
         yield f"request {request.name}: {request.weight} of {total}: {request.method} {request.request_target}"
 
 

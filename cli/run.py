@@ -18,7 +18,7 @@ from heyfleet.controller.executors.base import AgentLink
 from heyfleet.controller.executors.local import Executor
 from heyfleet.plan import values
 from heyfleet.plan.build import TIMEOUT_NS, Flags, make_plan
-from heyfleet.proto.fleet_pb2 import Plan
+from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.results.archive.archiver import Archiver
 from heyfleet.results.intervals import IntervalSink
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from heyfleet.ext import Histogram
 from heyfleet.plan.thresholds import Threshold, read
-from heyfleet.proto.fleet_pb2 import Plan
+from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.results.stats import Metrics, Stats
 from heyfleet.results.thresholds import Scope, judge, scope_of
 

@@ -74,7 +74,7 @@ def headline(view: View) -> str:
         return f"starting {len(view.agents)} agents"
     ready = sum(agent.state in ("idle", "ready") for agent in view.agents)
     words = f"{view.stage}: {view.message}" if view.message else view.stage
-    return f"{words} ({ready} of {view.agents_asked} agents)" if view.agents_asked else words
+    return f"{words} ({ready} of {view.agents_requested} agents)" if view.agents_requested else words
 
 
 def _progress(view: View) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from heyfleet.proto.fleet_pb2 import Plan, Snapshot
+from heyfleet.proto.plan_pb2 import Plan
+from heyfleet.proto.stats_pb2 import Snapshot
 from heyfleet.results.stats import Stats
 
 

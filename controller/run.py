@@ -11,8 +11,7 @@ from heyfleet.controller.executors.local import Executor, ResultsElsewhereError
 from heyfleet.controller.signals import Interrupted, Interrupts
 from heyfleet.errors import InputError
 from heyfleet.plan.build import CONNECTIONS, Flags, make_plan, warnings
-from heyfleet.proto.fleet_pb2 import CONNECTIONS as CLOSED
-from heyfleet.proto.fleet_pb2 import TICKS, Plan
+from heyfleet.proto.plan_pb2 import CLOSED, CONNECTION_RATE, Plan
 from heyfleet.results.archive.archiver import Archiver
 from heyfleet.results.intervals import IntervalSink, fan_out
 from heyfleet.results.measurements import Measurements
@@ -48,7 +47,9 @@ def run(flags: Flags, executor: Executor, keeping: Archiver | None = None, show:
     except Interrupted:
         terminal.complain("interrupted before the start; nothing was sent")
         return interrupts.exit_code
-    asked = (flags.connections or CONNECTIONS) if measured.plan.loop in (CLOSED, TICKS) else None
+    asked = (
+        (flags.connections or CONNECTIONS) if measured.plan.load_model in (CLOSED, CONNECTION_RATE) else None
+    )
     summary = summarize(measured, asked, ignore_redirects=flags.disable_redirects, per_agent=flags.per_agent)
     report(summary, flags.output, measured.trace)
     kept = keeping.end(measured, lambda: _document(summary))

@@ -12,20 +12,20 @@ from heyfleet.plan import url as target
 from heyfleet.plan.proxy import check_proxy
 from heyfleet.plan.requests import RequestSpec, make_mix, of_all, read_file
 from heyfleet.plan.stages import Stages
-from heyfleet.proto.fleet_pb2 import CONNECTIONS as CLOSED
-from heyfleet.proto.fleet_pb2 import (
+from heyfleet.proto.plan_pb2 import (
+    CLOSED,
+    CONNECTION_RATE,
     EITHER,
     HTTP_1_1,
     HTTP_2,
     IPV4,
     IPV6,
     RATE,
-    TICKS,
     USERS,
     AddressFamily,
     Assignment,
     HttpVersion,
-    Loop,
+    LoadModel,
     Plan,
     Proxy,
     Resolve,
@@ -117,19 +117,19 @@ def make_plan(flags: Flags) -> Plan:
     duration_ns = _duration_ns(flags, stages)
     requests = flags.requests or (0 if duration_ns else REQUESTS)
     connections = _connections(flags, loop, stages, requests)
-    if loop == TICKS:
+    if loop == CONNECTION_RATE:
         stages = [shapes.constant(flags.rate_per_connection * connections)]
     plan = Plan(
         target=Target(scheme=url.scheme, host=url.host, port=url.port),
-        mix=make_mix(url, flags.mix or [_one_request(flags)]),
-        loop=loop,
+        requests=make_mix(url, flags.mix or [_one_request(flags)]),
+        load_model=loop,
         stages=stages,
         poisson=flags.poisson,
         seed=_seed(flags),
         think=flags.think,
         warmup_ns=flags.warmup_ns,
         catch_up=flags.catch_up,
-        requests=requests,
+        request_count=requests,
         duration_ns=duration_ns,
         connections=connections,
         timeout_ns=flags.timeout_ns,
@@ -160,7 +160,7 @@ def make_plan(flags: Flags) -> Plan:
 def warnings(plan: Plan) -> Iterator[str]:
     """What to know before a run: one line each."""
     rate = shapes.highest_rate(plan)
-    if plan.loop == RATE and rate > _BRISK * plan.connections:
+    if plan.load_model == RATE and rate > _BRISK * plan.connections:
         yield (
             f"{rate:g} requests/s over -c {plan.connections}: each connection has to answer within "
             f"{plan.connections / rate * 1e3:.3g} ms on average, or requests will wait and stay unsent; raise -c"
@@ -173,13 +173,13 @@ def whole_plan(plan: Plan) -> Assignment:
         run_id=os.urandom(8).hex(),
         agent="local",
         plan=plan,
-        requests=plan.requests,
+        request_count=plan.request_count,
         connections=plan.connections,
         trace_rows=plan.trace_rows,
     )
 
 
-def _shape(flags: Flags) -> tuple[Loop, list[Stage]]:
+def _shape(flags: Flags) -> tuple[LoadModel, list[Stage]]:
     """What decides when requests are sent, and at which level."""
     given = {
         "-q": bool(flags.rate_per_connection),
@@ -202,14 +202,14 @@ def _shape(flags: Flags) -> tuple[Loop, list[Stage]]:
     return loop, stages
 
 
-def _stages(flags: Flags) -> tuple[Loop, list[Stage]]:
+def _stages(flags: Flags) -> tuple[LoadModel, list[Stage]]:
     if flags.stages is not None:
         return flags.stages[0], list(flags.stages[1])
     if flags.rate is not None:
         return RATE, [shapes.constant(flags.rate)]
     if flags.users is not None:
         return USERS, shapes.spawning(flags.users, flags.spawn_rate or 0.0)
-    return (TICKS if flags.rate_per_connection else CLOSED), []
+    return (CONNECTION_RATE if flags.rate_per_connection else CLOSED), []
 
 
 def _duration_ns(flags: Flags, stages: list[Stage]) -> int:
@@ -225,7 +225,7 @@ def _duration_ns(flags: Flags, stages: list[Stage]) -> int:
     return min(flags.duration_ns or left_ns, left_ns)
 
 
-def _connections(flags: Flags, loop: Loop, stages: list[Stage], requests: int) -> int:
+def _connections(flags: Flags, loop: LoadModel, stages: list[Stage], requests: int) -> int:
     if loop == USERS:
         if flags.connections is not None:
             raise InputError("-c and users exclude each other: each user has one connection")
@@ -302,23 +302,24 @@ def _check_http2(plan: Plan) -> None:
         raise InputError(
             "--streams and -disable-keepalive exclude each other: one is many requests on a connection"
         )
-    if plan.streams > 1 and plan.loop in (TICKS, USERS):
+    if plan.streams > 1 and plan.load_model in (CONNECTION_RATE, USERS):
         raise InputError(
-            f"--streams goes with -c or --rate; with {'-q' if plan.loop == TICKS else 'users'} each has a connection of its own"
+            f"--streams goes with -c or --rate; with {'-q' if plan.load_model == CONNECTION_RATE else 'users'} "
+            "each has a connection of its own"
         )
 
 
 def _check(plan: Plan) -> None:
     """What no single flag could see."""
-    parts = max(len(plan.stages), 1) * len(plan.mix)
-    if len(plan.mix) > PARTS_AT_MOST:
+    parts = max(len(plan.stages), 1) * len(plan.requests)
+    if len(plan.requests) > PARTS_AT_MOST:
         raise InputError(
-            f"{len(plan.mix)} requests, each with numbers of its own, are more than {PARTS_AT_MOST}; "
+            f"{len(plan.requests)} requests, each with numbers of its own, are more than {PARTS_AT_MOST}; "
             "one request with a placeholder takes any number of rows: --template and --data"
         )
     if parts > PARTS_AT_MOST:
         raise InputError(
-            f"{len(plan.stages)} stages of {len(plan.mix)} requests are {parts} results; the most is {PARTS_AT_MOST}"
+            f"{len(plan.stages)} stages of {len(plan.requests)} requests are {parts} results; the most is {PARTS_AT_MOST}"
         )
     if plan.kernel_timestamps and plan.io == "io_uring":
         raise InputError(

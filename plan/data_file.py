@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from heyfleet.errors import InputError
 from heyfleet.plan import template as templates
 from heyfleet.plan.requests import read_file
-from heyfleet.proto.fleet_pb2 import Column, Plan, Request
+from heyfleet.proto.plan_pb2 import Column, Plan, Request
 
 if TYPE_CHECKING:
     from heyfleet.plan.build import Flags
@@ -48,7 +48,7 @@ def take_template(plan: Plan, flags: Flags) -> None:
 def _wanted(plan: Plan) -> dict[str, bool]:
     """The columns that are named; whether in a place that takes one line only."""
     wanted: dict[str, bool] = {}
-    for request in plan.mix:
+    for request in plan.requests:
         try:
             for text, one_line in _texts(request):
                 for value in templates.values(text):
@@ -62,7 +62,7 @@ def _wanted(plan: Plan) -> dict[str, bool]:
 def _is_random(plan: Plan) -> bool:
     return any(
         value.kind in {"rand", "uuid"}
-        for request in plan.mix
+        for request in plan.requests
         for text, _ in _texts(request)
         for value in templates.values(text)
     )
@@ -108,5 +108,5 @@ def _once(plan: Plan, flags: Flags) -> None:
         raise InputError(
             f"-n {flags.requests}: with --data-once there are only the {rows} rows of {flags.data_file}"
         )
-    plan.requests = flags.requests or rows
-    plan.connections = min(plan.connections, plan.requests)
+    plan.request_count = flags.requests or rows
+    plan.connections = min(plan.connections, plan.request_count)

@@ -6,7 +6,7 @@ import re
 
 from heyfleet.errors import InputError
 from heyfleet.plan import url as urls
-from heyfleet.proto.fleet_pb2 import HTTP_2, Plan, Proxy
+from heyfleet.proto.plan_pb2 import HTTP_2, Plan, Proxy
 
 
 def proxy(text: str) -> Proxy | None:

@@ -6,7 +6,18 @@ import re
 from typing import Any, TypeVar
 
 from heyfleet.plan.url import Url
-from heyfleet.proto.fleet_pb2 import HTTP_2, IPV4, IPV6, TICKS, Column, Loop, Plan, Request, Think, Tls
+from heyfleet.proto.plan_pb2 import (
+    CONNECTION_RATE,
+    HTTP_2,
+    IPV4,
+    IPV6,
+    Column,
+    LoadModel,
+    Plan,
+    Request,
+    Think,
+    Tls,
+)
 
 SECRET_HEADER = re.compile(r"auth|cookie|token|secret|key|passw|session|signature|credential", re.IGNORECASE)
 HIDDEN = "(hidden)"
@@ -19,12 +30,12 @@ def echo(plan: Plan) -> dict[str, Any]:
     base = _base(plan)
     return {
         "url": target_url(plan),
-        "mix": [_request(request, base) for request in plan.mix],
-        "requests": plan.requests or None,
+        "requests": [_request(request, base) for request in plan.requests],
+        "request_count": plan.request_count or None,
         "duration_ns": plan.duration_ns or None,
         "warmup_ns": plan.warmup_ns or None,
         "connections": plan.connections,
-        "loop": Loop.Name(plan.loop).lower(),
+        "load_model": LoadModel.Name(plan.load_model).lower(),
         "stages": [
             {
                 "name": stage.name,
@@ -34,7 +45,9 @@ def echo(plan: Plan) -> dict[str, Any]:
             }
             for stage in plan.stages
         ],
-        "rate_per_connection": plan.stages[0].first / plan.connections if plan.loop == TICKS else None,
+        "rate_per_connection": plan.stages[0].first / plan.connections
+        if plan.load_model == CONNECTION_RATE
+        else None,
         "arrivals": "poisson" if plan.poisson else "constant",
         "seed": plan.seed or None,
         "think": _think(plan.think),
@@ -72,7 +85,7 @@ def echo(plan: Plan) -> dict[str, Any]:
 
 def target_url(plan: Plan) -> str:
     """Where its first request goes."""
-    return _base(plan) + (plan.mix[0].request_target if plan.mix else "")
+    return _base(plan) + (plan.requests[0].request_target if plan.requests else "")
 
 
 def _base(plan: Plan) -> str:
@@ -83,15 +96,15 @@ def _base(plan: Plan) -> str:
 
 def without_secrets(plan: Plan) -> Plan:
     """The plan for a file that others may read: what may be a secret is hidden, what is large is left out."""
-    kept = _but(plan, "mix", "data")
-    for request in plan.mix:
+    kept = _but(plan, "requests", "data")
+    for request in plan.requests:
         less = _but(request, "body")
         for header in less.headers:
             if SECRET_HEADER.search(header.name):
                 header.value = HIDDEN
         large = len(request.body) > _BODY_BYTES_AT_MOST
         less.body = f"({len(request.body)} bytes)".encode() if large else request.body
-        kept.mix.append(less)
+        kept.requests.append(less)
     if kept.proxy.credentials:
         kept.proxy.credentials = HIDDEN
     if kept.HasField("tls"):

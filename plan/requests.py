@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from heyfleet.errors import InputError
 from heyfleet.plan import url as target
 from heyfleet.plan.stages import Weight, whole_weights
-from heyfleet.proto.fleet_pb2 import Header, Request, StatusRange
+from heyfleet.proto.plan_pb2 import Header, Request, StatusRange
 
 if TYPE_CHECKING:
     from heyfleet.plan.build import Flags

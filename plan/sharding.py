@@ -13,7 +13,7 @@ class Share:
     first: int
     stride: int
     connections: int
-    requests: int
+    request_count: int
 
 
 def deal(workers: int, connections: int, requests: int) -> list[Share]:
@@ -31,7 +31,7 @@ def deal(workers: int, connections: int, requests: int) -> list[Share]:
             first=worker,
             stride=stride,
             connections=(of_worker := _count(worker, stride, connections)),
-            requests=rounds * of_worker + _count(worker, stride, rest),
+            request_count=rounds * of_worker + _count(worker, stride, rest),
         )
         for worker in range(stride)
     ]

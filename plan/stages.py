@@ -8,19 +8,19 @@ from collections.abc import Iterable
 from math import gcd, lcm
 
 from heyfleet.plan import values
-from heyfleet.proto.fleet_pb2 import RATE, USERS, Loop, Plan, Stage, Think
+from heyfleet.proto.plan_pb2 import RATE, USERS, LoadModel, Plan, Stage, Think
 
 WEIGHTS_AT_MOST = 10_000  # the sum of all, in lowest terms
 STAGES_AT_MOST = 256
 NAME = re.compile(r"[A-Za-z_][\w .-]*")
 Weight = tuple[int, int]  # numerator and denominator
-Stages = tuple[Loop, tuple[Stage, ...]]
+Stages = tuple[LoadModel, tuple[Stage, ...]]
 
 
 def stages(text: str) -> Stages:
     """What '30s:0-1000, hold=2m:1000' or 'users: 30s:0-100' stand for; ValueError."""
     kind, colon, rest = text.partition(":")
-    loop: Loop = RATE
+    loop: LoadModel = RATE
     if colon and kind.strip() in ("users", "rate"):
         loop, text = USERS if kind.strip() == "users" else RATE, rest
     parts = [part.strip() for part in text.split(",")]
@@ -35,7 +35,7 @@ def stages(text: str) -> Stages:
     return loop, found
 
 
-def _stage(text: str, number: int, loop: Loop) -> Stage:
+def _stage(text: str, number: int, loop: LoadModel) -> Stage:
     name, equals, rest = text.partition("=")
     if not equals:
         name, rest = str(number), text
@@ -116,7 +116,7 @@ def most_users(found: Iterable[Stage]) -> int:
 
 def highest_rate(plan: Plan) -> float:
     """Requests a second at the highest; 0 where no rate is set."""
-    if plan.loop == USERS:
+    if plan.load_model == USERS:
         return 0.0
     return max((max(stage.first, stage.last) for stage in plan.stages), default=0.0)
 

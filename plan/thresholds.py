@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from heyfleet.errors import InputError
 from heyfleet.plan import values
-from heyfleet.proto.fleet_pb2 import Plan
+from heyfleet.proto.plan_pb2 import Plan
 
 TEXT = re.compile(
     r"(?P<metric>p\d+(?:\.\d+)?|[a-z]+)\s*(?:\[(?P<scope>[^\]]+)\])?\s*(?P<compare><=|>=|<|>)\s*(?P<limit>\S+)"
@@ -95,7 +95,7 @@ def _number(text: str, whole: str) -> float:
 def check(plan: Plan) -> None:
     """Whether each can be told of this plan; InputError."""
     stages = [stage.name for stage in plan.stages]
-    requests = [request.name for request in plan.mix]
+    requests = [request.name for request in plan.requests]
     for flag, texts in (("--slo", plan.slo), ("--abort-on", plan.abort_on)):
         for text in texts:
             threshold = read(text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from heyfleet.errors import InputError
 from heyfleet.plan.requests import read_file
 from heyfleet.plan.url import Url
-from heyfleet.proto.fleet_pb2 import Tls
+from heyfleet.proto.plan_pb2 import Tls
 
 if TYPE_CHECKING:
     from heyfleet.plan.build import Flags

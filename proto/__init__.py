@@ -1,1 +1,1 @@
-"""What controller and agents say to each other; the build makes `heyfleet.proto.fleet_pb2` of fleet.proto."""
+"""The schema of everything that crosses a process boundary; the build makes `NAME_pb2` modules of the .proto files."""

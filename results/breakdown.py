@@ -56,13 +56,13 @@ def stage_lines(measured: Measurements, elapsed_ns: int) -> tuple[BreakdownLine,
 def request_lines(measured: Measurements, elapsed_ns: int) -> tuple[BreakdownLine, ...]:
     """Each request, where there are several."""
     plan, stats = measured.plan, measured.stats
-    if len(plan.mix) < 2:
+    if len(plan.requests) < 2:
         return ()
     return tuple(
         _line(request.name, scope_of(request.name, stats, plan, elapsed_ns))
         if stats.parts
         else _line(request.name, Scope(Metrics(), 0, elapsed_ns / 1e9))
-        for request in plan.mix
+        for request in plan.requests
     )
 
 
@@ -71,7 +71,7 @@ def warmup_line(measured: Measurements) -> BreakdownLine | None:
     plan, numbers = measured.plan, measured.stats.warmup
     if not plan.warmup_ns:
         return None
-    failed = failures(numbers, list(plan.mix)[:1])
+    failed = failures(numbers, list(plan.requests)[:1])
     return _line("warm-up", Scope(numbers, failed, plan.warmup_ns / 1e9))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from heyfleet.proto.control_pb2 import AgentResult, RunResult
-from heyfleet.proto.fleet_pb2 import Assignment
+from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.stats import Stats
 
@@ -15,7 +15,7 @@ def to_message(measured: Measurements) -> RunResult:
         plan=measured.plan,
         merged=measured.stats.to_snapshot(),
         agents=[_part_to_message(part) for part in measured.parts],
-        agents_asked=measured.agents_asked,
+        agents_requested=measured.agents_requested,
         turned_away=measured.turned_away,
         trace=measured.trace,
         interrupted=measured.interrupted,
@@ -55,7 +55,7 @@ def from_message(message: RunResult) -> Measurements:
         plan=message.plan,
         stats=Stats.of_sums(message.merged, {}),
         parts=[_part_from_message(part) for part in message.agents],
-        agents_asked=message.agents_asked,
+        agents_requested=message.agents_requested,
         turned_away=tuple(message.turned_away),
         trace=message.trace,
         interrupted=message.interrupted,

@@ -50,7 +50,7 @@ def of_fleet(measured: Measurements, total_ns: int) -> Fleet:
     """From all parts of a run that took `total_ns`."""
     parts = measured.parts
     return Fleet(
-        asked=measured.agents_asked,
+        asked=measured.agents_requested,
         joined=len(parts),
         lost=sum(part.state == LOST for part in parts),
         agents=tuple(_line(part) for part in parts),
@@ -70,7 +70,7 @@ def _line(part: AgentMeasurements) -> AgentLine:
         state=part.state,
         reason=part.reason,
         last_heard_ns=part.last_heard_ns if part.state == LOST else None,
-        requests=part.share.requests or None,
+        requests=part.share.request_count or None,
         connections=part.share.connections,
         responses=responses,
         errors=errors,
@@ -101,9 +101,9 @@ def _missing_share(measured: Measurements, total_ns: int) -> float:
     """Of the requests, where they are counted; else of the connections, for the time that they were not heard of."""
     lost = [part for part in measured.parts if part.state == LOST]
     plan = measured.plan
-    if plan.requests:
-        missing = sum(max(part.share.requests - part.stats.totals["sent"], 0) for part in lost)
-        return missing / plan.requests
+    if plan.request_count:
+        missing = sum(max(part.share.request_count - part.stats.totals["sent"], 0) for part in lost)
+        return missing / plan.request_count
     planned_ns = max(plan.duration_ns if not measured.interrupted else 0, total_ns)
     if not plan.connections or not planned_ns:
         return 0.0

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from heyfleet.proto.control_pb2 import AgentInterval, Interval
-from heyfleet.proto.fleet_pb2 import Plan, Snapshot
+from heyfleet.proto.plan_pb2 import Plan
+from heyfleet.proto.stats_pb2 import Snapshot
 from heyfleet.results.stats import Stats, decoded
 
 IntervalSink = Callable[[Interval], None]
@@ -39,7 +40,7 @@ class Intervals:
 
     def __init__(self, take: IntervalSink, plan: Plan) -> None:
         self._take = take
-        self._parts = len(plan.stages) * len(plan.mix) <= PARTS_AT_MOST
+        self._parts = len(plan.stages) * len(plan.requests) <= PARTS_AT_MOST
         self._open: dict[int, tuple[Stats, list[AgentInterval]]] = {}
         self._newest = -1
         self._began_unix_ns = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from heyfleet.proto.fleet_pb2 import Done
+from heyfleet.proto.stats_pb2 import Done
 from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.stats import Stats
 
@@ -31,7 +31,7 @@ def balance(measured: Measurements) -> Ledger:
     planned = unsent = missing = lost = 0
     faults: list[str] = list(measured.faults)
     for part in measured.parts:
-        who = f"agent {part.agent}: " if measured.agents_asked else ""
+        who = f"agent {part.agent}: " if measured.agents_requested else ""
         faults += [f"{who}{fault}" for fault in (*part.faults, *_of_part(part))]
         sent = part.stats.totals["sent"]
         if part.done is not None:
@@ -39,8 +39,8 @@ def balance(measured: Measurements) -> Ledger:
             unsent += part.done.unsent
             missing += max(part.done.sent - sent, 0)
         else:
-            planned += part.share.requests or sent
-            missing += max(part.share.requests - sent, 0)
+            planned += part.share.request_count or sent
+            missing += max(part.share.request_count - sent, 0)
         lost += _in_flight(part.stats) if part.done is None else 0
     merged = _merged(stats)
     if not faults:
@@ -49,7 +49,7 @@ def balance(measured: Measurements) -> Ledger:
     recorded = latency.count if latency else 0
     if recorded != merged["responses"]:
         faults.append(f"latency: {recorded} were recorded, of {merged['responses']} responses")
-    if measured.agents_asked:
+    if measured.agents_requested:
         faults += _of_shares(measured)
     return Ledger(
         planned=planned,
@@ -120,10 +120,10 @@ def _of_shares(measured: Measurements) -> Iterator[str]:
     """The agents planned what their shares were, and the shares are the plan, where all of them are known."""
     plan, shares = measured.plan, [part.share for part in measured.parts]
     for part in measured.parts:
-        if part.done is not None and part.share.requests not in (0, part.done.planned):
-            yield f"agent {part.agent}: it planned {part.done.planned} requests, its share was {part.share.requests}"
+        if part.done is not None and part.share.request_count not in (0, part.done.planned):
+            yield f"agent {part.agent}: it planned {part.done.planned} requests, its share was {part.share.request_count}"
     if len(shares) < max((share.connection_stride for share in shares), default=0):
         return
-    for name in ("requests", "connections"):
+    for name, label in (("request_count", "requests"), ("connections", "connections")):
         if (total := sum(getattr(share, name) for share in shares)) != getattr(plan, name):
-            yield f"the shares have {total} {name}, the plan has {getattr(plan, name)}"
+            yield f"the shares have {total} {label}, the plan has {getattr(plan, name)}"

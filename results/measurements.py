@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from heyfleet.proto.fleet_pb2 import Assignment, Done, Plan, Ready
+from heyfleet.proto.plan_pb2 import Assignment, Plan
+from heyfleet.proto.stats_pb2 import Done, Ready
 from heyfleet.results.stats import Stats
 
 DONE = "done"  # it said how its load ended, and all its snapshots came
@@ -38,7 +39,7 @@ class Measurements:
     plan: Plan
     stats: Stats
     parts: list[AgentMeasurements]
-    agents_asked: int = 0  # 0: this host alone, without a fleet
+    agents_requested: int = 0  # 0: this host alone, without a fleet
     turned_away: tuple[str, ...] = ()  # who could not take part, and why
     trace: bytes = b""
     interrupted: bool = False

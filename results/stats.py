@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from heyfleet.ext import ERROR_NAMES, METRIC_NAMES, Histogram, add_encoded_all
-from heyfleet.proto import fleet_pb2
-from heyfleet.proto.fleet_pb2 import PartNumbers, Snapshot
+from heyfleet.proto import stats_pb2
+from heyfleet.proto.stats_pb2 import Breakdown, Snapshot
 from heyfleet.results.sequence_set import SequenceSet
 
 COUNTERS = (
@@ -148,7 +148,9 @@ class Stats(Metrics):
         if snapshot.HasField("warmup"):
             pairs.append((self.warmup, snapshot.warmup))
         if self._keeps_histograms:
-            parts = {(part.stage, part.request): part.numbers for part in snapshot.parts if self._keeps_parts}
+            parts = {
+                (part.stage, part.request): part.metrics for part in snapshot.breakdowns if self._keeps_parts
+            }
             known = {place: self.parts.get(place) or Metrics() for place in parts}
             pairs += [(known[place], numbers) for place, numbers in parts.items()]
             _merge_histograms(pairs)
@@ -197,9 +199,9 @@ class Stats(Metrics):
         if self.warmup.totals["sent"] or self.warmup.histograms:
             self.warmup.write(snapshot.warmup)
         for (stage, request), numbers in sorted(self.parts.items()):
-            part = PartNumbers(stage=stage, request=request)
-            numbers.write(part.numbers)
-            snapshot.parts.append(part)
+            part = Breakdown(stage=stage, request=request)
+            numbers.write(part.metrics)
+            snapshot.breakdowns.append(part)
         for address, counts in sorted(self.addresses.items()):
             for name in OF_ADDRESSES:
                 setattr(snapshot.addresses[address], name, counts[name])
@@ -226,9 +228,9 @@ def _merge_histograms(pairs: list[tuple[Metrics, Snapshot]]) -> None:
         numbers.histograms[metric] = histogram
 
 
-def encoded(histogram: Histogram) -> fleet_pb2.Histogram:
+def encoded(histogram: Histogram) -> stats_pb2.Histogram:
     """A histogram as it travels."""
-    return fleet_pb2.Histogram(
+    return stats_pb2.Histogram(
         counts_v2=histogram.encode(),
         count=histogram.count,
         sum_ns=histogram.sum_ns,
@@ -238,7 +240,7 @@ def encoded(histogram: Histogram) -> fleet_pb2.Histogram:
     )
 
 
-def decoded(part: fleet_pb2.Histogram) -> Histogram:
+def decoded(part: stats_pb2.Histogram) -> Histogram:
     """One that has travelled. InvalidSnapshotError, if it can't be."""
     histogram = Histogram()
     if part.count:
@@ -252,7 +254,7 @@ def decoded(part: fleet_pb2.Histogram) -> Histogram:
     return histogram
 
 
-def totals_of(part: fleet_pb2.Histogram) -> tuple[bytes, int, int, int, int, int]:
+def totals_of(part: stats_pb2.Histogram) -> tuple[bytes, int, int, int, int, int]:
     """What `Histogram.add_encoded` takes."""
     return part.counts_v2, part.count, part.sum_ns, part.min_ns, part.max_ns, part.clamped
 
@@ -262,12 +264,12 @@ def check(snapshot: Snapshot, *, whole: bool = True) -> None:
     _check_one(snapshot, whole=whole)
     if snapshot.HasField("warmup"):
         _check_nested(snapshot.warmup, whole=whole)
-    if len(snapshot.parts) > _PARTS_AT_MOST:
-        raise InvalidSnapshotError(f"it has {len(snapshot.parts)} parts")
-    if len({(part.stage, part.request) for part in snapshot.parts}) != len(snapshot.parts):
+    if len(snapshot.breakdowns) > _PARTS_AT_MOST:
+        raise InvalidSnapshotError(f"it has {len(snapshot.breakdowns)} parts")
+    if len({(part.stage, part.request) for part in snapshot.breakdowns}) != len(snapshot.breakdowns):
         raise InvalidSnapshotError("it has a part twice")
-    for part in snapshot.parts:
-        _check_nested(part.numbers, whole=whole)
+    for part in snapshot.breakdowns:
+        _check_nested(part.metrics, whole=whole)
     if len(snapshot.addresses) > _ADDRESSES_AT_MOST or any(
         len(each) > _ADDRESS_LENGTH_AT_MOST for each in snapshot.addresses
     ):
@@ -279,7 +281,7 @@ def check(snapshot: Snapshot, *, whole: bool = True) -> None:
 
 
 def _check_nested(numbers: Snapshot, *, whole: bool) -> None:
-    if numbers.HasField("warmup") or numbers.parts or numbers.trace or numbers.addresses:
+    if numbers.HasField("warmup") or numbers.breakdowns or numbers.trace or numbers.addresses:
         raise InvalidSnapshotError("a part of it has parts itself")
     _check_one(numbers, whole=whole)
 

@@ -163,9 +163,9 @@ def summarize(
         warmup=warmup_line(measured),
         stages=stage_lines(measured, total_ns),
         requests=request_lines(measured, total_ns),
-        fleet=of_fleet(measured, total_ns) if measured.agents_asked else None,
+        fleet=of_fleet(measured, total_ns) if measured.agents_requested else None,
         agents=tuple(summarize(_alone(measured, part)) for part in parts) if per_agent else (),
-        agent=f"{parts[0].agent}" if len(parts) == 1 and not measured.agents_asked else "",
+        agent=f"{parts[0].agent}" if len(parts) == 1 and not measured.agents_requested else "",
     )
 
 
@@ -178,7 +178,7 @@ def _alone(measured: Measurements, part: AgentMeasurements) -> Measurements:
     """One agent's part as a run of its own."""
     plan = type(measured.plan)()
     plan.CopyFrom(measured.plan)
-    plan.requests, plan.connections = part.share.requests, part.share.connections
+    plan.request_count, plan.connections = part.share.request_count, part.share.connections
     del plan.slo[:]
     return Measurements(plan=plan, stats=part.stats, parts=[part], interrupted=measured.interrupted)
 

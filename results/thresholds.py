@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from heyfleet.ext import Histogram
 from heyfleet.plan import stages as shapes
 from heyfleet.plan.thresholds import Threshold
-from heyfleet.proto.fleet_pb2 import Plan, Request
+from heyfleet.proto.plan_pb2 import Plan, Request
 from heyfleet.results.stats import Metrics, Stats
 
 DEFAULT_EXPECTED = ((100, 399),)
@@ -37,9 +37,9 @@ def failures(numbers: Metrics, requests: list[Request]) -> int:
 
 def all_failures(stats: Stats, plan: Plan) -> int:
     """Of the whole run, each request with what it expects."""
-    if len(plan.mix) == 1 or not stats.parts:
-        return failures(stats, list(plan.mix))
-    return sum(failures(numbers, [plan.mix[request]]) for (_, request), numbers in stats.parts.items())
+    if len(plan.requests) == 1 or not stats.parts:
+        return failures(stats, list(plan.requests))
+    return sum(failures(numbers, [plan.requests[request]]) for (_, request), numbers in stats.parts.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +56,16 @@ class Scope:
 def scope_of(name: str, stats: Stats, plan: Plan, elapsed_ns: int) -> Scope:
     """The numbers of the run, of a stage or of a request; what was not sent is not among them."""
     stages = [stage.name for stage in plan.stages]
-    requests = [request.name for request in plan.mix]
+    requests = [request.name for request in plan.requests]
     if not name or len(stats.parts) == 0:
         return Scope(stats, all_failures(stats, plan), elapsed_ns / 1e9)
     if name in requests:
         request = requests.index(name)
         numbers = stats.of_request(request)
-        return Scope(numbers, failures(numbers, [plan.mix[request]]), elapsed_ns / 1e9)
+        return Scope(numbers, failures(numbers, [plan.requests[request]]), elapsed_ns / 1e9)
     stage = stages.index(name)
     failed = sum(
-        failures(part, [plan.mix[request]]) for (at, request), part in stats.parts.items() if at == stage
+        failures(part, [plan.requests[request]]) for (at, request), part in stats.parts.items() if at == stage
     )
     return Scope(stats.of_stage(stage), failed, stage_seconds(plan, stage, elapsed_ns))
 

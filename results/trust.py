@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from heyfleet.ext import Histogram
-from heyfleet.proto.fleet_pb2 import RATE, TICKS
+from heyfleet.proto.plan_pb2 import CONNECTION_RATE, RATE
 from heyfleet.results.ledger import Ledger
 from heyfleet.results.measurements import LOST, AgentMeasurements, Measurements
 from heyfleet.results.stats import Stats
@@ -53,7 +53,7 @@ def trust_of(measured: Measurements, ledger: Ledger) -> Trust:
     doubts = [Doubt(True, "the numbers do not add up: see the notes")] if ledger.faults else []
     doubts += _of_requests(measured, ledger)
     for part in measured.parts:
-        doubts += _of_agent(part, f" on agent {part.agent}" if measured.agents_asked else "")
+        doubts += _of_agent(part, f" on agent {part.agent}" if measured.agents_requested else "")
     doubts += _of_stats(measured.stats)
     doubts += _of_others(measured)
     verdict = BAD if any(doubt.bad for doubt in doubts) else LIMITED if doubts else GOOD
@@ -78,7 +78,7 @@ def _of_requests(measured: Measurements, ledger: Ledger) -> Iterator[Doubt]:
     for kind, cure in (("no local port", "ports"), ("no file descriptor", "file descriptors")):
         if count := measured.stats.errors[kind]:
             yield Doubt(True, f"{count} requests failed on this side: the host had no {cure} left")
-    scheduled = measured.plan.loop in (RATE, TICKS)
+    scheduled = measured.plan.load_model in (RATE, CONNECTION_RATE)
     if scheduled and ledger.unsent > dropped and not measured.interrupted and ledger.planned:
         share = (ledger.planned - ledger.unsent) / ledger.planned
         if 1 - share > SHORT:

@@ -169,10 +169,10 @@ def plant(root: Path, name: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("ext/__init__.py", "from heyfleet.proto import fleet_pb2"),
+        ("ext/__init__.py", "from heyfleet.proto import plan_pb2"),
         ("ext/__init__.py", "import heyfleet"),
         ("proto/codec.py", "import heyfleet.ext"),
-        ("lab/server.py", "from heyfleet.proto import fleet_pb2"),
+        ("lab/server.py", "from heyfleet.proto import plan_pb2"),
         ("plan/build.py", "from heyfleet.results import stats"),
         ("deploy/ssh.py", "from heyfleet.agent import session"),
         ("agent/grpc_client.py", "from heyfleet.controller import plan"),
@@ -204,7 +204,7 @@ def test_a_forbidden_import_is_found(tmp_path: Path, name: str, line: str) -> No
         ("ext/__init__.py", "from heyfleet.ext._core import ERROR_NAMES"),
         (
             "agent/grpc_client.py",
-            "from heyfleet.ext import Engine\nfrom ..proto import fleet_pb2\nfrom . import limits",
+            "from heyfleet.ext import Engine\nfrom ..proto import plan_pb2\nfrom . import limits",
         ),
         (
             "results/stats.py",

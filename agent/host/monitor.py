@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from heyfleet.agent.host import limits
-from heyfleet.proto.fleet_pb2 import HostState
+from heyfleet.proto.stats_pb2 import HostState
 
 _SELF = Path("/proc/thread-self/schedstat")
 _NET = Path("/proc/self/net")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from heyfleet.agent.http.resolve import ResolveError, connects_to, look_up_again
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import Histogram
-from heyfleet.proto.fleet_pb2 import Plan
+from heyfleet.proto.plan_pb2 import Plan
 
 
 class DnsRefresh:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from heyfleet.agent.http.resolve import where
 from heyfleet.plan.template import parse
 from heyfleet.plan.url import Url, basic
-from heyfleet.proto.fleet_pb2 import Header, Plan, Request
+from heyfleet.proto.plan_pb2 import Header, Plan, Request
 
 _METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 

@@ -14,7 +14,7 @@ from heyfleet.agent.http.transport import tls_context
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import Engine, http2_request
 from heyfleet.plan.url import Url, basic, parse, percent_encoded
-from heyfleet.proto.fleet_pb2 import Header, Plan, Request
+from heyfleet.proto.plan_pb2 import Header, Plan, Request
 
 NOT_USABLE = "redirect: to no usable address"
 NOT_ALLOWED = "redirect: not allowed by the owner of the agent"
@@ -49,9 +49,9 @@ class Follower:
         self._engine: Engine | None = None
         target = plan.target
         self._asked = {
-            number: _Asked(request, target_url(plan, request)) for number, request in enumerate(plan.mix)
+            number: _Asked(request, target_url(plan, request)) for number, request in enumerate(plan.requests)
         }
-        self._numbers = count(len(plan.mix))
+        self._numbers = count(len(plan.requests))
         self._proxy_origin = 0 if target.scheme == "http" else None
         self._origins: dict[tuple[str, str, int], int | str] = {(target.scheme, target.host, target.port): 0}
 

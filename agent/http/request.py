@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from heyfleet.ext import hpack_shared, http2_request
-from heyfleet.proto.fleet_pb2 import Request
+from heyfleet.proto.plan_pb2 import Request
 
 # Methods whose request is expected to have a body: without one they say so with a length of 0 (RFC 9110 section 8.6).
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})

@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from heyfleet.proto.fleet_pb2 import IPV4, IPV6, AddressFamily, Plan
+from heyfleet.proto.plan_pb2 import IPV4, IPV6, AddressFamily, Plan
 
 # How many addresses are tried out at once.
 _TRIALS_AT_ONCE = 16

@@ -9,7 +9,7 @@ from typing import Any
 from heyfleet.agent.http.request import METHODS_WITH_BODY, http2_fields
 from heyfleet.ext import hpack_encode
 from heyfleet.plan.template import Piece, Value, parse
-from heyfleet.proto.fleet_pb2 import Plan, Request
+from heyfleet.proto.plan_pb2 import Plan, Request
 
 Segment = tuple[Any, ...]
 # Of the fields of a request over HTTP/2: one frame (RFC 9113 section 4.2).

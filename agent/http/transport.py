@@ -9,7 +9,7 @@ from heyfleet.agent.http.proxy import target_url, tunnel_head
 from heyfleet.agent.http.request import render
 from heyfleet.ext import Engine, TlsContext
 from heyfleet.plan.url import Url
-from heyfleet.proto.fleet_pb2 import HTTP_2, Plan
+from heyfleet.proto.plan_pb2 import HTTP_2, Plan
 
 NAMES = {False: "HTTP/1.1", True: "HTTP/2"}
 _OFFERS = {False: ("http/1.1",), True: ("h2",)}
@@ -27,12 +27,12 @@ def speaks_http2(plan: Plan, addresses: list[tuple[str, int]]) -> bool:
         io=plan.io or "auto",
         addresses=addresses,
         sources=list(plan.sources),
-        messages=[(render(plan.mix[0]), False)],
+        messages=[(render(plan.requests[0]), False)],
         connections=1,
         requests=1,
         timeout_ns=plan.timeout_ns,
         tls=_context(plan, ("h2", "http/1.1")),
-        tunnel=tunnel_head(plan, target_url(plan, plan.mix[0])),
+        tunnel=tunnel_head(plan, target_url(plan, plan.requests[0])),
     )
     thread = threading.Thread(target=_run, args=(engine,), name="protocol", daemon=True)
     thread.start()

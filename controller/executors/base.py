@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from heyfleet.proto.fleet_pb2 import Assignment, Done, Ready, Refused, Snapshot
+from heyfleet.proto.plan_pb2 import Assignment
+from heyfleet.proto.stats_pb2 import Done, Ready, Refusal, Snapshot
 
 
 class AgentLink(Protocol):
@@ -14,7 +15,7 @@ class AgentLink(Protocol):
     A wait inside any of these lets Python's signal handlers run.
     """
 
-    def prepare(self, assignment: Assignment) -> Ready | Refused:
+    def prepare(self, assignment: Assignment) -> Ready | Refusal:
         """Resolve the name, check the limits of the host, open the connections; send nothing yet."""
         ...
 

@@ -21,7 +21,7 @@ from heyfleet.controller.fleet.status import interval_s, view
 from heyfleet.controller.live import Live
 from heyfleet.controller.signals import Interrupted, Interrupts
 from heyfleet.errors import InputError
-from heyfleet.proto.fleet_pb2 import Plan
+from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.results.intervals import IntervalSink, ignore
 from heyfleet.results.measurements import Measurements
 

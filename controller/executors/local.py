@@ -11,7 +11,8 @@ from heyfleet.controller.progress import Progress
 from heyfleet.controller.signals import Interrupts
 from heyfleet.errors import InputError
 from heyfleet.plan.build import whole_plan
-from heyfleet.proto.fleet_pb2 import Plan, Refused
+from heyfleet.proto.plan_pb2 import Plan
+from heyfleet.proto.stats_pb2 import Refusal
 from heyfleet.results.intervals import Intervals, IntervalSink, ignore
 from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.stats import Stats
@@ -45,7 +46,7 @@ class LocalExecutor:
         try:
             progress.prepare(plan)
             answer = agent.prepare(assignment)
-            if isinstance(answer, Refused):
+            if isinstance(answer, Refusal):
                 raise InputError(answer.reason)
             interrupts.running(agent.stop)
             agent.start()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from heyfleet.errors import InputError
 from heyfleet.proto.control_pb2 import RunRequest
-from heyfleet.proto.fleet_pb2 import Plan
+from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.protocol import MESSAGE_BYTES_AT_MOST
 
 # What is left of a message beside the plan is more than enough for all else in it.

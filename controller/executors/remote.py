@@ -26,7 +26,7 @@ from heyfleet.proto.control_pb2 import (
     ToOperator,
     View,
 )
-from heyfleet.proto.fleet_pb2 import Plan
+from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.protocol import PROTOCOL
 from heyfleet.results.codec import from_message
 from heyfleet.results.intervals import IntervalSink, ignore

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from heyfleet.controller.fleet.agent_connection import AWAY, DONE, LOST, AgentConnection
 from heyfleet.controller.fleet.registry import ack
-from heyfleet.proto.fleet_pb2 import Assignment, Done, Plan, Ready, Snapshot
+from heyfleet.proto.plan_pb2 import Assignment, Plan
+from heyfleet.proto.stats_pb2 import Done, Ready, Snapshot
 from heyfleet.results.intervals import Intervals, IntervalSink, ignore
 from heyfleet.results.measurements import DONE as PART_DONE
 from heyfleet.results.measurements import LOST as PART_LOST
@@ -92,9 +93,13 @@ class Collector:
     def _merge(self, part: AgentRun, snapshot: Snapshot) -> None:
         if snapshot.agent != part.share.agent:
             raise InvalidSnapshotError(f"it is of the agent {snapshot.agent!r}")
-        if snapshot.sent and part.share.requests and self._sent(part, snapshot) > part.share.requests:
+        if (
+            snapshot.sent
+            and part.share.request_count
+            and self._sent(part, snapshot) > part.share.request_count
+        ):
             raise InvalidSnapshotError(
-                f"{self._sent(part, snapshot)} requests sent are more than its share of {part.share.requests}"
+                f"{self._sent(part, snapshot)} requests sent are more than its share of {part.share.request_count}"
             )
         if not self.stats.add(snapshot):
             return
@@ -151,14 +156,14 @@ class Collector:
         """As the live view shows it."""
         return part.state if part.settled or part.session.attached else AWAY
 
-    def measured(self, *, agents_asked: int = 0, turned_away: list[str] | None = None) -> Measurements:
+    def measured(self, *, agents_requested: int = 0, turned_away: list[str] | None = None) -> Measurements:
         """Everything that is here now."""
         return Measurements(
             run_id=self.run_id,
             plan=self.plan,
             stats=self.stats,
             parts=[self._agent_part(part) for part in self.parts.values()],
-            agents_asked=agents_asked or len(self.parts),
+            agents_requested=agents_requested or len(self.parts),
             turned_away=tuple(turned_away or ()),
             trace=self.stats.trace(),
         )

@@ -13,7 +13,7 @@ from heyfleet.controller.fleet.collector import AgentRun, Collector
 from heyfleet.controller.fleet.registry import AgentRegistry, release
 from heyfleet.plan.sharding import Share, deal
 from heyfleet.proto.control_pb2 import FromAgent, Offer, RunRequest, Start, Stop, ToAgent
-from heyfleet.proto.fleet_pb2 import Assignment
+from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.results.intervals import IntervalSink, ignore
 from heyfleet.results.measurements import Measurements
 
@@ -142,7 +142,7 @@ class RunCoordinator:
     def measured(self) -> Measurements:
         """All that is known now."""
         measured = self.gathering.measured(
-            agents_asked=self.request.agents, turned_away=[*self.fleet.turned_away, *self._left_out]
+            agents_requested=self.request.agents, turned_away=[*self.fleet.turned_away, *self._left_out]
         )
         measured.interrupted = self.stopped and not self.aborted
         measured.aborted = self.aborted
@@ -188,7 +188,7 @@ class RunCoordinator:
         """Deal the plan out; who can't take part, and why."""
         self._refused.clear()
         self.gathering = self._new_gathering()
-        shares = deal(len(sessions), self.request.plan.connections, self.request.plan.requests)
+        shares = deal(len(sessions), self.request.plan.connections, self.request.plan.request_count)
         self._left_out = [
             f"{session.label}: there was nothing to do for it: the plan has only {len(shares)} connections"
             for session in sessions[len(shares) :]
@@ -218,11 +218,13 @@ class RunCoordinator:
             run_id=self.run_id,
             agent=session.agent,
             plan=plan,
-            requests=share.requests,
+            request_count=share.request_count,
             connections=share.connections,
             first_connection=share.first,
             connection_stride=share.stride,
-            trace_rows=-(-rows * share.requests // plan.requests) if plan.requests else rows // share.stride,
+            trace_rows=-(-rows * share.request_count // plan.request_count)
+            if plan.request_count
+            else rows // share.stride,
         )
 
     def _why(self, failed: dict[str, str]) -> str:

@@ -25,8 +25,8 @@ from heyfleet.proto.control_pb2 import (
     ToOperator,
     View,
 )
-from heyfleet.proto.fleet_pb2 import Refused
 from heyfleet.proto.protocol import PROTOCOL
+from heyfleet.proto.stats_pb2 import Refusal
 from heyfleet.results.codec import to_message
 from heyfleet.results.measurements import Measurements
 
@@ -50,7 +50,7 @@ class FinishedRun:
         for part in self.gathering.parts.values():
             if not part.settled:
                 part.reason = "its results have not all come here yet; ask again later"
-        measured = self.gathering.measured(agents_asked=self.agents)
+        measured = self.gathering.measured(agents_requested=self.agents)
         if self.base is not None:
             measured.turned_away = self.base.turned_away
             measured.interrupted = self.base.interrupted
@@ -161,7 +161,7 @@ class Daemon:
                     if self._waiting == 1
                     else f"{self._waiting - 1} runs wait, one is made"
                 )
-                yield ToOperator(view=View(stage="queued", message=before, agents_asked=request.agents))
+                yield ToOperator(view=View(stage="queued", message=before, agents_requested=request.agents))
                 await asyncio.wait([turn], timeout=1.0)
         finally:
             self._waiting -= 1
@@ -268,7 +268,7 @@ class OperatorStream:
 
 
 def _refused(reason: str) -> ToOperator:
-    return ToOperator(refused=Refused(reason=reason))
+    return ToOperator(refused=Refusal(reason=reason))
 
 
 def _other_version(spoken: int, version: str) -> ToOperator | None:

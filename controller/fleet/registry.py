@@ -17,8 +17,8 @@ from heyfleet.proto.control_pb2 import (
     Hello,
     Offer,
     Release,
+    ResumeFrom,
     ToAgent,
-    Wanted,
     Welcome,
 )
 from heyfleet.proto.protocol import PROTOCOL
@@ -104,7 +104,7 @@ class AgentRegistry:
         for offer in hello.offers:
             after = self.receiver.wants(session, offer) if self.receiver else None
             if after is not None:
-                welcome.wanted.append(Wanted(run_id=offer.assignment.run_id, after_sequence=after))
+                welcome.resume_from.append(ResumeFrom(run_id=offer.assignment.run_id, after_sequence=after))
         session.send(ToAgent(welcome=welcome))
 
     def detach(self, session: AgentConnection, stream: Stream) -> None:

@@ -30,11 +30,11 @@ def view(conductor: RunCoordinator, message: str = "") -> View:
     return View(
         stage=conductor.stage,
         message=message,
-        agents_asked=request.agents,
+        agents_requested=request.agents,
         agents=[*(_of_part(conductor, part) for part in parts.values()), *map(_of_idle, idle)],
         elapsed_ns=max(elapsed_ns, 0),
         duration_ns=request.plan.duration_ns,
-        requests=request.plan.requests,
+        requests=request.plan.request_count,
         responses=responses,
         errors=errors,
         in_flight=max(totals.totals["sent"] - responses - errors - totals.totals["abandoned"], 0),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from heyfleet.controller import terminal
 from heyfleet.errors import InputError
-from heyfleet.proto.fleet_pb2 import Plan
+from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.results.archive.layout import RUNS
 from heyfleet.results.intervals import IntervalSink, ignore
 from heyfleet.results.measurements import Measurements

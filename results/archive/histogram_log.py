@@ -8,7 +8,7 @@ import zlib
 from typing import NamedTuple
 
 from heyfleet import __version__
-from heyfleet.proto.fleet_pb2 import Histogram
+from heyfleet.proto.stats_pb2 import Histogram
 from heyfleet.results.archive.layout import Tag
 
 LINE_BYTES_AT_MOST = 16 << 20

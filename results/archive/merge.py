@@ -9,7 +9,8 @@ from pathlib import Path
 
 from heyfleet import __version__
 from heyfleet.proto.control_pb2 import AgentInterval, Interval, RunResult
-from heyfleet.proto.fleet_pb2 import CONNECTIONS, Plan, Snapshot
+from heyfleet.proto.plan_pb2 import CLOSED, Plan
+from heyfleet.proto.stats_pb2 import Snapshot
 from heyfleet.results.archive.errors import ArchiveError
 from heyfleet.results.archive.reader import Run
 from heyfleet.results.archive.writer import Archive
@@ -23,7 +24,7 @@ from heyfleet.results.summary import Summary, summarize
 _SECOND_NS = 1_000_000_000
 # What hosts of one load may differ in.
 _OWN = (
-    "requests",
+    "request_count",
     "connections",
     "seed",
     "workers",
@@ -114,9 +115,9 @@ def _together(runs: Sequence[Run], measured: Sequence[Measurements]) -> Measurem
     stats, message = Stats(), RunResult()
     plan = Plan()
     plan.CopyFrom(measured[0].plan)
-    plan.requests = sum(each.plan.requests for each in measured)
+    plan.request_count = sum(each.plan.request_count for each in measured)
     plan.connections = sum(each.plan.connections for each in measured)
-    if plan.loop != CONNECTIONS:
+    if plan.load_model != CLOSED:
         for place, stage in enumerate(plan.stages):
             stage.first = sum(each.plan.stages[place].first for each in measured)
             stage.last = sum(each.plan.stages[place].last for each in measured)
@@ -130,7 +131,7 @@ def _together(runs: Sequence[Run], measured: Sequence[Measurements]) -> Measurem
             message.agents.append(agent)
     message.plan.CopyFrom(plan)
     message.merged.CopyFrom(stats.to_snapshot())
-    message.agents_asked = sum(each.agents_asked or 1 for each in measured)
+    message.agents_requested = sum(each.agents_requested or 1 for each in measured)
     message.turned_away.extend(text for each in measured for text in each.turned_away)
     message.interrupted = any(each.interrupted for each in measured)
     message.aborted = next((each.aborted for each in measured if each.aborted), "")

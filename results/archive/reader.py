@@ -11,9 +11,10 @@ from typing import Any
 from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError
 
-from heyfleet.proto import fleet_pb2
+from heyfleet.proto import stats_pb2
 from heyfleet.proto.control_pb2 import AgentInterval, Interval, RunResult
-from heyfleet.proto.fleet_pb2 import Assignment, Plan, Ready, Snapshot
+from heyfleet.proto.plan_pb2 import Assignment, Plan
+from heyfleet.proto.stats_pb2 import Ready, Snapshot
 from heyfleet.results.archive import layout
 from heyfleet.results.archive.errors import ArchiveError
 from heyfleet.results.archive.histogram_log import LINE_BYTES_AT_MOST, read_line
@@ -138,7 +139,7 @@ class Run:
             if tag.stage or tag.request:
                 into = places.setdefault(parts[tag.stage, tag.request], Snapshot())
             into.histograms[tag.metric].CopyFrom(
-                fleet_pb2.Histogram(
+                stats_pb2.Histogram(
                     counts_v2=self._payload(log, text),
                     count=count,
                     sum_ns=sum_ns,
@@ -148,7 +149,7 @@ class Run:
                 )
             )
         for (stage, request), numbers in places.items():
-            merged.parts.add(stage=stage, request=request, numbers=numbers)
+            merged.breakdowns.add(stage=stage, request=request, metrics=numbers)
         return Interval(second=written["second"], merged=merged)
 
     def _payload(self, log: _Log, tag: str) -> bytes:
@@ -197,7 +198,9 @@ class Run:
             )
             for agent, sum_ in sums.items()
         ]
-        return Measurements(plan=plan, stats=stats, parts=parts, agents_asked=len(parts), recovered=_CUT_OFF)
+        return Measurements(
+            plan=plan, stats=stats, parts=parts, agents_requested=len(parts), recovered=_CUT_OFF
+        )
 
     def _json(self, name: str) -> Any:
         try:
@@ -262,7 +265,7 @@ def _made_at(folder: Path) -> str:
 def place_names(plan: Plan) -> dict[tuple[str, str], tuple[int, int]]:
     """The places of stage and request by their names; "" where the plan has but one."""
     stages = [stage.name for stage in plan.stages] if len(plan.stages) > 1 else [""]
-    requests = [request.name for request in plan.mix] if len(plan.mix) > 1 else [""]
+    requests = [request.name for request in plan.requests] if len(plan.requests) > 1 else [""]
     return {(stage, request): (i, k) for i, stage in enumerate(stages) for k, request in enumerate(requests)}
 
 

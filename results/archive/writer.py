@@ -16,9 +16,10 @@ from heyfleet import __version__
 from heyfleet.errors import InputError
 from heyfleet.ext import Histogram
 from heyfleet.plan.redact import target_url, without_secrets
-from heyfleet.proto import fleet_pb2
+from heyfleet.proto import stats_pb2
 from heyfleet.proto.control_pb2 import Interval
-from heyfleet.proto.fleet_pb2 import Plan, Snapshot
+from heyfleet.proto.plan_pb2 import Plan
+from heyfleet.proto.stats_pb2 import Snapshot
 from heyfleet.results.archive import layout
 from heyfleet.results.archive.histogram_log import head, write_line
 from heyfleet.results.archive.layout import Tag
@@ -29,7 +30,7 @@ from heyfleet.results.stats import COUNTERS, OF_ADDRESSES, decoded, encoded, tot
 _SECOND_NS = 1e9
 
 
-_Line = tuple[Tag, int, int, fleet_pb2.Histogram]  # of the log: begin and end in ns since the start
+_Line = tuple[Tag, int, int, stats_pb2.Histogram]  # of the log: begin and end in ns since the start
 
 
 class Archive:
@@ -159,16 +160,16 @@ class Archive:
             yield tag, self._others_begin_ns, self._end_ns, encoded(histogram)
         self._others = {}
 
-    def _histograms(self, merged: Snapshot) -> Iterator[tuple[Tag, fleet_pb2.Histogram]]:
-        stages, mix = self._plan.stages, self._plan.mix
+    def _histograms(self, merged: Snapshot) -> Iterator[tuple[Tag, stats_pb2.Histogram]]:
+        stages, mix = self._plan.stages, self._plan.requests
         for metric, histogram in sorted(merged.histograms.items()):
             yield Tag(metric), histogram
         for metric, histogram in sorted(merged.warmup.histograms.items()):
             yield Tag(metric, warmup=True), histogram
-        for part in merged.parts:
+        for part in merged.breakdowns:
             stage = stages[part.stage].name if len(stages) > 1 else ""
             request = mix[part.request].name if len(mix) > 1 else ""
-            for metric, histogram in sorted(part.numbers.histograms.items()):
+            for metric, histogram in sorted(part.metrics.histograms.items()):
                 yield Tag(metric, stage=stage, request=request), histogram
 
     def _write_whole(self, name: str, content: str | bytes) -> None:
@@ -198,9 +199,10 @@ def _interval(interval: Interval, lines: list[_Line]) -> dict[str, Any]:
     }
     if merged.HasField("warmup"):
         made["warmup"] = _numbers(merged.warmup)
-    if merged.parts:
+    if merged.breakdowns:
         made["parts"] = [
-            {"stage": part.stage, "request": part.request, **_numbers(part.numbers)} for part in merged.parts
+            {"stage": part.stage, "request": part.request, **_numbers(part.metrics)}
+            for part in merged.breakdowns
         ]
     if merged.addresses:
         made["addresses"] = {

@@ -10,7 +10,7 @@ from heyfleet.errors import InputError
 from heyfleet.ext import Histogram
 from heyfleet.plan.redact import target_url
 from heyfleet.proto.control_pb2 import Interval
-from heyfleet.proto.fleet_pb2 import Plan
+from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.results.intervals import IntervalSink
 from heyfleet.results.stats import COUNTERS, decoded
 

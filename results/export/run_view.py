@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from heyfleet.proto.control_pb2 import AgentInterval, Interval
-from heyfleet.proto.fleet_pb2 import Plan, Snapshot
+from heyfleet.proto.plan_pb2 import Plan
+from heyfleet.proto.stats_pb2 import Snapshot
 from heyfleet.results.archive.errors import ArchiveError
 from heyfleet.results.archive.reader import Run, place_names
 from heyfleet.results.intervals import PARTS_AT_MOST
@@ -117,7 +118,7 @@ class RunView:
     @property
     def by_the_second(self) -> bool:
         """Whether the part is kept second by second."""
-        return self._places is None or len(self.plan.stages) * len(self.plan.mix) <= PARTS_AT_MOST
+        return self._places is None or len(self.plan.stages) * len(self.plan.requests) <= PARTS_AT_MOST
 
     def agents(self) -> Iterator[AgentInterval]:
         """Each snapshot of each agent, or of the one that was chosen."""
@@ -127,9 +128,9 @@ class RunView:
 
     def _reduced(self, merged: Snapshot) -> Snapshot:
         total = Metrics()
-        for part in merged.parts:
+        for part in merged.breakdowns:
             if self._places is not None and (part.stage, part.request) in self._places:
-                total.merge(part.numbers)
+                total.merge(part.metrics)
         made = Snapshot(begin_ns=merged.begin_ns, end_ns=merged.end_ns)
         total.write(made)
         return made

@@ -19,7 +19,7 @@ LINES_AT_MOST = 40
 def load(summary: Summary) -> Iterator[str]:
     """The shape in a line or two; nothing for hey's own."""
     plan, warmup = summary.plan, summary.warmup
-    if plan["loop"] == "connections" and warmup is None:
+    if plan["load_model"] == "closed" and warmup is None:
         return
     yield "Load:"
     yield from _shape(plan, summary)
@@ -33,14 +33,14 @@ def load(summary: Summary) -> Iterator[str]:
 
 def _shape(plan: dict[str, Any], summary: Summary) -> Iterator[str]:
     stages = plan["stages"]
-    if plan["loop"] == "ticks":
+    if plan["load_model"] == "connection_rate":
         yield f"  Rate:\t{plan['rate_per_connection']:g} requests/s on each of {plan['connections']} connections"
-    elif plan["loop"] == "rate":
+    elif plan["load_model"] == "rate":
         seed = f", seed {plan['seed']}" if plan["arrivals"] == "poisson" else ""
         asked = f"{stages[0]['first']:g}" if len(stages) == 1 else "in stages,"
         sent = f"; sent {summary.ledger.sent * 1e9 / summary.total_ns:.2f}/s" if summary.total_ns else ""
         yield f"  Rate:\t{asked} requests/s, {plan['arrivals']}{seed}{sent}"
-    elif plan["loop"] == "users":
+    elif plan["load_model"] == "users":
         thinking = f", thinking {_think(plan['think'], plan['seed'])}" if plan["think"] else ""
         yield f"  Users:\t{plan['connections']} at most{thinking}"
 

@@ -16,8 +16,9 @@ from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.ext import Histogram
 from heyfleet.proto import protocol
 from heyfleet.proto.control_pb2 import FromAgent, Hello, HostFacts, Offer, Pong, RunRequest, ToAgent
-from heyfleet.proto.fleet_pb2 import Assignment, Done, Plan, Ready, Snapshot, Target
-from heyfleet.proto.fleet_pb2 import Histogram as HistogramMessage
+from heyfleet.proto.plan_pb2 import Assignment, Plan, Target
+from heyfleet.proto.stats_pb2 import Done, Ready, Snapshot
+from heyfleet.proto.stats_pb2 import Histogram as HistogramMessage
 from heyfleet.results.measurements import Measurements
 
 MS = 1_000_000
@@ -161,7 +162,7 @@ async def _play(address: str, agents: list[FakeAgent], requests: int) -> Measure
         target=Target(scheme="http", host="nowhere", port=80),
         connections=len(agents),
         duration_ns=1000 * MS,
-        requests=requests,
+        request_count=requests,
     )
     fleet = AgentRegistry()
     wanted = RunRequest(plan=plan, agents=len(agents), join_timeout_ns=20_000 * MS, lost_timeout_ns=1000 * MS)

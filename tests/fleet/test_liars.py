@@ -10,8 +10,8 @@ import pytest
 
 from heyfleet.controller.fleet.coordinator import CannotStartError
 from heyfleet.ext import Histogram
-from heyfleet.proto.fleet_pb2 import Snapshot
 from heyfleet.proto.protocol import PROTOCOL
+from heyfleet.proto.stats_pb2 import Snapshot
 from heyfleet.results.ledger import balance
 from heyfleet.results.summary import summarize
 

@@ -16,7 +16,8 @@ from heyfleet.ext import Engine, Http1Parser, SimIo, SimPeer, hpack_decode, hpac
 from heyfleet.plan import targets_file as targetsfile
 from heyfleet.plan import url as urls
 from heyfleet.plan.template import TemplateError, Value, parse
-from heyfleet.proto.fleet_pb2 import Column, Header, Plan, Request, Snapshot, Target
+from heyfleet.proto.plan_pb2 import Column, Header, Plan, Request, Target
+from heyfleet.proto.stats_pb2 import Snapshot
 from heyfleet.results.stats import InvalidSnapshotError, Stats
 
 from ..codings import raw_deflate
@@ -137,7 +138,7 @@ def template(data: bytes) -> None:
         return
     plan = Plan(
         target=Target(scheme="http", host="a", port=80),
-        mix=[
+        requests=[
             Request(
                 method="PUT",
                 request_target="/" + target,
@@ -153,7 +154,7 @@ def template(data: bytes) -> None:
     engine = Engine(
         io=io,
         addresses=[("127.0.0.1", 80)],
-        messages=[(compiler.http1(plan.mix[0]), False)],
+        messages=[(compiler.http1(plan.requests[0]), False)],
         columns=compiler.columns,
         connections=1,
         requests=REQUESTS,

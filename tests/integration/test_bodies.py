@@ -113,7 +113,7 @@ def test_compressed_answers_are_decoded(ports: Ports, path: str, who: tuple[str,
     assert report["decoded_bytes"] == 100 * len(CONTENT)
     assert report["body_bytes"] < report["decoded_bytes"] / 10
     assert report["generator"]["connections_opened"] == 4
-    accepted = {each["name"]: each["value"] for each in report["plan"]["mix"][0]["headers"]}[
+    accepted = {each["name"]: each["value"] for each in report["plan"]["requests"][0]["headers"]}[
         "Accept-Encoding"
     ]
     assert accepted == "gzip, deflate, br, zstd"

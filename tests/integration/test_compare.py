@@ -155,7 +155,7 @@ def test_runs_made_apart_are_one(nginx: Any, tmp_path: Path) -> None:
 def test_runs_that_do_not_belong_together(runs: dict[str, Path], tmp_path: Path) -> None:
     outcome = heyfleet("merge", str(runs["fast"]), str(runs["slow"]), "--out", f"{tmp_path}/not")
     assert outcome.exit_code == 2
-    assert "mix differ" in outcome.stderr
+    assert "requests differ" in outcome.stderr
     first, second = (str(runs["three"] / number) for number in "12")
     outcome = heyfleet("merge", first, second, "--out", f"{tmp_path}/not")
     assert outcome.exit_code == 2

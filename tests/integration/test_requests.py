@@ -29,7 +29,7 @@ def test_targets_go_round_and_are_counted_each(nginx: Nginx, tmp_path: Path) -> 
     report = measure("-n", "1000", "-c", "7", "--targets", str(tmp_path / "targets"))
     lines = {line["name"]: line["responses"] for line in report["requests"]}
     assert lines == {"GET /": 334, "POST /": 333, "GET /files/16KiB": 333}
-    assert [each["method"] for each in report["plan"]["mix"]] == ["GET", "POST", "GET"]
+    assert [each["method"] for each in report["plan"]["requests"]] == ["GET", "POST", "GET"]
 
 
 def test_weights_through_two_agents(nginx: Nginx, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_a_rate_is_what_the_server_gets(nginx: Any) -> None:
     assert nginx.requests() - before == report["ledger"]["sent"]
     assert report["latency"]["count"] == report["service_time"]["count"] == report["ledger"]["responses"]
     assert report["generator"]["generator_lag"]["count"] == report["ledger"]["sent"]
-    assert report["plan"]["loop"] == "rate"
+    assert report["plan"]["load_model"] == "rate"
 
 
 def test_random_arrivals_are_the_same_for_a_seed(nginx: Any) -> None:

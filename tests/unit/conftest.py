@@ -10,7 +10,7 @@ import pytest
 
 from heyfleet.ext import Histogram
 from heyfleet.plan.build import CONNECTIONS, Flags, make_plan
-from heyfleet.proto import fleet_pb2
+from heyfleet.proto import plan_pb2, stats_pb2
 from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.stats import Stats
 from heyfleet.results.summary import Summary, summarize
@@ -18,12 +18,12 @@ from heyfleet.results.summary import Summary, summarize
 MS = 1_000_000
 
 
-def encoded(values_ns: Sequence[int]) -> fleet_pb2.Histogram:
+def encoded(values_ns: Sequence[int]) -> stats_pb2.Histogram:
     """What an agent sends of these values."""
     histogram = Histogram()
     for value_ns in values_ns:
         histogram.record(value_ns)
-    return fleet_pb2.Histogram(
+    return stats_pb2.Histogram(
         counts_v2=histogram.encode(),
         count=histogram.count,
         sum_ns=histogram.sum_ns,
@@ -43,10 +43,10 @@ def make_snapshot(
     abandoned: int = 0,
     metrics: Mapping[str, Sequence[int]] | None = None,
     **counters: Any,
-) -> fleet_pb2.Snapshot:
+) -> stats_pb2.Snapshot:
     """A snapshot that adds up."""
     values = {"latency": latencies_ns, **(metrics or {})}
-    return fleet_pb2.Snapshot(
+    return stats_pb2.Snapshot(
         agent=agent,
         sequence=sequence,
         begin_ns=(sequence - 1) * 1000 * MS,
@@ -60,10 +60,10 @@ def make_snapshot(
     )
 
 
-def make_done(snapshots: Sequence[fleet_pb2.Snapshot], *, unsent: int = 0, **rest: Any) -> fleet_pb2.Done:
+def make_done(snapshots: Sequence[stats_pb2.Snapshot], *, unsent: int = 0, **rest: Any) -> stats_pb2.Done:
     """The totals that these snapshots add up to."""
     sent = sum(part.sent for part in snapshots)
-    return fleet_pb2.Done(
+    return stats_pb2.Done(
         **{
             "agent": "local",
             "last_sequence": max(part.sequence for part in snapshots),
@@ -76,8 +76,8 @@ def make_done(snapshots: Sequence[fleet_pb2.Snapshot], *, unsent: int = 0, **res
             "elapsed_ns": 2000 * MS,
             "stopped_by": "count",
             "workers": [
-                fleet_pb2.WorkerFacts(worker=0, cpu_ns=500 * MS, wall_ns=2000 * MS),
-                fleet_pb2.WorkerFacts(worker=1, cpu_ns=1234 * MS, wall_ns=2000 * MS),
+                stats_pb2.WorkerFacts(worker=0, cpu_ns=500 * MS, wall_ns=2000 * MS),
+                stats_pb2.WorkerFacts(worker=1, cpu_ns=1234 * MS, wall_ns=2000 * MS),
             ],
             "peak_rss_bytes": 20_000_000,
             **rest,
@@ -85,25 +85,25 @@ def make_done(snapshots: Sequence[fleet_pb2.Snapshot], *, unsent: int = 0, **res
     )
 
 
-def make_ready(**rest: Any) -> fleet_pb2.Ready:
+def make_ready(**rest: Any) -> stats_pb2.Ready:
     """The facts of an agent that is ready."""
     facts = {"addresses": ["127.0.0.1"], "lookup_ns": 100_000, "io": "io_uring", "workers": 2}
-    return fleet_pb2.Ready(**{**facts, **rest})
+    return stats_pb2.Ready(**{**facts, **rest})
 
 
 @dataclass
 class FakeAgent:
     """Plays a run back; hooks at the places where signals and faults strike."""
 
-    played: Sequence[fleet_pb2.Snapshot]
-    last: fleet_pb2.Done | None = None
+    played: Sequence[stats_pb2.Snapshot]
+    last: stats_pb2.Done | None = None
     answer: Any = field(default_factory=make_ready)
     in_prepare: Callable[[], None] = lambda: None
     in_snapshots: Callable[[], None] = lambda: None
     calls: list[str] = field(default_factory=list)
-    assignment: fleet_pb2.Assignment | None = None
+    assignment: plan_pb2.Assignment | None = None
 
-    def prepare(self, assignment: fleet_pb2.Assignment) -> Any:
+    def prepare(self, assignment: plan_pb2.Assignment) -> Any:
         self.calls.append("prepare")
         self.assignment = assignment
         self.in_prepare()
@@ -112,7 +112,7 @@ class FakeAgent:
     def start(self) -> None:
         self.calls.append("start")
 
-    def snapshots(self) -> Iterator[fleet_pb2.Snapshot]:
+    def snapshots(self) -> Iterator[stats_pb2.Snapshot]:
         for snapshot in self.played:
             self.in_snapshots()
             yield snapshot
@@ -120,15 +120,15 @@ class FakeAgent:
     def stop(self) -> None:
         self.calls.append("stop")
 
-    def done(self) -> fleet_pb2.Done:
+    def done(self) -> stats_pb2.Done:
         self.calls.append("done")
         return self.last or make_done(self.played)
 
 
 def make_summary(
-    snapshots: Sequence[fleet_pb2.Snapshot],
-    done: fleet_pb2.Done | None = None,
-    ready: fleet_pb2.Ready | None = None,
+    snapshots: Sequence[stats_pb2.Snapshot],
+    done: stats_pb2.Done | None = None,
+    ready: stats_pb2.Ready | None = None,
     **flags: Any,
 ) -> Summary:
     """The summary of a run of these snapshots."""
@@ -139,23 +139,23 @@ def make_summary(
 
 
 def make_measured(
-    snapshots: Sequence[fleet_pb2.Snapshot],
-    done: fleet_pb2.Done,
+    snapshots: Sequence[stats_pb2.Snapshot],
+    done: stats_pb2.Done,
     *,
-    ready: fleet_pb2.Ready | None = None,
-    plan: fleet_pb2.Plan | None = None,
+    ready: stats_pb2.Ready | None = None,
+    plan: plan_pb2.Plan | None = None,
 ) -> Measurements:
     """What one agent on this host did."""
     stats = Stats()
     for snapshot in snapshots:
         stats.add(snapshot)
-    share = fleet_pb2.Assignment(agent="local")
+    share = plan_pb2.Assignment(agent="local")
     if plan is not None:
-        share.requests, share.connections = plan.requests, plan.connections
+        share.request_count, share.connections = plan.request_count, plan.connections
     part = AgentMeasurements(
         agent="local", host="", share=share, ready=ready or make_ready(), done=done, stats=stats
     )
-    return Measurements(plan=plan or fleet_pb2.Plan(), stats=stats, parts=[part], trace=stats.trace())
+    return Measurements(plan=plan or plan_pb2.Plan(), stats=stats, parts=[part], trace=stats.trace())
 
 
 class Kit:
@@ -170,11 +170,11 @@ class Kit:
     measured = staticmethod(make_measured)
     agent = FakeAgent
 
-    def normal_run(self) -> list[fleet_pb2.Snapshot]:
+    def normal_run(self) -> list[stats_pb2.Snapshot]:
         """200 responses in two seconds, 1.01 ms to 3 ms."""
         return [self._second(1, range(101, 201)), self._second(2, range(201, 301))]
 
-    def _second(self, sequence: int, steps: range) -> fleet_pb2.Snapshot:
+    def _second(self, sequence: int, steps: range) -> stats_pb2.Snapshot:
         latencies_ns = [step * 10_000 for step in steps]
         return make_snapshot(
             sequence,

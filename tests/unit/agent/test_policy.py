@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from heyfleet.agent.policy import HostPolicy, split
-from heyfleet.proto.fleet_pb2 import RATE, Assignment, Plan, Resolve, Target
+from heyfleet.proto.plan_pb2 import RATE, Assignment, Plan, Resolve, Target
 
 
 def assignment(
@@ -14,7 +14,7 @@ def assignment(
     target = Target(scheme="http", host=host, port=port)
     made = Plan(target=target, connections=2 * connections, **plan)  # type: ignore[arg-type]
     if rate:
-        made.loop = RATE
+        made.load_model = RATE
         made.stages.add(first=rate, last=rate / 2)
     return Assignment(plan=made, connections=connections)
 

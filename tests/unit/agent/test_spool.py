@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from heyfleet.agent.spool import Spool, default_folder, prepare, read_records
-from heyfleet.proto.fleet_pb2 import Assignment, Done, Record, Snapshot
+from heyfleet.proto.plan_pb2 import Assignment
+from heyfleet.proto.stats_pb2 import Done, Record, Snapshot
 
 
 def written(folder: Path) -> Spool:

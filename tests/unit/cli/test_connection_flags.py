@@ -5,7 +5,7 @@ import pytest
 from heyfleet.cli.connection_flags import connect_rule, resolve_rule, tls_version
 from heyfleet.errors import InputError
 from heyfleet.plan.build import Flags, make_plan
-from heyfleet.proto.fleet_pb2 import Resolve
+from heyfleet.proto.plan_pb2 import Resolve
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ import heyfleet
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(heyfleet.__file__).parents[1])}
 WITH_AGENT = """
 import sys, types
-from heyfleet.proto.fleet_pb2 import Refused
+from heyfleet.proto.stats_pb2 import Refusal
 class Runner:
-    def prepare(self, assignment): return Refused(reason="here only to be refused")
+    def prepare(self, assignment): return Refusal(reason="here only to be refused")
     def stop(self): pass
 module = types.ModuleType("heyfleet.agent.runner")
 module.Runner = Runner

@@ -23,7 +23,7 @@ def running(**more: Any) -> View:
     ]
     return View(
         stage="running",
-        agents_asked=2,
+        agents_requested=2,
         agents=agents,
         elapsed_ns=7000 * MS,
         responses=1200,
@@ -41,7 +41,9 @@ def test_one_line() -> None:
         "running: 7 of 30 s, 1202 requests, 171/s, 3 in flight, p50 2.0 ms, p99 9.0 ms, 2 errors, away: a2"
     )
     assert "7 s, 1202 of 5000 requests" in headline(running(requests=5000))
-    waiting = View(stage="waiting for agents", agents_asked=3, agents=[AgentView(agent="a1", state="idle")])
+    waiting = View(
+        stage="waiting for agents", agents_requested=3, agents=[AgentView(agent="a1", state="idle")]
+    )
     assert headline(waiting) == "waiting for agents (1 of 3 agents)"
     queued = View(stage="queued", message="another run is being made")
     assert headline(queued) == "queued: another run is being made"

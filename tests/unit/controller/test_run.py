@@ -13,7 +13,7 @@ import pytest
 from heyfleet.controller.executors.local import LocalExecutor
 from heyfleet.controller.run import run
 from heyfleet.plan.build import Flags
-from heyfleet.proto.fleet_pb2 import Refused
+from heyfleet.proto.stats_pb2 import Refusal
 
 Streams = pytest.CaptureFixture[str]
 
@@ -31,7 +31,7 @@ def test_a_run_in_its_order(kit: Any, capsys: Streams) -> None:
     assert run(flags(requests=200, connections=2), LocalExecutor(agent)) == 0
     out, err = capsys.readouterr()
     assert agent.calls == ["prepare", "start", "done"]
-    assert (agent.assignment.requests, agent.assignment.connections) == (200, 2)
+    assert (agent.assignment.request_count, agent.assignment.connections) == (200, 2)
     assert "  [200]\t200 responses\n" in out
     assert err == ""
 
@@ -44,7 +44,7 @@ def test_a_snapshot_that_comes_twice_counts_once(kit: Any, capsys: Streams) -> N
 
 
 def test_refused(kit: Any, capsys: Streams) -> None:
-    agent = kit.agent([], answer=Refused(reason="50 open files allowed; the largest -c is 20"))
+    agent = kit.agent([], answer=Refusal(reason="50 open files allowed; the largest -c is 20"))
     assert run(flags(), LocalExecutor(agent)) == 2
     out, err = capsys.readouterr()
     assert (out, err) == ("", "heyfleet: 50 open files allowed; the largest -c is 20\n")

@@ -11,7 +11,7 @@ import pytest
 from heyfleet.agent.http.dns_refresh import DnsRefresh
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import Engine
-from heyfleet.proto.fleet_pb2 import Plan, Resolve, Target
+from heyfleet.proto.plan_pb2 import Plan, Resolve, Target
 
 from ...recorder import Recorder
 

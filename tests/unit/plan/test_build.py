@@ -10,7 +10,7 @@ import pytest
 
 from heyfleet.errors import InputError
 from heyfleet.plan.build import Flags, make_plan, whole_plan
-from heyfleet.proto.fleet_pb2 import CONNECTIONS, Plan
+from heyfleet.proto.plan_pb2 import CLOSED, Plan
 
 
 def plan_of(url: str = "http://localhost:8080/", **flags: Any) -> Plan:
@@ -18,14 +18,14 @@ def plan_of(url: str = "http://localhost:8080/", **flags: Any) -> Plan:
 
 
 def headers_of(**flags: Any) -> list[tuple[str, str]]:
-    return [(header.name, header.value) for header in plan_of(**flags).mix[0].headers]
+    return [(header.name, header.value) for header in plan_of(**flags).requests[0].headers]
 
 
 def test_defaults_are_those_of_hey() -> None:
     plan = plan_of()
-    assert (plan.requests, plan.connections, plan.duration_ns, plan.loop) == (200, 50, 0, CONNECTIONS)
+    assert (plan.request_count, plan.connections, plan.duration_ns, plan.load_model) == (200, 50, 0, CLOSED)
     assert (plan.timeout_ns, plan.trace_rows, len(plan.stages)) == (20_000_000_000, 0, 0)
-    (request,) = plan.mix
+    (request,) = plan.requests
     assert (request.name, request.method, request.body, request.weight) == ("GET /", "GET", b"", 1)
     assert headers_of() == [
         ("Host", "localhost:8080"),
@@ -48,7 +48,7 @@ def test_defaults_are_those_of_hey() -> None:
 )
 def test_requests_and_connections(flags: dict[str, Any], requests: int, connections: int) -> None:
     plan = plan_of(**flags)
-    assert (plan.requests, plan.connections) == (requests, connections)
+    assert (plan.request_count, plan.connections) == (requests, connections)
 
 
 def test_every_header_in_its_place() -> None:
@@ -107,8 +107,8 @@ def test_a_bad_url_is_refused() -> None:
 def test_body_as_typed_or_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "body"
     path.write_bytes(b"\x00\xff")
-    assert plan_of(body="gr\u00fcn\udcff").mix[0].body == b"gr\xc3\xbcn\xff"
-    assert plan_of(body="text", body_file=str(path)).mix[0].body == b"\x00\xff"
+    assert plan_of(body="gr\u00fcn\udcff").requests[0].body == b"gr\xc3\xbcn\xff"
+    assert plan_of(body="text", body_file=str(path)).requests[0].body == b"\x00\xff"
 
 
 def test_an_unreadable_body_file_is_named(tmp_path: Path) -> None:
@@ -132,5 +132,5 @@ def test_rows_are_kept_for_csv_only(flags: dict[str, Any], rows: int) -> None:
 def test_one_agent_gets_the_whole_plan() -> None:
     plan = plan_of(requests=105)
     assignment, other = whole_plan(plan), whole_plan(plan)
-    assert (assignment.requests, assignment.connections, assignment.plan) == (105, 50, plan)
+    assert (assignment.request_count, assignment.connections, assignment.plan) == (105, 50, plan)
     assert assignment.run_id != other.run_id

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from heyfleet.cli.main import main
 from heyfleet.cli.run import planned, run_command
 from heyfleet.plan.plan_file import PlanError
-from heyfleet.proto.fleet_pb2 import IPV4, RATE, Plan
+from heyfleet.proto.plan_pb2 import IPV4, RATE, Plan
 
 from ...certificates import Authority
 
@@ -59,14 +59,14 @@ def file(tmp_path: Path) -> Any:
 
 def test_everything_in_its_place(file: Any) -> None:
     plan = plan_from(["-f", file(GOOD)])
-    assert (plan.loop, plan.stages[0].first, plan.duration_ns, plan.warmup_ns) == (
+    assert (plan.load_model, plan.stages[0].first, plan.duration_ns, plan.warmup_ns) == (
         RATE,
         5000,
         30 * 10**9,
         5 * 10**9,
     )
     assert list(plan.slo) == ["p99<250ms", "errors<0.1%", "p95[log in]<1s"]
-    home, login = plan.mix
+    home, login = plan.requests
     assert (home.name, home.weight, home.method, home.request_target) == ("home", 6, "GET", "/")
     assert (login.name, login.weight, login.method) == ("log in", 1, "POST")
     assert login.request_target == "/login?next=/%C3%A4"
@@ -82,7 +82,7 @@ def test_everything_in_its_place(file: Any) -> None:
 def test_flags_go_before_the_file(file: Any) -> None:
     plan = plan_from(["-f", file(GOOD), "--rate", "10", "-z", "1s", "-H", "X: 1", "http://other/"])
     assert (plan.stages[0].first, plan.duration_ns, plan.target.host) == (10, 10**9, "other")
-    assert "X" in {header.name for header in plan.mix[0].headers}
+    assert "X" in {header.name for header in plan.requests[0].headers}
 
 
 def test_what_show_prints_is_a_plan_file_of_the_same_plan(file: Any, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_what_show_prints_is_a_plan_file_of_the_same_plan(file: Any, tmp_path: P
 def test_a_body_file_lies_beside_the_plan(file: Any, tmp_path: Path) -> None:
     (tmp_path / "body.json").write_bytes(b"{}")
     plan = plan_from(["-f", file("url: http://h/\nmethod: POST\nbody-file: body.json\n")])
-    assert plan.mix[0].body == b"{}"
+    assert plan.requests[0].body == b"{}"
 
 
 @pytest.mark.parametrize(

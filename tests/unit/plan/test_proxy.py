@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from heyfleet.plan.proxy import proxy
-from heyfleet.proto.fleet_pb2 import Proxy
+from heyfleet.proto.plan_pb2 import Proxy
 
 from ...integration.command import heyfleet
 

@@ -12,7 +12,7 @@ def test_nothing_is_lost_and_nothing_doubled(workers: int, connections: int, req
     used = min(connections, requests) if requests else connections
     numbers = [share.first + turn * share.stride for share in shares for turn in range(share.connections)]
     assert sorted(numbers) == list(range(used))
-    assert sum(share.requests for share in shares) == requests
+    assert sum(share.request_count for share in shares) == requests
     assert len(shares) == min(workers, used)
 
 
@@ -21,8 +21,8 @@ def test_shares_are_even(workers: int, connections: int, requests: int) -> None:
     shares = deal(workers, connections, requests)
     counts = [share.connections for share in shares]
     assert max(counts) - min(counts) <= 1
-    assert all(share.requests >= share.connections for share in shares)
+    assert all(share.request_count >= share.connections for share in shares)
 
 
 def test_one_hundred_and_five_requests_on_fifty_connections() -> None:
-    assert [(share.connections, share.requests) for share in deal(2, 50, 105)] == [(25, 53), (25, 52)]
+    assert [(share.connections, share.request_count) for share in deal(2, 50, 105)] == [(25, 53), (25, 52)]

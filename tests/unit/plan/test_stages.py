@@ -9,7 +9,7 @@ import pytest
 from heyfleet.errors import InputError
 from heyfleet.plan import stages as shapes
 from heyfleet.plan.build import Flags, make_plan, warnings
-from heyfleet.proto.fleet_pb2 import RATE, TICKS, USERS, Plan, Think
+from heyfleet.proto.plan_pb2 import CONNECTION_RATE, RATE, USERS, Plan, Think
 
 MS = 1_000_000
 S = 1000 * MS
@@ -25,31 +25,31 @@ def levels(plan: Plan) -> list[tuple[str, int, float, float]]:
 
 def test_the_stages_of_the_guide() -> None:
     plan = plan_of(stages=shapes.stages("30s:0-1000, 2m:1000, peak=10s:1k-5k/s, 30s:0"))
-    assert plan.loop == RATE
+    assert plan.load_model == RATE
     assert levels(plan) == [
         ("1", 30 * S, 0, 1000),
         ("2", 120 * S, 1000, 1000),
         ("peak", 10 * S, 1000, 5000),
         ("4", 30 * S, 0, 0),
     ]
-    assert (plan.duration_ns, plan.requests, plan.connections) == (190 * S, 0, 1000)
+    assert (plan.duration_ns, plan.request_count, plan.connections) == (190 * S, 0, 1000)
 
 
 def test_stages_of_users() -> None:
     plan = plan_of(stages=shapes.stages("users: 10s:0-50, 1m:50"))
-    assert (plan.loop, plan.connections, plan.duration_ns) == (USERS, 50, 70 * S)
+    assert (plan.load_model, plan.connections, plan.duration_ns) == (USERS, 50, 70 * S)
 
 
 def test_the_third_experiment() -> None:
     plan = plan_of(users=1100, spawn_rate=100.0, duration_ns=30 * S)
-    assert (plan.loop, plan.connections) == (USERS, 1100)
+    assert (plan.load_model, plan.connections) == (USERS, 1100)
     assert levels(plan) == [("spawn", 11 * S, 0, 1100), ("all", 0, 1100, 1100)]
     assert levels(plan_of(users=5)) == [("1", 0, 5, 5)]
 
 
 def test_a_rate_on_each_connection_is_hey_s() -> None:
     plan = plan_of(rate_per_connection=2.5, connections=4)
-    assert (plan.loop, levels(plan)) == (TICKS, [("1", 0, 10, 10)])
+    assert (plan.load_model, levels(plan)) == (CONNECTION_RATE, [("1", 0, 10, 10)])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from heyfleet.errors import InputError
 from heyfleet.plan.build import Flags, make_plan
 from heyfleet.plan.redact import echo
-from heyfleet.proto.fleet_pb2 import Plan
+from heyfleet.proto.plan_pb2 import Plan
 
 from ...certificates import Authority
 
@@ -24,9 +24,9 @@ def plan(url: str = "https://name.test/", **flags: Any) -> Plan:
 def test_the_default_port_and_name() -> None:
     made = plan()
     assert (made.target.port, made.tls.name, made.tls.insecure) == (443, "name.test", False)
-    assert made.mix[0].headers[0].value == "name.test"
-    assert plan("https://name.test:8443/").mix[0].headers[0].value == "name.test:8443"
-    assert plan("https://name.test:80/").mix[0].headers[0].value == "name.test:80"
+    assert made.requests[0].headers[0].value == "name.test"
+    assert plan("https://name.test:8443/").requests[0].headers[0].value == "name.test:8443"
+    assert plan("https://name.test:80/").requests[0].headers[0].value == "name.test:80"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 from heyfleet.plan.build import Flags, make_plan
 from heyfleet.proto.control_pb2 import Interval
-from heyfleet.proto.fleet_pb2 import Plan
+from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.results.intervals import Intervals, ignore
 from heyfleet.results.stats import Stats
 

@@ -11,7 +11,8 @@ from heyfleet.errors import InputError
 from heyfleet.plan.build import Flags, make_plan
 from heyfleet.plan.stages import stages
 from heyfleet.plan.thresholds import read, several
-from heyfleet.proto.fleet_pb2 import PartNumbers, Plan, Request, StatusRange
+from heyfleet.proto.plan_pb2 import Plan, Request, StatusRange
+from heyfleet.proto.stats_pb2 import Breakdown
 from heyfleet.results.stats import Stats
 from heyfleet.results.thresholds import judge, scope_of, stage_seconds
 
@@ -111,7 +112,7 @@ def test_a_status_that_was_not_expected_is_a_failure(kit: Any) -> None:
     stats.add(kit.snapshot(2, latencies_ns=[MS] * 100, status=503))
     assert scope_of("", stats, plan_of(), S).failed == 110
     plan = plan_of()
-    plan.mix[0].expected.append(StatusRange(first=503, last=503))
+    plan.requests[0].expected.append(StatusRange(first=503, last=503))
     assert scope_of("", stats, plan, S).failed == 100
 
 
@@ -124,15 +125,15 @@ def test_no_response_is_not_a_good_percentile(kit: Any) -> None:
 def staged(kit: Any) -> tuple[Plan, Stats]:
     """Two stages and two requests: the second stage and the second request are slow."""
     plan = plan_of(stages=stages("up=10s:0-100, top=20s:100"))
-    plan.mix.append(Request(name="login", weight=1, method="POST", request_target="/login"))
+    plan.requests.append(Request(name="login", weight=1, method="POST", request_target="/login"))
     stats = Stats()
     for number, (stage, request, value_ns) in enumerate(
         [(0, 0, MS), (0, 1, 2 * MS), (1, 0, 3 * MS), (1, 1, 4 * MS)], 1
     ):
         snapshot = kit.snapshot(number, latencies_ns=[value_ns] * 100)
-        part = PartNumbers(stage=stage, request=request)
-        part.numbers.CopyFrom(kit.snapshot(latencies_ns=[value_ns] * 100))
-        snapshot.parts.append(part)
+        part = Breakdown(stage=stage, request=request)
+        part.metrics.CopyFrom(kit.snapshot(latencies_ns=[value_ns] * 100))
+        snapshot.breakdowns.append(part)
         stats.add(snapshot)
     return plan, stats
 

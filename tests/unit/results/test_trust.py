@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from heyfleet.plan.build import Flags, make_plan
-from heyfleet.proto.fleet_pb2 import Assignment, Done, HostState, WorkerFacts
+from heyfleet.proto.plan_pb2 import Assignment
+from heyfleet.proto.stats_pb2 import Done, HostState, WorkerFacts
 from heyfleet.results.ledger import balance
 from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.stats import Stats
@@ -127,7 +128,7 @@ def test_an_agent_unlike_the_others(kit: Any) -> None:
         Flags(url="http://localhost/", user_agent="heyfleet/0", duration_ns=1000 * MS, connections=30)
     )
     whole = Stats()
-    measured = Measurements(plan=plan, stats=whole, parts=parts, agents_asked=3)
+    measured = Measurements(plan=plan, stats=whole, parts=parts, agents_requested=3)
     trust = trust_of(measured, balance(measured))
     assert "agent a3 did only 30% of what the others did on as many connections" in trust.reasons
     assert not any("a1" in reason or "a2" in reason for reason in trust.reasons if "did only" in reason)

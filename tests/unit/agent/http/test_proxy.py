@@ -8,7 +8,8 @@ from heyfleet.agent.http.proxy import tunnel_head
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.agent.runner import Runner
 from heyfleet.plan.url import parse
-from heyfleet.proto.fleet_pb2 import Assignment, Header, Plan, Proxy, Ready, Refused, Request, Resolve, Target
+from heyfleet.proto.plan_pb2 import Assignment, Header, Plan, Proxy, Request, Resolve, Target
+from heyfleet.proto.stats_pb2 import Ready, Refusal
 
 OWNER = HostPolicy(("127.0.0.1", "shop.invalid"))
 
@@ -23,11 +24,11 @@ def assignment(**request: str) -> Assignment:
     plan = Plan(
         target=Target(scheme="http", host="shop.invalid", port=80),
         proxy=Proxy(host="127.0.0.1", port=1),
-        mix=[asked],
+        requests=[asked],
         connections=1,
-        requests=1,
+        request_count=1,
     )
-    return Assignment(plan=plan, connections=1, requests=1)
+    return Assignment(plan=plan, connections=1, request_count=1)
 
 
 def reason(asked: Assignment) -> str:
@@ -35,8 +36,8 @@ def reason(asked: Assignment) -> str:
     agent = Runner(OWNER)
     answer = agent.prepare(asked)
     agent.stop()
-    assert isinstance(answer, Ready | Refused)
-    return answer.reason if isinstance(answer, Refused) else ""
+    assert isinstance(answer, Ready | Refusal)
+    return answer.reason if isinstance(answer, Refusal) else ""
 
 
 def test_both_must_be_allowed() -> None:
@@ -79,7 +80,7 @@ def test_what_would_be_another_url(change: dict[str, str]) -> None:
 )
 def test_what_would_be_another_request(name: str, value: str) -> None:
     asked = assignment()
-    asked.plan.mix[0].headers.add(name=name, value=value)
+    asked.plan.requests[0].headers.add(name=name, value=value)
     assert "can't be sent to a proxy" in reason(asked)
 
 
@@ -88,7 +89,7 @@ def test_what_data_would_make_another_request() -> None:
     asked.plan.template = True
     asked.plan.data.add(name="a", values=[b"x", b"y z\r\n"])
     assert "can't be asked of a proxy" in reason(asked)
-    asked.plan.mix[0].request_target = "/{rand:1-5}"
+    asked.plan.requests[0].request_target = "/{rand:1-5}"
     assert reason(asked) == ""
-    asked.plan.mix[0].headers.add(name="X", value="{csv:a}")
+    asked.plan.requests[0].headers.add(name="X", value="{csv:a}")
     assert "can't be sent to a proxy" in reason(asked)

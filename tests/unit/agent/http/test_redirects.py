@@ -9,7 +9,7 @@ import pytest
 
 from heyfleet.agent.http.redirects import Follower
 from heyfleet.agent.policy import HostPolicy
-from heyfleet.proto.fleet_pb2 import HTTP_2, Header, Plan, Request, Resolve, Target
+from heyfleet.proto.plan_pb2 import HTTP_2, Header, Plan, Request, Resolve, Target
 
 
 class FakeEngine:
@@ -29,7 +29,7 @@ def follower(
     fields = {"Host": "shop.test", "Authorization": "Basic x", "Cookie": "a=b", "Content-Type": "text/html"}
     plan = Plan(
         target=Target(scheme="http", host="shop.test", port=80),
-        mix=[
+        requests=[
             Request(
                 method=method,
                 request_target="/a/b?q=1",

@@ -3,7 +3,7 @@
 import pytest
 
 from heyfleet.agent.http.request import render
-from heyfleet.proto.fleet_pb2 import Header, Request
+from heyfleet.proto.plan_pb2 import Header, Request
 
 
 def request(**fields: object) -> Request:

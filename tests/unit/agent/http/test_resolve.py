@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from heyfleet.agent.http.resolve import ResolveError, resolve, resolve_plan, where
-from heyfleet.proto.fleet_pb2 import IPV4, IPV6, Plan, Resolve, Target
+from heyfleet.proto.plan_pb2 import IPV4, IPV6, Plan, Resolve, Target
 
 
 def test_a_literal_address_is_itself() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from heyfleet.agent.http.template import Compiler
 from heyfleet.ext import Engine
 from heyfleet.plan.template import Value, parse
-from heyfleet.proto.fleet_pb2 import Column, Header, Plan, Request, Target
+from heyfleet.proto.plan_pb2 import Column, Header, Plan, Request, Target
 
 from ....http2_peer import DATA, HEADERS, Frame, Http2Peer, hello
 from ....recorder import Recorder
@@ -26,7 +26,7 @@ SEEDED = 7
 def plan(request: Request, **more: Any) -> Plan:
     data = [Column(name=name, values=values) for name, values in COLUMNS.items()]
     return Plan(
-        target=Target(scheme="http", host="a", port=80), mix=[request], template=True, data=data, **more
+        target=Target(scheme="http", host="a", port=80), requests=[request], template=True, data=data, **more
     )
 
 
@@ -44,11 +44,11 @@ def request(
 
 def send(made: Plan, count: int, port: int, *, http2: bool = False, seed: int = SEEDED, **more: Any) -> None:
     compiler = Compiler(made)
-    segments = compiler.http2(made.mix[0]) if http2 else compiler.http1(made.mix[0])
+    segments = compiler.http2(made.requests[0]) if http2 else compiler.http1(made.requests[0])
     engine = Engine(
         io="epoll",
         addresses=[("127.0.0.1", port)],
-        messages=[(segments, made.mix[0].method == "HEAD")],
+        messages=[(segments, made.requests[0].method == "HEAD")],
         columns=compiler.columns,
         connections=1,
         requests=count,
@@ -174,7 +174,7 @@ def body_of(frames: list[Frame], stream: int) -> bytes:
 def test_too_long_for_a_frame_is_said() -> None:
     compiler = Compiler(plan(request("/{seq}", headers={"X-Long": "x" * 25000})))
     with pytest.raises(ValueError, match="one frame of HTTP/2"):
-        compiler.http2(compiler._plan.mix[0])
+        compiler.http2(compiler._plan.requests[0])
 
 
 @pytest.mark.parametrize(

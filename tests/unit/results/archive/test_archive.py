@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from heyfleet.errors import InputError
 from heyfleet.plan.build import Flags, make_plan
 from heyfleet.plan.redact import HIDDEN
-from heyfleet.proto.fleet_pb2 import Header, Plan, Request, Snapshot, Stage
+from heyfleet.proto.plan_pb2 import Header, Plan, Request, Stage
+from heyfleet.proto.stats_pb2 import Snapshot
 from heyfleet.results.archive import layout
 from heyfleet.results.archive.archiver import Archiver
 from heyfleet.results.archive.errors import ArchiveError
@@ -34,8 +35,8 @@ SECONDS = 24
 def plan() -> Plan:
     made = make_plan(Flags(url="http://localhost/", user_agent="x"))
     made.stages.extend([Stage(name="up, then", duration_ns=10**9, last=5), Stage(name="top")])
-    del made.mix[:]
-    made.mix.extend(
+    del made.requests[:]
+    made.requests.extend(
         [
             Request(name="a b", method="GET", headers=[Header(name="Authorization", value="secret")]),
             Request(name="ü", method="PUT", body=b"x" * 10_000),
@@ -56,7 +57,7 @@ def snapshots(kit: Any) -> list[Snapshot]:
         snapshot.warmup.MergeFrom(Snapshot(histograms=warm.histograms, responses=warm.responses, sent=1))
         part = kit.snapshot(latencies_ns=latencies_ns, metrics={"service_time": latencies_ns})
         numbers = Snapshot(histograms=part.histograms, responses=part.responses, sent=part.sent)
-        snapshot.parts.add(stage=int(second > 3), request=second % 2, numbers=numbers)
+        snapshot.breakdowns.add(stage=int(second > 3), request=second % 2, metrics=numbers)
         snapshot.addresses["127.0.0.1"].responses = second
         made.append(snapshot)
     return made
@@ -102,8 +103,8 @@ def test_nothing_secret_or_large_is_in_it(kit: Any, tmp_path: Path) -> None:
     for path in (tmp_path / "run").iterdir():
         assert b"secret" not in path.read_bytes(), path
     stored = Run(tmp_path / "run").plan()
-    assert stored.mix[0].headers[0].value == HIDDEN
-    assert stored.mix[1].body == b"(10000 bytes)"
+    assert stored.requests[0].headers[0].value == HIDDEN
+    assert stored.requests[1].body == b"(10000 bytes)"
 
 
 @pytest.mark.parametrize("cut_bytes", [0, 1, 40])

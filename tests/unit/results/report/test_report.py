@@ -82,7 +82,7 @@ def test_the_document_says_what_was_measured(kit: Any) -> None:
     assert values["service_time"]["fastest_ns"] == 10_000_000
     assert values["generator"]["lag"]["slowest_ns"] == 10_000_000
     assert len(values["ledger"]["faults"]) == 2
-    assert values["plan"]["requests"] == 2000
+    assert values["plan"]["request_count"] == 2000
 
 
 def test_the_plan_is_echoed() -> None:
@@ -103,9 +103,9 @@ def test_the_echo_keeps_secrets() -> None:
     assert "secret" not in json.dumps(echoed)
     assert "bWU6" not in json.dumps(echoed)
     assert echoed["url"] == "http://[::1]:8080/a?b=c"
-    assert {"name": "X", "value": "open"} in echoed["mix"][0]["headers"]
-    assert {"name": "Authorization", "value": "(hidden)"} in echoed["mix"][0]["headers"]
-    assert echoed["mix"][0]["body_bytes"] == 6
+    assert {"name": "X", "value": "open"} in echoed["requests"][0]["headers"]
+    assert {"name": "Authorization", "value": "(hidden)"} in echoed["requests"][0]["headers"]
+    assert echoed["requests"][0]["body_bytes"] == 6
 
 
 def test_rows_are_those_of_hey() -> None:
