@@ -30,7 +30,7 @@ demo-fleet: bundle ## Boot five hosts on this machine, bring agents to four by s
 	@scripts/system-packages.sh machines
 	@$(python) -m tests.hosts.demo
 
-experiments: $(VENV)/built ## Make all experiments that heyfleet began with, judge them, write docs/experiments.md (two minutes)
+experiments: $(VENV)/built ## Make all experiments that heyfleet began with, judge them, write docs/explain/experiments.md (two minutes)
 	@scripts/system-packages.sh others
 	$(python) -m bench.experiments --write $(ARGS)
 
