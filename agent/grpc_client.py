@@ -138,8 +138,8 @@ async def _read(
         message = await call.read()
         if message is grpc.aio.EOF or not isinstance(message, ToAgent):
             raise Unreachable("the controller ended the stream")
-        if message.HasField("rejected"):
-            raise Denied(f"the controller at {address} refuses: {message.rejected.reason}")
+        if message.HasField("rejection"):
+            raise Denied(f"the controller at {address} refuses: {message.rejection.reason}")
         if not welcomed:
             welcomed = True
             carrier.attached(outgoing.put_nowait)

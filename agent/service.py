@@ -108,9 +108,10 @@ class AgentService:
                 self._start(message.run_id, message.start.at_ns)
             case "stop":
                 self._stop(message.run_id)
-            case "ack" if message.ack.refused:
+            case "ack" if message.ack.refusal_reason:
                 self._say(
-                    f"run {message.run_id}: the controller refused snapshot {message.ack.sequence}: {message.ack.refused}"
+                    f"run {message.run_id}: the controller refused snapshot {message.ack.sequence}:"
+                    f" {message.ack.refusal_reason}"
                 )
             case "release":
                 self._release(message.run_id)
@@ -129,7 +130,7 @@ class AgentService:
         self._task(self._prepare(self._pending))
 
     def _refuse(self, run_id: str, reason: str) -> None:
-        self._tell(FromAgent(refused=Refusal(reason=reason), run_id=run_id))
+        self._tell(FromAgent(refusal=Refusal(reason=reason), run_id=run_id))
 
     async def _prepare(self, held: HeldRun) -> None:
         try:
