@@ -37,7 +37,7 @@ def deal(workers: int, connections: int, requests: int) -> list[Share]:
     ]
 
 
-def mix_order(weights: Sequence[int]) -> list[int]:
+def request_order(weights: Sequence[int]) -> list[int]:
     """Which request is sent as the first, the second, ... of a round: each as often as its weight, evenly spread.
 
     The smooth weighted round robin that nginx made known: each request gains its weight at every step, the richest is sent
