@@ -99,7 +99,7 @@ def warnings(plan: Plan) -> Iterator[str]:
     rate = peak_rate_per_s(plan)
     if plan.load_model == RATE and rate > _WARN_RATE_PER_CONNECTION * plan.connections:
         yield (
-            f"{rate:g} requests/s over {plan.connections} connections: each must respond within "
+            f"{rate:g} requests/s over -c {plan.connections}: each connection must respond within "
             f"{plan.connections / rate * 1e3:.3g} ms on average, or requests will wait and stay unsent; raise -c"
         )
 

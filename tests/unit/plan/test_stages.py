@@ -121,7 +121,7 @@ def test_flags_that_contradict_each_other(flags: dict[str, Any], said: str) -> N
 def test_what_no_connection_can_carry_is_said_before() -> None:
     assert list(warnings(plan_of(rate=1000.0, connections=10))) == []
     (warning,) = warnings(plan_of(rate=50_000.0, connections=10))
-    assert "each must respond within 0.2 ms on average" in warning
+    assert "each connection must respond within 0.2 ms on average" in warning
 
 
 def test_the_warm_up_is_cut_off_the_stages_and_comes_before_a_duration() -> None:
