@@ -119,7 +119,7 @@ def test_a_plan_file_has_them_too(tmp_path: Path, rows: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--template", "http://a/{foo}"], "{foo} is no placeholder"),
+        (["--template", "http://a/{foo}"], "{foo} is not a placeholder"),
         (["--template", "http://a/{csv:id}"], "name it with --data"),
         (["--template", "--data-once", "http://a/{seq}"], "name their file with --data"),
         (["--data", "ROWS", "http://a/"], "add --template"),
