@@ -86,9 +86,9 @@ def _reported(work: Callable[[], int]) -> int:
 
 
 def _collect(run_id: str, controller: str, credentials: str, json: bool, out: str) -> int:
-    from heyfleet.controller.executors.options import FleetOptions
     from heyfleet.controller.executors.remote import collect
     from heyfleet.controller.run import report_of
+    from heyfleet.plan.sections.fleet import FleetOptions
     from heyfleet.results.archive.archiver import Archiver
 
     if out and Path(out).exists():

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from heyfleet.controller import terminal
 from heyfleet.controller.executors.fleet import FleetExecutor
-from heyfleet.controller.executors.options import FleetOptions
 from heyfleet.controller.fleet.enrollment import listen_address
 from heyfleet.controller.run import Show, run
 from heyfleet.errors import ExitCode, InputError
@@ -39,9 +38,6 @@ def run_deployed(
         _, port = listen_address(options.listen)
         terminal.write_out(["\n".join(deployment.plan_lines(port)) + "\n"])
         return ExitCode.OK
-    fleet_options = FleetOptions(
-        **{field.name: getattr(options, field.name) for field in dataclasses.fields(FleetOptions)}
-    )
     with deployment:
         archiver = Archiver(options.out, nothing=options.no_archive)
-        return run(options, FleetExecutor(fleet_options, deployment), archiver, show)
+        return run(options, FleetExecutor(options, deployment), archiver, show)

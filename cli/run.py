@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -25,7 +24,6 @@ from heyfleet.results.intervals import IntervalSink
 
 if TYPE_CHECKING:
     from heyfleet.controller.executors.deployment import Deployment
-    from heyfleet.controller.executors.options import FleetOptions
     from heyfleet.plan.plan_file import PlanFile
 
 HELP = "Send HTTP requests from this host or from a fleet, and print a report like hey's."
@@ -151,15 +149,6 @@ def planned(run: RunCommand, args: list[str]) -> tuple[Plan, dict[str, Text], Pl
         return make_plan(options), {"url": url, **run.texts(ctx, args)}, file
 
 
-def fleet_options(options: RunOptions) -> FleetOptions:
-    """Return the part of the options that executors with a fleet take."""
-    from heyfleet.controller.executors.options import FleetOptions
-
-    return FleetOptions(
-        **{field.name: getattr(options, field.name) for field in dataclasses.fields(FleetOptions)}
-    )
-
-
 def _execute(options: RunOptions, make_agent: Callable[[], AgentLink], make_fleet: FleetFactory) -> int:
     """Make the run and return its exit code."""
     if options.find_max:
@@ -195,11 +184,11 @@ def _executor(options: RunOptions, make_agent: Callable[[], AgentLink]) -> Execu
     if options.controller:
         from heyfleet.controller.executors.remote import RemoteExecutor
 
-        return RemoteExecutor(fleet_options(options))
+        return RemoteExecutor(options)
     if options.agents or options.local_agents:
         from heyfleet.controller.executors.fleet import FleetExecutor
 
-        return FleetExecutor(fleet_options(options))
+        return FleetExecutor(options)
     from heyfleet.controller.executors.local import LocalExecutor
 
     return LocalExecutor(make_agent())

@@ -16,8 +16,8 @@ class Controller:
     """A `heyfleet controller` that runs somewhere, as the commands of a fleet see it. All may raise InputError."""
 
     def __init__(self, address: str, folder: str) -> None:
-        from heyfleet.controller.executors.options import FleetOptions
         from heyfleet.controller.executors.remote import operator
+        from heyfleet.plan.sections.fleet import FleetOptions
 
         self.address, self._tls = operator(FleetOptions(controller=address, credentials_folder=folder))
         self._folder = folder

@@ -9,13 +9,14 @@ import uvloop
 
 from heyfleet import __version__
 from heyfleet.controller.executors.local import ResultsElsewhereError
-from heyfleet.controller.executors.options import FleetOptions
+from heyfleet.controller.executors.options import run_request
 from heyfleet.controller.fleet.enrollment import with_port
 from heyfleet.controller.fleet.grpc_server import CallFailed, Operator
 from heyfleet.controller.live import Live
 from heyfleet.controller.security.folder import CredentialsError, load_operator
 from heyfleet.controller.signals import Interrupted, Interrupts
 from heyfleet.errors import InputError
+from heyfleet.plan.sections.fleet import FleetOptions
 from heyfleet.proto.control_pb2 import (
     CollectRequest,
     FromOperator,
@@ -42,7 +43,7 @@ class RemoteExecutor:
 
     def execute(self, plan: Plan, interrupts: Interrupts, take: IntervalSink = ignore) -> Measurements:
         """The whole run; InputError if it can't begin, Interrupted if it was ended before it began."""
-        request = self._options.request(plan)
+        request = run_request(self._options, plan)
         request.protocol, request.version = PROTOCOL, __version__
         live = Live(quiet=self._options.quiet)
         try:
