@@ -261,7 +261,10 @@ def test_a_plan_file_says_the_same(servers: Servers, tmp_path: Path) -> None:
         (["--streams", "3", "https://localhost/"], "--streams needs HTTP/2"),
         (["--streams", "0", "-h2", "https://localhost/"], "--streams"),
         (["-h2", "--streams", "3", "-q", "5", "https://localhost/"], "--streams works with -c or --rate"),
-        (["-h2", "--streams", "3", "--users", "5", "https://localhost/"], "--streams works with -c or --rate"),
+        (
+            ["-h2", "--streams", "3", "--users", "5", "https://localhost/"],
+            "--streams works with -c or --rate",
+        ),
         (["-h2", "--streams", "3", "-disable-keepalive", "https://localhost/"], "exclude each other"),
         (["--h2c", "--kernel-timestamps", "http://localhost/"], "--kernel-timestamps needs HTTP/1.1"),
     ],
