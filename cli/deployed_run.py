@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from heyfleet.controller import terminal
-from heyfleet.controller.executors.deployment import Deployment
+from heyfleet.controller.executors.base import Deployment
 from heyfleet.controller.executors.fleet import FleetExecutor
 from heyfleet.controller.executors.options import FleetOptions
-from heyfleet.controller.fleet.enrollment import listen_address
+from heyfleet.controller.fleet.enrollment import parse_listen_address
 from heyfleet.controller.run import EXIT_CANNOT_START, EXIT_OK, Show, run
 from heyfleet.errors import InputError
 from heyfleet.plan.build import Flags, make_plan
@@ -37,7 +37,7 @@ def run_deployed(
             return run(flags, FleetExecutor(FleetOptions(**options), deployment), keeping, show)
     try:
         make_plan(flags)
-        _, port = listen_address(options["listen"])
+        _, port = parse_listen_address(options["listen"])
     except InputError as error:
         terminal.complain(str(error))
         return EXIT_CANNOT_START

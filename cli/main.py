@@ -11,11 +11,10 @@ import click
 
 from heyfleet import __version__
 from heyfleet.controller import terminal
-from heyfleet.errors import InputError
+from heyfleet.errors import HeyfleetError
 
 if TYPE_CHECKING:
-    from heyfleet.controller.executors.base import AgentLink
-    from heyfleet.controller.executors.deployment import Deployment
+    from heyfleet.controller.executors.base import AgentLink, Deployment
 
 
 def _local_agent() -> AgentLink:
@@ -153,8 +152,8 @@ class Main(click.Group):
         except click.ClickException as error:
             code = error.exit_code
             terminal.complain(_explain(error))
-        except InputError as error:
-            code = 2
+        except HeyfleetError as error:
+            code = int(error.exit_code)
             terminal.complain(str(error))
         except (click.Abort, KeyboardInterrupt):
             code = 130

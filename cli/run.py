@@ -14,8 +14,7 @@ from heyfleet.cli import fleet_flags as fleet
 from heyfleet.cli.connection_flags import connection_flags
 from heyfleet.cli.go_flags import Flag, GoCommand, Value
 from heyfleet.cli.load_flags import shape_flags, threshold_flags
-from heyfleet.controller.executors.base import AgentLink
-from heyfleet.controller.executors.local import Executor
+from heyfleet.controller.executors.base import AgentLink, Executor
 from heyfleet.plan import values
 from heyfleet.plan.build import TIMEOUT_NS, Flags, make_plan
 from heyfleet.proto.plan_pb2 import Plan
@@ -23,7 +22,7 @@ from heyfleet.results.archive.archiver import Archiver
 from heyfleet.results.intervals import IntervalSink
 
 if TYPE_CHECKING:
-    from heyfleet.controller.executors.deployment import Deployment
+    from heyfleet.controller.executors.base import Deployment
     from heyfleet.plan.plan_file import PlanFile
 
 HELP = "Send HTTP requests from this host or from a fleet, and report their latencies as hey does."

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from heyfleet import __version__
 from heyfleet.controller import terminal
-from heyfleet.controller.executors.local import Executor, ResultsElsewhereError
+from heyfleet.controller.executors.base import Executor, ResultsElsewhereError
 from heyfleet.controller.run import EXIT_CANNOT_START, EXIT_FAULT, EXIT_THRESHOLD, exit_code, report
 from heyfleet.controller.signals import Interrupted, Interrupts
-from heyfleet.errors import InputError
+from heyfleet.errors import CannotStartError, InputError
 from heyfleet.plan.build import Flags, make_plan
 from heyfleet.plan.thresholds import read
 from heyfleet.plan.values import RATE_AT_MOST
@@ -105,7 +105,7 @@ def search(flags: Flags, thresholds: tuple[str, ...], make_executor: Callable[[]
         search = Search(first, lambda rate: _step(flags, rate, make_executor(), interrupts))
         try:
             search.run()
-        except InputError as error:
+        except (InputError, CannotStartError) as error:
             terminal.complain(str(error))
             if not search.steps:
                 return EXIT_CANNOT_START

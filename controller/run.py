@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager, ExitStack
 
 from heyfleet import __version__
 from heyfleet.controller import terminal
-from heyfleet.controller.executors.local import Executor, ResultsElsewhereError
+from heyfleet.controller.executors.base import Executor, ResultsElsewhereError
 from heyfleet.controller.signals import Interrupted, Interrupts
-from heyfleet.errors import InputError
+from heyfleet.errors import CannotStartError, InputError
 from heyfleet.plan.build import CONNECTIONS, Flags, make_plan, warnings
 from heyfleet.proto.plan_pb2 import CLOSED, CONNECTION_RATE, Plan
 from heyfleet.results.archive.archiver import Archiver
@@ -38,7 +38,7 @@ def run(flags: Flags, executor: Executor, keeping: Archiver | None = None, show:
             takes = stack.enter_context(show(plan)) if show else []
             takes.append(stack.enter_context(keeping.begin(plan)))
             measured = executor.execute(plan, interrupts, fan_out(takes))
-    except InputError as error:
+    except (InputError, CannotStartError) as error:
         terminal.complain(str(error))
         return EXIT_CANNOT_START
     except ResultsElsewhereError as error:
