@@ -11,6 +11,7 @@ from heyfleet.results import measurements as results
 from heyfleet.results.intervals import Intervals, IntervalSink, ignore
 from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.rolling_window import RollingWindow
+from heyfleet.results.sequence_set import SequenceSet
 from heyfleet.results.stats import InvalidSnapshotError, Stats
 
 _FAULTS_LISTED = 10  # of each agent
@@ -27,6 +28,7 @@ class AgentRun:
         self.ready = Ready()
         self.done: Done | None = None
         self.stats = Stats(histograms=per_agent)
+        self.merged = SequenceSet()  # snapshots
         self.latest = Snapshot()
         self.first_worker_ns: int | None = None
         self.last_worker_ns: int | None = None
@@ -101,12 +103,14 @@ class Collector:
     def _merge(self, agent_run: AgentRun, snapshot: Snapshot) -> None:
         if snapshot.agent != agent_run.assignment.agent:
             raise InvalidSnapshotError(f"it names the agent {snapshot.agent!r}")
+        if snapshot.sequence in agent_run.merged:
+            return
         share = agent_run.assignment.request_count
         if snapshot.sent and share and (sent := agent_run.stats.totals["sent"] + snapshot.sent) > share:
             raise InvalidSnapshotError(f"{sent} requests sent are more than the agent's share of {share}")
-        if not self.stats.add(snapshot):
-            return
+        self.stats.add(snapshot)
         agent_run.stats.add(snapshot, checked=True)
+        agent_run.merged.add(snapshot.sequence)
         self.intervals.add(snapshot)
         if snapshot.end_ns >= agent_run.latest.end_ns and snapshot.end_ns > snapshot.begin_ns:
             agent_run.latest = snapshot
