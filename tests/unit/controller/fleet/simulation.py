@@ -205,13 +205,13 @@ class SimulatedAgent:
         loop.call_later(behavior.join_s, self._check_lease)
         for at_s in behavior.break_s:
             loop.call_later(at_s, self._break_stream)
-        for at_s, event in (
+        for event_s, event in (
             (behavior.die_s, self._die),
             (behavior.restart_s, self._restart),
             (behavior.leave_s, self._leave),
         ):
-            if at_s is not None:
-                loop.call_later(at_s, event)
+            if event_s is not None:
+                loop.call_later(event_s, event)
 
     @property
     def stable_link(self) -> Link | None:
