@@ -32,7 +32,7 @@ def test_tuned_and_put_back(sysctls: Path, tmp_path: Path) -> None:
     before, state = settings(), tmp_path / "state" / "tuned.json"
     told = tuning.tune(state)
     assert "net.ipv4.ip_local_port_range: 32768 60999 -> 1024 65535" in told
-    assert settings() == {setting.name: setting.wanted for setting in tuning.SETTINGS}
+    assert settings() == {setting.name: setting.target for setting in tuning.SETTINGS}
     assert json.loads(state.read_text()) == before
     assert tuning.tune(state) == []
     assert len(tuning.restore(state)) == len(told)
@@ -85,7 +85,7 @@ def test_what_a_host_can_carry(sysctls: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "LimitNOFILE" in found["open files"].cure
     assert "28,232 connections" in found["local ports"].effect
     assert capacity.connections == capacity.to_one_address == 3996
-    assert capacity.limited_by == "open files of a process"
+    assert capacity.limited_by == "open files per process"
     text = "\n".join(doctor.lines())
     assert "about 3,996 connections" in text
     for check in checks:
