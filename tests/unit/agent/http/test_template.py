@@ -171,9 +171,9 @@ def body_of(frames: list[Frame], stream: int) -> bytes:
     return b"".join(each.payload for each in frames if each.type == DATA and each.stream == stream)
 
 
-def test_too_long_for_a_frame_is_said() -> None:
+def test_fields_that_exceed_a_frame_are_refused() -> None:
     compiler = Compiler(plan(request("/{seq}", headers={"X-Long": "x" * 25000})))
-    with pytest.raises(ValueError, match="one frame of HTTP/2"):
+    with pytest.raises(ValueError, match="the size of an HTTP/2 frame"):
         compiler.http2(compiler._plan.requests[0])
 
 
