@@ -141,7 +141,7 @@ async def test_a_release_during_the_load_is_ignored(tmp_path: Path) -> None:
         (MemoryError(), "it can't prepare the run: MemoryError"),
     ],
 )
-def test_a_run_that_can_not_be_prepared_is_refused(
+def test_a_run_that_cannot_be_prepared_is_refused(
     tmp_path: Path, answer: Refusal | Exception, reason: str
 ) -> None:
     async def scenario() -> None:
@@ -189,7 +189,7 @@ async def test_the_addresses_that_were_resolved_must_be_allowed_too(tmp_path: Pa
 
 
 @in_virtual_time
-async def test_a_run_whose_results_can_not_be_kept_is_refused(tmp_path: Path) -> None:
+async def test_a_run_whose_results_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     async with attached(tmp_path) as at:
         os.rmdir(tmp_path)
         at.controller.assign("r1")
@@ -332,7 +332,7 @@ async def test_a_full_disk_is_logged_and_results_are_still_sent(tmp_path: Path) 
 
 
 @in_virtual_time
-async def test_results_that_can_not_be_read_again_are_logged(tmp_path: Path) -> None:
+async def test_results_that_cannot_be_read_again_are_logged(tmp_path: Path) -> None:
     async with attached(tmp_path) as at:
         await at.completed("r1")
         at.controller.forget()

@@ -40,7 +40,7 @@ def reason(assigned: Assignment) -> str:
     return answer.reason if isinstance(answer, Refusal) else ""
 
 
-def test_both_must_be_allowed() -> None:
+def test_proxy_and_target_must_both_be_allowed() -> None:
     assert "shop.invalid:80" in HostPolicy(("127.0.0.1",)).refusal(assignment())
     assert "127.0.0.1:1" in HostPolicy(("shop.invalid",)).refusal(assignment())
     assert POLICY.refusal(assignment()) == ""
@@ -48,7 +48,7 @@ def test_both_must_be_allowed() -> None:
     assert reason(assignment()) == ""
 
 
-def test_a_rule_that_the_proxy_never_sees_does_not_count() -> None:
+def test_resolve_rules_do_not_apply_behind_a_proxy() -> None:
     assigned = assignment()
     assigned.plan.target.host = "other.invalid"
     assigned.plan.resolve.append(Resolve(to_hosts=["shop.invalid"]))
@@ -68,7 +68,7 @@ def test_a_rule_that_the_proxy_never_sees_does_not_count() -> None:
         {"method": "GET http://other.invalid/"},
     ],
 )
-def test_what_would_be_another_url(change: dict[str, str]) -> None:
+def test_a_request_that_a_proxy_would_read_as_another_url_is_refused(change: dict[str, str]) -> None:
     assert "its method or path is not valid" in reason(assignment(**change))
 
 
@@ -80,13 +80,13 @@ def test_what_would_be_another_url(change: dict[str, str]) -> None:
         ("transfer-encoding", "x"),
     ],
 )
-def test_what_would_be_another_request(name: str, value: str) -> None:
+def test_a_field_that_a_proxy_would_read_as_another_request_is_refused(name: str, value: str) -> None:
     assigned = assignment()
     assigned.plan.requests[0].headers.add(name=name, value=value)
     assert "contains a line break or sets the body's length" in reason(assigned)
 
 
-def test_what_data_would_make_another_request() -> None:
+def test_data_that_would_make_another_request_is_refused() -> None:
     assigned = assignment(request_target="/{csv:a}")
     assigned.plan.template = True
     assigned.plan.data.add(name="a", values=[b"x", b"y z\r\n"])

@@ -105,7 +105,7 @@ def test_the_method_and_the_body_stay(status: int, method: str) -> None:
     assert fields["Content-Length"] == "3"
 
 
-def test_secrets_stay_with_their_host() -> None:
+def test_secrets_are_not_sent_to_another_host() -> None:
     follow = follower()
     _, fields, _, origin = next_request(follow, 302, b"http://other.test/")
     assert origin == 1
@@ -118,7 +118,7 @@ def test_secrets_stay_with_their_host() -> None:
     assert next_request(follow, 302, b"http://other.test/again")[3] == 1
 
 
-def test_credentials_of_a_location_are_sent_there() -> None:
+def test_credentials_in_a_location_are_sent() -> None:
     follow = follower()
     assert next_request(follow, 302, b"http://a:b@other.test/")[1]["Authorization"] == "Basic YTpi"
     assert (
@@ -169,7 +169,7 @@ def test_an_unknown_host_is_an_error() -> None:
     assert follow(0, 302, b"http://nohost.invalid/") == "redirect: to an unknown host"
 
 
-def test_the_policy_of_the_agent_is_visits() -> None:
+def test_a_redirect_must_be_allowed_by_the_policy() -> None:
     follow = follower(policy=HostPolicy(targets=("shop.test", "*.shop.test:8080")))
     del follow._plan.resolve[:]
     assert follow(0, 302, b"http://127.0.0.1/") == "redirect: not allowed by the owner of the agent"
@@ -178,7 +178,7 @@ def test_the_policy_of_the_agent_is_visits() -> None:
     )
 
 
-def test_over_http2_only_within_the_origin() -> None:
+def test_http2_redirects_stay_within_the_origin() -> None:
     follow = follower(http=HTTP_2)
     assert follow(0, 302, b"http://other.test/") is None
     answer = follow(0, 302, b"/x")
