@@ -61,18 +61,18 @@ ELSEWHERE = {
 }
 HEY_REPORT = """
 Summary:
-  Total:	1.0000 secs
-  Requests/sec:	{rate}
+  Total:\t1.0000 secs
+  Requests/sec:\t{rate}
 
 Response time histogram:
-  0.001 [1]	|
-  {mark} [99]	|■
+  0.001 [1]\t|
+  {mark} [99]\t|■
 
 Latency distribution:
   50% in {mark} secs
 
 Status code distribution:
-  [200]	100 responses
+  [200]\t100 responses
 """
 
 
