@@ -14,7 +14,7 @@ from typing import Any
 import click
 import uvloop
 
-from heyfleet.lab.behaviour import Behaviour, from_query
+from heyfleet.lab.behavior import Behavior, from_query
 from heyfleet.lab.faulty import Target, serve
 from heyfleet.lab.units import span
 from heyfleet.lab.units import stall as read_stall
@@ -25,7 +25,7 @@ ENDS = click.Choice(["reset", "close", "stall"])
 
 
 def _flag(read: Callable[[str], object]) -> Callable[[str], object]:
-    """A click type of a reader, that keeps the reason of its ValueError."""
+    """Make a click type of a reader; it keeps the reason of its ValueError."""
 
     def text(value: str) -> object:
         try:
@@ -37,13 +37,15 @@ def _flag(read: Callable[[str], object]) -> Callable[[str], object]:
 
 
 def _address(host: str, *, allow_remote: bool) -> str:
-    """The one address to listen on; refuses one that other hosts can reach unless that is allowed."""
+    """Resolve the address to listen on; refuse one that other hosts can reach, unless that is allowed."""
     try:
         address = str(socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0][4][0])
     except OSError as error:
         raise click.ClickException(f"--host {host}: {error.strerror}") from None
     if not allow_remote and not ipaddress.ip_address(address).is_loopback:
-        raise click.ClickException(f"--host {host} is open to others; add --allow-remote to let them in")
+        raise click.ClickException(
+            f"--host {host} is reachable from other hosts; add --allow-remote to allow that"
+        )
     return address
 
 
@@ -57,7 +59,7 @@ def _tls(path: str) -> ssl.SSLContext:
 
 
 def _serve(server: Callable[[Callable[[str], None]], Coroutine[Any, Any, None]], where: str) -> None:
-    """Run it until it is told to stop; it announces its URL."""
+    """Serve until a signal, and print the URL first."""
     hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
     try:
@@ -69,15 +71,20 @@ def _serve(server: Callable[[Callable[[str], None]], Coroutine[Any, Any, None]],
 
 @click.group()
 def lab() -> None:
-    """Practice targets: servers to send load to."""
+    """Start a practice target: a server to send load to."""
 
 
 def _listens(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
             click.option("--host", default="127.0.0.1", help="Address to listen on."),
-            click.option("--port", type=click.IntRange(0, 65535), default=8080, help="0: any free one."),
-            click.option("--allow-remote", is_flag=True, help="Let --host be more than loopback."),
+            click.option(
+                "--port",
+                type=click.IntRange(0, 65535),
+                default=8080,
+                help="Port to listen on; 0 takes a free one.",
+            ),
+            click.option("--allow-remote", is_flag=True, help="Allow a --host that other hosts can reach."),
         )
     ):
         command = option(command)
@@ -86,23 +93,28 @@ def _listens(command: Callable[..., None]) -> Callable[..., None]:
 
 @lab.command(context_settings={"show_default": True})
 @_listens
-@click.option("--max-connections", type=COUNT, default=0, help="Open at a time; 0: no limit.")
 @click.option(
-    "--overflow", type=ENDS, default="reset", help="What happens to further ones; stall: they wait."
+    "--max-connections", type=COUNT, default=0, help="Maximum number of open connections; 0 sets no limit."
 )
 @click.option(
-    "--default", type=_flag(from_query), help="How to answer / and /ok, such as 'delay=20ms&size=1KiB'."
+    "--overflow",
+    type=ENDS,
+    default="reset",
+    help="What happens to further connections; with stall they wait.",
 )
-@click.option("--stall", type=_flag(read_stall), help="1s/10s: all stands still for 1 s every 10 s.")
 @click.option(
-    "--tls", metavar="FILE", help="Serve https; the certificate of who signed ours goes to the file."
+    "--default", type=_flag(from_query), help="Behavior of / and /ok, such as 'delay=20ms&size=1KiB'."
 )
-@click.option("--seed", default=0, help="Of all that is left to chance.")
+@click.option(
+    "--stall", type=_flag(read_stall), help="Pause the whole server: 1s/10s pauses for 1 s every 10 s."
+)
+@click.option("--tls", metavar="FILE", help="Serve https, and write the authority's certificate to FILE.")
+@click.option("--seed", default=0, help="Seed of everything random.")
 def faulty(
     *, host: str, port: int, allow_remote: bool, max_connections: int, overflow: str, seed: int,
-    default: Behaviour | None, stall: tuple[float, float] | None, tls: str | None,
+    default: Behavior | None, stall: tuple[float, float] | None, tls: str | None,
 ) -> None:  # fmt: skip
-    """Serve HTTP/1.1 and HTTP/2 that misbehaves the way the URL asks for; GET /help lists the ways."""
+    """Serve HTTP/1.1 and HTTP/2 that misbehaves as the URL says. GET /help lists all behaviors."""
     address = _address(host, allow_remote=allow_remote)
     context = _tls(tls) if tls else None
     target = Target(default, max_connections, overflow, seed)
@@ -114,7 +126,7 @@ def faulty(
 
 
 def _model(command: Callable[..., None]) -> Callable[..., None]:
-    """An option for each of the model's settings."""
+    """Add an option for each setting of the model."""
     for each in reversed(described()):
         shown = (
             f"{each.default[0]:g}-{each.default[1]:g}" if isinstance(each.default, tuple) else each.default
@@ -130,11 +142,11 @@ def _model(command: Callable[..., None]) -> Callable[..., None]:
     "--time-scale",
     type=click.FloatRange(0.001, 10),
     default=1.0,
-    help="0.1: all takes a tenth of its time; its numbers remain those of the model.",
+    help="Speed of time: with 0.1 everything takes a tenth of its time; counters remain in the model's seconds.",
 )
 @_model
 def vpc_lambda(*, host: str, port: int, allow_remote: bool, time_scale: float, **given: Any) -> None:
-    """Serve as API Gateway does before a Lambda function in a VPC, before and after its network was rebuilt in 2019.
+    """Serve like API Gateway before a Lambda in a VPC, before or after AWS rebuilt that network in 2019.
 
     Times are in seconds. GET /_lab/stats returns the model's counters. docs/reference/lab-vpc-lambda.md lists the sources.
     """

@@ -1,4 +1,4 @@
-"""The practice target over HTTP/2: each stream is answered the way its URL asks for, in its own time."""
+"""The practice target over HTTP/2: each stream is answered as its URL selects, independently of the others."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ from h2.events import (
 from h2.exceptions import ProtocolError, StreamClosedError
 from hyperframe.frame import GoAwayFrame
 
-from heyfleet.lab.behaviour import Asked, Behaviour
+from heyfleet.lab.behavior import Behavior, Selection
 from heyfleet.lab.request import BODY_LIMIT_BYTES, Head
 from heyfleet.lab.response import End, delay_s
 
 PREFACE_BEGIN = b"PRI * HTTP/2.0\r\n"
-Understand = Callable[[Head, bytes], tuple[Asked, Behaviour, bytes]]
+Select = Callable[[Head, bytes], tuple[Selection, Behavior, bytes]]
 
 
-class Ways(NamedTuple):
-    """What a connection is given by those that own it."""
+class Callbacks(NamedTuple):
+    """What a connection needs from its owner."""
 
-    understand: Understand
-    abandon: Callable[[Asked], None]
+    select: Select
+    abandon: Callable[[Selection], None]
     end: Callable[[End], None]
     random: Random
 
 
 class Stream:
-    """One request, and what of its answer is not out yet."""
+    """One request, and the rest of its response."""
 
     def __init__(self, head: Head) -> None:
         self.head = head
         self.body = bytearray()
-        self.asked: Asked | None = None
+        self.selection: Selection | None = None
         self.left = memoryview(b"")
         self.then: End | None = None
         self.is_answering = False
 
 
-class Http2Session:
-    """What one connection is after its preface; sans I/O but for `write`, and timers of the running loop."""
+class Http2Connection:
+    """One connection after its preface; sans I/O but for `write`, and timers of the running loop."""
 
-    def __init__(self, write: Callable[[bytes], None], ways: Ways) -> None:
+    def __init__(self, write: Callable[[bytes], None], callbacks: Callbacks) -> None:
         config = H2Configuration(
             client_side=False,
             header_encoding="latin-1",
@@ -64,29 +64,29 @@ class Http2Session:
         self._h2 = H2Connection(config)
         self._h2.initiate_connection()
         self._write = write
-        self._ways = ways
+        self._callbacks = callbacks
         self._streams: dict[int, Stream] = {}
         self._requests = 0
         self._is_leaving = False
         self._flush()
 
     def feed(self, data: bytes) -> None:
-        """Take what came; a client that breaks the protocol is told so, and the connection ends."""
+        """Process received bytes; a client that breaks the protocol gets a GOAWAY, and the connection ends."""
         try:
             events = self._h2.receive_data(data)
         except ProtocolError:
             self._flush()
-            self._ways.end(End.CLOSE)
+            self._callbacks.end(End.CLOSE)
             return
         for event in events:
             self._take(event)
         self._flush()
 
     def lost(self) -> None:
-        """The connection has ended: nothing more can be sent."""
+        """Abandon all streams: the connection has ended, and nothing more can be sent."""
         for stream in self._streams.values():
-            if stream.asked is not None:
-                self._ways.abandon(stream.asked)
+            if stream.selection is not None:
+                self._callbacks.abandon(stream.selection)
         self._streams.clear()
 
     def _take(self, event: Event) -> None:
@@ -101,8 +101,8 @@ class Http2Session:
             self._answer(event.stream_id, self._streams[event.stream_id])
         elif isinstance(event, StreamReset) and event.stream_id in self._streams:
             stream = self._streams.pop(event.stream_id)
-            if stream.asked is not None:
-                self._ways.abandon(stream.asked)
+            if stream.selection is not None:
+                self._callbacks.abandon(stream.selection)
         elif isinstance(event, WindowUpdated | RemoteSettingsChanged):
             for number, stream in list(self._streams.items()):
                 if stream.is_answering:
@@ -110,41 +110,41 @@ class Http2Session:
 
     def _answer(self, number: int, stream: Stream) -> None:
         if self._is_leaving:
-            del self._streams[number]  # the client has been told that this one is not looked at
+            del self._streams[number]  # GOAWAY has told the client that this one is not processed
             return
         self._requests += 1
-        stream.asked, behaviour, content = self._ways.understand(stream.head, bytes(stream.body))
-        if 0 < behaviour.keepalive <= self._requests:
+        stream.selection, behavior, content = self._callbacks.select(stream.head, bytes(stream.body))
+        if 0 < behavior.keepalive <= self._requests:
             self._is_leaving = True
             self._write(self._h2.data_to_send() + GoAwayFrame(last_stream_id=number).serialize())
-        wait_s = delay_s(behaviour, self._ways.random)
+        wait_s = delay_s(behavior, self._callbacks.random)
         if wait_s:
-            asyncio.get_running_loop().call_later(wait_s, self._begin, number, behaviour, content)
+            asyncio.get_running_loop().call_later(wait_s, self._begin, number, behavior, content)
         else:
-            self._begin(number, behaviour, content)
+            self._begin(number, behavior, content)
 
-    def _begin(self, number: int, asked: Behaviour, content: bytes) -> None:
+    def _begin(self, number: int, behavior: Behavior, content: bytes) -> None:
         stream = self._streams.get(number)
         if stream is None:
             return
-        if asked.garbage:
-            self._write(self._ways.random.randbytes(asked.garbage))
-            self._ways.end(End.CLOSE)
+        if behavior.garbage:
+            self._write(self._callbacks.random.randbytes(behavior.garbage))
+            self._callbacks.end(End.CLOSE)
             return
-        for _ in range(asked.pings):
-            self._h2.ping(self._ways.random.randbytes(8))
-        if asked.stream_error is not None:
-            self._reset(number, asked.stream_error)
+        for _ in range(behavior.pings):
+            self._h2.ping(self._callbacks.random.randbytes(8))
+        if behavior.stream_error is not None:
+            self._reset(number, behavior.stream_error)
             self._flush()
             return
-        for status in asked.interim:
+        for status in behavior.interim:
             self._h2.send_headers(number, [(":status", str(status))])
-        has_body = stream.head.method != "HEAD" and asked.status not in (204, 304)
-        cut = _cut(asked)
+        has_body = stream.head.method != "HEAD" and behavior.status not in (204, 304)
+        cut = _cut(behavior)
         stream.then = cut[1] if cut else None
         stream.left = memoryview(content if has_body else b"")[: cut[0] if cut else None]
         stream.is_answering = True
-        fields = list(_fields(asked, len(content), has_body=has_body))
+        fields = list(_fields(behavior, len(content), has_body=has_body))
         ends = not has_body and stream.then is None
         self._h2.send_headers(number, fields, end_stream=ends)
         if ends:
@@ -154,7 +154,7 @@ class Http2Session:
         self._flush()
 
     def _push(self, number: int, stream: Stream) -> None:
-        """Send as much of an answer as the client's windows allow."""
+        """Send as much of a response as the client's windows allow."""
         try:
             while stream.left and (room := self._h2.local_flow_control_window(number)) > 0:
                 size = min(room, self._h2.max_outbound_frame_size, len(stream.left))
@@ -176,7 +176,7 @@ class Http2Session:
             self._reset(number, ErrorCodes.INTERNAL_ERROR)
         elif stream.then is End.CLOSE:
             self._flush()
-            self._ways.end(End.CLOSE)
+            self._callbacks.end(End.CLOSE)
 
     def _reset(self, number: int, code: int) -> None:
         self._h2.reset_stream(number, code)
@@ -186,11 +186,11 @@ class Http2Session:
         self._streams.pop(number, None)
         if self._is_leaving and not self._streams:
             self._flush()
-            self._ways.end(End.CLOSE)
+            self._callbacks.end(End.CLOSE)
 
     def _flush(self) -> None:
-        if made := self._h2.data_to_send():
-            self._write(made)
+        if data := self._h2.data_to_send():
+            self._write(data)
 
 
 def _head(fields: dict[str, str]) -> Head:
@@ -198,25 +198,25 @@ def _head(fields: dict[str, str]) -> Head:
     return Head(fields.get(":method", ""), fields.get(":path", "/"), "2", headers, 0, "")
 
 
-def _fields(asked: Behaviour, length: int, *, has_body: bool) -> Iterator[tuple[str, str]]:
-    yield ":status", str(asked.status)
+def _fields(behavior: Behavior, length: int, *, has_body: bool) -> Iterator[tuple[str, str]]:
+    yield ":status", str(behavior.status)
     yield "content-type", "text/plain"
-    if asked.length or (has_body and not (asked.is_chunked or asked.to_close)):
-        yield "content-length", asked.length or str(length)
-    if asked.header:
-        name, _, value = asked.header.partition(":")
+    if behavior.length or (has_body and not (behavior.is_chunked or behavior.to_close)):
+        yield "content-length", behavior.length or str(length)
+    if behavior.header:
+        name, _, value = behavior.header.partition(":")
         yield name.lower(), value.strip()
-    for number in range(1, asked.headers + 1):
+    for number in range(1, behavior.headers + 1):
         yield f"x-extra-{number}", str(number)
-    if asked.header_bytes:
-        yield "x-huge", "x" * asked.header_bytes
+    if behavior.header_bytes:
+        yield "x-huge", "x" * behavior.header_bytes
 
 
-def _cut(asked: Behaviour) -> tuple[int, End] | None:
-    """After how many bytes of the content an answer ends, and how."""
-    ways = (
-        (asked.close_after, End.CLOSE),
-        (asked.reset_after, End.RESET),
-        (asked.hang_after, End.HANG),
+def _cut(behavior: Behavior) -> tuple[int, End] | None:
+    """Return after how many bytes of its content a response ends, and how."""
+    ends = (
+        (behavior.close_after, End.CLOSE),
+        (behavior.reset_after, End.RESET),
+        (behavior.hang_after, End.HANG),
     )
-    return next(((after, end) for after, end in ways if after is not None), None)
+    return next(((after, end) for after, end in ends if after is not None), None)

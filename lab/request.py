@@ -1,6 +1,6 @@
-"""Reads HTTP/1.x requests, sans I/O (RFC 9112).
+"""Read HTTP/1.x requests, sans I/O (RFC 9112).
 
-Strict on purpose, also where a server may be lenient: the target is there to find what a client does wrong.
+Strict on purpose, even where a server may be lenient: the target exists to find what a client does wrong.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class BadRequestError(ValueError):
 
 
 class Head(NamedTuple):
-    """A request's head. All text is latin-1, that is byte for byte; `body_bytes` is None for chunked.
+    """The header section of a request. Text is latin-1, one character per byte; `body_bytes` is None for chunked.
 
-    `connection` is what the answer has to say of it: `close`, `keep-alive` (to HTTP/1.0) or nothing.
+    `connection` is the Connection header that the response needs: `close`, `keep-alive` (to HTTP/1.0) or nothing.
     """
 
     method: str
@@ -51,7 +51,7 @@ def _body_bytes(values: dict[str, list[str]]) -> int | None:
 
 @lru_cache(1024)  # a load generator sends the same head again and again
 def read_head(raw: bytes) -> Head:
-    """The head in `raw`, without the empty line after it; raises BadRequestError."""
+    """Parse a header section without the empty line after it; raises BadRequestError."""
     first, *lines = raw.split(b"\r\n")
     start = _REQUEST_LINE.fullmatch(first)
     if start is None:
@@ -75,7 +75,7 @@ def read_head(raw: bytes) -> Head:
 
 
 class RequestReader:
-    """Bytes in by `feed`, requests out by `next`, in order; what is left over belongs to the next one."""
+    """Parser of one connection: `feed` takes bytes, `next` returns requests in order."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -85,9 +85,9 @@ class RequestReader:
         self._buffer += data
 
     def next(self) -> tuple[Head, bytes] | None:
-        """The next request with its body, or None until more bytes have come.
+        """Return the next request with its body, or None until more bytes have come.
 
-        Raises BadRequestError, after which the reader is of no more use.
+        Raises BadRequestError; the reader can't be used after that.
         """
         return next(self._requests)
 

@@ -1,35 +1,27 @@
-"""Parameter values as people write them: `20ms`, `16KiB`, `1%`, `1,3,7`. Each reader raises ValueError."""
+"""Parameter values of the practice targets: `20ms`, `16KiB`, `1%`, `1,3,7`. Each reader raises ValueError."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
-_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
-_BYTES = {"": 1, "KiB": 1024, "MiB": 1024 * 1024}
+from heyfleet.durations import parse_duration_ns, parse_size_bytes
+
+_SIZE_AT_MOST = 64 * 1024 * 1024
 
 
 def seconds(text: str) -> float:
-    """A duration such as `100us`, `20ms`, `1.5s`, `2m` or a bare `0`, in seconds."""
-    if text == "0":
-        return 0.0
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)(us|ms|s|m)", text)
-    if match is None:
-        raise ValueError("not a duration such as 20ms or 1.5s")
-    return float(match[1]) * _SECONDS[match[2]]
+    """Return the seconds of a duration such as `100us`, `20ms`, `1.5s`, `2m` or a bare `0`."""
+    return parse_duration_ns(text) / 1e9
 
 
 def size_bytes(text: str) -> int:
-    """A size such as `1024`, `16KiB` or `1MiB`, up to 64 MiB, in bytes."""
-    match = re.fullmatch(r"([0-9]{1,9})(KiB|MiB|)", text)
-    size = int(match[1]) * _BYTES[match[2]] if match else -1
-    if not 0 <= size <= 64 * _BYTES["MiB"]:
-        raise ValueError("not a size such as 1024 or 16KiB, at most 64MiB")
-    return size
+    """Return the bytes of a size such as `1024`, `16KiB` or `1MiB`, up to 64 MiB."""
+    return parse_size_bytes(text, _SIZE_AT_MOST)
 
 
 def share(text: str) -> float:
-    """A share such as `1%` or `0.5`, from 0 to 1."""
+    """Return a share such as `1%` or `0.5`, from 0 to 1."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)(%?)", text)
     value = float(match[1]) / (100 if match[2] else 1) if match else -1.0
     if not 0 <= value <= 1:
@@ -38,13 +30,13 @@ def share(text: str) -> float:
 
 
 def tail(text: str) -> tuple[float, float]:
-    """`SHARE/DURATION` such as `1%/200ms`, as a share from 0 to 1 and seconds."""
+    """Return the share (0 to 1) and the seconds of `SHARE/DURATION`, such as `1%/200ms`."""
     part, _, duration = text.partition("/")
     return share(part), seconds(duration)
 
 
 def stall(text: str) -> tuple[float, float]:
-    """`LENGTH/PERIOD` such as `1s/10s`, in seconds; the length is the shorter."""
+    """Return the seconds of `LENGTH/PERIOD`, such as `1s/10s`; the length is the shorter one."""
     length, period = (seconds(part) for part in (text if "/" in text else "/").split("/", 1))
     if not 0 < length < period:
         raise ValueError("not LENGTH/PERIOD such as 1s/10s")
@@ -52,7 +44,7 @@ def stall(text: str) -> tuple[float, float]:
 
 
 def span(text: str) -> tuple[float, float]:
-    """`LEAST-MOST` in seconds such as `0.3-0.5`, or one value for both."""
+    """Return the range `LEAST-MOST` in seconds, such as `0.3-0.5`; one value stands for both."""
     match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?)(?:-([0-9]{1,6}(?:\.[0-9]+)?))?", text)
     if match is None:
         raise ValueError("not LEAST-MOST in seconds, such as 0.3-0.5")
@@ -63,7 +55,7 @@ def span(text: str) -> tuple[float, float]:
 
 
 def number(least: int, most: int) -> Callable[[str], int]:
-    """A reader of whole numbers from `least` to `most`."""
+    """Make a reader of whole numbers from `least` to `most`."""
 
     def read(text: str) -> int:
         if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
@@ -74,6 +66,6 @@ def number(least: int, most: int) -> Callable[[str], int]:
 
 
 def numbers(least: int, most: int) -> Callable[[str], tuple[int, ...]]:
-    """A reader of such numbers between commas."""
+    """Make a reader of such numbers, separated by commas."""
     one = number(least, most)
     return lambda text: tuple(one(part) for part in text.split(","))

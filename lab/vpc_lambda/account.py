@@ -1,7 +1,7 @@
-"""An AWS account with one API and one function, as a pure model: requests go in with the time, answers come out with theirs.
+"""An AWS account with one API and one function, as a pure model: requests and responses come with their instants.
 
-A simulation by events: it has no clock and no sleep, and what it does depends on its settings and on the instants of the
-requests alone. `advance` brings it to an instant through everything that lies between, each at its own time.
+A discrete-event simulation without a clock: it depends only on its settings and on the instants of the requests.
+`advance` brings it to an instant through all events that lie between, each at its own time.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from heyfleet.lab.vpc_lambda.sharing import SharedWork, TokenBucket
 
 @dataclass(eq=False, slots=True)
 class Call:
-    """One request. `answered_s` is NaN until it has its answer."""
+    """One request. `answered_s` is NaN until it has its response."""
 
     number: int
     arrived_s: float
     overhead_s: float
-    given_s: float = math.nan  # to a sandbox
+    given_s: float = math.nan  # when a sandbox took it
     status: int = 0
     answered_s: float = math.nan
 
 
 @dataclass
 class Counts:
-    """What happened inside, since the begin. Each call is one of warm, cold start, throttled or failed."""
+    """Counters since the start. Each call is one of warm, cold start, throttled or failed."""
 
     calls: int = 0
     warm: int = 0
@@ -52,14 +52,14 @@ Happening = Callable[[Call, float], None]
 
 
 class Account:
-    """`request` takes one in, `advance` gives the answers that are due, `next_s` says when there is something to do."""
+    """The model: `request` takes a request, `advance` returns due responses, `next_s` is the next event's instant."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.counts = Counts()
         self.running = 0  # executions, starting ones too
         self.sandboxes = 0
-        # A source of chance for each matter, so that one more draw here changes nothing there.
+        # A random number generator per subject, so that one more draw here changes nothing there.
         self._overheads, self._starts, enis = (Random(f"{settings.seed} {of}") for of in ("o", "s", "i"))  # noqa: S311
         self.interfaces = OwnInterfaces(settings, enis) if settings.network == OLD else SharedInterface()
         self._api = TokenBucket(settings.api_burst, settings.api_rps)
@@ -72,7 +72,7 @@ class Account:
         self._answered: list[Call] = []
 
     def request(self, now_s: float) -> Call:
-        """A request that arrives now, not before any other; its answer comes out of `advance`."""
+        """Take a request that arrives now, not before any other; `advance` returns its response."""
         self._pass(now_s)
         counts, settings = self.counts, self.settings
         counts.calls += 1
@@ -96,14 +96,14 @@ class Account:
 
     @property
     def next_s(self) -> float | None:
-        """The instant of the next event, if there is one."""
+        """Return the instant of the next event, or None."""
         started_s = self._starting.next_s
         if not self._events:
             return started_s
         return self._events[0][0] if started_s is None else min(self._events[0][0], started_s)
 
     def advance(self, now_s: float) -> list[Call]:
-        """The calls that are answered by now, in the order of their answers."""
+        """Return the calls that are answered by now, in the order of their responses."""
         self._pass(now_s)
         answered, self._answered = self._answered, []
         return answered
@@ -121,7 +121,7 @@ class Account:
 
     def _overhead(self) -> float:
         least_s, most_s = self.settings.overhead
-        # The third or so by which the mean of experiment 1 lies above its least.
+        # The mean of experiment 1 lies about a third of the range above its minimum.
         return min(most_s, least_s + self._overheads.expovariate(3.4) * (most_s - least_s))
 
     def _throttle(self, call: Call, why: str, status: int) -> None:
@@ -131,7 +131,7 @@ class Account:
         self._answer_after(call, status, call.arrived_s)
 
     def _has_idle(self, now_s: float) -> bool:
-        """Whether a sandbox is free; drops those that were for too long."""
+        """Return whether a sandbox is free; drop those that were idle for too long."""
         while self._idle and self._idle[0] + self.settings.idle_expiry <= now_s:
             self._idle.popleft()
             self.sandboxes -= 1
@@ -140,7 +140,7 @@ class Account:
         return bool(self._idle)
 
     def _start(self, call: Call) -> None:
-        """A new sandbox, for this call."""
+        """Start a new sandbox for this call."""
         now_s = call.arrived_s
         try:
             share = self.interfaces.ask(now_s, call.number)
@@ -177,14 +177,14 @@ class Account:
         self._starting.begin(at_s, work_s, call)
 
     def _execute(self, call: Call, at_s: float) -> None:
-        """The handler, in a sandbox that is ready."""
+        """Run the handler in a sandbox that is ready."""
         end_s, last_s = at_s + self.settings.duration, call.arrived_s + self.settings.gateway_timeout
         self._at(end_s, self._end, call)
         if end_s > last_s:
             self._at(max(at_s, last_s), self._time_out, call)
 
     def _end(self, call: Call, at_s: float) -> None:
-        """The handler is through. Its sandbox takes the next request, soon; its answer goes out."""
+        """End the handler: its sandbox becomes free, and its response is sent."""
         self.running -= 1
         if (free_s := call.given_s + self.settings.held_s) <= at_s:
             self._free(call, at_s)
@@ -197,7 +197,7 @@ class Account:
         self._idle.append(at_s)
 
     def _answer_after(self, call: Call, status: int, at_s: float) -> None:
-        """This answer, when API Gateway has brought it; or 504, when that is too late."""
+        """Answer after the gateway's overhead, or with 504 if that is too late."""
         due_s, last_s = at_s + call.overhead_s, call.arrived_s + self.settings.gateway_timeout
         if due_s > last_s:
             self._at(last_s, self._time_out, call)

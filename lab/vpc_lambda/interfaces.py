@@ -1,4 +1,4 @@
-"""The network interfaces (ENIs) of sandboxes in a VPC: made one by one while requests wait, or shared and made before."""
+"""The network interfaces (ENIs) of sandboxes in a VPC: created while requests wait, or shared and created before."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _GB_EACH = 3.0
 
 
 class NoInterfaceError(Exception):
-    """There is none for a further sandbox, and none may be made; says why."""
+    """No interface is left for another sandbox, and none may be created; the message is the reason."""
 
 
 class Share(NamedTuple):
-    """Whether a sandbox has its share of an interface, and when one that is created for it will be there."""
+    """Whether a sandbox has its share of an interface, and when an interface created for it will be ready."""
 
     is_there: bool
     created_s: float | None = None
 
 
 class OwnInterfaces:
-    """As it was: interfaces of the function's own, as many as its sandboxes at a time * memory / 3 GB.
+    """The old network: the function's own interfaces, as many as concurrent sandboxes * memory / 3 GB.
 
-    A sandbox needs its share of one. What waits gets its share in the order in which it came. An interface that is made stays.
+    Each sandbox needs a share of one. Sandboxes that wait are served in order. Interfaces are never removed.
     """
 
     def __init__(self, settings: Settings, random: Random) -> None:
@@ -38,20 +38,20 @@ class OwnInterfaces:
         self._random = random
         self._waiting: deque[int] = deque()
         self._attached = 0
-        self.made = 0  # being created, too
+        self.made = 0  # including those being created
         self.ready = 0
 
     def ask(self, now_s: float, sandbox: int) -> Share:
-        """A share for this sandbox, by its number; `created` gives it if it is not there yet. Raises NoInterfaceError."""
-        wanted = self._attached + len(self._waiting) + 1
-        new = wanted > self._room(self.made)
+        """Request a share for a sandbox, by its number; `created` delivers it later. Raises NoInterfaceError."""
+        shares = self._attached + len(self._waiting) + 1
+        new = shares > self._room(self.made)
         if new:
             if self.made >= self._subnet_ips:
                 raise NoInterfaceError("addresses")
             if not self._api.take(now_s):
                 raise NoInterfaceError("rate")
             self.made += 1
-        if wanted <= self._room(self.ready):
+        if shares <= self._room(self.ready):
             self._attached += 1
             return Share(is_there=True)
         self._waiting.append(sandbox)
@@ -60,7 +60,7 @@ class OwnInterfaces:
         return Share(is_there=False, created_s=created_s)
 
     def created(self) -> list[int]:
-        """One more is there: the sandboxes that have their share now."""
+        """Add an interface that is ready, and return the sandboxes that get their share of it."""
         self.ready += 1
         served = []
         while self._waiting and self._attached < self._room(self.ready):
@@ -69,7 +69,7 @@ class OwnInterfaces:
         return served
 
     def release(self) -> None:
-        """A sandbox that had a share is dropped."""
+        """Take back the share of a dropped sandbox."""
         self._attached -= 1
 
     def _room(self, interfaces: int) -> int:
@@ -77,17 +77,17 @@ class OwnInterfaces:
 
 
 class SharedInterface:
-    """As it is: one for each pair of security group and subnet, here one, made when the function was. No sandbox waits."""
+    """The new network: one interface per security group and subnet, created with the function. No sandbox waits."""
 
     made = ready = 1
 
     def ask(self, now_s: float, sandbox: int) -> Share:
-        """See OwnInterfaces."""
+        """Grant a share at once."""
         return Share(is_there=True)
 
     def created(self) -> list[int]:
-        """See OwnInterfaces: nothing is created."""
+        """Return nothing: no interface is created."""
         return []
 
     def release(self) -> None:
-        """See OwnInterfaces."""
+        """Do nothing: shares are not counted."""

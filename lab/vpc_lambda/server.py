@@ -1,4 +1,4 @@
-"""The model behind HTTP: a thin server that asks it what to answer and when, and counts what truly went out."""
+"""The model behind HTTP: a thin server that asks it what to answer and when, and counts what was really sent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OTHER = b'{"message":"Internal server error"}'
 
 
 class Target:
-    """One account, in real time: its clock begins with the first request, and may run faster than ours."""
+    """One account in real time; its clock starts with the first request, and may run faster."""
 
     def __init__(self, settings: Settings, time_scale: float = 1.0) -> None:
         self._settings = settings
@@ -38,7 +38,7 @@ class Target:
         self._account = Account(settings)
         self._began_s: float | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_s = 0.0  # what it is for
+        self._timer_s = 0.0  # the event that it is set for
         self._waiting: dict[int, asyncio.Future[Call]] = {}
         self._answers: Counter[int] = Counter()
         self._abandoned = 0
@@ -47,7 +47,7 @@ class Target:
         self._latest_s = 0.0
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The handler of the server: any path is the function, but for the page of counts."""
+        """Handle a request: any path calls the function, except the page of counters."""
         if request.path == STATS:
             text = json.dumps(self.stats(), indent=2) + "\n"  # people read it, too
             return web.Response(text=text, content_type="application/json")
@@ -72,20 +72,20 @@ class Target:
         return web.Response(body=_BODIES.get(call.status, _OTHER), status=call.status, content_type=kind)
 
     def _now(self) -> float:
-        """The model's time, in its seconds."""
+        """Return the model's time, in its seconds."""
         now_s = time.monotonic()
         if self._began_s is None:
             self._began_s = now_s
         return (now_s - self._began_s) / self._scale
 
     def _wait(self) -> None:
-        """Have a timer for what is next, unless there is one that comes before it."""
+        """Set a timer for the next event, unless an earlier one is set."""
         next_s = self._account.next_s
         if next_s is None or (self._timer is not None and self._timer_s <= next_s):
             return
         if self._timer is not None:
             self._timer.cancel()
-        # The loop counts whole milliseconds: rounded up, what is next is due then, and the loop does not spin until it is.
+        # The loop counts whole milliseconds. Rounded up, the event is due when the timer fires, and the loop doesn't spin.
         delay_ms = math.ceil(max(0.0, next_s - self._now()) * self._scale * 1000)
         self._timer_s = next_s
         self._timer = asyncio.get_running_loop().call_later(delay_ms / 1000, self._wake)
@@ -99,7 +99,7 @@ class Target:
         self._wait()
 
     def stats(self) -> dict[str, Any]:
-        """What happened inside; all times are the model's, in seconds."""
+        """Return all counters; times are the model's, in seconds."""
         account, counts, latency = self._account, self._account.counts, self._latency_us
         answered = latency.get_total_count()
         percentiles = (
@@ -136,7 +136,7 @@ class Target:
         }
 
     def summary(self) -> str:
-        """The counts in one line."""
+        """Return the counters in one line."""
         counts = self._account.counts
         parts = [
             f"{counts.calls} requests: {counts.warm} warm, {counts.cold_starts} cold starts",
@@ -152,12 +152,12 @@ class Target:
 
 
 async def serve(target: Target, host: str, port: int, announce: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; tells `announce` its URL once it listens. Raises OSError if it can't."""
+    """Serve until SIGINT or SIGTERM; call `announce` with the URL once it listens. Raises OSError if it can't listen."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    # A caller who hangs up is noticed at once, and counted.
+    # Callers that hang up are noticed at once, and counted.
     server = web.Server(target.answer, handler_cancellation=True, access_log=None, keepalive_timeout=3600.0)
     listening = await loop.create_server(server, host, port, backlog=_BACKLOG)
     name, bound_port = listening.sockets[0].getsockname()[:2]

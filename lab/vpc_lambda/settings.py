@@ -1,9 +1,9 @@
-"""What the model may be told, each with where its default comes from.
+"""The settings of the model, each with the source of its default.
 
 SLIDES: Tomoya Iwata, "VPC Lambda Before & After", Developers.IO 2019 Fukuoka, 2019-10-26.
 POST: "Announcing improved VPC networking for AWS Lambda functions", AWS Compute blog, 2019-09-03.
 QUOTAS: the quotas pages of AWS Lambda and of Amazon API Gateway.
-"Assumed" is what no source says: it was chosen so that the slides' histograms come out.
+"Assumed" means that no source says it: it was chosen so that the slides' histograms come out.
 """
 
 from __future__ import annotations
@@ -22,112 +22,128 @@ def _about(words: str, source: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Settings:
-    """Times in seconds, of the model's own clock; ranges are least and most."""
+    """Settings of the model. Times are in seconds of its own clock; ranges are least and most."""
 
     network: str = field(
         default=NEW,
-        metadata=_about("The VPC network: old (an interface is made while a request waits) or new.", "POST"),
+        metadata=_about("VPC network: old (interfaces are created while requests wait) or new.", "POST"),
     )
     memory: float = field(
         default=1.0,
         metadata=_about(
-            "Of the function, in GB: of 3 GB of sandboxes each shares one interface (old).",
+            "Memory of the function, in GB. 3 GB of sandboxes share one interface (old).",
             "POST: concurrency * memory / 3 GB",
         ),
     )
     duration: float = field(
         default=0.01,
         metadata=_about(
-            "What the handler takes, in seconds.",
+            "Time that the handler takes.",
             "assumed for experiment 1; SLIDES say 2 and 3 s for the others",
         ),
     )
     concurrency_limit: int = field(
-        default=1000, metadata=_about("Executions at a time; more are throttled.", "QUOTAS")
+        default=1000,
+        metadata=_about("Maximum number of concurrent executions; more are throttled.", "QUOTAS"),
     )
     burst: int = field(
         default=1000,
         metadata=_about(
-            "Sandboxes that may be started at once.",
+            "Number of sandboxes that may start at once.",
             "QUOTAS of 2019: 500, 1,000 or 3,000 by region; assumed: Tokyo's",
         ),
     )
-    burst_refill: float = field(default=500.0, metadata=_about("Further ones a minute.", "QUOTAS of 2019"))
+    burst_refill: float = field(
+        default=500.0,
+        metadata=_about("Further sandboxes that may start per minute.", "QUOTAS of 2019"),
+    )
     subnet_ips: int = field(
         default=251,
         metadata=_about(
-            "Free addresses of the subnet, one an interface (old).", "a /24 without the five that AWS keeps"
+            "Free addresses of the subnet, one per interface (old).", "a /24 without the five that AWS keeps"
         ),
     )
     eni_rate: float = field(
         default=5.0,
-        metadata=_about("Interfaces that may be created a second (old).", "assumed: a mutating call of EC2"),
+        metadata=_about(
+            "Number of interfaces that may be created per second (old).", "assumed: a mutating call of EC2"
+        ),
     )
     eni_burst: int = field(
         default=50,
-        metadata=_about("Interfaces that may be created at once (old).", "assumed: a mutating call of EC2"),
+        metadata=_about(
+            "Number of interfaces that may be created at once (old).", "assumed: a mutating call of EC2"
+        ),
     )
     eni_time: Range = field(
         default=(9.3, 12.5),
         metadata=_about(
-            "Creation and attachment of an interface; most come late (old).",
+            "Time to create and attach an interface, most near the upper end (old).",
             "SLIDES: 10 to 13 s with the start",
         ),
     )
     placement: Range = field(
         default=(0.05, 0.10),
         metadata=_about(
-            "Of a cold start: finding a place.", "assumed; with the next two 0.3 to 0.5 s, as SLIDES"
+            "Cold start: time to find a place.", "assumed; with the next two 0.3 to 0.5 s, as SLIDES"
         ),
     )
-    runtime: Range = field(default=(0.15, 0.22), metadata=_about("Of a cold start: the runtime.", "assumed"))
+    runtime: Range = field(
+        default=(0.15, 0.22), metadata=_about("Cold start: time to start the runtime.", "assumed")
+    )
     init: Range = field(
-        default=(0.11, 0.19), metadata=_about("Of a cold start: the code's own beginning.", "assumed")
+        default=(0.11, 0.19),
+        metadata=_about("Cold start: time that the function's own initialization takes.", "assumed"),
     )
     starts_at_once: int = field(
         default=335,
         metadata=_about(
-            "Cold starts that go at full speed; more share that.",
+            "Number of cold starts that run at full speed; more share that speed.",
             "assumed: a thousand at once take 1.1 to 1.4 s in SLIDES",
         ),
     )
     overhead: Range = field(
         default=(0.018, 0.08),
         metadata=_about(
-            "Of any answer, beside the handler: API Gateway and the invocation. Most are short.",
+            "Time that API Gateway and the invocation add to every response, most near the lower end.",
             "SLIDES: 0.02 to 0.08 s",
         ),
     )
     reuse_after: float | None = field(
         default=None,
         metadata=_about(
-            "A sandbox takes its next request so long after its last one's begin. Default: 0.05 (new), 0 (old).",
+            "Minimum time between the starts of two requests of a sandbox. Default: 0.05 (new), 0 (old).",
             "assumed: in experiment 1 fifty workers met 62 cold starts (new), 50 (old)",
         ),
     )
     idle_expiry: float = field(
         default=300.0,
-        metadata=_about("A sandbox without a request for so long is dropped.", "assumed: some minutes"),
+        metadata=_about("Time without a request after which a sandbox is dropped.", "assumed: some minutes"),
     )
     api_rps: float = field(
-        default=10000.0, metadata=_about("Requests a second that API Gateway takes; more get 429.", "QUOTAS")
+        default=10000.0,
+        metadata=_about("Requests per second that API Gateway accepts; more get 429.", "QUOTAS"),
     )
-    api_burst: int = field(default=5000, metadata=_about("Of them at once.", "QUOTAS"))
+    api_burst: int = field(
+        default=5000, metadata=_about("Number of those requests that may come at once.", "QUOTAS")
+    )
     gateway_timeout: float = field(
         default=29.0,
-        metadata=_about("What has no answer after so long gets 504; the sandbox works on.", "QUOTAS"),
+        metadata=_about(
+            "Time after which a request without a response gets 504; the sandbox continues.", "QUOTAS"
+        ),
     )
     throttled_status: int = field(
         default=429,
         metadata=_about(
-            "What API Gateway makes of a throttled execution: 429 or 500 to 599.",
+            "Status that API Gateway returns for a throttled execution: 429 or 500 to 599.",
             "QUOTAS: 429, or 500 with a proxy integration",
         ),
     )
-    seed: int = field(default=7, metadata=_about("Of all that is left to chance.", ""))
+    seed: int = field(default=7, metadata=_about("Seed of everything random.", ""))
 
     def __post_init__(self) -> None:
-        """Raises ValueError with the name of what can't be."""
+        """Check all values; raises ValueError with the flag at fault."""
         for name in (
             "duration", "idle_expiry", "burst_refill", "eni_rate", "gateway_timeout", "api_rps", "reuse_after",
         ):  # fmt: skip
@@ -151,7 +167,7 @@ class Settings:
 
     @property
     def held_s(self) -> float:
-        """`reuse_after`, as the network has it."""
+        """Return `reuse_after`, or the default of the network."""
         if self.reuse_after is not None:
             return self.reuse_after
         return 0.05 if self.network == NEW else 0.0
@@ -159,7 +175,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Described:
-    """A setting, as people see it."""
+    """A setting with its flag, help and source."""
 
     name: str
     flag: str
@@ -169,7 +185,7 @@ class Described:
 
 
 def described() -> list[Described]:
-    """All of them."""
+    """Return all settings."""
     return [
         Described(each.name, _flag(each.name), each.metadata["words"], each.default, each.metadata["source"])
         for each in fields(Settings)

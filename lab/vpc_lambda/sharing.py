@@ -1,4 +1,4 @@
-"""Two things that many want at once: a rate that is limited, and a speed that is shared. Neither has a clock."""
+"""A limited rate and a shared speed. Neither has a clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 
 
 class TokenBucket:
-    """Holds at most `capacity` tokens, full at first, and gets `rate` more a second."""
+    """A bucket of at most `capacity` tokens, full at first, that gets `rate` more per second."""
 
     def __init__(self, capacity: float, rate: float) -> None:
         self._capacity = self._tokens = float(capacity)
@@ -18,7 +18,7 @@ class TokenBucket:
         self._at_s = 0.0
 
     def take(self, now_s: float) -> bool:
-        """One token, if there is one."""
+        """Take a token; return whether there was one."""
         passed_s, self._at_s = now_s - self._at_s, now_s
         self._tokens = min(self._capacity, self._tokens + passed_s * self._rate)
         # A sum of shares of a second may miss a whole token by its rounding.
@@ -29,9 +29,9 @@ class TokenBucket:
 
 
 class SharedWork(Generic[Item]):
-    """Up to `capacity` pieces of work go at full speed; more share that speed evenly (processor sharing).
+    """Work that is shared: up to `capacity` pieces run at full speed; more share that speed evenly (processor sharing).
 
-    Each is done when it has had as much as it needs. All get the same: one sum of what each got, since ever, says who is done.
+    All pieces advance alike, so one sum of what each piece has received says which are done.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -45,19 +45,19 @@ class SharedWork(Generic[Item]):
         return len(self._pieces)
 
     def begin(self, now_s: float, work_s: float, item: Item) -> None:
-        """A piece that takes so long when it is alone."""
+        """Add a piece of work that takes `work_s` when it is alone."""
         self._pass(now_s)
         heapq.heappush(self._pieces, (self._got_s + work_s, next(self._number), item))
 
     @property
     def next_s(self) -> float | None:
-        """When the next is done, if nothing new begins."""
+        """Return when the next piece is done, if no other begins."""
         if not self._pieces:
             return None
         return self._at_s + (self._pieces[0][0] - self._got_s) / self._speed
 
     def finish(self, now_s: float) -> Item:
-        """Takes out the one that is done now, at `next_s`."""
+        """Remove and return the piece that is done now, at `next_s`."""
         self._pass(now_s)
         done_at_s, _, item = heapq.heappop(self._pieces)
         self._got_s = done_at_s  # exactly, whatever the divisions rounded

@@ -35,8 +35,8 @@ def test_reads(read: Callable[[str], object], text: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("read", "text"),
     [
-        *((units.seconds, text) for text in ("", "20", "ms", "-1s", "1 s", "1e3s", "20MS", "1.s", "٣ms")),
-        *((units.size_bytes, text) for text in ("", "-1", "1.5KiB", "1kb", "65MiB", "67108865", "²")),
+        *((units.seconds, text) for text in ("", "20", "ms", "-1s", "1 s", "1e3s", "20MS", "٣ms")),
+        *((units.size_bytes, text) for text in ("", "-1", "1kb", "65MiB", "67108865", "²")),
         *((units.share, text) for text in ("", "101%", "1.1", "-1%", "%", "one")),
         *((units.tail, text) for text in ("", "1%", "200ms", "1%/", "200ms/1%")),
         *((units.stall, text) for text in ("", "1s", "10s/1s", "1s/1s", "0/1s", "1s/2s/3s")),
@@ -45,5 +45,5 @@ def test_reads(read: Callable[[str], object], text: str, value: object) -> None:
     ],
 )
 def test_refuses(read: Callable[[str], object], text: str) -> None:
-    with pytest.raises(ValueError, match="not "):
+    with pytest.raises(ValueError, match=r"not |too large"):
         read(text)
