@@ -11,7 +11,7 @@ import click
 
 from heyfleet import __version__
 from heyfleet.controller import terminal
-from heyfleet.errors import InputError
+from heyfleet.errors import HeyfleetError
 
 if TYPE_CHECKING:
     from heyfleet.controller.executors.base import AgentLink
@@ -25,7 +25,7 @@ def _local_agent() -> AgentLink:
 
 
 def _fleet_for_run(given: dict[str, Any], agents: int) -> Deployment:
-    from heyfleet.controller.client import fleet_for_run
+    from heyfleet.cli.deployment import fleet_for_run
 
     return fleet_for_run(given, agents)
 
@@ -153,8 +153,8 @@ class Main(click.Group):
         except click.ClickException as error:
             code = error.exit_code
             terminal.complain(_explain(error))
-        except InputError as error:
-            code = 2
+        except HeyfleetError as error:
+            code = int(error.exit_code)
             terminal.complain(str(error))
         except (click.Abort, KeyboardInterrupt):
             code = 130

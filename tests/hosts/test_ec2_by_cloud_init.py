@@ -1,4 +1,4 @@
-"""Fleets on EC2, whose API is moto's here and whose instances are hosts that boot; the real cloud-init runs their user-data.
+"""FleetInventory on EC2, whose API is moto's here and whose instances are hosts that boot; the real cloud-init runs their user-data.
 
 Commands are typed on a host of the instances' network, as the guide says; it has the guide's address, 10.0.0.1.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from heyfleet.deploy.ec2.user_data import render
+from heyfleet.deploy.ec2.user_data import render_agent
 from heyfleet.deploy.provider import LaunchRequest
 
 from ..fleet.processes import Fleet, Process, adds_up, until
@@ -192,7 +192,7 @@ def test_every_command_of_the_guide(cloud: Cloud, tmp_path: Path) -> None:
     assert logs.count(f"starts, for {JOIN}") == 3
     assert down.count("removed instance i-") == 3
     assert "removed object heyfleet/demo/" in down
-    assert "nothing was there" in reap
+    assert "nothing to remove" in reap
     assert down_again.count("removed instance i-") == 4
 
 
@@ -251,7 +251,7 @@ def test_what_goes_wrong_is_in_the_logs_and_the_instance_ends(cloud: Cloud) -> N
     bundle = ("--with", f"bundle={address}/{BUCKET}/other.tar.gz", "--with", f"sha256={'0' * 64}")
     cloud.control()
     order = LaunchRequest(fleet="x", agents=1, join=JOIN, ca_pem=b"c", token=b"t", lifetime_s=600)
-    script = render(order, "http://nowhere/", "0" * 64).replace("python3", "python9")
+    script = render_agent(launch_request, "http://nowhere/", "0" * 64).replace("python3", "python9")
     asked = {"ImageId": "ami-1", "UserData": script, "InstanceInitiatedShutdownBehavior": "terminate"}
     made = boto3.client("ec2").run_instances(MinCount=1, MaxCount=1, **asked)
     words = ("--on", "ec2", *bundle, "--name", "wrong")

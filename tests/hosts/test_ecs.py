@@ -1,4 +1,4 @@
-"""Fleets on ECS, whose API is moto's here and whose tasks are containers of the real image in namespaces: never Fargate."""
+"""FleetInventory on ECS, whose API is moto's here and whose tasks are containers of the real image in namespaces: never Fargate."""
 
 from __future__ import annotations
 
