@@ -89,9 +89,9 @@ class Machine:
         command = [
             *("systemd-nspawn", "-q", "-D", str(self.root), f"--hostname={self.name}"),
             f"--network-namespace-path=/run/netns/{self._network.space(self._number)}",
-            *("--register=no", "--keep-instance", f"--uuid={uuid.uuid4()}", "--capability=CAP_NET_ADMIN"),
+            *("--register=no", "--keep-unit", f"--uuid={uuid.uuid4()}", "--capability=CAP_NET_ADMIN"),
             *(f"--rlimit=RLIMIT_NOFILE={limit}", "--kill-signal=SIGRTMIN+3"),
-            *("--boot", f"--console={console}", "systemd.instance=multi-user.target"),
+            *("--boot", f"--console={console}", "systemd.unit=multi-user.target"),
         ]
         environment = {**os.environ, "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
         with (self._folder / "console").open("wb") as printed:
@@ -120,7 +120,7 @@ class Machine:
             self._guest.send_signal(signal.SIGTERM)
 
     def halt(self) -> None:
-        """Power it off in request."""
+        """Power it off in order."""
         self.power_off()
         if self.running and self._guest is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -40,7 +40,7 @@ class Names:
     folder: Path
     server: subprocess.Popen[bytes]
 
-    def log(self, *addresses: str) -> None:
+    def say(self, *addresses: str) -> None:
         """From now on svc.test has these addresses."""
         (self.folder / "names").write_text("".join(f"{address} svc.test\n" for address in addresses))
         self.server.send_signal(signal.SIGHUP)
@@ -117,7 +117,7 @@ def by_address(report: dict[str, Any]) -> dict[str, dict[str, int]]:
 def test_load_moves_with_the_name(names: Names, how: tuple[str, ...]) -> None:
     run = names.run(*how, "-z", "5s", "--dns-ttl", "200ms", "http://svc.test/")
     time.sleep(2)
-    names.log("127.0.0.1", "127.0.0.2", "127.0.0.3")
+    names.say("127.0.0.1", "127.0.0.2", "127.0.0.3")
     report = report_of(run)
     assert set(report["statuses"]) == {"200"}
     assert report["errors"] == {}
@@ -138,7 +138,7 @@ def test_http2_connections_move_too(names: Names) -> None:
         "-c", "4", "--streams", "5", "--h2c", "-z", "5s", "--dns-ttl", "200ms", "http://svc.test:81/"
     )
     time.sleep(2)
-    names.log("127.0.0.2")
+    names.say("127.0.0.2")
     report = report_of(run)
     assert set(report["statuses"]) == {"200"}
     assert report["errors"] == {}
@@ -150,7 +150,7 @@ def test_http2_connections_move_too(names: Names) -> None:
 def test_a_name_that_goes_keeps_its_addresses(names: Names) -> None:
     run = names.run("-c", "3", "-z", "4s", "--dns-ttl", "200ms", "http://svc.test/")
     time.sleep(1.5)
-    names.log()
+    names.say()
     report = report_of(run)
     assert report["errors"] == {}
     assert report["lookups_failed"] > 0
@@ -161,7 +161,7 @@ def test_a_name_that_goes_keeps_its_addresses(names: Names) -> None:
 def test_without_it_a_name_is_looked_up_once(names: Names) -> None:
     run = names.run("-c", "3", "-z", "3s", "http://svc.test/")
     time.sleep(1)
-    names.log("127.0.0.2")
+    names.say("127.0.0.2")
     report = report_of(run)
     assert report["addresses"] == ["127.0.0.1"]
     assert report["by_address"] == []

@@ -1,4 +1,4 @@
-"""The commands of docs/guide/deploy-ssh.md as they stand there, the wheel, and the systemd instance, on hosts that boot."""
+"""The commands of docs/guide/deploy-ssh.md as they stand there, the wheel, and the systemd unit, on hosts that boot."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ def test_the_wheel_runs_without_compiler_and_headers(booted: Machines, tmp_path:
 
 
 def test_the_systemd_unit(booted: Machines, fleet: Fleet) -> None:
-    instance = ROOT / "deploy/systemd/heyfleet-agent.service"
+    unit = ROOT / "deploy/systemd/heyfleet-agent.service"
     bundle = next(iter(sorted((ROOT / "dist").glob("heyfleet-agent-*-python3.11-*.tar.gz"))))
-    copy(booted, [bundle, instance], "h4", "/srv/")
+    copy(booted, [bundle, unit], "h4", "/srv/")
     target = f"http://{booted.all[-1].address}/"
     run = fleet.run(1, "-n", "400", "-c", "4", "--rate", "400", target, listen=f"{booted.here}:0")
     join = f"{booted.here}:{fleet.port}"

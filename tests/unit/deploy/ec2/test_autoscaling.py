@@ -1,4 +1,4 @@
-"""FleetInventory in an Auto Scaling group, on moto's idea of one: taken, grown, refused, given back, whoever is killed when."""
+"""Fleets in an Auto Scaling group, on moto: launches, refusals, releases, and kills at any call."""
 
 from __future__ import annotations
 
