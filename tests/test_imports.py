@@ -34,9 +34,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "heyfleet.plan": (*EVERYONE, "heyfleet.proto"),
     "heyfleet.agent": (*EVERYONE, *PLAN, "heyfleet.ext"),
     "heyfleet.results": (*EVERYONE, *PLAN, *HISTOGRAMS, "heyfleet.controller.terminal"),
-    "heyfleet.deploy.lifecycle": (*EVERYONE, "heyfleet.controller", "heyfleet.deploy", "heyfleet.proto"),
     "heyfleet.deploy": EVERYONE,
-    "heyfleet.controller": (*EVERYONE, *PLAN, *HISTOGRAMS, "heyfleet.results", "heyfleet.deploy"),
+    "heyfleet.controller": (*EVERYONE, *PLAN, *HISTOGRAMS, "heyfleet.results"),
     "heyfleet.cli": ("heyfleet",),
 }
 GRPC_MODULES_AT_MOST = {"agent": 1, "controller": 1}

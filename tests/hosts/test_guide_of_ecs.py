@@ -65,7 +65,7 @@ def test_every_command_of_the_guide(image: str, tmp_path: Path) -> None:
     assert down.count("removed task ") == TASKS + 1  # and the definition
     assert "removed secret heyfleet/demo" in down
     assert "demo is in the cluster load" in down
-    assert "nothing was there" in reap
+    assert "nothing to remove" in reap
     assert "[200]\t6000 responses" in by_file
 
 
