@@ -107,7 +107,7 @@ async def _streams(plan: Plan, core: int, folder: Path) -> float:
         agent.wait(10)
     if measured is None:
         raise BenchError("the run was stopped")
-    return measured.stats.totals["sent"] / used_s
+    return measured.stats.counters["sent"] / used_s
 
 
 def _cpu_s(pid: int) -> float:
@@ -121,7 +121,7 @@ def start_skew(url: str) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         flags = ("--local-agents", "4", "-z", "1s", "-c", "8", "--json", "--quiet", "--spool", folder)
         done = subprocess.run([*HEYFLEET, "run", *flags, url], capture_output=True, text=True, check=True)
-        start: dict[str, Any] = json.loads(done.stdout)["fleet"]["start"]
+        start: dict[str, Any] = json.loads(done.stdout)["fleet"]["start_skew"]
         began = [
             (record.snapshot.first_worker_ns, record.snapshot.last_worker_ns)
             for path in Path(folder).glob("*.records")
@@ -129,7 +129,7 @@ def start_skew(url: str) -> tuple[float, float]:
             if record.HasField("snapshot")
         ]
     true_ns = max(last for _, last in began) - min(first for first, _ in began)
-    return start["at_most_ns"] / 1e6, (start["at_most_ns"] - true_ns) / 1e6
+    return start["max_skew_ns"] / 1e6, (start["max_skew_ns"] - true_ns) / 1e6
 
 
 def time_to_first_request() -> float:

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
+from heyfleet import console
 from heyfleet.cli.go_flags import Value
-from heyfleet.controller import terminal
 from heyfleet.errors import InputError
 from heyfleet.plan import values
 
@@ -81,20 +81,20 @@ def _reported(work: Callable[[], int]) -> int:
     try:
         return work()
     except InputError as error:
-        terminal.complain(str(error))
+        console.error(str(error))
         return 2
 
 
 def _collect(run_id: str, controller: str, credentials: str, json: bool, out: str) -> int:
+    from heyfleet.cli.run_report import report_and_archive
     from heyfleet.controller.executors.options import FleetOptions
     from heyfleet.controller.executors.remote import collect
-    from heyfleet.controller.run import report_of
     from heyfleet.results.archive.archiver import Archiver
 
     if out and Path(out).exists():
-        raise InputError(f"{out} is there already: an archive wants a folder of its own")
+        raise InputError(f"{out} already exists", "an archive needs a new folder")
     measured = collect(FleetOptions(controller=controller, credentials_folder=credentials), run_id)
-    return report_of(measured, "json" if json else "", Archiver(out))
+    return report_and_archive(measured, "json" if json else "", Archiver(out, warn=console.info))
 
 
 def _serve(listen: str, folder: str, lease_ns: int) -> int:
@@ -121,19 +121,19 @@ def _serve(listen: str, folder: str, lease_ns: int) -> int:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
-        fleet = AgentRegistry(lease_ns, say=terminal.say)
+        fleet = AgentRegistry(lease_ns, say=console.info)
         key, certificate = credentials.authority.server()
         server = Server(
             fleet,
             (credentials.authority.ca_pem, key, certificate),
             join=joining.Enrollment(credentials, fleet).join,
-            operators=Daemon(fleet, terminal.say),
+            operators=Daemon(fleet, console.info),
         )
         bound = await server.start(joining.join_address(host, port))
-        terminal.say(f"listening on {joining.join_address(host, bound)}")
+        console.info(f"listening on {joining.join_address(host, bound)}")
         async with background(fleet.beat):
             await stop.wait()
-            terminal.say(
+            console.info(
                 "stopping: agents end their load, keep their results, and offer them to the next controller"
             )
             await server.stop()

@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
-from heyfleet.controller import terminal
+from heyfleet import console
+from heyfleet.cli.run_report import run_and_report
 from heyfleet.controller.executors.deployment import Deployment
 from heyfleet.controller.executors.fleet import FleetExecutor
 from heyfleet.controller.executors.options import FleetOptions
 from heyfleet.controller.fleet.enrollment import listen_address
-from heyfleet.controller.run import EXIT_CANNOT_START, EXIT_OK, Show, run
-from heyfleet.errors import InputError
+from heyfleet.controller.run import LiveExports
+from heyfleet.errors import ExitCode, InputError
 from heyfleet.plan.build import Flags, make_plan
 from heyfleet.results.archive.archiver import Archiver
 
@@ -21,8 +22,8 @@ def run_deployed(
     flags: Flags,
     options: dict[str, Any],
     deployment: Deployment,
-    keeping: Archiver,
-    show: Show | None,
+    archiver: Archiver,
+    live_exports: LiveExports | None,
     *,
     dry: bool,
 ) -> int:
@@ -34,12 +35,13 @@ def run_deployed(
         )
     if not dry:
         with deployment:
-            return run(flags, FleetExecutor(FleetOptions(**options), deployment), keeping, show)
+            executor = FleetExecutor(FleetOptions(**options), deployment)
+            return run_and_report(flags, executor, archiver, live_exports)
     try:
         make_plan(flags)
         _, port = listen_address(options["listen"])
     except InputError as error:
-        terminal.complain(str(error))
-        return EXIT_CANNOT_START
-    terminal.write_out(["\n".join(deployment.plan_lines(port)) + "\n"])
-    return EXIT_OK
+        console.error(str(error))
+        return ExitCode.CANNOT_START
+    console.write_stdout(["\n".join(deployment.plan_lines(port)) + "\n"])
+    return ExitCode.OK

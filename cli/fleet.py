@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from heyfleet import console
 from heyfleet.cli.go_flags import Value
-from heyfleet.controller import terminal
 from heyfleet.controller.client import Controller, described, remedy
 from heyfleet.plan import values
 
@@ -117,7 +117,7 @@ def up(**given: Any) -> None:
     if not good:
         _undo(raising, undo, keep=given["keep"])
         raise click.exceptions.Exit(1)
-    terminal.say(f"{undo} removes it; without that it ends after {asked.lifetime_s} s")
+    console.info(f"{undo} removes it; without that it ends after {asked.lifetime_s} s")
 
 
 def _outline(engine: Provider, order: LaunchRequest, *, head: bool) -> list[str]:
@@ -133,22 +133,22 @@ def _raising(engine: Provider, order: LaunchRequest, given: dict[str, Any]) -> F
     least = given["min_agents"] or order.agents
     if given["head"]:
         return HeadNodeBringUp(
-            engine, given["credentials"], order, least, terminal.say, wait_s=given["wait"] / 1e9
+            engine, given["credentials"], order, least, console.info, wait_s=given["wait"] / 1e9
         )
     controller = Controller(given["controller"] or order.join, given["credentials"])
-    return FleetBringUp(engine, controller, order, least, terminal.say)
+    return FleetBringUp(engine, controller, order, least, console.info)
 
 
 def _undo(raising: FleetBringUp, undo: str, *, keep: bool) -> None:
     if not raising.launched:
         return
     if keep:
-        terminal.say(f"what there is stays; {undo} removes it")
+        console.info(f"what there is stays; {undo} removes it")
         return
     try:
         raising.remove()
     except (click.ClickException, KeyboardInterrupt):
-        terminal.complain(f"not all could be removed; {undo} tries again")
+        console.error(f"not all could be removed; {undo} tries again")
         raise
 
 
@@ -167,7 +167,7 @@ def status(**given: Any) -> None:
             for each in reply.agents
         }
         for line in reply.turned_away:
-            terminal.say(f"turned away {line}")
+            console.info(f"turned away {line}")
     for line in status_lines(units, joined, time.time()):
         click.echo(line)
 
@@ -216,7 +216,7 @@ def logs(**given: Any) -> None:
 def down(**given: Any) -> None:
     """End a fleet, and remove all that was made for it."""
     asked = described(given)
-    _print_removed(asked.engine.stop(asked.name or NAME, terminal.say))
+    _print_removed(asked.engine.stop(asked.name or NAME, console.info))
 
 
 @fleet.command("reap", context_settings=_HELP, epilog=_EXITS)
@@ -229,7 +229,7 @@ def reap(*, expired: bool, everything: bool, **given: Any) -> None:
         raise click.UsageError("--expired and --all exclude each other")
     if given["name"]:
         raise click.UsageError("--name: `heyfleet fleet down --name` removes one fleet")
-    _print_removed(described(given).engine.reap(terminal.say, everything=everything))
+    _print_removed(described(given).engine.reap(console.info, everything=everything))
 
 
 @fleet.command("settings", context_settings=_HELP)

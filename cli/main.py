@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from heyfleet import __version__
-from heyfleet.controller import terminal
+from heyfleet import __version__, console
 from heyfleet.errors import InputError
 
 if TYPE_CHECKING:
@@ -152,17 +151,17 @@ class Main(click.Group):
             print(error.format_message(), file=sys.stderr)
         except click.ClickException as error:
             code = error.exit_code
-            terminal.complain(_explain(error))
+            console.error(_explain(error))
         except InputError as error:
             code = 2
-            terminal.complain(str(error))
+            console.error(str(error))
         except (click.Abort, KeyboardInterrupt):
             code = 130
         except Exception as error:
             if os.environ.get("HEYFLEET_DEBUG") == "1":
                 raise
             code = 1
-            terminal.complain(f"fault: {type(error).__name__}: {error} (HEYFLEET_DEBUG=1 shows where)")
+            console.error(f"fault: {type(error).__name__}: {error} (HEYFLEET_DEBUG=1 shows where)")
         sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import yaml
 
-from heyfleet.controller import terminal
+from heyfleet import console
 from heyfleet.plan import stages as shapes
 from heyfleet.plan.build import warnings
 from heyfleet.plan.plan_file import PlanFile, key_of
@@ -102,7 +102,7 @@ def plan_command(run: click.Command, context: Any) -> click.Group:
             made, _, _ = context(["-f", file])
             click.echo(f"{file}: good: {'; '.join(summary(made))}")
             for line in warnings(made):
-                terminal.say(f"{file}: warning: {line}")
+                console.info(f"{file}: warning: {line}")
 
     @plan.command(
         context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from heyfleet import __version__
+from heyfleet import __version__, console
 from heyfleet.cli import fleet_flags as fleet
 from heyfleet.cli.connection_flags import connection_flags
 from heyfleet.cli.go_flags import Flag, GoCommand, Value
@@ -93,27 +93,29 @@ def run_command(make_agent: Callable[[], AgentLink], make_fleet: FleetFactory) -
                 raise click.UsageError(
                     "--find-max goes without --out, --prometheus, --otlp and --repeat: it makes runs of its own"
                 )
-            from heyfleet.controller.find_max import search
+            from heyfleet.cli.find_max import find_max_and_report
 
-            raise click.exceptions.Exit(search(flags, find_max, lambda: _executor(options, make_agent)))
-        from heyfleet.controller.run import run
+            code = find_max_and_report(flags, find_max, lambda: _executor(options, make_agent))
+            raise click.exceptions.Exit(code)
+        from heyfleet.cli.run_report import run_and_report
 
-        show = _show(prometheus, otlp) if prometheus or otlp else None
+        live_exports = _live_exports(prometheus, otlp) if prometheus or otlp else None
         if deploying:
             from heyfleet.cli.deployed_run import run_deployed
 
             deployment = make_fleet(deploying, options["agents"])
-            keeping, dry = Archiver(out, nothing=no_archive), bool(deploying["dry_run"])
-            raise click.exceptions.Exit(run_deployed(flags, options, deployment, keeping, show, dry=dry))
+            archiver, dry = _archiver(out, no_archive), bool(deploying["dry_run"])
+            code = run_deployed(flags, options, deployment, archiver, live_exports, dry=dry)
+            raise click.exceptions.Exit(code)
 
-        def once(keeping: Archiver) -> int:
-            return run(flags, _executor(options, make_agent), keeping, show)
+        def once(archiver: Archiver) -> int:
+            return run_and_report(flags, _executor(options, make_agent), archiver, live_exports)
 
         if times:
             raise click.exceptions.Exit(
                 _repeated(times, out, no_archive, options, once, for_machines=bool(flags.output))
             )
-        raise click.exceptions.Exit(once(Archiver(out, nothing=no_archive)))
+        raise click.exceptions.Exit(once(_archiver(out, no_archive)))
 
     return RunCommand(
         "run",
@@ -186,7 +188,7 @@ def _repeated(
     *,
     for_machines: bool,
 ) -> int:
-    from heyfleet.controller.repeat import repeat
+    from heyfleet.cli.repeat import repeat
 
     if no_archive:
         raise click.UsageError("--repeat compares the runs that it keeps, so it goes without --no-archive")
@@ -195,13 +197,17 @@ def _repeated(
             "--repeat makes several runs, and agents that join one command leave with its first: "
             "use --local-agents, or a `heyfleet controller`"
         )
-    return repeat(times, out, once, for_machines=for_machines)
+    return repeat(times, out, once, lines_to_stderr=for_machines)
 
 
-def _show(prometheus: str, otlp: str) -> Callable[[Plan], AbstractContextManager[list[IntervalSink]]]:
-    from heyfleet.results.export.prometheus import shown
+def _archiver(out: str, no_archive: bool) -> Archiver:
+    return Archiver(out, enabled=not no_archive, warn=console.info)
 
-    return lambda plan: shown(plan, prometheus, otlp)
+
+def _live_exports(prometheus: str, otlp: str) -> Callable[[Plan], AbstractContextManager[list[IntervalSink]]]:
+    from heyfleet.results.export.live import live_exports
+
+    return lambda plan: live_exports(plan, prometheus, otlp, console.info)
 
 
 def options_that_leave(given: dict[str, Any]) -> bool:

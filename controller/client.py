@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from heyfleet import __version__
-from heyfleet.controller import terminal
+from heyfleet import __version__, console
 from heyfleet.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def fleet_for_run(given: dict[str, Any], agents: int) -> RunFleet:
         lifetime_s=found.lifetime_s,
         keep=given["keep"],
         remedy=remedy(given),
-        complain=terminal.complain,
+        complain=console.error,
     )
 
 

@@ -7,8 +7,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from heyfleet.controller import terminal
+from heyfleet import console
 from heyfleet.proto.control_pb2 import AgentView, View
+from heyfleet.results.units import format_time
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -47,7 +48,7 @@ class Live:
         if self._table is not None:
             self._table.console.print(f"heyfleet: {text}", markup=False, highlight=False, soft_wrap=True)
         else:
-            terminal.say(text)
+            console.info(text)
 
     def show(self, view: View) -> None:
         """What is so now; a line of it only now and then."""
@@ -57,7 +58,7 @@ class Live:
             self._line_s = time.monotonic()
             if (line := headline(view)) != self._line:
                 self._line = line
-                terminal.say(line)
+                console.info(line)
 
     def close(self) -> None:
         """Show no more."""
@@ -86,7 +87,8 @@ def _progress(view: View) -> str:
         words.append(f"{view.rate:.0f}/s")
     words.append(f"{view.in_flight} in flight")
     if view.p50_ns:
-        words.append(f"p50 {view.p50_ns / 1e6:.1f} ms, p99 {view.p99_ns / 1e6:.1f} ms")
+        p99 = f", p99 {format_time(view.p99_ns)}" if view.p99_ns else ""
+        words.append(f"p50 {format_time(view.p50_ns)}{p99}")
     words.append(f"{view.errors} errors")
     away = [agent.agent for agent in view.agents if agent.state in ("away", "lost")]
     if away:

@@ -55,7 +55,7 @@ class LocalExecutor:
                 stats.add(snapshot)
                 intervals.add(snapshot)
                 progress.show(stats, snapshot)
-                if not aborted and (aborted := watch.look(time.monotonic())):
+                if not aborted and (aborted := watch.check(time.monotonic())):
                     agent.stop()
             done = agent.done()
             intervals.close()
@@ -71,7 +71,7 @@ class LocalExecutor:
             run_id=assignment.run_id,
             plan=plan,
             stats=stats,
-            parts=[part],
+            agents=[part],
             trace=stats.trace(),
-            aborted=aborted,
+            aborted_by=aborted,
         )

@@ -10,8 +10,9 @@ from heyfleet.results.intervals import Intervals, IntervalSink, ignore
 from heyfleet.results.measurements import DONE as PART_DONE
 from heyfleet.results.measurements import LOST as PART_LOST
 from heyfleet.results.measurements import AgentMeasurements, Measurements
+from heyfleet.results.metrics import InvalidSnapshotError
 from heyfleet.results.rolling_window import RollingWindow
-from heyfleet.results.stats import InvalidSnapshotError, Stats
+from heyfleet.results.stats import Stats
 
 _FAULTS_AT_MOST = 10  # of one agent that are told one by one
 
@@ -115,7 +116,7 @@ class Collector:
 
     @staticmethod
     def _sent(part: AgentRun, snapshot: Snapshot) -> int:
-        return part.stats.totals["sent"] + snapshot.sent
+        return part.stats.counters["sent"] + snapshot.sent
 
     def done(self, session: AgentConnection, done: Done) -> None:
         """Take an agent's totals."""
@@ -162,9 +163,9 @@ class Collector:
             run_id=self.run_id,
             plan=self.plan,
             stats=self.stats,
-            parts=[self._agent_part(part) for part in self.parts.values()],
+            agents=[self._agent_part(part) for part in self.parts.values()],
             agents_requested=agents_requested or len(self.parts),
-            turned_away=tuple(turned_away or ()),
+            rejections=tuple(turned_away or ()),
             trace=self.stats.trace(),
         )
 

@@ -102,7 +102,7 @@ class RunCoordinator:
         self.fleet.changes.notify()
 
     def _look_whether_to_abort(self) -> None:
-        if not self.stopped and self._watch is not None and (text := self._watch.look(time.monotonic())):
+        if not self.stopped and self._watch is not None and (text := self._watch.check(time.monotonic())):
             self.aborted = text
             self.stop()
 
@@ -145,7 +145,7 @@ class RunCoordinator:
             agents_requested=self.request.agents, turned_away=[*self.fleet.turned_away, *self._left_out]
         )
         measured.interrupted = self.stopped and not self.aborted
-        measured.aborted = self.aborted
+        measured.aborted_by = self.aborted
         return measured
 
     def release(self) -> None:

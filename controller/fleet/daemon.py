@@ -52,10 +52,10 @@ class FinishedRun:
                 part.reason = "its results have not all come here yet; ask again later"
         measured = self.gathering.measured(agents_requested=self.agents)
         if self.base is not None:
-            measured.turned_away = self.base.turned_away
+            measured.rejections = self.base.rejections
             measured.interrupted = self.base.interrupted
-            measured.aborted = self.base.aborted
-        measured.recovered = self.recovered
+            measured.aborted_by = self.base.aborted_by
+        measured.recovery_note = self.recovered
         return measured
 
     def release(self) -> None:

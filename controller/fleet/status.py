@@ -23,7 +23,7 @@ def view(conductor: RunCoordinator, message: str = "") -> View:
     parts = gathering.parts
     idle = [session for session in conductor.fleet.attached if session.agent not in parts]
     elapsed_ns = time.monotonic_ns() - gathering.started_ns if gathering.started_ns else 0
-    gathering.recent.look(time.monotonic())
+    gathering.recent.update(time.monotonic())
     p50_ns, p99_ns = gathering.recent.percentiles_ns
     totals = gathering.stats
     responses, errors = totals.responses.total(), totals.errors.total()
@@ -37,7 +37,7 @@ def view(conductor: RunCoordinator, message: str = "") -> View:
         requests=request.plan.request_count,
         responses=responses,
         errors=errors,
-        in_flight=max(totals.totals["sent"] - responses - errors - totals.totals["abandoned"], 0),
+        in_flight=max(totals.in_flight, 0),
         rate=gathering.recent.rate,
         p50_ns=p50_ns,
         p99_ns=p99_ns,
@@ -61,5 +61,5 @@ def _of_part(conductor: RunCoordinator, part: AgentRun) -> AgentView:
         rate=ended / seconds if seconds > 0 and not part.settled else 0.0,
         responses=responses,
         errors=errors,
-        in_flight=max(stats.totals["sent"] - responses - errors - stats.totals["abandoned"], 0),
+        in_flight=max(stats.in_flight, 0),
     )

@@ -88,7 +88,7 @@ def test_a_broken_stream_is_made_good(tmp_path: Path) -> None:
     measured = play(tmp_path, [FakeAgent("a1", messages), FakeAgent("a2", honest)])
     assert measured.stats.histograms["latency"] == expected(2)
     assert balance(measured).faults == ()
-    assert [part.state for part in measured.parts] == ["done", "done"]
+    assert [part.state for part in measured.agents] == ["done", "done"]
 
 
 def changed(**changes: Any) -> Callable[[Snapshot], None]:
