@@ -7,35 +7,37 @@ from collections.abc import Callable, Iterator
 
 from heyfleet import console
 from heyfleet.cli.run_report import print_report
-from heyfleet.controller.executors.local import Executor, ResultsElsewhereError
+from heyfleet.controller.executors.base import Executor, ResultsElsewhereError
 from heyfleet.controller.find_max import Search, Step, find_max
 from heyfleet.controller.run import exit_code_of
 from heyfleet.controller.signals import Interrupts
 from heyfleet.errors import ExitCode, HeyfleetError
-from heyfleet.plan.build import Flags
+from heyfleet.plan.options import RunOptions
 from heyfleet.results.units import format_time
 
 
-def find_max_and_report(flags: Flags, slo: tuple[str, ...], make_executor: Callable[[], Executor]) -> int:
+def find_max_and_report(
+    options: RunOptions, slo: tuple[str, ...], make_executor: Callable[[], Executor]
+) -> int:
     """Search for the highest rate and print what was found; return the exit code."""
     with Interrupts() as interrupts:
         try:
-            search = find_max(flags, slo, make_executor, interrupts, _show_step)
+            search = find_max(options, slo, make_executor, interrupts, _show_step)
         except ResultsElsewhereError as error:
             console.error(str(error))
-            return interrupts.exit_code or ExitCode.FAULT
+            return interrupts.exit_code or error.exit_code
         except HeyfleetError as error:
             console.error(str(error))
             return error.exit_code
     best = search.best
-    if flags.output == "json":
+    if options.output == "json":
         from heyfleet.results.report import json as json_report
 
         console.write_stdout([json_report.render_search(search.steps, best)])
     else:
         console.write_stdout(f"{line}\n" for line in search_lines(search))
         if best is not None:
-            print_report(best.summary, flags.output, b"")
+            print_report(best.summary, options.output, b"")
     if interrupts.exit_code:
         return interrupts.exit_code
     return exit_code_of(best.summary) if best is not None else ExitCode.THRESHOLD

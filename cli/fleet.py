@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from heyfleet import console
+from heyfleet.cli.fleet_spec import described, remedy
 from heyfleet.cli.go_flags import Value
-from heyfleet.controller.client import Controller, described, remedy
-from heyfleet.plan import values
+from heyfleet.controller.client import Controller
+from heyfleet.durations import parse_duration_ns
 
 if TYPE_CHECKING:
     from heyfleet.deploy.lifecycle.bring_up import FleetBringUp
@@ -76,7 +77,7 @@ def fleet() -> None:
 @click.option(
     "--wait",
     default=600_000_000_000,
-    type=Value("DURATION", values.duration),
+    type=Value("DURATION", parse_duration_ns),
     help="For so long. Default 10m.",
 )
 @click.option("--keep", is_flag=True, help="Leave what there is where too few have joined.")
@@ -163,7 +164,11 @@ def status(**given: Any) -> None:
     if given["controller"]:
         reply = Controller(given["controller"], given["credentials"]).roster()
         joined = {
-            each.agent: "joined" if each.attached else f"gone: {each.left}" if each.left else "away"
+            each.agent: "joined"
+            if each.attached
+            else f"gone: {each.leave_reason}"
+            if each.leave_reason
+            else "away"
             for each in reply.agents
         }
         for line in reply.turned_away:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import sys
 
 from heyfleet import console
-from heyfleet.controller.executors.local import Executor, ResultsElsewhereError
+from heyfleet.controller.executors.base import Executor, ResultsElsewhereError
 from heyfleet.controller.run import LiveExports, RunReport, report_measurements, run
 from heyfleet.controller.signals import Interrupted, Interrupts
-from heyfleet.errors import ExitCode, HeyfleetError
-from heyfleet.plan.build import Flags
+from heyfleet.errors import HeyfleetError
+from heyfleet.plan.options import RunOptions
 from heyfleet.results.archive.archiver import Archiver
 from heyfleet.results.measurements import Measurements
 from heyfleet.results.summary import Summary
 
 
 def run_and_report(
-    flags: Flags,
+    options: RunOptions,
     executor: Executor,
     archiver: Archiver | None = None,
     live_exports: LiveExports | None = None,
@@ -25,17 +25,19 @@ def run_and_report(
     archiver = archiver or Archiver(enabled=False)
     with Interrupts() as interrupts:
         try:
-            report = run(flags, executor, interrupts, archiver, live_exports=live_exports, warn=console.info)
+            report = run(
+                options, executor, interrupts, archiver, live_exports=live_exports, warn=console.info
+            )
         except Interrupted:
             console.error("interrupted before the start; nothing was sent")
             return interrupts.exit_code
         except ResultsElsewhereError as error:
             console.error(str(error))
-            return interrupts.exit_code or ExitCode.FAULT
+            return interrupts.exit_code or error.exit_code
         except HeyfleetError as error:
             console.error(str(error))
             return error.exit_code
-    return _print(report, flags.output, archiver)
+    return _print(report, options.output, archiver)
 
 
 def report_and_archive(measurements: Measurements, output: str, archiver: Archiver) -> int:

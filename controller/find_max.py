@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from heyfleet.controller.executors.local import Executor
+from heyfleet.controller.executors.base import Executor
 from heyfleet.controller.signals import Interrupted, Interrupts
-from heyfleet.errors import InputError
-from heyfleet.plan.build import Flags, make_plan
-from heyfleet.plan.thresholds import read
-from heyfleet.plan.values import RATE_AT_MOST
+from heyfleet.durations import MAX_RATE_PER_S
+from heyfleet.errors import CannotStartError, InputError
+from heyfleet.plan.build import make_plan
+from heyfleet.plan.options import RunOptions
+from heyfleet.plan.thresholds import parse_threshold
 from heyfleet.results import thresholds
 from heyfleet.results.distribution import minimum_sample
 from heyfleet.results.summary import Summary, summarize
@@ -52,7 +53,7 @@ class Search:
     def run(self) -> None:
         """Double the first rate until one fails, or halve it until one passes; then bisect."""
         rate = self._first_rate
-        while len(self.steps) < MAX_STEPS and LOWEST_RATE <= rate <= RATE_AT_MOST:
+        while len(self.steps) < MAX_STEPS and LOWEST_RATE <= rate <= MAX_RATE_PER_S:
             if self._passes(rate):
                 self.passed_rate = rate
             else:
@@ -95,7 +96,7 @@ class Search:
 
 
 def find_max(
-    flags: Flags,
+    options: RunOptions,
     slo: tuple[str, ...],
     make_executor: Callable[[], Executor],
     interrupts: Interrupts,
@@ -103,24 +104,26 @@ def find_max(
 ) -> Search:
     """Search for the highest rate at which `slo` and the plan's thresholds pass. A signal ends the search.
 
-    Raises InputError if no run can begin, and ResultsElsewhereError.
+    Raises InputError or CannotStartError if no run can begin, and ResultsElsewhereError.
     """
-    if flags.users is not None or flags.stages is not None or flags.rate_per_connection:
+    if options.users is not None or options.stages is not None or options.rate_per_connection:
         raise InputError(
             "--find-max chooses the rate itself and excludes -q, --users and --stages",
             "use --rate for the rate to begin with",
         )
-    flags = replace(flags, requests=None, duration_ns=flags.duration_ns or STEP_NS, slo=(*flags.slo, *slo))
+    options = replace(
+        options, requests=None, duration_ns=options.duration_ns or STEP_NS, slo=(*options.slo, *slo)
+    )
 
     def try_rate(rate: float) -> Step:
-        step = _run_step(flags, rate, make_executor(), interrupts)
+        step = _run_step(options, rate, make_executor(), interrupts)
         on_step(step)
         return step
 
-    search = Search(flags.rate or FIRST_RATE, try_rate)
+    search = Search(options.rate or FIRST_RATE, try_rate)
     try:
         search.run()
-    except InputError:
+    except (InputError, CannotStartError):
         if not search.steps:
             raise
     except Interrupted:
@@ -128,20 +131,24 @@ def find_max(
     return search
 
 
-def _run_step(flags: Flags, rate: float, executor: Executor, interrupts: Interrupts) -> Step:
+def _run_step(options: RunOptions, rate: float, executor: Executor, interrupts: Interrupts) -> Step:
     if interrupts.signum:
         raise Interrupted
-    duration_ns = max(flags.duration_ns, _minimum_duration_ns(flags, rate))
-    measurements = executor.execute(make_plan(replace(flags, rate=rate, duration_ns=duration_ns)), interrupts)
+    duration_ns = max(options.duration_ns, _minimum_duration_ns(options, rate))
+    measurements = executor.execute(
+        make_plan(replace(options, rate=rate, duration_ns=duration_ns)), interrupts
+    )
     if measurements.interrupted or interrupts.signum:
         raise Interrupted
-    summary = summarize(measurements, None, per_agent=flags.per_agent)
+    summary = summarize(measurements, None, per_agent=options.per_agent)
     return Step(rate, *_judge(summary), summary)
 
 
-def _minimum_duration_ns(flags: Flags, rate: float) -> int:
+def _minimum_duration_ns(options: RunOptions, rate: float) -> int:
     """Return how long a step takes to have the requests that its percentiles need, with a margin."""
-    percents = [threshold.percent for threshold in map(read, flags.slo) if threshold.metric == "p"]
+    percents = [
+        threshold.percent for threshold in map(parse_threshold, options.slo) if threshold.metric == "p"
+    ]
     return round(max(map(minimum_sample, percents), default=0) * 1.2 / rate * 1e9)
 
 

@@ -1,4 +1,4 @@
-"""One run, from its flags to its summary, archive and exit code. Printing is left to the command line."""
+"""One run, from its options to its summary, archive and exit code. Printing is left to the command line."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
-from heyfleet.controller.executors.local import Executor
+from heyfleet.controller.executors.base import Executor
 from heyfleet.controller.signals import Interrupts
 from heyfleet.errors import ExitCode
-from heyfleet.plan.build import CONNECTIONS, Flags, make_plan, warnings
+from heyfleet.plan.build import make_plan, warnings
+from heyfleet.plan.options import RunOptions
+from heyfleet.plan.sections.load import DEFAULT_CONNECTIONS
 from heyfleet.proto.plan_pb2 import CLOSED, CONNECTION_RATE, Plan
 from heyfleet.results.archive.archiver import Archiver
 from heyfleet.results.intervals import IntervalSink, fan_out
@@ -30,7 +32,7 @@ class RunReport:
 
 
 def run(
-    flags: Flags,
+    options: RunOptions,
     executor: Executor,
     interrupts: Interrupts,
     archiver: Archiver,
@@ -40,9 +42,10 @@ def run(
 ) -> RunReport:
     """Plan, execute and archive a run. `live_exports` get each second of it while it goes on.
 
-    Raises InputError if it can't begin, Interrupted if a signal came before it began, and ResultsElsewhereError.
+    Raises InputError or CannotStartError if it can't begin, Interrupted if a signal came before it began, and
+    ResultsElsewhereError.
     """
-    plan = make_plan(flags)
+    plan = make_plan(options)
     for line in warnings(plan):
         warn(f"warning: {line}")
     with ExitStack() as stack:
@@ -52,9 +55,9 @@ def run(
     limited = measurements.plan.load_model in (CLOSED, CONNECTION_RATE)
     summary = summarize(
         measurements,
-        (flags.connections or CONNECTIONS) if limited else None,
-        ignore_redirects=flags.disable_redirects,
-        per_agent=flags.per_agent,
+        (options.connections or DEFAULT_CONNECTIONS) if limited else None,
+        ignore_redirects=options.disable_redirects,
+        per_agent=options.per_agent,
     )
     return _archive(measurements, summary, archiver, interrupts.exit_code)
 

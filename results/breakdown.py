@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from heyfleet.plan.thresholds import read
+from heyfleet.plan.thresholds import parse_threshold
 from heyfleet.results.distribution import Distribution, distribution
 from heyfleet.results.ledger import Ledger
 from heyfleet.results.measurements import Measurements
@@ -93,7 +93,7 @@ def _line(name: str, scope: Scope, levels: tuple[float, float] | None = None) ->
 def verdicts(measurements: Measurements, ledger: Ledger, elapsed_ns: int) -> Iterator[Verdict]:
     """Judge each threshold of the plan; all are inconclusive if the run was interrupted."""
     for text in measurements.plan.slo:
-        threshold = read(text)
+        threshold = parse_threshold(text)
         scope = scope_of(threshold.scope, measurements.stats, measurements.plan, elapsed_ns)
         verdict = judge(threshold, replace(scope, planned=ledger.planned, unsent=ledger.unsent))
         if measurements.interrupted:

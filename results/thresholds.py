@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heyfleet.ext import Histogram
-from heyfleet.plan import stages as profile
+from heyfleet.plan.stages import stage_ends_ns
 from heyfleet.plan.thresholds import Threshold
 from heyfleet.proto.plan_pb2 import Plan, Request
 from heyfleet.results.distribution import minimum_sample, percentile_ns
@@ -91,7 +91,7 @@ def stage_seconds(plan: Plan, stage: int, elapsed_ns: int) -> float:
     `elapsed_ns` is the time from the end of the warm-up to the end of the run.
     """
     end_ns = plan.warmup_ns + elapsed_ns
-    ends = [min(at_ns, end_ns) if at_ns else end_ns for at_ns in profile.stage_ends_ns(plan)]
+    ends = [min(at_ns, end_ns) if at_ns else end_ns for at_ns in stage_ends_ns(plan)]
     begin_ns = max(ends[stage - 1] if stage else 0, plan.warmup_ns)
     return max(ends[stage] - begin_ns, 0) / 1e9
 

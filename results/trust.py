@@ -17,7 +17,7 @@ from heyfleet.results.units import format_time
 GOOD, LIMITED, BAD = "good", "limited", "bad"
 MS = 1_000_000
 # Pairs of limits: from the first on, a value is mentioned and the trust is limited; from the second on, it is bad. All are
-# shares unless a unit is given. The page on trust in docs/ gives the reasons.
+# shares unless a unit is given. docs/explain/load-models.md gives the reasons.
 LATE_NS = 1 * MS
 LATE = (0.01, 0.05)  # of the requests that left more than LATE_NS late because of the generator
 STALL_NS = (50 * MS, 200 * MS)  # the longest time that a worker did not look at its connections
