@@ -206,7 +206,7 @@ def test_a_spot_notice_ends_in_a_drain(cloud: Cloud) -> None:
     assert "AWS reclaims this instance: " in cloud.double.console(goes)
     assert run.end(90) == 0, run.said
     adds_up(run.report)
-    assert run.report["fleet"]["lost"] == 0  # what it had measured came before it went
+    assert run.report["fleet"]["agents_lost"] == 0  # what it had measured came before it went
     parts = {agent["agent"].rpartition("-")[0]: agent["responses"] for agent in run.report["fleet"]["agents"]}
     assert 0 < parts[goes] < parts[stays]
     assert sum(parts.values()) == run.report["ledger"]["responses"]

@@ -104,7 +104,7 @@ def test_the_end_of_the_container_hands_the_results_over(
     code = run.end()
     adds_up(run.report)
     assert code == 0, run.said
-    assert run.report["fleet"]["lost"] == 0
+    assert run.report["fleet"]["agents_lost"] == 0
     assert run.report["ledger"]["responses"] > 0
     agent.communicate(timeout=30)
 

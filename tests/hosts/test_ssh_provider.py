@@ -155,7 +155,7 @@ def test_a_tunnel_that_breaks_comes_back(booted: Machines) -> None:
     assert "is back" in err
     report = json.loads(out)
     adds_up(report)
-    assert report["fleet"]["lost"] == 0
+    assert report["fleet"]["agents_lost"] == 0
     assert report["ledger"]["responses"] == report["ledger"]["planned"]
 
 
@@ -177,7 +177,7 @@ def test_an_agent_s_time_ends_whoever_is_there(booted: Machines) -> None:
     code, out, err = ended(process)
     report = json.loads(out)
     adds_up(report)
-    assert report["fleet"]["lost"] == 0, err  # their last word was all that they had measured
+    assert report["fleet"]["agents_lost"] == 0, err  # their last word was all that they had measured
     assert report["stopped_by"] == "signal"
     assert "interrupted: the report is of what was done until then" in report["notes"]
     assert report["ledger"]["responses"] > 0
