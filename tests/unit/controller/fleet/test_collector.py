@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+
 import pytest
 
 from heyfleet.controller.fleet.agent_connection import DONE, LOST, AgentConnection
