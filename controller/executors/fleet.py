@@ -11,7 +11,7 @@ from pathlib import Path
 import uvloop
 
 from heyfleet.controller.executors.base import Deployment
-from heyfleet.controller.executors.options import FleetOptions
+from heyfleet.controller.executors.options import run_request
 from heyfleet.controller.fleet import enrollment
 from heyfleet.controller.fleet.coordinator import RunCoordinator
 from heyfleet.controller.fleet.grpc_server import Server
@@ -21,6 +21,7 @@ from heyfleet.controller.fleet.status import run_status, status_interval_s
 from heyfleet.controller.live import Live
 from heyfleet.controller.signals import Interrupted, Interrupts
 from heyfleet.errors import CannotStartError
+from heyfleet.plan.sections.fleet import FleetOptions
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.results.intervals import IntervalSink, ignore
 from heyfleet.results.measurements import Measurements
@@ -58,7 +59,7 @@ class FleetExecutor:
         async with LocalAgents(self._options.local_agents, self._options.spool) as agents:
             coordinator = RunCoordinator(
                 registry,
-                self._options.request(plan),
+                run_request(self._options, plan),
                 exit_reason=agents.exit_reason,
                 absent=agents.absent,
                 on_interval=on_interval,
@@ -75,7 +76,7 @@ class FleetExecutor:
         registry = AgentRegistry(options.lease_ns, live.log)
         coordinator = RunCoordinator(
             registry,
-            options.request(plan),
+            run_request(options, plan),
             absent=deployment.absent if deployment else list,
             on_interval=on_interval,
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from heyfleet.controller.client import Controller
 from heyfleet.controller.executors.base import ResultsElsewhereError
-from heyfleet.controller.executors.options import FleetOptions
+from heyfleet.controller.executors.options import run_request
 from heyfleet.controller.fleet.grpc_server import CallFailedError
 from heyfleet.controller.live import Live
 from heyfleet.controller.signals import Interrupts
+from heyfleet.plan.sections.fleet import FleetOptions
 from heyfleet.proto.control_pb2 import RunStatus
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.results.intervals import IntervalSink, ignore
@@ -24,7 +25,7 @@ class RemoteExecutor:
     def execute(self, plan: Plan, interrupts: Interrupts, on_interval: IntervalSink = ignore) -> Measurements:
         """See base.Executor."""
         options = self._options
-        request = options.request(plan)
+        request = run_request(options, plan)
         controller = Controller(options.controller, options.credentials_folder)
         live = Live(quiet=options.quiet)
 
