@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Raised when a message changes its meaning; README.md says when that is.
-PROTOCOL = 4
+PROTOCOL = 5
 
 # Agents and operators verify the controller's certificate against this name, whatever address they reach it by: a
 # tunnel, a NAT, a load balancer. Nothing but the controller gets a certificate with it.
