@@ -42,7 +42,7 @@ lint: $(VENV)/test $(VENV)/lint $(VENV)/built ## Check style, types, import dire
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy $(typed)
-	$(python) -m pytest -q tests/test_imports.py tests/test_tidy.py
+	$(python) -m pytest -q tests/test_imports.py tests/test_tidy.py tests/test_words.py
 	$(python) -m mypy.stubtest --mypy-config-file pyproject.toml \
 	    --allowlist scripts/stubtest-allowlist.txt --ignore-unused-allowlist heyfleet.ext._core
 	@$(MAKE) --no-print-directory $(VENV)/compiled-strictly
