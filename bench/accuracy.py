@@ -193,8 +193,8 @@ def measure(rounds: int, seconds: float, minute_s: float) -> str:
             pairs, late_share = against_the_log(cores, rate, seconds)
             runs.append(pairs)
             late += [late_share] if share == 0.2 else []
-        parts.append(f"\n{share:.0%} of it, {rate:,.0f} requests/s, {rounds} runs of {seconds:.0f} s:\n")
-        parts.append(markdown(("figure", "truth, ms", "reported, ms", "off by, median", "range", "")))
+        parts.append(f"\nAt {share:.0%} of that, {rate:,.0f} requests/s, {rounds} runs of {seconds:.0f} s:\n")
+        parts.append(markdown(("figure", "truth, ms", "reported, ms", "error, median", "range", "")))
         parts += [off_row(off) for off in over_rounds(runs)]
     click.echo("measuring the rate over a minute ...", err=True)
     with target(cores[1], "at-once") as port:
@@ -202,14 +202,14 @@ def measure(rounds: int, seconds: float, minute_s: float) -> str:
     achieved = report["sent"] * 1e9 / report["elapsed_ns"]
     parts += [
         "",
-        markdown(("figure", "asked", "measured", "")),
-        f"| rate over {minute_s:.0f} s, asked 5,000/s | within 0.05 % | {achieved:.3f}/s ({achieved / 5000 - 1:+.4%}) |"
+        markdown(("figure", "required", "measured", "")),
+        f"| rate over {minute_s:.0f} s, requested: 5,000/s | within 0.05 % | {achieved:.3f}/s ({achieved / 5000 - 1:+.4%}) |"
         f" {'ok' if abs(achieved / 5000 - 1) <= 0.0005 else 'NOT MET'} |",
-        f"| left more than 100 us late, at 20 % load, median of the runs | below 1 % | {median(late):.2%}"
+        f"| sent more than 100 us late, at 20 % load, median of the runs | below 1 % | {median(late):.2%}"
         f" ({min(late):.2%} .. {max(late):.2%}) | {'ok' if median(late) < 0.01 else 'NOT MET'} |",
     ]
     click.echo("measuring the stalling target ...", err=True)
-    parts += ["", markdown(("seconds", "p90", "p99", "max", "off by, median")), *stall_rows(cores, rounds)]
+    parts += ["", markdown(("seconds", "p90", "p99", "max", "error, median")), *stall_rows(cores, rounds)]
     return "\n".join(parts) + "\n"
 
 
@@ -237,8 +237,9 @@ def main(rounds: int, seconds: float, minute: float, write: bool) -> None:
         sys.exit(2)
     click.echo(text)
     if write:
-        where = "; ".join(f"{name}: {value}" for name, value in machine.describe().items())
-        described = f"`python -m bench.accuracy --write` on {where}.\n\n{text}"
+        rows = [(f"**{name}**", value) for name, value in machine.describe().items()]
+        conditions = table.as_markdown(("", "measured with"), rows)
+        described = f"`python -m bench.accuracy --write` on:\n\n{conditions}\n\n{text}"
         PAGE.write_text(table.replace_section(PAGE.read_text(), described))
     sys.exit(1 if "NOT MET" in text else 0)
 

@@ -119,11 +119,11 @@ def section(experiment: Experiment) -> str:
     parts = [
         f"### {experiment.name}\n\n    heyfleet {experiment.target}\n"
         f"    heyfleet run -f examples/vpc-lambda/{experiment.name}.yaml --local-agents {AGENTS}\n",
-        table.as_markdown(("figure", "asked", "ours", ""), judged(experiment)),
+        table.as_markdown(("figure", "required", "ours", ""), judged(experiment)),
     ]
     known = shapes.original().get(experiment.name)
     parts.append(beside(experiment, known) if known else by_second(experiment))
-    parts.append(f"The generator's trust: {experiment.result.trust}.")
+    parts.append(f"Trust: {experiment.result.trust}.")
     return "\n\n".join(part.strip("\n") for part in parts)
 
 
@@ -209,10 +209,10 @@ def page(made: Sequence[Experiment], compared: str) -> str:
     described = f"`make experiments` on {where['CPU']}, {where['kernel']}, Python {where['Python']}."
     comparison = (
         f"### Before and after\n\n    heyfleet compare 1-before 1-after\n\n```\n{compared}\n```\n\n"
-        "![latency by percentile, before and after](../pictures/before-after.png)"
+        "![Latency by percentile, before and after](../pictures/before-after.png)"
     )
     sections = [section(each) for each in made]
-    sections.append("![the third experiment's page](../pictures/experiment-3.png)")
+    sections.append("![The third experiment as a page](../pictures/experiment-3.png)")
     return "\n\n".join([described, *sections[:2], comparison, *sections[2:]])
 
 
@@ -239,7 +239,9 @@ def main(agents: int, only: tuple[str, ...], write: bool, keep: Path) -> None:
         for name in only or shapes.EXPERIMENTS:
             click.echo(f"experiment {name}: heyfleet {target_of(name)}", err=True)
             made[name] = make(name, keep / name, agents)
-            click.echo(table.as_text((f"experiment {name}", "asked", "was", ""), judged(made[name])) + "\n")
+            click.echo(
+                table.as_text((f"experiment {name}", "required", "measured", ""), judged(made[name])) + "\n"
+            )
         if {"1-before", "1-after"} <= made.keys():
             compared = heyfleet_compare(made["1-before"], made["1-after"])
             click.echo(compared)

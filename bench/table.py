@@ -9,7 +9,7 @@ from bench.figures import Cost, Figure
 from bench.measure import Spread
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-FIGURE_HEAD = ("figure", "asked", "median", "range", "")
+FIGURE_HEAD = ("figure", "required", "median", "range", "")
 COST_HEAD = ("load generator", "connections", "CPU us a request", "range", "user us", "requests/s")
 VERDICTS = {True: "ok", False: "NOT MET", None: ""}
 

@@ -78,7 +78,7 @@ class Behaviour:
     reset_after: int | None = _is(None, size_bytes, "so many bytes of the answer, then RST")
     hang_after: int | None = _is(None, size_bytes, "so many bytes of the answer, then nothing more")
     garbage: int = _is(0, size_bytes, "so many random bytes for an answer, then close", "512")
-    unasked: float | None = _is(None, seconds, "a second answer so long after the first", "0")
+    unsolicited: float | None = _is(None, seconds, "a second, unsolicited response this much later", "0")
     keepalive: int = _is(
         0,
         _count,

@@ -10,7 +10,7 @@ from random import Random
 
 from heyfleet.lab.behaviour import Behaviour
 
-UNASKED = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nunasked"
+UNSOLICITED = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nunsolicited"
 
 
 class End(Enum):
@@ -60,9 +60,9 @@ def _answer(asked: Behaviour, body: bytes, random: Random, method: str, connecti
     has_body = may_have_body and method != "HEAD"
     framing = _framing(asked, len(body)) if may_have_body or asked.length else []
     yield _head(asked, framing, connection) + (_framed(asked, body) if has_body else b"")
-    if asked.unasked is not None:
-        yield asked.unasked
-        yield UNASKED
+    if asked.unsolicited is not None:
+        yield asked.unsolicited
+        yield UNSOLICITED
     if _closes(asked, connection.lower()) or (has_body and _is_short(asked, len(body))):
         yield End.CLOSE
 

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from heyfleet.lab.behaviour import from_query
-from heyfleet.lab.response import UNASKED, End, Step, script
+from heyfleet.lab.response import UNSOLICITED, End, Step, script
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 HELLO = OK + b"Content-Length: 5\r\n\r\nhello"
@@ -31,15 +31,15 @@ def play(query: str, method: str = "GET", connection: str = "", seed: int = 0) -
             1.0,
             HELLO,
         ]),
-        ("unasked", [HELLO, 0.0, UNASKED]),
-        ("unasked=1s&connection=close", [
-            OK + b"Content-Length: 5\r\nConnection: close\r\n\r\nhello", 1.0, UNASKED, End.CLOSE,
+        ("unsolicited", [HELLO, 0.0, UNSOLICITED]),
+        ("unsolicited=1s&connection=close", [
+            OK + b"Content-Length: 5\r\nConnection: close\r\n\r\nhello", 1.0, UNSOLICITED, End.CLOSE,
         ]),
         ("close", [End.CLOSE]),
         ("reset&delay=1s", [1.0, End.RESET]),
         ("never", [End.HANG]),
         ("half", [b"HTTP/1.1 2", End.HANG]),
-        ("close-after=82&unasked", [HELLO, 0.0, UNASKED[:13], End.CLOSE]),
+        ("close-after=82&unsolicited", [HELLO, 0.0, UNSOLICITED[:13], End.CLOSE]),
         ("reset-after=9999", [HELLO, End.RESET]),
         ("pieces=60,7,100&gap=1s", [HELLO[:60], 1.0, HELLO[60:67], 1.0, HELLO[67:]]),
         ("pieces=2&gap=0&close-after=5", [b"HT", 0.0, b"TP", 0.0, b"/", End.CLOSE]),
