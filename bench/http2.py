@@ -26,7 +26,7 @@ from bench.target import Nginx, free_ports, make_certificate
 
 OURS = ("heyfleet io_uring", "heyfleet epoll")
 PEER = "h2load"
-START_TIMEOUT_S = 10
+START_TIMEOUT_S = 60
 
 
 class Nghttpd:

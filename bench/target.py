@@ -20,7 +20,7 @@ from bench.errors import BenchError
 from bench.measure import pinned
 
 CONNECTIONS = 20_000
-START_TIMEOUT_S = 10
+START_TIMEOUT_S = 60
 IDLE_TIMEOUT_S = 30
 
 CONFIGURATION = """
