@@ -13,7 +13,7 @@ from heyfleet.agent.http.resolve import Resolved
 from heyfleet.agent.http.transport import tls_context
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import Engine
-from heyfleet.plan.sharding import Share, mix_order
+from heyfleet.plan.sharding import Share, request_order
 from heyfleet.proto.plan_pb2 import CLOSED, CONNECTION_RATE, RATE, USERS, Assignment, Think
 from heyfleet.proto.stats_pb2 import WorkerFacts
 
@@ -91,7 +91,7 @@ def build_engine(setup: Setup, share: Share) -> Engine:
         io=plan.io or "auto",
         addresses=setup.resolved.addresses,
         messages=setup.messages,
-        order=mix_order([request.weight for request in plan.requests]),
+        order=request_order([request.weight for request in plan.requests]),
         loop=_LOOPS[plan.load_model],
         stages=[(stage.duration_ns, stage.first, stage.last) for stage in plan.stages],
         poisson=plan.poisson,
@@ -119,7 +119,7 @@ def build_engine(setup: Setup, share: Share) -> Engine:
         decode=plan.decode,
     )
     if follower is not None:
-        follower.serve(engine)
+        follower.bind(engine)
     return engine
 
 

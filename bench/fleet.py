@@ -23,7 +23,8 @@ from heyfleet.agent.spool import read_records
 from heyfleet.controller.fleet.coordinator import RunCoordinator
 from heyfleet.controller.fleet.grpc_server import Server
 from heyfleet.controller.fleet.registry import AgentRegistry
-from heyfleet.plan.build import Flags, make_plan, whole_plan
+from heyfleet.plan.build import make_plan, whole_plan
+from heyfleet.plan.options import RunOptions
 from heyfleet.proto.control_pb2 import RunRequest
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.stats_pb2 import Ready
@@ -47,7 +48,7 @@ def merging(agents: int = SIMULATED_AGENTS, seconds: int = MERGING_S) -> dict[st
 
 def plan_of(url: str, seconds: float) -> Plan:
     """Return the plan of a closed loop on one thread."""
-    flags = Flags(
+    flags = RunOptions(
         url=url, user_agent="bench", connections=CONNECTIONS, duration_ns=int(seconds * 1e9), workers=1
     )
     return make_plan(flags)
@@ -85,29 +86,29 @@ def streams(url: str, seconds: float, core: int) -> None:
 
 
 async def _streams(plan: Plan, core: int, folder: Path) -> float:
-    fleet = AgentRegistry()
-    coordinator = fleet.receiver = RunCoordinator(
-        fleet, RunRequest(plan=plan, agents=1, join_timeout_ns=20 * 10**9)
+    registry = AgentRegistry()
+    coordinator = registry.run_handler = RunCoordinator(
+        registry, RunRequest(plan=plan, agents=1, join_timeout_ns=20 * 10**9)
     )
-    server = Server(fleet, None)
+    server = Server(registry, None)
     await server.start(f"unix:{folder}/socket")
     flags = ("--join", f"unix:{folder}/socket", "--spool", str(folder), "--quiet")
     agent = subprocess.Popen(["taskset", "-c", str(core), *HEYFLEET, "agent", *flags])
     try:
-        running = asyncio.ensure_future(coordinator.conduct())
-        await fleet.changes.until(lambda: coordinator.stage == "running")
+        run = asyncio.ensure_future(coordinator.run())
+        await registry.changes.until(lambda: coordinator.stage == "running")
         before_s = _cpu_s(agent.pid)
-        measured = await running
+        measurements = await run
         used_s = _cpu_s(agent.pid) - before_s
-        fleet.dismiss("over")
-        await fleet.changes.until(lambda: not fleet.attached, 2)
+        registry.dismiss_all("over")
+        await registry.changes.until(lambda: not registry.attached, 2)
     finally:
         await server.stop()
         agent.terminate()
         agent.wait(10)
-    if measured is None:
+    if measurements is None:
         raise BenchError("the run was stopped")
-    return measured.stats.totals["sent"] / used_s
+    return measurements.stats.totals["sent"] / used_s
 
 
 def _cpu_s(pid: int) -> float:

@@ -12,7 +12,7 @@ from heyfleet.cli.fleet_spec import described, remedy
 from heyfleet.cli.go_flags import Value
 from heyfleet.controller import terminal
 from heyfleet.controller.client import Controller
-from heyfleet.plan import values
+from heyfleet.durations import parse_duration_ns
 
 if TYPE_CHECKING:
     from heyfleet.deploy.lifecycle.bring_up import FleetBringUp
@@ -77,7 +77,7 @@ def fleet() -> None:
 @click.option(
     "--wait",
     default=600_000_000_000,
-    type=Value("DURATION", values.duration),
+    type=Value("DURATION", parse_duration_ns),
     help="For so long. Default 10m.",
 )
 @click.option("--keep", is_flag=True, help="Leave what there is where too few have joined.")

@@ -18,7 +18,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from heyfleet.plan.options import OPTIONS
+
 os.environ["HEYFLEET_RUNS"] = ""  # no archives, except where a test asks for one
+for _variable in [option.environment_variable for option in OPTIONS]:
+    os.environ.pop(_variable, None)
 # The duration of an example depends on the machine and on sanitizers; it is no property of the code.
 settings.register_profile("heyfleet", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("heyfleet")

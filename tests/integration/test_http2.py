@@ -255,15 +255,18 @@ def test_a_plan_file_says_the_same(servers: Servers, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["-h2", "http://localhost/"], "-h2 is agreed on in TLS"),
+        (["-h2", "http://localhost/"], "-h2 is negotiated in TLS"),
         (["--h2c", "https://localhost/"], "--h2c is HTTP/2 without TLS"),
         (["-h2", "--h2c", "https://localhost/"], "exclude each other"),
-        (["--streams", "3", "https://localhost/"], "--streams is of HTTP/2"),
+        (["--streams", "3", "https://localhost/"], "--streams needs HTTP/2"),
         (["--streams", "0", "-h2", "https://localhost/"], "--streams"),
-        (["-h2", "--streams", "3", "-q", "5", "https://localhost/"], "--streams goes with -c or --rate"),
-        (["-h2", "--streams", "3", "--users", "5", "https://localhost/"], "--streams goes with -c or --rate"),
+        (["-h2", "--streams", "3", "-q", "5", "https://localhost/"], "--streams works with -c or --rate"),
+        (
+            ["-h2", "--streams", "3", "--users", "5", "https://localhost/"],
+            "--streams works with -c or --rate",
+        ),
         (["-h2", "--streams", "3", "-disable-keepalive", "https://localhost/"], "exclude each other"),
-        (["--h2c", "--kernel-timestamps", "http://localhost/"], "--kernel-timestamps is of HTTP/1.1"),
+        (["--h2c", "--kernel-timestamps", "http://localhost/"], "--kernel-timestamps needs HTTP/1.1"),
     ],
 )
 def test_what_does_not_fit_together_is_said(flags: list[str], words: str) -> None:

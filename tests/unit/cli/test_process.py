@@ -51,7 +51,7 @@ def test_the_package_is_a_program() -> None:
 def test_its_exit_code_and_one_line() -> None:
     ended = python("-m", "heyfleet", "run", "-n", "0", "http://localhost/")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "heyfleet: -n: 0 is too small; the least is 1\n"
+    assert ended.stderr == "heyfleet: -n: 0 is too small; the minimum is 1\n"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_second_signal_leaves_at_once() -> None:
         "import os, signal\n"
         "from heyfleet.controller.signals import Interrupts\n"
         "with Interrupts() as interrupts:\n"
-        "    interrupts.running(lambda: print('stop', flush=True))\n"
+        "    interrupts.stop_with(lambda: print('stop', flush=True))\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    print('still here', flush=True)\n",
