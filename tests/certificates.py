@@ -43,17 +43,17 @@ class Authority:
     def __init__(self, name: str = "an authority of tests") -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        made = self._build(self._name, self._key.public_key(), DAY)
-        made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        self.pem = made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        builder = self._build(self._name, self._key.public_key(), DAY)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        self.pem = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def sign(self, *names: str, ends_in: datetime.timedelta = DAY, password: bytes | None = None) -> Pair:
         """Issue a certificate for host names and addresses; with a negative lifetime it has expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-        made = self._build(subject, key.public_key(), ends_in)
-        made = made.add_extension(x509.SubjectAlternativeName(map(_name, names)), critical=False)
-        signed = made.sign(self._key, hashes.SHA256())
+        builder = self._build(subject, key.public_key(), ends_in)
+        builder = builder.add_extension(x509.SubjectAlternativeName(map(_name, names)), critical=False)
+        signed = builder.sign(self._key, hashes.SHA256())
         return Pair(signed.public_bytes(serialization.Encoding.PEM), _pem(key, password))
 
     def _build(

@@ -57,10 +57,10 @@ def identifiers(name: str, text: str) -> Iterator[tuple[int, str]]:
             if token.type == tokenize.NAME:
                 yield token.start[0], token.string
         return
-    blank = NOT_CODE.sub(lambda found: "\n" * found[0].count("\n"), text)
+    blank = NOT_CODE.sub(lambda match: "\n" * match[0].count("\n"), text)
     for number, line in enumerate(blank.split("\n"), 1):
-        for found in NAME.finditer(line):
-            yield number, found[0]
+        for match in NAME.finditer(line):
+            yield number, match[0]
 
 
 def phrases_in(text: str, phrases: frozenset[str]) -> list[str]:
@@ -71,16 +71,16 @@ def phrases_in(text: str, phrases: frozenset[str]) -> list[str]:
 
 def offenses(words: Words, files: Iterator[tuple[str, str]]) -> list[str]:
     """Each retired word that is used, with its file, and with its line where it is a name."""
-    found = []
+    offending = []
     for name, text in files:
         if EXEMPT.fullmatch(name):
             continue
         if Path(name).suffix in {".py", ".pyi", *CYTHON}:
             names = identifiers(name, text)
-            found += [f"{name}:{line}: {word}" for line, word in names if word in words.identifiers]
-        found += [f"{name}: {part}" for part in Path(name).parts if Path(part).stem in words.identifiers]
-        found += [f"{name}: {phrase}" for phrase in phrases_in(text, words.phrases)]
-    return found
+            offending += [f"{name}:{line}: {word}" for line, word in names if word in words.identifiers]
+        offending += [f"{name}: {part}" for part in Path(name).parts if Path(part).stem in words.identifiers]
+        offending += [f"{name}: {phrase}" for phrase in phrases_in(text, words.phrases)]
+    return offending
 
 
 @pytest.mark.xfail(reason="the rewriting of the pages and names is under way")
@@ -116,7 +116,7 @@ def test_a_table_of_another_form_is_an_error(page: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "found"),
+    ("name", "text", "expected"),
     [
         ("a.py", "class Held: ...\n", ["a.py:1: Held"]),
         ("a.py", "x = 'Held'  # Held\n\n\ndef f():\n    '''Held.'''\n    return Held\n", ["a.py:6: Held"]),
@@ -130,5 +130,5 @@ def test_a_table_of_another_form_is_an_error(page: str) -> None:
         ("STYLE.md", PAGE, []),
     ],
 )
-def test_offenses(name: str, text: str, found: list[str]) -> None:
-    assert offenses(WORDS, iter([(name, text)])) == found
+def test_offenses(name: str, text: str, expected: list[str]) -> None:
+    assert offenses(WORDS, iter([(name, text)])) == expected

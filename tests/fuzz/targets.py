@@ -117,9 +117,9 @@ def fields(data: bytes) -> None:
         return
     assert result != "broken", theirs
     if result == "good":
-        said = dict(reversed(theirs))
-        assert status == int(said.get(b":status", b"0"))
-        assert length == int(said.get(b"content-length", b"-1"))
+        fields = dict(reversed(theirs))
+        assert status == int(fields.get(b":status", b"0"))
+        assert length == int(fields.get(b"content-length", b"-1"))
 
 
 def template(data: bytes) -> None:
@@ -231,9 +231,9 @@ def snapshot(data: bytes) -> None:
 def _runs_to_its_end(engine: Engine) -> None:
     engine.start(1)
     engine.run()
-    made = engine.snapshot()
-    answered, failed = sum(made.responses.values()), sum(made.errors.values())
-    assert made.sent == answered + failed + made.abandoned == REQUESTS
+    snapshot = engine.snapshot()
+    answered, failed = sum(snapshot.responses.values()), sum(snapshot.errors.values())
+    assert snapshot.sent == answered + failed + snapshot.abandoned == REQUESTS
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
@@ -310,6 +310,6 @@ def _targets_seeds() -> Iterator[bytes]:
 
 
 def _snapshot_seeds() -> Iterator[bytes]:
-    from ..fleet.fake import snapshot as made
+    from ..fleet.fake import snapshot as agent_snapshot
 
-    yield made("a1", 1, [1000, 2_000_000]).SerializeToString()
+    yield agent_snapshot("a1", 1, [1000, 2_000_000]).SerializeToString()
