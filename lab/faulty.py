@@ -1,4 +1,4 @@
-"""The practice target: a server on uvloop that answers each request as its URL selects."""
+"""The faulty server: an HTTP server on uvloop that misbehaves as the URL of each request says."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from itertools import chain
 from random import Random
 from typing import cast
 
-from heyfleet.lab.behavior import Behavior, Selection, from_target, listing
+from heyfleet.lab.behaviour import Behaviour, ParsedTarget, help_text, parse_target
 from heyfleet.lab.http2 import PREFACE_BEGIN, Callbacks, Http2Connection
 from heyfleet.lab.request import BadRequestError, Head, RequestReader
 from heyfleet.lab.response import End, Step, script
 
 BACKLOG = 65535
-_select = lru_cache(1024)(from_target)
+_parse_target = lru_cache(1024)(parse_target)
 _hello = lru_cache(16)(lambda size: (b"hello" * (size // 5 + 1))[:size])
 
 
 class Target:
-    """What all connections share: the settings, the counters and the one random number generator.
+    """What all connections share: the settings, the counters and the random numbers.
 
-    Connections beyond `max_connections` at a time (0: no limit) are treated as `overflow` says: `reset`,
-    `close`, or `stall`, which leaves it unanswered until another one ends, as a full accept queue does.
+    Connections beyond `max_connections` (0: no limit) are handled as `overflow` says: `reset`, `close`, or `stall`,
+    which leaves them unanswered until another one ends, as a full accept queue does.
     """
 
-    def __init__(self, default: Behavior | None, max_connections: int, overflow: str, seed: int) -> None:
+    def __init__(self, default: Behaviour | None, max_connections: int, overflow: str, seed: int) -> None:
         self._default = default
         self._max_connections = max_connections
         self._overflow = overflow
@@ -47,17 +47,17 @@ class Target:
         self.abandoned: Counter[str] = Counter()
 
     def stats(self) -> dict[str, object]:
-        """Return all counters; `connections` are named by the behavior of their first request."""
-        named = {"requests": self.requests, "connections": self.connections, "abandoned": self.abandoned}
-        return named | {"accepted": self.accepted, "open": self._open, "overflowed": self.overflowed}
+        """Return all counters; connections are counted by the behaviour of their first request."""
+        counters = {"requests": self.requests, "connections": self.connections, "abandoned": self.abandoned}
+        return counters | {"accepted": self.accepted, "open": self._open, "overflowed": self.overflowed}
 
     def summary(self) -> str:
-        """Return the counters in one line."""
+        """Return the counters as one line."""
         each = ", ".join(f"{name} {count}" for name, count in sorted(self.requests.items()))
         return f"{self.requests.total()} requests on {self.accepted} connections: {each or 'none'}"
 
     def admit(self, connection: Connection) -> None:
-        """Start a new connection, or treat it as one too many."""
+        """Start a new connection, or apply `overflow` to it."""
         self.accepted += 1
         if not self._max_connections or self._open < self._max_connections:
             self._start(connection)
@@ -69,7 +69,7 @@ class Target:
             connection.end(End(self._overflow))
 
     def leave(self, connection: Connection, *, was_started: bool) -> None:
-        """Forget a connection, and start the one that has waited longest."""
+        """Remove a connection, and start the one that has waited longest."""
         self._waiting.pop(connection, None)
         if was_started:
             self._open -= 1
@@ -81,33 +81,33 @@ class Target:
         self._open += 1
         connection.start()
 
-    def answer(self, head: Head, body: bytes, *, is_first: bool) -> tuple[Selection, Iterator[Step]]:
-        """Count a request and return how to answer it; `is_first`: it is the first on its connection."""
-        selection, behavior, content = self.select(head, body, is_first=is_first)
-        return selection, script(behavior, content, self.random, head.method, head.connection)
+    def answer(self, head: Head, body: bytes, *, is_first: bool) -> tuple[ParsedTarget, Iterator[Step]]:
+        """Count a request and return its target and script; `is_first`: it is the first on its connection."""
+        target, behaviour, content = self.interpret(head, body, is_first=is_first)
+        return target, script(behaviour, content, self.random, head.method, head.connection)
 
-    def select(self, head: Head, body: bytes, *, is_first: bool) -> tuple[Selection, Behavior, bytes]:
-        """Count a request, and return what it selects, the behavior it gets, and the body of the response."""
+    def interpret(self, head: Head, body: bytes, *, is_first: bool) -> tuple[ParsedTarget, Behaviour, bytes]:
+        """Count a request, and return its target, the behaviour that it gets, and the content of the response."""
         content = None
         try:
-            selection = _select(head.target, self._default)
+            target = _parse_target(head.target, self._default)
         except LookupError as error:
-            selection, content = Selection("unknown-url", Behavior(status=404)), f"{error}\n".encode()
+            target, content = ParsedTarget("unknown-url", Behaviour(status=404)), f"{error}\n".encode()
         except ValueError as error:
-            selection, content = Selection("bad-url", Behavior(status=400)), f"{error}\n".encode()
-        self._count(selection.name, is_first)
-        behavior = selection.behavior
-        if behavior.share < 1 and self.random.random() >= behavior.share:
-            behavior = Behavior()
+            target, content = ParsedTarget("bad-url", Behaviour(status=400)), f"{error}\n".encode()
+        self._count(target.name, is_first)
+        behaviour = target.behaviour
+        if behaviour.share < 1 and self.random.random() >= behaviour.share:
+            behaviour = Behaviour()
         if content is None:
-            content = self._page(selection.page, head, body) if selection.page else _hello(behavior.size)
-        return selection, behavior, content
+            content = self._page(target.page, head, body) if target.page else _hello(behaviour.size)
+        return target, behaviour, content
 
-    def refuse(self, error: BadRequestError, *, is_first: bool) -> tuple[Selection, Iterator[Step]]:
-        """Count bytes that are not a request, and return the last response on that connection."""
-        selection = Selection("bad-request", Behavior(status=400))
-        self._count(selection.name, is_first)
-        return selection, script(selection.behavior, f"{error}\n".encode(), self.random, "GET", "close")
+    def refuse(self, error: BadRequestError, *, is_first: bool) -> tuple[ParsedTarget, Iterator[Step]]:
+        """Count an invalid request, and return the script of its response, the last on its connection."""
+        target = ParsedTarget("bad-request", Behaviour(status=400))
+        self._count(target.name, is_first)
+        return target, script(target.behaviour, f"{error}\n".encode(), self.random, "GET", "close")
 
     def _count(self, name: str, is_first: bool) -> None:
         self.requests[name] += 1
@@ -116,12 +116,12 @@ class Target:
 
     def _page(self, page: str, head: Head, body: bytes) -> bytes:
         if page == "help":
-            return listing().encode()
+            return help_text().encode()
         return json.dumps(self.stats() if page == "stats" else echo(head, body)).encode()
 
 
 def echo(head: Head, body: bytes) -> dict[str, object]:
-    """Return the request as received; text is latin-1, so every byte is one character."""
+    """Return the request as received; text is decoded as Latin-1, one character per byte."""
     return {
         "method": head.method,
         "target": head.target,
@@ -135,14 +135,14 @@ def echo(head: Head, body: bytes) -> dict[str, object]:
 
 
 class Connection(asyncio.Protocol):
-    """One connection, which reads requests and plays the script of each, one after the other."""
+    """One connection: reads requests and plays the script of each, one after another."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
         self._reader = RequestReader()
         self._steps: Iterator[Step] = iter(())
         self._timer: asyncio.TimerHandle | None = None
-        self._selection: Selection | None = None
+        self._current: ParsedTarget | None = None
         self._requests = 0
         self._is_started = False
         self._is_busy = True  # until started, while a script waits, and once it has ended the connection
@@ -150,14 +150,15 @@ class Connection(asyncio.Protocol):
         self._is_full = False
         self._is_http2 = False
         self._http2: Http2Connection | None = None
-        self._early = b""  # HTTP/2 bytes received before the start
+        self._early = b""  # bytes of HTTP/2 received before the start
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask to be admitted."""
         self._transport = cast(asyncio.Transport, transport)
         self._target.admit(self)
 
     def start(self) -> None:
-        """Start to answer, including what came while the connection had to wait."""
+        """Begin to respond, including to what was received while waiting to be admitted."""
         self._is_started = True
         if self._is_http2:
             self._speak_http2()
@@ -166,13 +167,14 @@ class Connection(asyncio.Protocol):
 
     def _speak_http2(self) -> None:
         if self._http2 is None:
-            callbacks = Callbacks(self._select, self._abandon, self.end, self._target.random)
+            callbacks = Callbacks(self._interpret, self._abandon, self.end, self._target.random)
             self._http2 = Http2Connection(self._transport.write, callbacks)
         data, self._early = self._early, b""
         self._http2.feed(data)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_http2 or (self._selection is None and data.startswith(PREFACE_BEGIN)):
+        """Read requests; a connection that begins with the HTTP/2 preface speaks HTTP/2."""
+        if self._is_http2 or (self._current is None and data.startswith(PREFACE_BEGIN)):
             self._is_http2 = True
             self._early += data
             if self._is_started:
@@ -184,38 +186,41 @@ class Connection(asyncio.Protocol):
             self._advance()
 
     def pause_writing(self) -> None:
+        """Pause the script until the client reads."""
         self._is_full = True
 
     def resume_writing(self) -> None:
+        """Continue the script."""
         self._is_full = False
         if self._timer is None and not self._is_ended:
             self._advance()
 
-    def _select(self, head: Head, body: bytes) -> tuple[Selection, Behavior, bytes]:
-        selection, behavior, content = self._target.select(head, body, is_first=self._selection is None)
-        self._selection = selection
-        return selection, behavior, content
+    def _interpret(self, head: Head, body: bytes) -> tuple[ParsedTarget, Behaviour, bytes]:
+        current, behaviour, content = self._target.interpret(head, body, is_first=self._current is None)
+        self._current = current
+        return current, behaviour, content
 
-    def _abandon(self, selection: Selection) -> None:
-        self._target.abandoned[selection.name] += 1
+    def _abandon(self, target: ParsedTarget) -> None:
+        self._target.abandoned[target.name] += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Count an unfinished response as abandoned."""
         self._cancel_timer()
         if self._http2 is not None:
-            self._http2.lost()
-            self._selection = None
-        if self._selection and self._is_busy and not self._is_ended:
-            self._target.abandoned[self._selection.name] += 1
+            self._http2.connection_lost()
+            self._current = None
+        if self._current and self._is_busy and not self._is_ended:
+            self._target.abandoned[self._current.name] += 1
         self._is_busy = self._is_ended = True
         self._target.leave(self, was_started=self._is_started)
 
     def end(self, how: End) -> None:
-        """End the connection; HANG leaves it open for ever."""
+        """End the connection; HANG leaves it open and silent."""
         self._is_ended = how is not End.HANG
         if how is End.CLOSE:
             self._transport.close()
         elif how is End.RESET and self._transport.get_write_buffer_size():
-            # A reset discards what has not been sent yet.
+            # A reset would discard what is not sent yet.
             self._timer = asyncio.get_running_loop().call_later(0.001, self.end, how)
         elif how is End.RESET:
             linger = struct.pack("ii", 1, 0)
@@ -223,25 +228,25 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _advance(self) -> None:
-        """Play until a script waits or ends the connection, or no whole request is left."""
+        """Play scripts until one waits or ends the connection, or no complete request is left."""
         self._is_busy = True
         while self._play():
-            is_first = self._selection is None
+            is_first = self._current is None
             try:
                 request = self._reader.next()
                 if request is None:
                     self._is_busy = False
                     self._wait_idle()
                     return
-                self._selection, self._steps = self._target.answer(*request, is_first=is_first)
+                self._current, self._steps = self._target.answer(*request, is_first=is_first)
             except BadRequestError as error:
-                self._selection, self._steps = self._target.refuse(error, is_first=is_first)
+                self._current, self._steps = self._target.refuse(error, is_first=is_first)
             self._requests += 1
-            if 0 < self._selection.behavior.keepalive <= self._requests:
+            if 0 < self._current.behaviour.keepalive <= self._requests:
                 self._steps = chain(self._steps, (End.CLOSE,))
 
     def _play(self) -> bool:
-        """Play the current script; return whether it is complete and the next request may be answered."""
+        """Play the current script; return whether it has finished and left the connection open."""
         for step in self._steps:
             if isinstance(step, bytes):
                 self._transport.write(step)
@@ -259,8 +264,8 @@ class Connection(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(left_s, self._wake, until_s)
 
     def _wake(self, until_s: float) -> None:
-        # A pause is never shorter than requested. Timers count whole milliseconds and may be early, so the
-        # rest is waited for again; uvloop rounds less than half a millisecond to the loop's next turn.
+        # A pause must not be shorter than requested. Timers have whole milliseconds and may fire early, so wait for the
+        # rest again; uvloop turns less than half a millisecond into the next turn of the loop.
         left_s = until_s - time.monotonic()
         if left_s > 0:
             self._pause(left_s, until_s)
@@ -269,8 +274,8 @@ class Connection(asyncio.Protocol):
             self._advance()
 
     def _wait_idle(self) -> None:
-        if self._selection and self._selection.behavior.idle_close is not None:
-            after_s = self._selection.behavior.idle_close
+        if self._current and self._current.behaviour.idle_close is not None:
+            after_s = self._current.behaviour.idle_close
             self._timer = asyncio.get_running_loop().call_later(after_s, self.end, End.CLOSE)
 
     def _cancel_timer(self) -> None:
@@ -281,7 +286,7 @@ class Connection(asyncio.Protocol):
 
 def _stall(length_s: float, period_s: float) -> None:
     asyncio.get_running_loop().call_later(period_s, _stall, length_s, period_s)
-    time.sleep(length_s)  # stalls every connection, on purpose
+    time.sleep(length_s)  # blocks every connection, on purpose
 
 
 async def serve(
@@ -293,9 +298,9 @@ async def serve(
     stall: tuple[float, float] | None,
     tls: ssl.SSLContext | None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; call `announce` with the URL once it listens. Raises OSError if it can't listen.
+    """Serve until SIGINT or SIGTERM; call `announce` with the URL when it listens. OSError if it can't.
 
-    `stall` is the length and the period, in seconds, of a pause of the whole server.
+    `stall` is the length and the period, in seconds, of pauses of the whole server.
     """
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()

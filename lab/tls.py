@@ -1,4 +1,4 @@
-"""Certificates for the practice target, made when it starts: a good one, and bad ones that a client selects by name."""
+"""Certificates of the faulty server, created when it starts: a valid one, and bad ones that a client selects by name."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from cryptography.x509.oid import NameOID
 HOST = "localhost"
 FAULTS = {
     "expired": "the certificate has expired",
-    "wrong-name": "it is another host's",
-    "unknown-ca": "it is signed by another authority",
+    "wrong-name": "the certificate is of another host",
+    "unknown-ca": "the certificate is of an unknown authority",
     "closed": "the server aborts the handshake",
 }
 _DAY = datetime.timedelta(days=1)
 
 
 class Authority:
-    """A certificate authority for the practice target."""
+    """A certificate authority; `pem` is its own certificate."""
 
     def __init__(self, name: str) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -35,14 +35,14 @@ class Authority:
         self.pem = builder.sign(self._key, SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def context(self, *names: str, ends_in: datetime.timedelta = 30 * _DAY) -> ssl.SSLContext:
-        """Return a server's context with a certificate for these hosts and loopback; a negative `ends_in` is in the past."""
+        """Return a server context with a certificate for these hosts and loopback; a negative `ends_in` is in the past."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-        names_san = [x509.DNSName(name) for name in names]
-        loopback = [x509.IPAddress(ipaddress.ip_address(each)) for each in ("127.0.0.1", "::1")]
+        hosts = [x509.DNSName(name) for name in names]
+        loopback = [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", "::1")]
         builder = self._builder(subject, key.public_key(), ends_in)
-        builder = builder.add_extension(x509.SubjectAlternativeName([*names_san, *loopback]), critical=False)
-        signed = builder.sign(self._key, SHA256())
+        builder = builder.add_extension(x509.SubjectAlternativeName([*hosts, *loopback]), critical=False)
+        certificate = builder.sign(self._key, SHA256())
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_alpn_protocols(["h2", "http/1.1"])
         with tempfile.TemporaryDirectory() as folder:  # ssl takes files only
@@ -53,7 +53,7 @@ class Authority:
                     serialization.PrivateFormat.PKCS8,
                     serialization.NoEncryption(),
                 )
-                + signed.public_bytes(serialization.Encoding.PEM)
+                + certificate.public_bytes(serialization.Encoding.PEM)
             )
             context.load_cert_chain(pem)
         return context
@@ -70,10 +70,10 @@ class Authority:
 
 
 def context(ca_file: str) -> ssl.SSLContext:
-    """Return a server's context that selects a certificate by the client's SNI, and write its authority to a file.
+    """Return a server context whose certificate depends on the requested server name (SNI), and write its CA to a file.
 
-    A name that begins with one of FAULTS, such as expired.localhost, gets that fault. Raises OSError if the file
-    can't be written.
+    A name that begins with one of FAULTS, such as expired.localhost, gets that fault. OSError if the file can't be
+    written.
     """
     authority = Authority("heyfleet lab")
     Path(ca_file).write_bytes(authority.pem)
@@ -81,7 +81,7 @@ def context(ca_file: str) -> ssl.SSLContext:
     bad = {
         "expired": authority.context(f"expired.{HOST}", ends_in=-_DAY),
         "wrong-name": authority.context("another.invalid"),
-        "unknown-ca": Authority("nobody").context(f"unknown-ca.{HOST}"),
+        "unknown-ca": Authority("unknown").context(f"unknown-ca.{HOST}"),
     }
 
     def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:

@@ -1,4 +1,4 @@
-"""The network interfaces (ENIs) of sandboxes in a VPC: created while requests wait, or shared and created before."""
+"""Network interfaces (ENIs) of sandboxes in a VPC: created while requests wait, or shared and created beforehand."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import NamedTuple
 from heyfleet.lab.vpc_lambda.settings import Settings
 from heyfleet.lab.vpc_lambda.sharing import TokenBucket
 
-_GB_EACH = 3.0
+_GB_PER_INTERFACE = 3.0
 
 
 class NoInterfaceError(Exception):
-    """No interface is left for another sandbox, and none may be created; the message is the reason."""
+    """No interface can be created for another sandbox; the text is the limit: `addresses` or `rate`."""
 
 
 class Share(NamedTuple):
-    """Whether a sandbox has its share of an interface, and when an interface created for it will be ready."""
+    """A sandbox's share of an interface: available now, or waiting, and when an interface created for it is ready."""
 
-    is_there: bool
+    is_ready: bool
     created_s: float | None = None
 
 
 class OwnInterfaces:
-    """The old network: the function's own interfaces, as many as concurrent sandboxes * memory / 3 GB.
+    """The network before 2019: the function has its own interfaces, concurrent sandboxes * memory / 3 GB of them.
 
-    Each sandbox needs a share of one. Sandboxes that wait are served in order. Interfaces are never removed.
+    A sandbox needs a share of one. Waiting sandboxes get their shares in order. Interfaces are never deleted.
     """
 
     def __init__(self, settings: Settings, random: Random) -> None:
@@ -38,29 +38,29 @@ class OwnInterfaces:
         self._random = random
         self._waiting: deque[int] = deque()
         self._attached = 0
-        self.made = 0  # including those being created
+        self.requested = 0  # ready or being created
         self.ready = 0
 
-    def ask(self, now_s: float, sandbox: int) -> Share:
-        """Request a share for a sandbox, by its number; `created` delivers it later. Raises NoInterfaceError."""
-        shares = self._attached + len(self._waiting) + 1
-        new = shares > self._room(self.made)
+    def attach(self, now_s: float, sandbox: int) -> Share:
+        """Return a share for a sandbox; if it is not ready, `on_created` will return the sandbox. NoInterfaceError."""
+        required = self._attached + len(self._waiting) + 1
+        new = required > self._room(self.requested)
         if new:
-            if self.made >= self._subnet_ips:
+            if self.requested >= self._subnet_ips:
                 raise NoInterfaceError("addresses")
             if not self._api.take(now_s):
                 raise NoInterfaceError("rate")
-            self.made += 1
-        if shares <= self._room(self.ready):
+            self.requested += 1
+        if required <= self._room(self.ready):
             self._attached += 1
-            return Share(is_there=True)
+            return Share(is_ready=True)
         self._waiting.append(sandbox)
-        least_s, most_s = self._times_s
-        created_s = now_s + self._random.triangular(least_s, most_s, most_s) if new else None
-        return Share(is_there=False, created_s=created_s)
+        low_s, high_s = self._times_s
+        created_s = now_s + self._random.triangular(low_s, high_s, high_s) if new else None
+        return Share(is_ready=False, created_s=created_s)
 
-    def created(self) -> list[int]:
-        """Add an interface that is ready, and return the sandboxes that get their share of it."""
+    def on_created(self) -> list[int]:
+        """Count one more interface as ready, and return the sandboxes that get their share now."""
         self.ready += 1
         served = []
         while self._waiting and self._attached < self._room(self.ready):
@@ -69,25 +69,25 @@ class OwnInterfaces:
         return served
 
     def release(self) -> None:
-        """Take back the share of a dropped sandbox."""
+        """Return the share of a removed sandbox."""
         self._attached -= 1
 
     def _room(self, interfaces: int) -> int:
-        return math.floor(interfaces * _GB_EACH / self._memory_gb + 1e-9)
+        return math.floor(interfaces * _GB_PER_INTERFACE / self._memory_gb + 1e-9)
 
 
 class SharedInterface:
-    """The new network: one interface per security group and subnet, created with the function. No sandbox waits."""
+    """The network since 2019: one interface per security group and subnet, created with the function. No sandbox waits."""
 
-    made = ready = 1
+    requested = ready = 1
 
-    def ask(self, now_s: float, sandbox: int) -> Share:
-        """Grant a share at once."""
-        return Share(is_there=True)
+    def attach(self, now_s: float, sandbox: int) -> Share:
+        """Return a share, which is always ready."""
+        return Share(is_ready=True)
 
-    def created(self) -> list[int]:
-        """Return nothing: no interface is created."""
+    def on_created(self) -> list[int]:
+        """Return nothing, since nothing is created."""
         return []
 
     def release(self) -> None:
-        """Do nothing: shares are not counted."""
+        """Do nothing, since shares are not limited."""
