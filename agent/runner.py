@@ -18,31 +18,25 @@ from heyfleet.agent.http.resolve import Resolved, ResolveError, resolve_plan
 from heyfleet.agent.http.template import Compiler, Segment
 from heyfleet.agent.http.transport import NAMES, speaks_http2, tls_context
 from heyfleet.agent.policy import HostPolicy
-from heyfleet.ext import Engine, EngineSnapshot, Histogram
+from heyfleet.ext import (
+    COUNTER_NAMES,
+    ConnectionConfig,
+    Engine,
+    EngineSnapshot,
+    Histogram,
+    LoadConfig,
+    RecordingConfig,
+    RequestConfig,
+    TargetConfig,
+)
 from heyfleet.plan.sharding import Share, deal, mix_order
 from heyfleet.proto.plan_pb2 import CLOSED, CONNECTION_RATE, RATE, USERS, Assignment, Plan, Think
 from heyfleet.proto.protocol import TRACE_BYTES_A_SNAPSHOT
 from heyfleet.proto.stats_pb2 import Breakdown, Done, Ready, Refusal, Snapshot, WorkerFacts
 from heyfleet.proto.stats_pb2 import Histogram as HistogramMessage
 
-_LOOPS = {CLOSED: "connections", CONNECTION_RATE: "ticks", RATE: "rate", USERS: "users"}
+_LOAD_MODELS = {CLOSED: "closed", CONNECTION_RATE: "connection_rate", RATE: "rate", USERS: "users"}
 _SNAPSHOT_INTERVAL_S = 1.0
-_COUNTERS = (
-    "sent",
-    "abandoned",
-    "dropped",
-    "connections_opened",
-    "handshakes_full",
-    "handshakes_resumed",
-    "retries",
-    "goaways",
-    "redirects",
-    "unsolicited_responses",
-    "bytes_sent",
-    "bytes_received",
-    "body_bytes",
-    "decoded_bytes",
-)
 _OF_ADDRESSES = ("connections", "failures", "responses", "errors")
 _PREPARE_POLL_S = 0.0005
 # From the order to the start: long enough for every worker to see the order in time, so that they start together.
@@ -117,37 +111,46 @@ class Runner:
             if plan.disable_redirects or plan.template
             else Follower(plan, self._http2, self._owner, resolved.addresses)
         )
+        stride = assignment.connection_stride or 1
         engine = Engine(
+            TargetConfig(
+                addresses=resolved.addresses,
+                sources=list(plan.sources),
+                tls=tls_context(plan, self._http2),
+                tunnel=tunnel_head(plan, target_url(plan, plan.requests[0])),
+                http2=self._http2,
+                follower=follower,
+            ),
+            RequestConfig(
+                messages=self._messages,
+                order=mix_order([request.weight for request in plan.requests]),
+                columns=self._compiler.columns,
+                decode=plan.decode,
+            ),
+            ConnectionConfig(
+                connections=share.connections,
+                streams=max(plan.streams, 1) if self._http2 else 1,
+                keep_alive=not plan.disable_keepalive,
+                timeout_ns=plan.timeout_ns,
+                plan_connections=plan.connections,
+                first=assignment.first_connection + stride * share.first,
+                stride=stride * share.stride,
+            ),
+            LoadConfig(
+                model=_LOAD_MODELS[plan.load_model],
+                stages=[(stage.duration_ns, stage.first, stage.last) for stage in plan.stages],
+                poisson=plan.poisson,
+                seed=plan.seed,
+                think=_think(plan.think),
+                catch_up=plan.catch_up,
+                request_count=share.request_count,
+                duration_ns=plan.duration_ns,
+                warmup_ns=plan.warmup_ns,
+            ),
+            recording=RecordingConfig(
+                kernel_timestamps=plan.kernel_timestamps, trace_rows=self._trace_rows(share, workers)
+            ),
             io=plan.io or "auto",
-            addresses=resolved.addresses,
-            messages=self._messages,
-            order=mix_order([request.weight for request in plan.requests]),
-            loop=_LOOPS[plan.load_model],
-            stages=[(stage.duration_ns, stage.first, stage.last) for stage in plan.stages],
-            poisson=plan.poisson,
-            seed=plan.seed,
-            think=_think(plan.think),
-            warmup_ns=plan.warmup_ns,
-            catch_up=plan.catch_up,
-            connections=share.connections,
-            requests=share.request_count,
-            duration_ns=plan.duration_ns,
-            timeout_ns=plan.timeout_ns,
-            keep_alive=not plan.disable_keepalive,
-            plan_connections=plan.connections,
-            first_connection=assignment.first_connection
-            + (stride := assignment.connection_stride or 1) * share.first,
-            connection_stride=stride * share.stride,
-            trace_rows=self._trace_rows(share, workers),
-            sources=list(plan.sources),
-            kernel_timestamps=plan.kernel_timestamps,
-            tls=tls_context(plan, self._http2),
-            tunnel=tunnel_head(plan, target_url(plan, plan.requests[0])),
-            http2=self._http2,
-            streams=max(plan.streams, 1) if self._http2 else 1,
-            follower=follower,
-            columns=self._compiler.columns,
-            decode=plan.decode,
         )
         if follower is not None:
             follower.serve(engine)
@@ -308,10 +311,10 @@ def merge_workers(parts: list[EngineSnapshot], into: Snapshot) -> Snapshot:
     _merge_addresses(parts, into)
     if warm := [part.warmup for part in parts if part.warmup is not None]:
         _merge_numbers(warm, into.warmup)
-    for stage, request in sorted({place for part in parts for place in part.parts}):
+    for stage, request in sorted({key for part in parts for key in part.breakdowns}):
         numbers = Breakdown(stage=stage, request=request)
-        place = (stage, request)
-        _merge_numbers([part.parts[place] for part in parts if place in part.parts], numbers.metrics)
+        key = (stage, request)
+        _merge_numbers([part.breakdowns[key] for part in parts if key in part.breakdowns], numbers.metrics)
         into.breakdowns.append(numbers)
     return into
 
@@ -333,8 +336,8 @@ def _merge_numbers(parts: list[EngineSnapshot], into: Snapshot) -> None:
             histograms.setdefault(metric, Histogram()).add(histogram)
         responses.update(part.responses)
         errors.update(part.errors)
-        for name in _COUNTERS:
-            setattr(into, name, getattr(into, name) + getattr(part, name))
+        for name in COUNTER_NAMES:
+            setattr(into, name, getattr(into, name) + part.counters[name])
     for metric, histogram in histograms.items():
         into.histograms[metric].CopyFrom(_message(histogram))
     into.responses.update(responses)

@@ -21,6 +21,7 @@ from heyfleet.proto.stats_pb2 import Snapshot
 from heyfleet.results.stats import InvalidSnapshotError, Stats
 
 from ..codings import raw_deflate
+from ..engines import make_engine
 from ..http2_peer import (
     CONTINUATION,
     DATA,
@@ -92,14 +93,14 @@ def http2(data: bytes) -> None:
     peer = SimPeer(
         "answer", response=data[2:], request_bytes=64, split_bytes=data[1], requests_per_connection=2
     )
-    engine = Engine(
+    engine = make_engine(
         io=SimIo({80: peer}),
         addresses=[("127.0.0.1", 80)],
         messages=[(http2_request(_GET, b"body" * (data[0] & 1), False), False, True)],
         http2=True,
         connections=1,
         streams=1 + (data[0] >> 1 & 3),
-        requests=REQUESTS,
+        request_count=REQUESTS,
         decode=bool(data[0] & 8),
         timeout_ns=SECOND_NS,
     )
@@ -151,13 +152,13 @@ def template(data: bytes) -> None:
     )
     compiler = Compiler(plan)
     io = SimIo({80: SimPeer("answer", response=b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")})
-    engine = Engine(
+    engine = make_engine(
         io=io,
         addresses=[("127.0.0.1", 80)],
         messages=[(compiler.http1(plan.requests[0]), False)],
         columns=compiler.columns,
         connections=1,
-        requests=REQUESTS,
+        request_count=REQUESTS,
         timeout_ns=SECOND_NS,
     )
     _runs_to_its_end(engine)
@@ -233,7 +234,7 @@ def _runs_to_its_end(engine: Engine) -> None:
     engine.run()
     made = engine.snapshot()
     answered, failed = sum(made.responses.values()), sum(made.errors.values())
-    assert made.sent == answered + failed + made.abandoned == REQUESTS
+    assert made.counters["sent"] == answered + failed + made.counters["abandoned"] == REQUESTS
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
