@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from heyfleet.cli.fleet_spec import described, remedy
 from heyfleet.cli.go_flags import Value
 from heyfleet.controller import terminal
-from heyfleet.controller.client import Controller, described, remedy
+from heyfleet.controller.client import Controller
 from heyfleet.plan import values
 
 if TYPE_CHECKING:
@@ -163,7 +164,11 @@ def status(**given: Any) -> None:
     if given["controller"]:
         reply = Controller(given["controller"], given["credentials"]).roster()
         joined = {
-            each.agent: "joined" if each.attached else f"gone: {each.left}" if each.left else "away"
+            each.agent: "joined"
+            if each.attached
+            else f"gone: {each.leave_reason}"
+            if each.leave_reason
+            else "away"
             for each in reply.agents
         }
         for line in reply.turned_away:

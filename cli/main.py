@@ -25,7 +25,7 @@ def _local_agent() -> AgentLink:
 
 
 def _fleet_for_run(given: dict[str, Any], agents: int) -> Deployment:
-    from heyfleet.controller.client import fleet_for_run
+    from heyfleet.cli.fleet_spec import fleet_for_run
 
     return fleet_for_run(given, agents)
 

@@ -1,4 +1,4 @@
-"""Who may import whom: the table of docs/decisions/0001-layout.md, held against the source itself.
+"""Who may import whom: the table of docs/internals/decisions/0001-layout.md, held against the source itself.
 
 The checks take the root of a tree, so that they can be shown to fail on small trees with one fault planted.
 """

@@ -1,4 +1,4 @@
-"""Agents brought up on this host by `--on local`: the commands of docs/guide/deploy-local.md, and what goes wrong."""
+"""Agents brought up on this host by `--on local`: the commands of docs/how-to/deploy-local.md, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 from .processes import HEYFLEET, adds_up
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "deploy-local.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "deploy-local.md"
 COMMANDS = re.findall(r"^    heyfleet (.*)$", GUIDE.read_text(), re.MULTILINE)
 
 
