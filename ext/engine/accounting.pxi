@@ -11,7 +11,8 @@ cdef class Accounting:
         uint32_t request_count      # of the plan
         bint scheduled              # requests have intended instants
         bint decodes                # content is decoded
-        IoStack stamps              # None: the kernel's timestamps are not measured
+        bint stamped                # the kernel's timestamps are measured
+        IoStack io
         int64_t start_ns
         int64_t warm_until_ns       # what is intended earlier is warm-up
         # Totals of the measured part of the load.
@@ -107,7 +108,7 @@ cdef class Accounting:
         self.record_response(metrics, conn, done_ns)
         if breakdown != NULL:
             self.record_response(breakdown, conn, done_ns)
-        if self.stamps is not None:
+        if self.stamped:
             self.record_kernel_latency(conn, metrics)
         hdr_record(&metrics.histograms[METRIC_REQUEST_WRITE], written_ns - conn.ready_ns)
         hdr_record(&metrics.histograms[METRIC_WAIT], conn.first_byte_ns - written_ns)
@@ -130,7 +131,7 @@ cdef class Accounting:
             hdr_record(&metrics.histograms[METRIC_SERVICE_TIME], done_ns - conn.sent_ns)
 
     cdef void record_kernel_latency(self, const Conn *conn, Metrics *metrics) noexcept nogil:
-        cdef int64_t latency_ns = self.stamps.top.kernel_latency_ns(conn.slot)
+        cdef int64_t latency_ns = self.io.top.kernel_latency_ns(conn.slot)
         if latency_ns >= 0:
             hdr_record(&metrics.histograms[METRIC_KERNEL_LATENCY], latency_ns)
 
@@ -141,6 +142,12 @@ cdef class Accounting:
     cdef inline void record_generator_lag(self, const Conn *conn, int64_t possible_ns) noexcept nogil:
         """Record how much later than possible a request was sent."""
         hdr_record(&self.metrics(conn.key).histograms[METRIC_GENERATOR_LAG], conn.sent_ns - possible_ns)
+
+    cdef inline void record_lags(self, const Conn *conn, int64_t possible_ns) noexcept nogil:
+        """Record how late a scheduled request was sent, and how much of that the generator caused."""
+        cdef Metrics *metrics = self.metrics(conn.key)
+        hdr_record(&metrics.histograms[METRIC_LAG], conn.sent_ns - conn.intended_ns)
+        hdr_record(&metrics.histograms[METRIC_GENERATOR_LAG], conn.sent_ns - possible_ns)
 
     cdef void trace_request(self, const Conn *conn, int64_t written_ns, int64_t done_ns) noexcept nogil:
         cdef TraceRow row

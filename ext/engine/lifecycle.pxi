@@ -25,6 +25,8 @@ cdef class Lifecycle:
         ExpectContinue expect
         Accounting accounting
         Conn *conns                 # the pool's
+        Decoding *decodings         # the pool's
+        bint follows_redirects
         bint keep_alive             # False: each request has a connection of its own
         int64_t last_event_ns
         int open_error              # of the last CONN_EVENT_NOT_OPENED: an error kind
@@ -35,6 +37,8 @@ cdef class Lifecycle:
         self.expect = ExpectContinue(pool)
         self.accounting = accounting
         self.conns = pool.conns
+        self.decodings = pool.decodings
+        self.follows_redirects = redirects.follower is not None
         self.keep_alive = keep_alive
 
     # Requests begin.
@@ -79,8 +83,8 @@ cdef class Lifecycle:
         conn.ready_ns = now_ns
         conn.written_ns = 0
         conn.first_byte_ns = 0
-        http1_start(&conn.parser, conn.message.head, &conn.location if self.redirects.enabled else NULL,
-                    &self.pool.decodings[index] if self.pool.decodings != NULL else NULL)
+        http1_start(&conn.parser, conn.message.head, &conn.location if self.follows_redirects else NULL,
+                    &self.decodings[index] if self.decodings != NULL else NULL)
         if conn.message.head_bytes > 0:
             self.expect.send_head(index, conn, now_ns)
         else:
@@ -92,7 +96,7 @@ cdef class Lifecycle:
     cdef inline ConnEvent handle(self, IoEvent *event) noexcept nogil:
         """Handle an event. Its slot becomes the index of its connection."""
         self.last_event_ns = event.time_ns
-        if self.redirects.enabled and not self.pool.select_slot(event):
+        if self.follows_redirects and not self.pool.select_slot(event):
             return CONN_EVENT_NONE
         if event.op == IO_RECV:
             return self.on_received(event)

@@ -36,8 +36,7 @@ cdef class RedirectCache:
     """Asks a follower where redirects lead to, and remembers its answers."""
 
     cdef:
-        bint enabled                # there is a follower
-        object follower
+        object follower             # None: redirects are not followed
         bint http2
         Origins origins
         Redirect **buckets
@@ -45,7 +44,6 @@ cdef class RedirectCache:
 
     def __cinit__(self, follower, bint http2, Origins origins not None):
         self.follower = follower
-        self.enabled = follower is not None
         self.http2 = http2
         self.origins = origins
         self.buckets = <Redirect **> calloc(REDIRECT_BUCKETS, sizeof(Redirect *))

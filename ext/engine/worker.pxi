@@ -80,7 +80,8 @@ cdef class Worker:
         accounting.request_count = self.requests.count
         accounting.scheduled = model in ("connection_rate", "rate")
         accounting.decodes = self.pool.decodings != NULL
-        accounting.stamps = self.io if recording.kernel_timestamps else None
+        accounting.stamped = recording.kernel_timestamps
+        accounting.io = self.io
         if recorder_init(&accounting.recorder, breakdowns if breakdowns > 1 else 0, recording.trace_rows) < 0:
             raise MemoryError
         return accounting

@@ -106,8 +106,7 @@ cdef class RateGenerator(Generator):
         cdef Conn *conn = &self.pool.conns[index]
         pacer_advance(&self.waiting)
         self.lifecycle.assign(index, intended_ns, number)
-        self.accounting.record_lag(conn)
-        self.accounting.record_generator_lag(conn, max(intended_ns, free_ns))
+        self.accounting.record_lags(conn, max(intended_ns, free_ns))
 
     cdef void drop_next(self) noexcept nogil:
         """Count the next request of the schedule as dropped, and go on to the one after it."""
