@@ -86,29 +86,29 @@ def streams(url: str, seconds: float, core: int) -> None:
 
 
 async def _streams(plan: Plan, core: int, folder: Path) -> float:
-    fleet = AgentRegistry()
-    conductor = fleet.receiver = RunCoordinator(
-        fleet, RunRequest(plan=plan, agents=1, join_timeout_ns=20 * 10**9)
+    registry = AgentRegistry()
+    coordinator = registry.run_handler = RunCoordinator(
+        registry, RunRequest(plan=plan, agents=1, join_timeout_ns=20 * 10**9)
     )
-    server = Server(fleet, None)
+    server = Server(registry, None)
     await server.start(f"unix:{folder}/socket")
     flags = ("--join", f"unix:{folder}/socket", "--spool", str(folder), "--quiet")
     agent = subprocess.Popen(["taskset", "-c", str(core), *HEYFLEET, "agent", *flags])
     try:
-        conducting = asyncio.ensure_future(conductor.conduct())
-        await fleet.changes.until(lambda: conductor.stage == "running")
+        run = asyncio.ensure_future(coordinator.run())
+        await registry.changes.until(lambda: coordinator.stage == "running")
         before_s = _cpu_s(agent.pid)
-        measured = await conducting
+        measurements = await run
         used_s = _cpu_s(agent.pid) - before_s
-        fleet.dismiss("over")
-        await fleet.changes.until(lambda: not fleet.attached, 2)
+        registry.dismiss_all("over")
+        await registry.changes.until(lambda: not registry.attached, 2)
     finally:
         await server.stop()
         agent.terminate()
         agent.wait(10)
-    if measured is None:
+    if measurements is None:
         raise BenchError("the run was stopped")
-    return measured.stats.totals["sent"] / used_s
+    return measurements.stats.totals["sent"] / used_s
 
 
 def _cpu_s(pid: int) -> float:

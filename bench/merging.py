@@ -22,10 +22,10 @@ from typing import Any
 import uvloop
 
 from heyfleet.controller.executors.fleet import background
-from heyfleet.controller.fleet import grpc_server as wire
+from heyfleet.controller.fleet import grpc_server
 from heyfleet.controller.fleet.coordinator import RunCoordinator
 from heyfleet.controller.fleet.registry import AgentRegistry
-from heyfleet.controller.fleet.status import interval_s, view
+from heyfleet.controller.fleet.status import run_status, status_interval_s
 from heyfleet.controller.security.authority import Authority
 from heyfleet.proto.control_pb2 import FromAgent, RunRequest
 from heyfleet.proto.plan_pb2 import Plan, Target
@@ -67,17 +67,17 @@ def credentials(folder: Path, agents: int) -> tuple[bytes, bytes, bytes]:
 async def main(agents: int, seconds: int, folder: Path) -> dict[str, float]:
     """One run."""
     meter = Meter()
-    fleet = AgentRegistry()
-    fleet.receive = meter.of(fleet.receive)  # type: ignore[method-assign]
+    registry = AgentRegistry()
+    registry.on_message = meter.of(registry.on_message)  # type: ignore[method-assign]
     decode = meter.of(FromAgent.FromString)
-    setattr(wire, "FromAgent", type("FromAgent", (), {"FromString": staticmethod(decode)}))  # noqa: B010
+    setattr(grpc_server, "FromAgent", type("FromAgent", (), {"FromString": staticmethod(decode)}))  # noqa: B010
     plan = Plan(
         target=Target(scheme="http", host="nowhere", port=80), connections=agents, duration_ns=seconds * 10**9
     )
-    conductor = fleet.receiver = RunCoordinator(
-        fleet, RunRequest(plan=plan, agents=agents, join_timeout_ns=120 * 10**9, lost_timeout_ns=10**9)
+    coordinator = registry.run_handler = RunCoordinator(
+        registry, RunRequest(plan=plan, agents=agents, join_timeout_ns=120 * 10**9, lost_timeout_ns=10**9)
     )
-    server = wire.Server(fleet, credentials(folder, agents))
+    server = grpc_server.Server(registry, credentials(folder, agents))
     address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
     each = agents // PROCESSES
     streams = [
@@ -87,31 +87,31 @@ async def main(agents: int, seconds: int, folder: Path) -> dict[str, float]:
         )
         for first in range(0, each * PROCESSES, each)
     ]
-    drawn = meter.of(lambda: view(conductor))
+    show_status = meter.of(lambda: run_status(coordinator))
 
     async def live() -> None:
         while True:
-            drawn()
-            await asyncio.sleep(interval_s(conductor))
+            show_status()
+            await asyncio.sleep(status_interval_s(coordinator))
 
     begun: dict[str, float] = {}
 
     async def note_the_start() -> None:
-        await fleet.changes.until(lambda: conductor.stage == "running")
+        await registry.changes.until(lambda: coordinator.stage == "running")
         begun.update(cpu_s=_cpu_s(), meter_ns=meter.ns, at_s=time.monotonic())
 
-    async with background(fleet.beat), background(live), background(note_the_start):
-        measured = await conductor.conduct()
+    async with background(registry.renew_leases), background(live), background(note_the_start):
+        measurements = await coordinator.run()
         cpu_s, wall_s = _cpu_s() - begun["cpu_s"], time.monotonic() - begun["at_s"]
-        fleet.dismiss("over")
+        registry.dismiss_all("over")
         outputs = [(await asyncio.to_thread(stream.communicate))[0] for stream in streams]
     await server.stop()
-    assert measured is not None
-    ledger = balance(measured)
+    assert measurements is not None
+    ledger = balance(measurements)
     delays = [tuple(pair) for output in outputs for pair in json.loads(output)]
     quarter = max(seconds // 4, 1)
     return {
-        "agents": len(measured.parts),
+        "agents": len(measurements.parts),
         "responses": ledger.responses,
         "faults": len(ledger.faults),
         "merge_cores": (meter.ns - begun["meter_ns"]) / 1e9 / wall_s,

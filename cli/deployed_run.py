@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from heyfleet.controller import terminal
+from heyfleet.controller.executors.base import Deployment
 from heyfleet.controller.executors.fleet import FleetExecutor
-from heyfleet.controller.fleet.enrollment import listen_address
+from heyfleet.controller.fleet.enrollment import parse_listen_address
 from heyfleet.controller.run import Show, run
 from heyfleet.errors import ExitCode, InputError
 from heyfleet.plan.build import make_plan
 from heyfleet.plan.options import RunOptions
 from heyfleet.plan.sections.fleet import DeploymentOptions
 from heyfleet.results.archive.archiver import Archiver
-
-if TYPE_CHECKING:
-    from heyfleet.controller.executors.deployment import Deployment
 
 
 def run_deployed(
@@ -35,7 +33,7 @@ def run_deployed(
     options = dataclasses.replace(options, agents=deployment.agents)
     if options.dry_run:
         make_plan(options)
-        _, port = listen_address(options.listen)
+        _, port = parse_listen_address(options.listen)
         terminal.write_out(["\n".join(deployment.plan_lines(port)) + "\n"])
         return ExitCode.OK
     with deployment:

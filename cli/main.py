@@ -14,8 +14,7 @@ from heyfleet.controller import terminal
 from heyfleet.errors import ExitCode, HeyfleetError
 
 if TYPE_CHECKING:
-    from heyfleet.controller.executors.base import AgentLink
-    from heyfleet.controller.executors.deployment import Deployment
+    from heyfleet.controller.executors.base import AgentLink, Deployment
 
 
 def _local_agent() -> AgentLink:

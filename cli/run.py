@@ -11,8 +11,7 @@ import click
 from click.core import ParameterSource
 
 from heyfleet.cli.go_flags import Flag, GoCommand
-from heyfleet.controller.executors.base import AgentLink
-from heyfleet.controller.executors.local import Executor
+from heyfleet.controller.executors.base import AgentLink, Executor
 from heyfleet.errors import InputError
 from heyfleet.plan.build import make_plan
 from heyfleet.plan.conflicts import check_options, launches_agents
@@ -23,7 +22,7 @@ from heyfleet.results.archive.archiver import Archiver
 from heyfleet.results.intervals import IntervalSink
 
 if TYPE_CHECKING:
-    from heyfleet.controller.executors.deployment import Deployment
+    from heyfleet.controller.executors.base import Deployment
     from heyfleet.plan.plan_file import PlanFile
 
 HELP = "Send HTTP requests from this host or from a fleet, and print a report like hey's."

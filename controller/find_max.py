@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from heyfleet import __version__
 from heyfleet.controller import terminal
-from heyfleet.controller.executors.local import Executor, ResultsElsewhereError
+from heyfleet.controller.executors.base import Executor, ResultsElsewhereError
 from heyfleet.controller.run import EXIT_CANNOT_START, EXIT_FAULT, EXIT_THRESHOLD, exit_code, report
 from heyfleet.controller.signals import Interrupted, Interrupts
 from heyfleet.durations import MAX_RATE_PER_S
-from heyfleet.errors import InputError
+from heyfleet.errors import CannotStartError, InputError
 from heyfleet.plan.build import make_plan
 from heyfleet.plan.options import RunOptions
 from heyfleet.plan.thresholds import parse_threshold
@@ -106,7 +106,7 @@ def search(flags: RunOptions, thresholds: tuple[str, ...], make_executor: Callab
         search = Search(first, lambda rate: _step(flags, rate, make_executor(), interrupts))
         try:
             search.run()
-        except InputError as error:
+        except (InputError, CannotStartError) as error:
             terminal.complain(str(error))
             if not search.steps:
                 return EXIT_CANNOT_START

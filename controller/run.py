@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager, ExitStack
 
 from heyfleet import __version__
 from heyfleet.controller import terminal
-from heyfleet.controller.executors.local import Executor, ResultsElsewhereError
+from heyfleet.controller.executors.base import Executor, ResultsElsewhereError
 from heyfleet.controller.signals import Interrupted, Interrupts
-from heyfleet.errors import InputError
+from heyfleet.errors import CannotStartError, InputError
 from heyfleet.plan.build import make_plan, warnings
 from heyfleet.plan.options import RunOptions
 from heyfleet.plan.sections.load import DEFAULT_CONNECTIONS
@@ -42,7 +42,7 @@ def run(
             takes = stack.enter_context(show(plan)) if show else []
             takes.append(stack.enter_context(keeping.begin(plan)))
             measured = executor.execute(plan, interrupts, fan_out(takes))
-    except InputError as error:
+    except (InputError, CannotStartError) as error:
         terminal.complain(str(error))
         return EXIT_CANNOT_START
     except ResultsElsewhereError as error:

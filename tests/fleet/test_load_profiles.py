@@ -1,4 +1,4 @@
-"""Shapes of load over several agents: the sum is the plan's, to the request."""
+"""Load profiles over several agents: the agents' shares add up to the plan, to the request."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ def test_a_rate_over_three_agents(nginx: Any) -> None:
     report = measure("--local-agents", "3", "--rate", "1000", "-z", "2s", "--warmup", "1s", nginx.url("/"))
     ledger = report["ledger"]
     assert ledger["planned"] == 2000
-    # All of them, but those that a busy machine was too late for, which the report has as unsent.
     assert report["warmup"]["sent"] <= 1000
-    assert nginx.requests() - before == report["warmup"]["sent"] + ledger["sent"] > 1500
+    # A busy machine leaves some requests unsent, and some in flight at the end, which nginx may not have seen.
+    sent = report["warmup"]["sent"] + ledger["sent"]
+    assert sent > 1500
+    assert sent - nginx.requests() + before in range(1 + ledger["abandoned"])
     assert ledger["unsent"] == 2000 - ledger["sent"]
 
 
-def test_stages_and_a_mix_over_three_agents(faulty: Any, tmp_path: Path) -> None:
+def test_stages_and_several_requests_over_three_agents(faulty: Any, tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"
     plan.write_text(
         f"url: {faulty.url('/')}\nstages: up=1s:0-100, 1s:100\nlocal-agents: 3\n"
@@ -35,7 +37,7 @@ def test_stages_and_a_mix_over_three_agents(faulty: Any, tmp_path: Path) -> None
 
 
 def test_users_over_agents(faulty: Any) -> None:
-    """11 users a second apart from each other by a tenth; each has one request of 5 s."""
+    """11 users that start 0.1 s apart, each with one request that takes 5 s."""
     outcome = heyfleet(
         *(
             "run",
@@ -55,7 +57,7 @@ def test_users_over_agents(faulty: Any) -> None:
     assert ledger["sent"] == ledger["abandoned"] == 11
 
 
-def test_a_fleet_is_ended_by_its_errors() -> None:
+def test_a_failed_threshold_stops_a_fleet() -> None:
     outcome = heyfleet(
         *("run", "--json", "--local-agents", "2", "--rate", "50", "-z", "30s"),
         *("--abort-on", "errors>50% for 2s", "http://127.0.0.1:1/"),
