@@ -24,9 +24,13 @@ class ConnectionOptions:
 
     title: ClassVar[str] = "Connection"
 
-    disable_keepalive: bool = switch("--disable-keepalive", help="Open a new connection for each request.")
+    disable_keepalive: bool = switch(
+        "--disable-keepalive", help="Open a new connection for each request.", plan_field="disable_keepalive"
+    )
     disable_redirects: bool = switch(
-        "--disable-redirects", help="Count a redirect as the response. By default up to ten are followed."
+        "--disable-redirects",
+        help="Count a redirect as the response. By default up to ten are followed.",
+        plan_field="disable_redirects",
     )
     http2: bool = switch(
         "-h2",
@@ -39,6 +43,7 @@ class ConnectionOptions:
         parse=parse_small_count,
         default=1,
         metavar="N",
+        plan_field="streams",
         help="Number of concurrent requests on each HTTP/2 connection.",
     )
     resolve: tuple[Resolve, ...] = list_option(
@@ -59,6 +64,7 @@ class ConnectionOptions:
         parse=parse_proxy,
         default=None,
         metavar="HOST:PORT",
+        plan_field="proxy",
         help="HTTP proxy, also as http://USER:PASSWORD@HOST:PORT. Requests to https URLs go through a tunnel.",
     )
     ipv4: bool = switch("-4", "--ipv4", help="Use IPv4 addresses only.")
@@ -69,6 +75,7 @@ class ConnectionOptions:
         default=0,
         default_text="look up once",
         metavar="DURATION",
+        plan_field="dns_ttl_ns",
         help="Time after which to look the host up again and move connections to new addresses.",
     )
     unix_socket: str | None = option(
@@ -76,6 +83,7 @@ class ConnectionOptions:
         parse=parse_unix_path,
         default=None,
         metavar="PATH",
+        plan_field="unix_socket",
         help="Connect to a Unix socket instead of the URL's host. @NAME is an abstract socket.",
     )
     sources: tuple[str, ...] = option(
@@ -85,11 +93,13 @@ class ConnectionOptions:
         metavar="ADDRESSES",
         separator=",",
         plan_key="sources",
+        plan_field="sources",
         help="Local addresses to connect from, in turn: 10.0.0.5,10.0.0.6 or 127.0.0.2-127.0.0.9.",
     )
     kernel_timestamps: bool = switch(
         "--kernel-timestamps",
         help="Also measure latency between the kernel's timestamps, free of the generator's scheduling. Needs epoll.",
+        plan_field="kernel_timestamps",
     )
 
 

@@ -82,6 +82,7 @@ class LoadOptions:
         default=DEFAULT_TIMEOUT_NS,
         default_text="20s",
         metavar="SECONDS",
+        plan_field="timeout_ns",
         help="Time limit of each request, in seconds or as a DURATION. 0 sets no limit.",
     )
 
@@ -127,6 +128,7 @@ class ProfileOptions:
         parse=parse_think_time,
         default=None,
         metavar="TIME",
+        plan_field="think",
         help="Pause of a user after each response: 1s, 0.5s-2s (uniform) or exp:1s (exponential, by its mean).",
     )
     poisson: bool = option(
@@ -136,17 +138,20 @@ class ProfileOptions:
         default_text="constant",
         metavar="constant|poisson",
         choices=("constant", "poisson"),
+        plan_field="poisson",
         help="Spacing of a rate's requests: even, or random as from many independent clients.",
     )
     catch_up: bool = switch(
         "--catch-up",
         help="Send requests that the generator itself delayed in a burst, instead of leaving them unsent.",
+        plan_field="catch_up",
     )
     warmup_ns: int = option(
         "--warmup",
         parse=parse_duration_ns,
         default=0,
         metavar="DURATION",
+        plan_field="warmup_ns",
         help="Time at the start to keep out of the results. -n and -z count from its end.",
     )
     seed: int | None = option(
@@ -171,6 +176,7 @@ class ThresholdOptions:
         default=(),
         metavar="THRESHOLDS",
         separator=", ",
+        plan_field="slo",
         help="Exit with code 5 unless all of these hold: 'p99<250ms, errors<0.1%, rate>=4950, p95[login]<1s'.",
     )
     abort_on: tuple[str, ...] = option(
@@ -179,6 +185,7 @@ class ThresholdOptions:
         default=(),
         metavar="THRESHOLDS",
         separator=", ",
+        plan_field="abort_on",
         help="Stop the load and exit with code 5 as soon as one of these is true: 'errors>50% for 5s'.",
     )
     find_max: tuple[str, ...] = option(
