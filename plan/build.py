@@ -173,7 +173,7 @@ def _seed(options: RunOptions) -> int:
 
 def _tls(options: RunOptions, url: Url) -> Tls | None:
     """Return the TLS options, or None where the defaults will do for whatever redirects lead to."""
-    given = (
+    is_set = (
         options.insecure
         or options.authorities
         or options.certificate
@@ -181,7 +181,7 @@ def _tls(options: RunOptions, url: Url) -> Tls | None:
         or options.tls_version
         or options.no_resume
     )
-    if url.scheme != "https" and not given:
+    if url.scheme != "https" and not is_set:
         return None
     from heyfleet.plan.tls import make_tls
 
