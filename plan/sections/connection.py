@@ -50,13 +50,14 @@ class ConnectionOptions:
         "--resolve",
         parse=parse_resolve_rule,
         metavar="HOST:PORT:ADDRESS",
-        help="Connect to ADDRESS instead of looking HOST up; several are joined by commas. May be repeated.",
+        help="Connect to ADDRESS, or to several joined by commas, instead of looking HOST up. May be repeated.",
     )
     connect_to: tuple[Resolve, ...] = list_option(
         "--connect-to",
         parse=parse_connect_rule,
         metavar="HOST:PORT:HOST2:PORT2",
-        help="Connect to HOST2:PORT2 instead of HOST:PORT. An empty part matches any, or stays as it is. May be repeated.",
+        help="Connect to HOST2:PORT2 instead of HOST:PORT. An empty HOST or PORT matches any, "
+        "an empty HOST2 or PORT2 keeps it. May be repeated.",
     )
     proxy: Proxy | None = option(
         "-x",
@@ -65,7 +66,7 @@ class ConnectionOptions:
         default=None,
         metavar="HOST:PORT",
         plan_field="proxy",
-        help="HTTP proxy, also as http://USER:PASSWORD@HOST:PORT. Requests to https URLs go through a tunnel.",
+        help="HTTP proxy, also as http://USER:PASSWORD@HOST:PORT. For https URLs it tunnels.",
     )
     ipv4: bool = switch("-4", "--ipv4", help="Use IPv4 addresses only.")
     ipv6: bool = switch("-6", "--ipv6", help="Use IPv6 addresses only.")
@@ -76,7 +77,7 @@ class ConnectionOptions:
         default_text="look up once",
         metavar="DURATION",
         plan_field="dns_ttl_ns",
-        help="Time after which to look the host up again and move connections to new addresses.",
+        help="How often to look the host up again and move connections to new addresses.",
     )
     unix_socket: str | None = option(
         "--unix-socket",
@@ -109,9 +110,7 @@ class TlsOptions:
 
     title: ClassVar[str] = "TLS"
 
-    insecure: bool = switch(
-        "-k", "--insecure", help="Don't verify the server's certificate. (hey never verifies it.)"
-    )
+    insecure: bool = switch("-k", "--insecure", help="Don't verify the server's certificate; hey never does.")
     authorities: str | None = option(
         "--cacert",
         parse=str,
@@ -145,6 +144,6 @@ class TlsOptions:
         default_text="1.2 or 1.3",
         metavar="1.2|1.3",
         choices=("1.2", "1.3"),
-        help="TLS version to insist on.",
+        help="The only TLS version to allow.",
     )
     no_resume: bool = switch("--no-resume", help="Make every handshake a full one; don't resume sessions.")

@@ -56,7 +56,7 @@ class LoadOptions:
         default=None,
         default_text=f"{DEFAULT_CONNECTIONS}, or {DEFAULT_CONNECTIONS_OF_RATE} with --rate",
         metavar="N",
-        help="Number of connections, each with one request at a time. Never more than requests.",
+        help="Number of connections, each with one request at a time. Limited to the number of requests.",
     )
     rate_per_connection: float = option(
         "-q",
@@ -73,7 +73,7 @@ class LoadOptions:
         parse=parse_duration_ns,
         default=0,
         metavar="DURATION",
-        help="Time to send for, instead of -n.",
+        help="How long to send, instead of -n.",
     )
     timeout_ns: int = option(
         "-t",
@@ -121,7 +121,7 @@ class ProfileOptions:
         default=None,
         default_text="all at once",
         metavar="RATE",
-        help="Number of --users to start each second.",
+        help="Number of --users to start per second.",
     )
     think: Think | None = option(
         "--think",
@@ -129,7 +129,7 @@ class ProfileOptions:
         default=None,
         metavar="TIME",
         plan_field="think",
-        help="Pause of a user after each response: 1s, 0.5s-2s (uniform) or exp:1s (exponential, by its mean).",
+        help="Pause of each user after a response: 1s, 0.5s-2s (uniform) or exp:1s (exponential, by its mean).",
     )
     poisson: bool = option(
         "--arrivals",
@@ -143,7 +143,7 @@ class ProfileOptions:
     )
     catch_up: bool = switch(
         "--catch-up",
-        help="Send requests that the generator itself delayed in a burst, instead of leaving them unsent.",
+        help="Send requests that the generator itself delayed late and in a burst, instead of leaving them unsent.",
         plan_field="catch_up",
     )
     warmup_ns: int = option(
@@ -152,7 +152,7 @@ class ProfileOptions:
         default=0,
         metavar="DURATION",
         plan_field="warmup_ns",
-        help="Time at the start to keep out of the results. -n and -z count from its end.",
+        help="How long to leave out of the results at the start. -n and -z count from its end.",
     )
     seed: int | None = option(
         "--seed",
@@ -160,7 +160,7 @@ class ProfileOptions:
         default=None,
         default_text="a new one for each run",
         metavar="N",
-        help="Seed of everything random. The report names it.",
+        help="Seed for everything random. The report shows it.",
     )
 
 
