@@ -42,9 +42,8 @@ class RunOptions(
     """Every option of a run. Each value is valid by itself; `heyfleet.plan.conflicts` checks them together."""
 
     url: str = ""
-    request_specs: tuple[
-        RequestSpec, ...
-    ] = ()  # from a plan or targets file; without any, the flags describe one
+    # From a plan or targets file; if there are none, the flags describe the one request.
+    request_specs: tuple[RequestSpec, ...] = ()
 
 
 OPTIONS: tuple[Option, ...] = tuple(
