@@ -240,17 +240,6 @@ def test_a_restarted_agent_has_lost_its_results() -> None:
     assert "restarted" in outcome.measurements.parts[1].reason
 
 
-def test_an_agent_that_was_given_up_and_comes_back_is_not_lost() -> None:
-    run_request = request(2, duration_ns=25 * NS)
-    run_request.lost_timeout_ns = NS
-    outcome = play(
-        run_request,
-        Behavior(break_s=[18], notice_s=0.1, min_reattach_s=2.5, reattach_s=3),
-        Behavior(break_s=[18], notice_s=0.1, min_reattach_s=4, reattach_s=5, max_delay_s=0.5),
-    )
-    assert outcome.states == [DONE, DONE]
-
-
 def test_an_agent_that_leaves_delivers_its_results() -> None:
     outcome = play(request(2, duration_ns=6 * NS), Behavior(), Behavior(leave_s=3))
     assert outcome.states == [DONE, DONE]
