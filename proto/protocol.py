@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Raised when a message changes its meaning; see README.md.
-PROTOCOL = 4
+PROTOCOL = 5
 
 # Agents and operators verify the controller's certificate against this name, whatever address they dial: a tunnel,
 # a NAT or a load balancer. Only controllers get a certificate with this name.

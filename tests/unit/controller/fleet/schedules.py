@@ -78,7 +78,7 @@ def check_measurements(
     assert ledger.planned == ledger.sent + ledger.unsent + ledger.missing
     assert ledger.sent == ledger.responses + ledger.errors + ledger.abandoned + ledger.lost
     merged_in_order = Stats()
-    for part in measurements.parts:
+    for part in measurements.agents:
         _check_agent(simulation, measurements.run_id, part, merged_in_order, started_ns)
         if is_latest:
             acknowledged = simulation.agents[part.agent].acknowledged.get(measurements.run_id, set())
@@ -86,7 +86,7 @@ def check_measurements(
     assert merged_in_order.histograms == measurements.stats.histograms
     assert merged_in_order.responses == measurements.stats.responses
     assert merged_in_order.errors == measurements.stats.errors
-    assert merged_in_order.totals == measurements.stats.totals
+    assert merged_in_order.counters == measurements.stats.counters
 
 
 def _check_agent(

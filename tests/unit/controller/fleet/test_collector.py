@@ -93,10 +93,10 @@ def test_any_order_with_repetitions_gives_the_same_result(seed: int) -> None:
     collector.intervals.close()
     assert collector.settled
     assert collector.stats.histograms == in_order.histograms
-    assert collector.stats.totals == in_order.totals
-    assert sum(each.merged.sent for each in intervals) == in_order.totals["sent"]
+    assert collector.stats.counters == in_order.counters
+    assert sum(each.merged.sent for each in intervals) == in_order.counters["sent"]
     measurements = collector.measurements()
-    assert {part.state for part in measurements.parts} == {DONE}
+    assert {part.state for part in measurements.agents} == {DONE}
     assert balance(measurements).faults == ()
     for name in names:
         assert collector.contiguous(name) == len(snapshots[name])
@@ -125,7 +125,7 @@ def test_a_repeated_snapshot_is_no_more_than_the_share() -> None:
     collector.on_snapshot(agents["a1"], snapshot)
     collector.on_snapshot(agents["a1"], snapshot)
     assert [ack.refusal_reason for ack in agents.acks("a1")] == ["", ""]
-    assert collector.stats.totals["sent"] == 2
+    assert collector.stats.counters["sent"] == 2
 
 
 @pytest.mark.parametrize(
@@ -145,9 +145,9 @@ def test_a_contradiction_is_refused_and_reported(snapshot: Snapshot, reason: str
     refusals = [ack.refusal_reason for ack in agents.acks("a1")]
     assert refusals[0] == ""
     assert reason in refusals[1]
-    assert collector.stats.totals["sent"] == 1
+    assert collector.stats.counters["sent"] == 1
     collector.on_done(agents["a1"], done_of("a1", [first, snapshot]))
-    (part,) = collector.measurements().parts
+    (part,) = collector.measurements().agents
     assert part.state == DONE  # the refused snapshot will not come again
     assert len(part.faults) == 1
     assert reason in part.faults[0]
@@ -158,7 +158,7 @@ def test_only_the_first_contradictions_are_listed() -> None:
     collector = collector_for(agents, "a1")
     for sequence in range(1, 14):
         collector.on_snapshot(agents["a1"], snapshot_of("a2", sequence, [1000]))
-    (part,) = collector.measurements().parts
+    (part,) = collector.measurements().agents
     assert len(part.faults) == 11
     assert part.faults[-1] == "and 3 more of this kind"
 
@@ -178,7 +178,7 @@ def test_an_agent_without_a_share_is_refused() -> None:
     collector.on_done(agents["a2"], done_of("a2", []))
     (ack,) = agents.acks("a2")
     assert "expects no results" in ack.refusal_reason
-    assert collector.stats.totals["sent"] == 0
+    assert collector.stats.counters["sent"] == 0
 
 
 def test_a_lost_agent_counts_with_what_it_delivered_also_later() -> None:
@@ -189,13 +189,13 @@ def test_a_lost_agent_counts_with_what_it_delivered_also_later() -> None:
     first, second = snapshot_of("a1", 1, [1000]), snapshot_of("a1", 2, [2000, 3000])
     collector.on_snapshot(agents["a1"], first)
     collector.lose(agent_run, "gone")
-    (part,) = collector.measurements().parts
+    (part,) = collector.measurements().agents
     assert (part.state, part.reason, part.last_heard_ns) == (LOST, "gone", 2 * NS)
     assert balance(collector.measurements()).missing == 2
     assert collector.settled
     collector.on_snapshot(agents["a1"], second)
     collector.on_done(agents["a1"], done_of("a1", [first, second], planned=3))
-    (part,) = collector.measurements().parts
+    (part,) = collector.measurements().agents
     assert part.state == DONE
 
 
@@ -218,5 +218,5 @@ def test_the_start_of_workers_is_on_the_controllers_clock() -> None:
     snapshot = snapshot_of("a1", 1, [1000])
     snapshot.first_worker_ns, snapshot.last_worker_ns = 110 * NS + 7, 110 * NS + 9
     collector.on_snapshot(agents["a1"], snapshot)
-    (part,) = collector.measurements().parts
+    (part,) = collector.measurements().agents
     assert (part.first_worker_ns, part.last_worker_ns, part.clock_uncertainty_ns) == (7, 9, 500)

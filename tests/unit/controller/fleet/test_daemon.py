@@ -91,10 +91,10 @@ def test_an_operator_sees_statuses_seconds_and_the_result() -> None:
         assert list(stages) == ["queued", "waiting for agents", "preparing", "running"]
         measurements = operator.answers.measurements
         assert measurements is not None
-        assert measurements.recovered == ""
+        assert measurements.recovery_note == ""
         check_measurements(fleet.simulation, measurements)
         sent = sum(each.merged.sent for each in operator.answers.intervals)
-        assert sent == measurements.stats.totals["sent"]
+        assert sent == measurements.stats.counters["sent"]
         await asyncio.sleep(1)
         assert all(agent.held == {} for agent in fleet.simulation.agents.values())
 
@@ -150,7 +150,7 @@ def test_the_results_of_an_operator_who_disconnects_can_be_collected() -> None:
         answers = await collect(fleet.daemon)
         assert answers.measurements is not None
         assert answers.measurements.interrupted
-        assert answers.measurements.recovered == "collected after the operator of this run had disconnected"
+        assert answers.measurements.recovery_note == "collected after the operator of this run had disconnected"
         check_measurements(fleet.simulation, answers.measurements)
         await asyncio.sleep(1)
         assert all(agent.held == {} for agent in fleet.simulation.agents.values())
@@ -188,7 +188,7 @@ def test_a_new_controller_stops_and_collects_what_the_old_one_began(restart_s: f
         assert not any(agent.is_loading for agent in fleet.simulation.agents.values())
         answers = await collect(fleet.daemon)
         assert answers.measurements is not None
-        assert [part.state for part in answers.measurements.parts] == [DONE, DONE]
+        assert [part.state for part in answers.measurements.agents] == [DONE, DONE]
         check_measurements(fleet.simulation, answers.measurements)
 
     play(scenario())
