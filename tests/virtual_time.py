@@ -22,6 +22,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._now_s = 0.0
         self._limit_s = limit_s
         self._handlers: dict[int, tuple[Callable[..., object], tuple[Any, ...]]] = {}
+        self.errors: list[BaseException] = []
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Record the error of a callback, or of a task that nothing waits for."""
+        self.errors.append(context.get("exception") or RuntimeError(context["message"]))
 
     def time(self) -> float:
         """Return the virtual time in seconds."""
@@ -59,9 +64,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in virtual time, and cancel what it has left running."""
+    """Run a coroutine in virtual time, and cancel what it has left running. Errors in callbacks are raised, too."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main)
+        loop = runner.get_loop()
+        assert isinstance(loop, VirtualLoop)
+        try:
+            result = runner.run(main)
+        finally:
+            if loop.errors:
+                raise loop.errors[0]
+        return result
 
 
 def current_loop() -> VirtualLoop:

@@ -1,4 +1,4 @@
-"""-h2, --h2c and --streams as typed, against nginx and nghttpd: what is spoken, counted, and said of what can't be."""
+"""-h2, --h2c and --streams against nginx and nghttpd: protocols, counts and conflicts."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def test_a_server_without_http2(servers: Servers) -> None:
     assert "the server does not take HTTP/2" in text.stdout
 
 
-def test_prior_knowledge_of_what_is_not_so(nginx: Nginx) -> None:
+def test_h2c_to_a_server_without_http2(nginx: Nginx) -> None:
     """An HTTP/1.1 server answers the preface with an error, or closes."""
     outcome = heyfleet("run", "--json", "-n", "4", "-c", "1", "--h2c", nginx.url("/"))
     assert outcome.exit_code == 3
@@ -239,7 +239,7 @@ def test_the_report_names_the_protocol(servers: Servers) -> None:
     assert "  Protocol:\tHTTP/2, 3 requests at a time on each connection\n" in text
 
 
-def test_a_plan_file_says_the_same(servers: Servers, tmp_path: Path) -> None:
+def test_http2_in_a_plan_file(servers: Servers, tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"
     plan.write_text(
         f"url: {servers.url('h2c')}\ncount: 100\nconnections: 2\nh2c: true\nstreams: 5\n"
@@ -269,7 +269,7 @@ def test_a_plan_file_says_the_same(servers: Servers, tmp_path: Path) -> None:
         (["--h2c", "--kernel-timestamps", "http://localhost/"], "--kernel-timestamps needs HTTP/1.1"),
     ],
 )
-def test_what_does_not_fit_together_is_said(flags: list[str], words: str) -> None:
+def test_conflicting_options(flags: list[str], words: str) -> None:
     outcome = heyfleet("run", *flags)
     assert outcome.exit_code == 2
     assert words in outcome.stderr
