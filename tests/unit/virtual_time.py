@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 _START_S = 1000.0  # far from 0, so that no test confuses an instant with a duration
 
@@ -44,12 +45,24 @@ class _JumpingSelector(selectors.BaseSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """Runs timers in order without waiting. It raises StuckError instead of waiting for ever."""
+    """Runs timers in order without waiting. It raises StuckError instead of waiting for ever.
+
+    Signal handlers are only recorded; `raise_signal` calls them.
+    """
 
     def __init__(self) -> None:
         self._jumping_selector = _JumpingSelector()
         super().__init__(self._jumping_selector)
         self.errors: list[BaseException] = []
+        self._recorded_handlers: dict[int, Callable[[], object]] = {}
+
+    def add_signal_handler(self, sig: int, callback: Callable[[*Args], object], *args: *Args) -> None:
+        """Record a handler; no signal of the process is caught."""
+        self._recorded_handlers[sig] = lambda: callback(*args)
+
+    def raise_signal(self, number: int) -> None:
+        """Call the handler of a signal."""
+        self._recorded_handlers[number]()
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Remember the error of a callback or task that nobody waits for."""
