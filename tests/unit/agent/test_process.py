@@ -238,6 +238,7 @@ async def test_a_signal_without_a_controller_names_the_results(harness: ProcessH
 
 @with_process
 async def test_a_denial_during_a_drain_does_not_cut_it_short(harness: ProcessHarness) -> None:
+    harness.world.stop_s = 2.0
     await harness.started("r1", duration_s=3600)
     virtual_loop().raise_signal(signal.SIGINT)
     harness.controller.denial = "no agent of this controller"
