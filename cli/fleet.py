@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
+from heyfleet import console
 from heyfleet.cli.deployment import fleet_spec, removal_command
 from heyfleet.cli.fleet_controller import FutureController, RemoteController
 from heyfleet.cli.go_flags import Value
-from heyfleet import console
 from heyfleet.deploy.fleet_spec import FleetSpec
 from heyfleet.deploy.lifecycle.bring_up import FleetBringUp
 from heyfleet.deploy.lifecycle.fleet_controller import Roster

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from ..pages import heyfleet_commands
 from .processes import HEYFLEET, adds_up
 
-GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "deploy-local.md"
-COMMANDS = re.findall(r"^    heyfleet (.*)$", GUIDE.read_text(), re.MULTILINE)
+COMMANDS = heyfleet_commands("docs/how-to/deploy-local.md")
 
 
 @pytest.fixture

@@ -15,12 +15,11 @@ from click.testing import CliRunner
 from heyfleet.cli.main import main
 
 from ..conftest import VpcLambda
+from ..pages import heyfleet_commands
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = re.findall(r"^    heyfleet (.*)$", (ROOT / "docs/start/tour.md").read_text(), re.MULTILINE)
-ON_AWS = re.findall(
-    r"^    heyfleet (.*)$", (ROOT / "examples/vpc-lambda/aws/README.md").read_text(), re.MULTILINE
-)
+COMMANDS = heyfleet_commands("docs/start/tour.md")
+ON_AWS = heyfleet_commands("examples/vpc-lambda/aws/README.md")
 
 
 def test_the_tour(tmp_path: Path, start_vpc_lambda: Callable[..., VpcLambda]) -> None:
