@@ -391,7 +391,7 @@ class Schedule:
             assert [snapshot.sequence for snapshot in snapshots] == list(range(1, done.last_sequence + 1))
             assert sum(snapshot.sent for snapshot in snapshots) == done.sent
             if code:
-                assert any(str(path) in line for line in self.harness.world.log), "the owner was not told"
+                assert any(str(path) in line for line in self.harness.world.log), "the log does not name the file"
 
 
 @pytest.mark.parametrize("block", range(10))
