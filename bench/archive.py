@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.simulated import payload
-from heyfleet.cli.export import write
 from heyfleet.plan.build import make_plan
 from heyfleet.plan.options import RunOptions
 from heyfleet.proto.plan_pb2 import Assignment, Plan
 from heyfleet.proto.stats_pb2 import Done, Histogram, Ready, Snapshot
-from heyfleet.results.archive.reader import Run
-from heyfleet.results.archive.writer import Archive
-from heyfleet.results.export.prometheus import shown
+from heyfleet.results.archive.reader import ArchivedRun
+from heyfleet.results.archive.writer import ArchiveWriter
+from heyfleet.results.export.formats import render, write_file
+from heyfleet.results.export.live import live_exports
 from heyfleet.results.export.run_view import RunView
 from heyfleet.results.intervals import Intervals, IntervalSink, fan_out
 from heyfleet.results.measurements import AgentMeasurements, Measurements
@@ -49,17 +49,17 @@ def measure() -> ArchiveCost:
     stats = Stats()
     parts = [Stats(histograms=False) for _ in range(AGENTS)]
     with tempfile.TemporaryDirectory() as folder:
-        archive = Archive(Path(folder, "run"), plan)
-        with shown(plan, "127.0.0.1:0", "") as takes:
-            cpu_s = _simulate(plan, payloads, fan_out([archive.take, *takes]), stats, parts)
+        archive = ArchiveWriter(Path(folder, "run"), plan)
+        with live_exports(plan, "127.0.0.1:0", "", print) as takes:
+            cpu_s = _simulate(plan, payloads, fan_out([archive.add_interval, *takes]), stats, parts)
         measurements = _measurements(plan, stats, parts)
         begin_s = time.process_time()
-        archive.finish(measurements, document.render(summarize(measurements), "bench"))
+        archive.finish(measurements, document.render(summarize(measurements)))
         cpu_s += time.process_time() - begin_s
         size = sum(path.stat().st_size for path in archive.folder.iterdir())
         page = Path(folder, "page.html")
         begin_s = time.monotonic()
-        write("html", RunView(Run(archive.folder)), str(page))
+        write_file(page, render("html", RunView(ArchivedRun(archive.folder))))
         page_s = time.monotonic() - begin_s
         return ArchiveCost(size / _MIB, cpu_s / SECONDS, page_s, page.stat().st_size / _MIB)
 
@@ -104,7 +104,7 @@ def _snapshot(agent: int, second: int, payloads: list[Histogram]) -> Snapshot:
 def _measurements(plan: Plan, stats: Stats, parts: list[Stats]) -> Measurements:
     agents = []
     for number, part in enumerate(parts, 1):
-        sent = part.totals["sent"]
+        sent = part.counters["sent"]
         agent = f"agent-{number:03}"
         done = Done(
             agent=agent,
@@ -121,4 +121,4 @@ def _measurements(plan: Plan, stats: Stats, parts: list[Stats]) -> Measurements:
                 agent=agent, host="host", share=share, ready=Ready(io="epoll"), done=done, stats=part
             )
         )
-    return Measurements(plan=plan, stats=stats, parts=agents, agents_requested=AGENTS, run_id="bench")
+    return Measurements(plan=plan, stats=stats, agents=agents, agents_requested=AGENTS, run_id="bench")

@@ -108,7 +108,7 @@ async def _streams(plan: Plan, core: int, folder: Path) -> float:
         agent.wait(10)
     if measurements is None:
         raise BenchError("the run was stopped")
-    return measurements.stats.totals["sent"] / used_s
+    return measurements.stats.counters["sent"] / used_s
 
 
 def _cpu_s(pid: int) -> float:
@@ -122,7 +122,7 @@ def start_skew(url: str) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         flags = ("--local-agents", "4", "-z", "1s", "-c", "8", "--json", "--quiet", "--spool", folder)
         done = subprocess.run([*HEYFLEET, "run", *flags, url], capture_output=True, text=True, check=True)
-        start: dict[str, Any] = json.loads(done.stdout)["fleet"]["start"]
+        start: dict[str, Any] = json.loads(done.stdout)["fleet"]["start_skew"]
         starts = [
             (record.snapshot.first_worker_ns, record.snapshot.last_worker_ns)
             for path in Path(folder).glob("*.records")
@@ -130,7 +130,7 @@ def start_skew(url: str) -> tuple[float, float]:
             if record.HasField("snapshot")
         ]
     true_ns = max(last for _, last in starts) - min(first for first, _ in starts)
-    return start["at_most_ns"] / 1e6, (start["at_most_ns"] - true_ns) / 1e6
+    return start["max_skew_ns"] / 1e6, (start["max_skew_ns"] - true_ns) / 1e6
 
 
 def time_to_first_request() -> float:

@@ -111,7 +111,7 @@ async def main(agents: int, seconds: int, folder: Path) -> dict[str, float]:
     delays = [tuple(pair) for output in outputs for pair in json.loads(output)]
     quarter = max(seconds // 4, 1)
     return {
-        "agents": len(measurements.parts),
+        "agents": len(measurements.agents),
         "responses": ledger.responses,
         "faults": len(ledger.faults),
         "merge_cores": (meter.ns - start["meter_ns"]) / 1e9 / wall_s,

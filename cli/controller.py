@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from heyfleet import console
 from heyfleet.cli.go_flags import Value
-from heyfleet.controller import terminal
 from heyfleet.durations import parse_duration_ns
 from heyfleet.errors import CannotStartError, InputError
 
@@ -81,14 +81,15 @@ def collect_command() -> click.Command:
 
 
 def _collect(run_id: str, controller: str, credentials: str, json: bool, out: str) -> None:
+    from heyfleet.cli.run_report import report_and_archive
     from heyfleet.controller.client import Controller
-    from heyfleet.controller.run import report_of
     from heyfleet.results.archive.archiver import Archiver
 
     if out and Path(out).exists():
         raise InputError(f"--out: {out} exists", "name a folder that does not exist yet")
     measurements = Controller(controller, credentials).collect(run_id)
-    raise click.exceptions.Exit(report_of(measurements, "json" if json else "", Archiver(out)))
+    archiver = Archiver(out, warn=console.info)
+    raise click.exceptions.Exit(report_and_archive(measurements, "json" if json else "", archiver))
 
 
 def _serve(listen: str, credentials: str, lease_ns: int) -> None:
@@ -110,22 +111,22 @@ async def _serve_until_signal(listen: str, credentials_folder: str, lease_ns: in
 
     credentials = enrollment.load_credentials(credentials_folder)
     host, port = enrollment.parse_listen_address(listen)
-    registry = AgentRegistry(lease_ns, terminal.say)
+    registry = AgentRegistry(lease_ns, console.info)
     key, certificate = credentials.authority.server()
     server = Server(
         registry,
         (credentials.authority.ca_pem, key, certificate),
         join=enrollment.Enrollment(credentials, registry).join,
-        operator_service=Daemon(registry, terminal.say),
+        operator_service=Daemon(registry, console.info),
     )
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     port = await server.start(enrollment.format_address(host, port))
-    terminal.say(f"listening on {enrollment.format_address(host, port)}")
+    console.info(f"listening on {enrollment.format_address(host, port)}")
     async with background(registry.renew_leases):
         signum = await signals.get()
-        terminal.say(
+        console.info(
             "stopping; agents stop their load, keep their results and offer them to the next controller"
         )
         await server.stop()

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from heyfleet.controller import terminal
+from heyfleet import console
 from heyfleet.proto.control_pb2 import AgentStatus, RunStatus
+from heyfleet.results.units import format_time
 
 if TYPE_CHECKING:  # imported on use, since many runs show nothing
     from rich.console import Group
@@ -51,7 +52,7 @@ class Live:
         if self._table is not None:
             self._table.console.print(f"heyfleet: {line}", markup=False, highlight=False, soft_wrap=True)
         else:
-            terminal.say(line)
+            console.info(line)
 
     def show(self, status: RunStatus) -> None:
         """Redraw the table, or print a line if the last one is some seconds old."""
@@ -61,7 +62,7 @@ class Live:
             self._last_line_s = self._now_s()
             if (line := headline(status)) != self._last_line:
                 self._last_line = line
-                terminal.say(line)
+                console.info(line)
 
     def close(self) -> None:
         """Remove the table and show nothing more."""
@@ -94,7 +95,9 @@ def _progress(status: RunStatus) -> str:
         fields.append(f"{status.rate:.0f}/s")
     fields.append(f"{status.in_flight} in flight")
     if status.p50_ns:
-        fields.append(f"p50 {status.p50_ns / 1e6:.1f} ms, p99 {status.p99_ns / 1e6:.1f} ms")
+        fields.append(f"p50 {format_time(status.p50_ns)}")
+    if status.p99_ns:
+        fields.append(f"p99 {format_time(status.p99_ns)}")
     fields.append(f"{status.errors} errors")
     if away := [agent.agent for agent in status.agents if agent.state in ("away", "lost")]:
         more = " ..." if len(away) > _AWAY_AGENTS_NAMED else ""

@@ -50,9 +50,9 @@ class LocalExecutor:
             run_id=assignment.run_id,
             plan=plan,
             stats=stats,
-            parts=[measurements],
+            agents=[measurements],
             trace=stats.trace(),
-            aborted=abort_reason,
+            aborted_by=abort_reason,
         )
 
     def _merge_snapshots(
@@ -64,7 +64,7 @@ class LocalExecutor:
             stats.add(snapshot)
             intervals.add(snapshot)
             progress.show(stats, snapshot)
-            if not abort_reason and (abort_reason := watch.look(self._now_s())):
+            if not abort_reason and (abort_reason := watch.check(self._now_s())):
                 self._agent.stop()
         intervals.close()
         return abort_reason

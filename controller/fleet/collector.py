@@ -10,9 +10,10 @@ from heyfleet.proto.stats_pb2 import Done, Ready, Snapshot
 from heyfleet.results import measurements as results
 from heyfleet.results.intervals import Intervals, IntervalSink, ignore
 from heyfleet.results.measurements import AgentMeasurements, Measurements
+from heyfleet.results.metrics import InvalidSnapshotError
 from heyfleet.results.rolling_window import RollingWindow
 from heyfleet.results.sequence_set import SequenceSet
-from heyfleet.results.stats import InvalidSnapshotError, Stats
+from heyfleet.results.stats import Stats
 
 _FAULTS_LISTED = 10  # of each agent
 
@@ -106,7 +107,7 @@ class Collector:
         if snapshot.sequence in agent_run.merged:
             return
         share = agent_run.assignment.request_count
-        if snapshot.sent and share and (sent := agent_run.stats.totals["sent"] + snapshot.sent) > share:
+        if snapshot.sent and share and (sent := agent_run.stats.counters["sent"] + snapshot.sent) > share:
             raise InvalidSnapshotError(f"{sent} requests sent are more than the agent's share of {share}")
         self.stats.add(snapshot)
         agent_run.stats.add(snapshot, checked=True)
@@ -176,9 +177,9 @@ class Collector:
             run_id=self.run_id,
             plan=self.plan,
             stats=self.stats,
-            parts=[self._agent_measurements(agent_run) for agent_run in self.agent_runs.values()],
+            agents=[self._agent_measurements(agent_run) for agent_run in self.agent_runs.values()],
             agents_requested=agents_requested or len(self.agent_runs),
-            turned_away=tuple(turned_away),
+            rejections=tuple(turned_away),
             trace=self.stats.trace(),
         )
 

@@ -135,7 +135,7 @@ class RunCoordinator:
     def _check_abort(self) -> None:
         if self.stopped or self._abort_watch is None:
             return
-        if reason := self._abort_watch.look(self.registry.now_ns() / 1e9):
+        if reason := self._abort_watch.check(self.registry.now_ns() / 1e9):
             self.abort_reason = reason
             self.stop()
 
@@ -182,7 +182,7 @@ class RunCoordinator:
             turned_away=[*self.registry.rejections, *self._idle_agents],
         )
         measurements.interrupted = self.stopped and not self.abort_reason
-        measurements.aborted = self.abort_reason
+        measurements.aborted_by = self.abort_reason
         return measurements
 
     def release(self) -> None:

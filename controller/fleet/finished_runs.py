@@ -67,10 +67,10 @@ class FinishedRun:
                 agent_run.loss_reason = "not all of its results have arrived yet; collect again later"
         measurements = self.collector.measurements(agents_requested=self._agents_requested)
         if self._last_measurements is not None:
-            measurements.turned_away = self._last_measurements.turned_away
+            measurements.rejections = self._last_measurements.rejections
             measurements.interrupted = self._last_measurements.interrupted
-            measurements.aborted = self._last_measurements.aborted
-        measurements.recovered = self.recovery_note
+            measurements.aborted_by = self._last_measurements.aborted_by
+        measurements.recovery_note = self.recovery_note
         return measurements
 
     def release(self) -> None:

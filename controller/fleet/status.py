@@ -6,7 +6,7 @@ from heyfleet.controller.fleet.agent_connection import IDLE, AgentConnection
 from heyfleet.controller.fleet.collector import AgentRun
 from heyfleet.controller.fleet.coordinator import RunCoordinator
 from heyfleet.proto.control_pb2 import AgentStatus, RunStatus
-from heyfleet.results.stats import Metrics
+from heyfleet.results.metrics import Metrics
 
 _INTERVAL_S = 0.25
 _AGENTS_PER_SECOND = 1000  # bounds the cost of a status in large fleets
@@ -21,7 +21,7 @@ def run_status(coordinator: RunCoordinator) -> RunStatus:
     """Return the status of a run now."""
     collector, request = coordinator.collector, coordinator.request
     now_ns = coordinator.registry.now_ns()
-    collector.recent.look(now_ns / 1e9)
+    collector.recent.update(now_ns / 1e9)
     p50_ns, p99_ns = collector.recent.percentiles_ns
     stats = collector.stats
     idle = [each for each in coordinator.registry.attached if each.agent not in collector.agent_runs]
@@ -65,5 +65,4 @@ def _agent_status(coordinator: RunCoordinator, agent_run: AgentRun) -> AgentStat
 
 
 def _in_flight(stats: Metrics) -> int:
-    ended = stats.responses.total() + stats.errors.total() + stats.totals["abandoned"]
-    return max(stats.totals["sent"] - ended, 0)
+    return max(stats.in_flight, 0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from heyfleet.results.archive.reader import Run
+from heyfleet.results.archive.reader import ArchivedRun
 
 from .processes import Fleet, Process, adds_up
 
@@ -61,9 +61,9 @@ def test_two_runs_on_one_fleet(fleet: Fleet, faulty: Any, credentials: str) -> N
         adds_up(report)
         fleet.archives(run_id).check(report)
     assert second.report["ledger"]["responses"] == 1003
-    series = list(Run(kept).intervals())
+    series = list(ArchivedRun(kept).intervals())
     assert sum(sum(second.merged.responses.values()) for second in series) == 1003
-    assert len({row.agent for row in Run(kept).agents()}) == 2
+    assert len({row.agent for row in ArchivedRun(kept).agents()}) == 2
     daemon.signal(signal.SIGTERM)
     assert daemon.end() == 0
     for agent in agents:
@@ -111,9 +111,12 @@ def test_a_restarted_controller_collects_what_the_agents_hold(
     report = collect_all(fleet, credentials)
     fleet.archives().check(report)
     collect(fleet, credentials, "--out", str(fleet.folder / "kept"))
-    assert Run(fleet.folder / "kept").measured().stats.responses.total() == report["ledger"]["responses"]
+    assert (
+        ArchivedRun(fleet.folder / "kept").measurements().stats.responses.total()
+        == report["ledger"]["responses"]
+    )
     assert report["stopped_by"] == "lease"
-    assert report["fleet"]["joined"] == 3
+    assert report["fleet"]["agents_joined"] == 3
     # The agents' records show how long the load went on: for the lease, and not much longer.
     assert report["total_ns"] < 9e9
 
@@ -122,7 +125,7 @@ def collect_all(fleet: Fleet, credentials: str) -> dict[str, Any]:
     """Collect again until all results have arrived."""
     for _ in range(50):
         report = collect_any(fleet, credentials)
-        if report and not report["fleet"]["lost"]:
+        if report and not report["fleet"]["agents_lost"]:
             adds_up(report)
             return report
         time.sleep(0.2)

@@ -93,7 +93,7 @@ def test_a_broken_stream_is_made_good(tmp_path: Path) -> None:
     measurements = play(tmp_path, [FakeAgent("a1", messages), FakeAgent("a2", honest)])
     assert measurements.stats.histograms["latency"] == expected(2)
     assert balance(measurements).faults == ()
-    assert [part.state for part in measurements.parts] == ["done", "done"]
+    assert [part.state for part in measurements.agents] == ["done", "done"]
 
 
 def changed(**changes: Any) -> Callable[[Snapshot], None]:

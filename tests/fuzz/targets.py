@@ -18,7 +18,8 @@ from heyfleet.plan import url as urls
 from heyfleet.plan.template import TemplateError, Value, parse
 from heyfleet.proto.plan_pb2 import Column, Header, Plan, Request, Target
 from heyfleet.proto.stats_pb2 import Snapshot
-from heyfleet.results.stats import InvalidSnapshotError, Stats
+from heyfleet.results.metrics import InvalidSnapshotError
+from heyfleet.results.stats import Stats
 
 from ..codings import raw_deflate
 from ..http2_peer import (
@@ -221,7 +222,7 @@ def snapshot(data: bytes) -> None:
         stats.add(message)
     except InvalidSnapshotError as error:
         assert str(error)
-        assert not stats.ended
+        assert not stats.completed
         assert not stats.histograms or not stats.histograms["latency"].count
         return
     assert stats.responses.total() == sum(message.responses.values())

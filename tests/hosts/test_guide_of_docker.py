@@ -150,4 +150,4 @@ def test_every_command_of_the_guide(tmp_path: Path) -> None:
     assert "open files" in doctor
     assert "dismissed: the run is over" in agent
     assert "[200]\t1000 responses" in run
-    assert "1 asked, 1 took part, 0 lost" in run
+    assert "1 requested, 1 took part, 0 lost" in run

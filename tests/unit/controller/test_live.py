@@ -38,7 +38,7 @@ def running(**more: Any) -> RunStatus:
 
 def test_the_headline_of_each_stage() -> None:
     assert headline(running(duration_ns=30_000 * MS)) == (
-        "running: 7 of 30 s, 1202 requests, 171/s, 3 in flight, p50 2.0 ms, p99 9.0 ms, 2 errors, away: a2"
+        "running: 7 of 30 s, 1202 requests, 171/s, 3 in flight, p50 2 ms, p99 9 ms, 2 errors, away: a2"
     )
     assert "7 s, 1202 of 5000 requests" in headline(running(requests=5000))
     waiting = RunStatus(

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from heyfleet.lab.behaviour import from_query
+from heyfleet.lab.behaviour import parse_query
 from heyfleet.lab.response import UNSOLICITED, End, Step, script
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
@@ -16,7 +16,7 @@ EXTENSION = b';number=1;quoted="a;b"\r\n'
 
 
 def play(query: str, method: str = "GET", connection: str = "", seed: int = 0) -> list[Step]:
-    return list(script(from_query(query), b"hello", Random(seed), method, connection))
+    return list(script(parse_query(query), b"hello", Random(seed), method, connection))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_what_the_request_wants_said_of_the_connection() -> None:
 
 
 def test_an_empty_chunked_body() -> None:
-    steps = script(from_query("trailers=1"), b"", Random(0), "GET", "")
+    steps = script(parse_query("trailers=1"), b"", Random(0), "GET", "")
     assert list(steps) == [CHUNKED + b"0\r\nX-Trailer-1: 1\r\n\r\n"]
 
 

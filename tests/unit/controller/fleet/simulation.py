@@ -204,7 +204,7 @@ class SimulatedAgent:
         loop.call_later(behavior.join_s, self._attach)
         loop.call_later(behavior.join_s, self._check_lease)
         for at_s in behavior.break_s:
-            loop.call_later(at_s, self._break_stream)
+            loop.call_later(at_s, self.break_stream)
         for event_s, event in (
             (behavior.die_s, self._die),
             (behavior.restart_s, self._restart),
@@ -229,7 +229,8 @@ class SimulatedAgent:
 
     # Faults
 
-    def _break_stream(self) -> None:
+    def break_stream(self) -> None:
+        """Break the stream, if there is one."""
         if self._link is not None:
             self._link.break_off()
 
@@ -237,7 +238,7 @@ class SimulatedAgent:
         self.is_gone = True
         self.pending = None
         self.held.clear()
-        self._break_stream()
+        self.break_stream()
         self._link = None
 
     def _restart(self) -> None:
@@ -245,7 +246,7 @@ class SimulatedAgent:
             return
         self.pending = None
         self.held.clear()
-        self._break_stream()
+        self.break_stream()
         self._link = None
         self.simulation.loop.call_later(self.random.uniform(0, self.behavior.reattach_s), self._attach)
 

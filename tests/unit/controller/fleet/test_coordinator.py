@@ -41,7 +41,7 @@ class Outcome:
     @property
     def states(self) -> list[str]:
         assert self.measurements is not None
-        return [part.state for part in self.measurements.parts]
+        return [part.state for part in self.measurements.agents]
 
 
 def request(agents: int, **plan: Any) -> RunRequest:
@@ -95,7 +95,7 @@ async def _check_released(outcome: Outcome) -> None:
     """Check that no agent that can be reached still holds or does anything for the run."""
     agents = outcome.simulation.agents.values()
     done = (
-        {part.agent for part in outcome.measurements.parts if part.state == DONE}
+        {part.agent for part in outcome.measurements.agents if part.state == DONE}
         if outcome.measurements
         else set()
     )
@@ -119,7 +119,7 @@ def test_a_run_without_faults() -> None:
     outcome = play(request(3, request_count=30), Behavior(), Behavior(join_s=2), Behavior(prepare_s=3))
     assert outcome.states == [DONE, DONE, DONE]
     assert outcome.measurements is not None
-    assert [part.share.request_count for part in outcome.measurements.parts] == [10, 10, 10]
+    assert [part.share.request_count for part in outcome.measurements.agents] == [10, 10, 10]
     assert balance(outcome.measurements).planned == 30
 
 
@@ -130,7 +130,7 @@ def test_agents_start_at_one_instant_whatever_their_clocks_show() -> None:
     starts = [
         agent.results[outcome.coordinator.run_id].started_s for agent in outcome.simulation.agents.values()
     ]
-    for part in outcome.measurements.parts:
+    for part in outcome.measurements.agents:
         assert part.first_worker_ns is not None
         assert abs(part.first_worker_ns) <= part.clock_uncertainty_ns + 1000
     assert max(starts) - min(starts) <= 0.02
@@ -171,7 +171,7 @@ def test_the_shares_of_refusing_agents_are_dealt_to_the_others() -> None:
     run.min_agents = 2
     outcome = play(run, Behavior(), Behavior(refusal="no"), Behavior())
     assert outcome.measurements is not None
-    assert [(part.agent, part.share.request_count) for part in outcome.measurements.parts] == [
+    assert [(part.agent, part.share.request_count) for part in outcome.measurements.agents] == [
         ("a1", 15),
         ("a3", 15),
     ]
@@ -186,7 +186,7 @@ def test_agents_that_refuse_for_one_reason_share_a_line() -> None:
 def test_an_agent_without_a_connection_to_open_is_idle() -> None:
     outcome = play(request(2, connections=1), Behavior(), Behavior())
     assert outcome.states == [DONE]
-    assert outcome.coordinator.measurements().turned_away == (
+    assert outcome.coordinator.measurements().rejections == (
         "a2 (simulated): no work left, because the plan has only 1 connections",
     )
 
@@ -215,7 +215,7 @@ def test_a_dead_agent_is_lost_after_the_timeout() -> None:
     outcome = play(request(2), Behavior(), Behavior(die_s=2.5))
     assert outcome.states == [DONE, LOST]
     assert outcome.measurements is not None
-    assert outcome.measurements.parts[1].reason == "not heard from for 15 s after the others had ended"
+    assert outcome.measurements.agents[1].reason == "not heard from for 15 s after the others had ended"
     assert 18 < outcome.ended_s - outcome.started_s < 20
 
 
@@ -227,7 +227,7 @@ def test_a_dead_agent_is_not_waited_for_if_its_process_is_known_to_have_ended() 
         exit_reason=lambda agent: "killed" if agent == "a2" else "",
     )
     assert outcome.measurements is not None
-    assert outcome.measurements.parts[1].reason == "killed"
+    assert outcome.measurements.agents[1].reason == "killed"
     assert outcome.ended_s - outcome.started_s < 6
 
 
@@ -235,7 +235,7 @@ def test_a_restarted_agent_has_lost_its_results() -> None:
     outcome = play(request(2), Behavior(), Behavior(restart_s=2.5))
     assert outcome.states == [DONE, LOST]
     assert outcome.measurements is not None
-    assert "restarted" in outcome.measurements.parts[1].reason
+    assert "restarted" in outcome.measurements.agents[1].reason
 
 
 def test_an_agent_that_was_given_up_and_comes_back_is_not_lost() -> None:
@@ -254,8 +254,8 @@ def test_an_agent_that_leaves_delivers_its_results() -> None:
     outcome = play(request(2, duration_ns=6 * NS), Behavior(), Behavior(leave_s=3))
     assert outcome.states == [DONE, DONE]
     assert outcome.measurements is not None
-    assert outcome.measurements.parts[1].done is not None
-    assert outcome.measurements.parts[1].done.stopped_by == "signal"
+    assert outcome.measurements.agents[1].done is not None
+    assert outcome.measurements.agents[1].done.stopped_by == "signal"
 
 
 def test_a_stop_ends_the_load_and_the_results_follow() -> None:
@@ -283,7 +283,7 @@ def test_a_threshold_of_abort_on_stops_the_load() -> None:
     run = request(2, duration_ns=60 * NS, abort_on=["p50>1us"], requests=[Request()])
     outcome = play(run, Behavior(), Behavior())
     assert outcome.measurements is not None
-    assert outcome.measurements.aborted == "p50>1us"
+    assert outcome.measurements.aborted_by == "p50>1us"
     assert not outcome.measurements.interrupted
     assert outcome.ended_s - outcome.started_s < 8
 
@@ -295,11 +295,11 @@ def test_messages_about_another_run_are_ignored() -> None:
     from heyfleet.proto.plan_pb2 import Assignment
 
     connection = outcome.simulation.registry.connections["a1"]
-    before = outcome.measurements.stats.totals.copy()
+    before = outcome.measurements.stats.counters.copy()
     outcome.coordinator.on_message(
         connection, FromAgent(snapshot={"agent": "a1", "sequence": 99}, run_id="other")
     )
-    assert outcome.measurements.stats.totals == before
+    assert outcome.measurements.stats.counters == before
     offer = Offer(assignment=Assignment(run_id="other", agent="a1"))
     assert outcome.coordinator.resume_after(connection, offer) is None
 

@@ -78,7 +78,7 @@ def test_every_command(double: Double, tmp_path: Path) -> None:
     assert status.count("running") == AGENTS
     assert "heyfleet-demo-0001-x: said by heyfleet-demo-0001-x" in logs
     assert "Job heyfleet-demo" in down
-    assert reap == "nothing was there\n"
+    assert reap == "nothing to remove\n"
     assert "[200]\t300 responses" in run
     assert f"{AGENTS} asked, {AGENTS} took part, 0 lost" in run
     assert kubelet.started == 2 * AGENTS

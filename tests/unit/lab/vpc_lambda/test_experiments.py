@@ -23,7 +23,7 @@ def test_experiment_1_before(seed: int, turnaround_s: float) -> None:
     assert [
         each for each in modes.check_modes("1-before", outcome.latencies_s, outcome.end_s) if not each.passed
     ] == []
-    assert account.interfaces.made == 17
+    assert account.interfaces.requested == 17
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -34,7 +34,7 @@ def test_experiment_1_after(seed: int, turnaround_s: float) -> None:
     assert [
         each for each in modes.check_modes("1-after", outcome.latencies_s, outcome.end_s) if not each.passed
     ] == []
-    assert account.interfaces.made == 1
+    assert account.interfaces.requested == 1
 
 
 @pytest.mark.parametrize("seed", SEEDS[:3])
@@ -56,7 +56,7 @@ def test_experiment_3(seed: int) -> None:
     assert from_s is not None
     assert [each for each in modes.check_throttling(from_s, int(from_s)) if not each.passed] == []
     assert account.counts.throttled.keys() == {"concurrency"}
-    assert account.counts.most_running == 1000
+    assert account.counts.max_running == 1000
 
 
 def test_without_the_delay_of_reuse_each_worker_has_one_sandbox() -> None:
