@@ -1,4 +1,4 @@
-"""A target with several addresses: connections go to all of them, evenly, and the report says where they went."""
+"""A target with several addresses: connections are spread evenly, and the report counts them by address."""
 
 from __future__ import annotations
 

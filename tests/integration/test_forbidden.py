@@ -1,4 +1,4 @@
-"""Where io_uring is forbidden, as in most containers: a seccomp filter in front of the command says no to it."""
+"""The command under a seccomp filter that forbids io_uring, as in most containers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""-h2, --h2c and --streams as typed, against nginx and nghttpd: what is spoken, counted, and said of what can't be."""
+"""-h2, --h2c and --streams against nginx and nghttpd: protocols, counters and errors."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ server {{
 
 @dataclass
 class Servers:
-    """An nginx with one port for each way to speak HTTP/2 or not, and a nghttpd."""
+    """Ports of an nginx with and without HTTP/2, and of an nghttpd."""
 
     ports: dict[str, int]
     authority: str
@@ -145,7 +145,7 @@ def test_at_a_rate(servers: Servers) -> None:
 
 @pytest.mark.parametrize("body_bytes", [1, 100_000, 3_000_000])
 def test_bodies(servers: Servers, tmp_path: Path, body_bytes: int) -> None:
-    """Larger than any window that nginx grants at first; it says how long what came was."""
+    """The body is larger than nginx's initial window; the response has its length."""
     (tmp_path / "body").write_bytes(bytes(body_bytes))
     report = measure(
         "-n",
@@ -196,7 +196,7 @@ def test_large_answers(servers: Servers) -> None:
 
 
 def test_connections_that_the_server_ends(servers: Servers) -> None:
-    """After 20 requests each; and of three at a time, where more were asked for."""
+    """nginx ends a connection after 20 requests and allows three concurrent streams, fewer than requested."""
     report = measure(
         "-n", "500", "-c", "2", "--streams", "6", "-h2", "--cacert", servers.authority, servers.url("few")
     )
@@ -228,7 +228,7 @@ def test_a_server_without_http2(servers: Servers) -> None:
 
 
 def test_prior_knowledge_of_what_is_not_so(nginx: Nginx) -> None:
-    """An HTTP/1.1 server answers the preface with an error, or closes."""
+    """An HTTP/1.1 server responds to the preface with an error, or closes."""
     outcome = heyfleet("run", "--json", "-n", "4", "-c", "1", "--h2c", nginx.url("/"))
     assert outcome.exit_code == 3
     assert set(outcome.report["errors"]) <= {"HTTP/2: protocol error", "closed early", "reset"}

@@ -1,4 +1,4 @@
-"""What is typed is what is sent: methods, URLs, Connection; and what follows from it for the connection."""
+"""Methods, URLs and Connection headers are sent as typed, and the connection behaves accordingly."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_urls_are_sent_as_typed(typed: str, sent: str) -> None:
 @pytest.mark.parametrize("value", ["close", "Keep-Alive, Close"])
 @pytest.mark.parametrize("flags", [(), ("--template",)])
 def test_after_connection_close_nothing_more_is_sent_on_it(value: str, flags: tuple[str, ...]) -> None:
-    """The server would keep it."""
+    """The server would keep the connection open."""
     with Recorder() as server:
         report = measure(*flags, "-n", "20", "-c", "4", "-H", f"Connection: {value}", server.url("/"))
     assert report["statuses"] == {"200": 20}

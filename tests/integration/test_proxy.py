@@ -1,4 +1,4 @@
-"""Through an HTTP proxy: tinyproxy, which tunnels, and an nginx that keeps the connections of its clients."""
+"""Runs through an HTTP proxy: tinyproxy, which tunnels, and an nginx with keep-alive."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ server {{
 
 @dataclass
 class Around:
-    """The ports of everything, and whom to trust."""
+    """Ports of all servers, and the CA certificate to trust."""
 
     https: int
     echo: int

@@ -1,4 +1,4 @@
-"""Redirects as they are followed, against nginx: within it, to TLS and back, in loops, and not at all."""
+"""Redirects of an nginx: within it, to TLS and back, in loops, and not followed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ server {{
 
 @dataclass
 class Servers:
-    """An nginx with a plain port and one of TLS."""
+    """Ports of an nginx with and without TLS."""
 
     ports: dict[str, int]
     authority: str
@@ -94,7 +94,7 @@ def test_within_the_server(servers: Servers, io: str, path: str, hops: int) -> N
 
 @pytest.mark.parametrize("load", [("-n", "200"), ("--rate", "100", "-z", "1s")])
 def test_a_server_that_keeps_connections_for_a_short_while(servers: Servers, load: tuple[str, ...]) -> None:
-    """After three answers it says so; after 20 ms it closes without a word, perhaps as the next request comes."""
+    """The server announces the end after three responses; after 20 ms it closes silently, maybe as the next request arrives."""
     report = measure(*load, "-c", "4", "-4", f"http://localhost:{servers.ports['short']}/to/")
     planned = report["ledger"]["planned"]
     assert report["statuses"] == {"200": planned}
@@ -144,7 +144,7 @@ def test_an_answer_is_counted_at_the_address_that_gave_it(servers: Servers) -> N
 
 
 def test_what_leads_to_a_dead_host_is_no_error_of_others(servers: Servers, tmp_path: Path) -> None:
-    """In an open loop, requests wait for connections that are opened; those lead to the target."""
+    """In an open loop, requests wait for connections that are being opened, which lead to the target."""
     targets = tmp_path / "targets"
     targets.write_text(f"GET {servers.url('/')}\n\nGET {servers.url('/dead')}\n")
     load = ("--rate", "200", "-z", "1s", "-c", "2", "-4", "-cpus", "1")
@@ -181,7 +181,7 @@ def test_they_need_not_be_followed(servers: Servers) -> None:
 
 
 def test_a_place_of_its_own_for_each(servers: Servers) -> None:
-    """More places than are kept in mind."""
+    """There are more destinations than are remembered."""
     report = measure("-n", "12000", "-c", "8", "-4", servers.url("/each"))
     assert report["statuses"] == {"200": 12000}
     assert report["redirects"] == 12000

@@ -1,4 +1,4 @@
-"""--targets, --template and --data as typed: what a server gets, here and from two agents."""
+"""--targets, --template and --data: the requests that a server receives, from this host and from two agents."""
 
 from __future__ import annotations
 

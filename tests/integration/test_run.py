@@ -1,4 +1,4 @@
-"""The command against a real nginx: what it sends is what it reports, to the last request."""
+"""The command against a real nginx: its report agrees with the server's count, to the last request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BACKENDS = ["io_uring", "epoll"]
 
 @pytest.fixture(params=BACKENDS)
 def io(request: pytest.FixtureRequest) -> str:
-    """A backend that this host has; the contract suite says why, if one is missing."""
+    """An I/O backend that works on this host; the contract suite reports a missing one."""
     backend: str = request.param
     probe = heyfleet("run", "--io", backend, "-n", "1", "-c", "1", "http://127.0.0.1:1/")
     if probe.exit_code == 2:

@@ -1,4 +1,4 @@
-"""Rates, users, stages, plan files and thresholds as a user types them, against real servers."""
+"""Rates, users, stages, plan files and thresholds, against real servers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_rate_is_what_the_server_gets(nginx: Any) -> None:
 
 
 def test_random_arrivals_are_the_same_for_a_seed(nginx: Any) -> None:
-    """Their number depends on the workers that share them, and so on a host; here it is one."""
+    """The number of users depends on the workers that share them, so this test uses one worker."""
     planned = [
         measure(
             "--rate", "500", "--arrivals", "poisson", "--seed", seed, "-z", "1s", "-cpus", "1", nginx.url("/")
@@ -140,7 +140,7 @@ def test_the_kernel_s_stamps(nginx: Any) -> None:
 
 
 def test_the_highest_rate_is_searched_for(faulty: Any) -> None:
-    """One connection and 20 ms an answer carry less than 50 a second."""
+    """One connection with 20 ms per response carries fewer than 50 requests per second."""
     outcome = heyfleet(
         *(
             "run",

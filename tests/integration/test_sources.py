@@ -1,4 +1,4 @@
-"""`--source`: a server sees the plan's connections come from all addresses, evenly, whoever makes them."""
+"""`--source`: a server sees connections from all addresses evenly, whichever agent opens them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 class Peers:
-    """A server that counts where its connections come from."""
+    """A server that counts its connections by source address."""
 
     def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
         self._server = socket.create_server((address, port), backlog=1000)

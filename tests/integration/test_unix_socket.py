@@ -1,4 +1,4 @@
-"""--unix-socket against a real nginx that listens on one, plain and over TLS; and what is said of paths that are none."""
+"""--unix-socket against a real nginx, with and without TLS, and errors about other paths."""
 
 from __future__ import annotations
 

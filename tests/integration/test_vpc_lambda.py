@@ -1,4 +1,4 @@
-"""`heyfleet lab vpc-lambda` as a process, and what heyfleet counts beside what it counts."""
+"""`heyfleet lab vpc-lambda` as a process: its counters and those of heyfleet agree."""
 
 from __future__ import annotations
 
