@@ -123,7 +123,7 @@ def test_there_and_back_again(servers: Servers) -> None:
 
 def test_an_answer_is_counted_at_the_address_that_gave_it(servers: Servers) -> None:
     # The kernel turns its stamps on a moment after the first socket asks for them, later still on a busy machine.
-    measured = (
+    flags = (
         "--rate",
         "200",
         "-n",
@@ -136,7 +136,7 @@ def test_an_answer_is_counted_at_the_address_that_gave_it(servers: Servers) -> N
         servers.authority,
     )
     name = f"localhost:{servers.ports['plain']}:127.0.0.1,127.0.0.2"
-    report = measure(*measured, "--resolve", name, servers.url("/back"))
+    report = measure(*flags, "--resolve", name, servers.url("/back"))
     responses = {each["address"]: each["responses"] for each in report["by_address"]}
     assert sum(responses.values()) == 200
     assert min(responses.values()) > 0

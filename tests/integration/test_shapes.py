@@ -156,13 +156,13 @@ def test_the_highest_rate_is_searched_for(faulty: Any) -> None:
             faulty.url("/ok?delay=20ms"),
         ),
     )
-    found = json.loads(outcome.stdout)
+    search = json.loads(outcome.stdout)
     assert outcome.exit_code == 0
-    assert 0 < found["highest_rate"] < 50  # lower than it is on a machine that is busy
-    results = {step["result"] for step in found["steps"]}
+    assert 0 < search["highest_rate"] < 50  # lower than it is on a machine that is busy
+    results = {step["result"] for step in search["steps"]}
     assert "passed" in results
     assert results & {"failed", "unreliable"}  # which of them, a busy machine decides
-    jsonschema.validate(found["best"], SCHEMA)
+    jsonschema.validate(search["best"], SCHEMA)
 
 
 def test_a_search_that_finds_nothing(faulty: Any) -> None:
@@ -174,7 +174,7 @@ def test_a_search_that_finds_nothing(faulty: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (("--rate", "-5"), "not a rate"),
         (("--rate", "0"), "above 0"),
@@ -189,10 +189,10 @@ def test_a_search_that_finds_nothing(faulty: Any) -> None:
         (("-f", "no-such-plan.yaml"), "can't be read"),
     ],
 )
-def test_what_can_not_be_begins_nothing(faulty: Any, flags: tuple[str, ...], said: str) -> None:
+def test_invalid_flags_start_no_run(faulty: Any, flags: tuple[str, ...], message: str) -> None:
     outcome = heyfleet("run", *flags, faulty.url("/ok"))
     assert outcome.exit_code == 2
-    assert said in outcome.stderr
+    assert message in outcome.stderr
     assert outcome.stdout == ""
 
 

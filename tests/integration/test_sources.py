@@ -45,9 +45,9 @@ class Peers:
 
 @pytest.fixture
 def peers() -> Iterator[Peers]:
-    made = Peers()
-    yield made
-    made.stop()
+    peers = Peers()
+    yield peers
+    peers.stop()
 
 
 @pytest.mark.parametrize("who", [(), ("--io", "epoll"), ("--local-agents", "2")])
