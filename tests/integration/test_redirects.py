@@ -96,9 +96,9 @@ def test_within_the_server(servers: Servers, io: str, path: str, hops: int) -> N
 def test_a_server_that_keeps_connections_for_a_short_while(servers: Servers, load: tuple[str, ...]) -> None:
     """The server announces the end after three responses; after 20 ms it closes silently, maybe as the next request arrives."""
     report = measure(*load, "-c", "4", "-4", f"http://localhost:{servers.ports['short']}/to/")
-    planned = report["ledger"]["planned"]
-    assert report["statuses"] == {"200": planned}
-    assert report["redirects"] == planned
+    ledger = report["ledger"]  # on a busy machine, some requests of a rate are unsent or abandoned
+    assert report["statuses"] == {"200": ledger["sent"] - ledger["abandoned"]}
+    assert report["statuses"]["200"] <= report["redirects"] <= ledger["sent"]
 
 
 @pytest.mark.parametrize("io", ["epoll", "io_uring"])
@@ -149,8 +149,15 @@ def test_what_leads_to_a_dead_host_is_no_error_of_others(servers: Servers, tmp_p
     targets.write_text(f"GET {servers.url('/')}\n\nGET {servers.url('/dead')}\n")
     load = ("--rate", "200", "-z", "1s", "-c", "2", "-4", "-cpus", "1")
     report = measure(*load, "--targets", str(targets))
-    assert report["statuses"] == {"200": 100}
-    assert report["errors"] == {"connect refused": 100}
+    assert report["statuses"].keys() == {"200"}
+    assert report["errors"].keys() == {"connect refused"}
+    responses, errors, ledger = (
+        report["statuses"]["200"],
+        report["errors"]["connect refused"],
+        report["ledger"],
+    )
+    assert responses + errors == ledger["sent"] - ledger["abandoned"]  # a busy machine does not send all 200
+    assert min(responses, errors) > 25
 
 
 def test_a_certificate_nobody_trusts(servers: Servers) -> None:
@@ -240,9 +247,9 @@ def test_through_agents_and_at_a_rate(servers: Servers) -> None:
         servers.authority,
         servers.url("/tls"),
     )
-    sent = report["ledger"]["sent"]  # a busy machine leaves some unsent
-    assert report["statuses"] == {"200": sent}
-    assert report["redirects"] == sent > 250
+    ledger = report["ledger"]  # on a busy machine, some requests are unsent or abandoned
+    assert report["statuses"] == {"200": ledger["sent"] - ledger["abandoned"]}
+    assert 250 < report["statuses"]["200"] <= report["redirects"] <= ledger["sent"]
 
 
 def test_users_follow_too(servers: Servers) -> None:
