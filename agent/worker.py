@@ -9,7 +9,7 @@ from heyfleet.agent.host import monitor
 from heyfleet.agent.http.messages import Message
 from heyfleet.agent.http.proxy import target_url, tunnel_head
 from heyfleet.agent.http.redirects import Follower
-from heyfleet.agent.http.resolve import Resolved
+from heyfleet.agent.http.resolve import Resolution
 from heyfleet.agent.http.transport import tls_context
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import ConnectionConfig, Engine, LoadConfig, RecordingConfig, RequestConfig, TargetConfig
@@ -26,7 +26,7 @@ class Setup:
 
     assignment: Assignment
     policy: HostPolicy
-    resolved: Resolved
+    resolution: Resolution
     http2: bool
     messages: list[Message]
     columns: list[list[bytes]]
@@ -86,10 +86,10 @@ def build_engine(setup: Setup, share: Share) -> Engine:
     stride = assignment.connection_stride or 1
     follower = None
     if not plan.disable_redirects and not plan.template:
-        follower = Follower(plan, setup.http2, setup.policy, setup.resolved.addresses)
+        follower = Follower(plan, setup.http2, setup.policy, setup.resolution.addresses)
     engine = Engine(
         TargetConfig(
-            addresses=setup.resolved.addresses,
+            addresses=setup.resolution.addresses,
             sources=list(plan.sources),
             tls=tls_context(plan, setup.http2),
             tunnel=tunnel_head(plan, target_url(plan, plan.requests[0])),

@@ -29,13 +29,13 @@ server {{
 
 
 class Ports(NamedTuple):
-    """Of one server: HTTP/1.1, and HTTP/2 without TLS."""
+    """Ports of one server for HTTP/1.1 and for HTTP/2 without TLS."""
 
     http1: int
     http2: int
 
     def flags(self, http: str, path: str) -> tuple[str, ...]:
-        """What asks for a path in this protocol."""
+        """Return the arguments that request a path with this protocol."""
         if http == "2":
             return ("--h2c", f"http://127.0.0.1:{self.http2}/{path}")
         return (f"http://127.0.0.1:{self.http1}/{path}",)
@@ -89,7 +89,7 @@ def test_a_large_body_goes_to_agents(port: int, tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_connections(port: int, tmp_path: Path) -> None:
-    """Held once, however many send it."""
+    """The body is in memory once, however many connections send it."""
     (tmp_path / "body").write_bytes(bytes(16 << 20))
     few, many = (
         measure(

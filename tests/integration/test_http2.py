@@ -56,7 +56,7 @@ server {{
 
 @dataclass
 class Servers:
-    """An nginx with one port for each way to speak HTTP/2 or not, and a nghttpd."""
+    """Ports of an nginx with and without HTTP/2, and of an nghttpd."""
 
     ports: dict[str, int]
     authority: str
@@ -145,7 +145,7 @@ def test_at_a_rate(servers: Servers) -> None:
 
 @pytest.mark.parametrize("body_bytes", [1, 100_000, 3_000_000])
 def test_bodies(servers: Servers, tmp_path: Path, body_bytes: int) -> None:
-    """Larger than any window that nginx grants at first; it says how long what came was."""
+    """The body is larger than nginx's initial window; the response has its length."""
     (tmp_path / "body").write_bytes(bytes(body_bytes))
     report = measure(
         "-n",
@@ -196,7 +196,7 @@ def test_large_answers(servers: Servers) -> None:
 
 
 def test_connections_that_the_server_ends(servers: Servers) -> None:
-    """After 20 requests each; and of three at a time, where more were asked for."""
+    """nginx ends a connection after 20 requests and allows three concurrent streams, fewer than requested."""
     report = measure(
         "-n", "500", "-c", "2", "--streams", "6", "-h2", "--cacert", servers.authority, servers.url("few")
     )

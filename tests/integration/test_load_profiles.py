@@ -29,7 +29,7 @@ def test_the_server_receives_the_rate(nginx: Any) -> None:
 
 
 def test_random_arrivals_are_the_same_for_a_seed(nginx: Any) -> None:
-    """Their number depends on the workers that share them, and so on a host; here it is one."""
+    """The number of users depends on the workers that share them, so this test uses one worker."""
     planned = [
         measure(
             "--rate", "500", "--arrivals", "poisson", "--seed", seed, "-z", "1s", "-cpus", "1", nginx.url("/")
@@ -113,9 +113,9 @@ def test_a_threshold_that_passes_and_one_that_fails(faulty: Any) -> None:
     met = heyfleet("run", "-n", "100", "-c", "10", "--slo", "p50>=20ms, errors<=0", url)
     assert met.exit_code == 0
     assert "passed\tp50>=20ms" in met.stdout
-    missed = heyfleet("run", "-n", "100", "-c", "10", "--slo", "p50<20ms", url)
-    assert missed.exit_code == 5
-    assert "missed\tp50<20ms" in missed.stdout
+    failed = heyfleet("run", "-n", "100", "-c", "10", "--slo", "p50<20ms", url)
+    assert failed.exit_code == 5
+    assert "failed\tp50<20ms" in failed.stdout
 
 
 def test_abort_on_ends_the_run() -> None:
@@ -156,13 +156,13 @@ def test_find_max(faulty: Any) -> None:
             faulty.url("/ok?delay=20ms"),
         ),
     )
-    found = json.loads(outcome.stdout)
+    search = json.loads(outcome.stdout)
     assert outcome.exit_code == 0
-    assert 0 < found["highest_rate"] < 50  # lower than it is on a machine that is busy
-    results = {step["result"] for step in found["steps"]}
+    assert 0 < search["highest_rate"] < 50  # lower than it is on a machine that is busy
+    results = {step["result"] for step in search["steps"]}
     assert "passed" in results
     assert results & {"failed", "unreliable"}  # which of them, a busy machine decides
-    jsonschema.validate(found["best"], SCHEMA)
+    jsonschema.validate(search["best"], SCHEMA)
 
 
 def test_find_max_without_a_result(faulty: Any) -> None:
@@ -185,7 +185,7 @@ def test_find_max_without_a_result(faulty: Any) -> None:
         (("--arrivals", "often"), "constant or poisson"),
         (("--users", "5", "-c", "5"), "exclude each other"),
         (("--find-max", "p99<1s", "--agents", "2"), "--local-agents"),
-        (("--find-max", "p99<1s", "--users", "2"), "sets the rate itself"),
+        (("--find-max", "p99<1s", "--users", "2"), "chooses the rate itself"),
         (("-f", "no-such-plan.yaml"), "can't be read"),
     ],
 )

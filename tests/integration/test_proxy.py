@@ -42,7 +42,7 @@ server {{
 
 @dataclass
 class Around:
-    """The ports of everything, and whom to trust."""
+    """Ports of all servers, and the CA certificate to trust."""
 
     https: int
     echo: int

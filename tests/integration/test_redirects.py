@@ -60,7 +60,7 @@ server {{
 
 @dataclass
 class Servers:
-    """An nginx with a plain port and one of TLS."""
+    """Ports of an nginx with and without TLS."""
 
     ports: dict[str, int]
     authority: str
@@ -94,11 +94,11 @@ def test_within_the_server(servers: Servers, io: str, path: str, hops: int) -> N
 
 @pytest.mark.parametrize("load", [("-n", "200"), ("--rate", "100", "-z", "1s")])
 def test_a_server_that_keeps_connections_for_a_short_while(servers: Servers, load: tuple[str, ...]) -> None:
-    """After three answers it says so; after 20 ms it closes without a word, perhaps as the next request comes."""
+    """The server announces the end after three responses; after 20 ms it closes silently, maybe as the next request arrives."""
     report = measure(*load, "-c", "4", "-4", f"http://localhost:{servers.ports['short']}/to/")
-    planned = report["ledger"]["planned"]
-    assert report["statuses"] == {"200": planned}
-    assert report["redirects"] == planned
+    ledger = report["ledger"]  # on a busy machine, some requests of a rate are unsent or abandoned
+    assert report["statuses"] == {"200": ledger["sent"] - ledger["abandoned"]}
+    assert report["statuses"]["200"] <= report["redirects"] <= ledger["sent"]
 
 
 @pytest.mark.parametrize("io", ["epoll", "io_uring"])
@@ -123,7 +123,7 @@ def test_a_redirect_to_tls_and_back(servers: Servers) -> None:
 
 def test_responses_count_for_the_address_that_sent_them(servers: Servers) -> None:
     # The kernel turns its stamps on a moment after the first socket asks for them, later still on a busy machine.
-    measured = (
+    flags = (
         "--rate",
         "200",
         "-n",
@@ -136,7 +136,7 @@ def test_responses_count_for_the_address_that_sent_them(servers: Servers) -> Non
         servers.authority,
     )
     name = f"localhost:{servers.ports['plain']}:127.0.0.1,127.0.0.2"
-    report = measure(*measured, "--resolve", name, servers.url("/back"))
+    report = measure(*flags, "--resolve", name, servers.url("/back"))
     responses = {each["address"]: each["responses"] for each in report["by_address"]}
     assert sum(responses.values()) == 200
     assert min(responses.values()) > 0
@@ -149,8 +149,15 @@ def test_a_redirect_to_a_dead_host_fails_only_its_request(servers: Servers, tmp_
     targets.write_text(f"GET {servers.url('/')}\n\nGET {servers.url('/dead')}\n")
     load = ("--rate", "200", "-z", "1s", "-c", "2", "-4", "-cpus", "1")
     report = measure(*load, "--targets", str(targets))
-    assert report["statuses"] == {"200": 100}
-    assert report["errors"] == {"connect refused": 100}
+    assert report["statuses"].keys() == {"200"}
+    assert report["errors"].keys() == {"connect refused"}
+    responses, errors, ledger = (
+        report["statuses"]["200"],
+        report["errors"]["connect refused"],
+        report["ledger"],
+    )
+    assert responses + errors == ledger["sent"] - ledger["abandoned"]  # a busy machine does not send all 200
+    assert min(responses, errors) > 25
 
 
 def test_a_redirect_to_an_untrusted_certificate(servers: Servers) -> None:
@@ -240,9 +247,9 @@ def test_through_agents_and_at_a_rate(servers: Servers) -> None:
         servers.authority,
         servers.url("/tls"),
     )
-    sent = report["ledger"]["sent"]  # a busy machine leaves some unsent
-    assert report["statuses"] == {"200": sent}
-    assert report["redirects"] == sent > 250
+    ledger = report["ledger"]  # on a busy machine, some requests are unsent or abandoned
+    assert report["statuses"] == {"200": ledger["sent"] - ledger["abandoned"]}
+    assert 250 < report["statuses"]["200"] <= report["redirects"] <= ledger["sent"]
 
 
 def test_users_follow_redirects(servers: Servers) -> None:

@@ -20,7 +20,7 @@ BACKENDS = ["io_uring", "epoll"]
 
 @pytest.fixture(params=BACKENDS)
 def io(request: pytest.FixtureRequest) -> str:
-    """A backend that this host has; the contract suite says why, if one is missing."""
+    """An I/O backend that works on this host; the contract suite reports a missing one."""
     backend: str = request.param
     probe = heyfleet("run", "--io", backend, "-n", "1", "-c", "1", "http://127.0.0.1:1/")
     if probe.exit_code == 2:
@@ -155,9 +155,9 @@ def test_a_hard_limit_of_descriptors_is_named(nginx: Any) -> None:
     )
     assert run.returncode == 2
     assert run.stdout == ""
-    found = re.search(r"this process may have 128 .* use -c (\d+) at most", run.stderr)
-    assert found
-    assert 0 < int(found[1]) < 128
+    limit = re.search(r"this process may have 128 .* use -c (\d+) at most", run.stderr)
+    assert limit
+    assert 0 < int(limit[1]) < 128
 
 
 def test_more_connections_than_local_ports() -> None:

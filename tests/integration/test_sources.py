@@ -15,7 +15,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 class Peers:
-    """A server that counts where its connections come from."""
+    """A server that counts its connections by source address."""
 
     def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
         self._server = socket.create_server((address, port), backlog=1000)
@@ -45,9 +45,9 @@ class Peers:
 
 @pytest.fixture
 def peers() -> Iterator[Peers]:
-    made = Peers()
-    yield made
-    made.stop()
+    peers = Peers()
+    yield peers
+    peers.stop()
 
 
 @pytest.mark.parametrize("who", [(), ("--io", "epoll"), ("--local-agents", "2")])

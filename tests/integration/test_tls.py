@@ -35,7 +35,7 @@ server {{
 
 @dataclass
 class Secure:
-    """An nginx with one port for each certificate, and what trusts and identifies its clients."""
+    """Ports of an nginx, one per certificate, and the files that clients need."""
 
     ports: dict[str, int]
     authority: str
@@ -45,7 +45,7 @@ class Secure:
         return f"https://{host}:{self.ports[server]}{path}"
 
     def errors(self, server: str, *flags: str) -> dict[str, int]:
-        """Of a run in which nothing is answered."""
+        """Run without a single response and return its errors."""
         outcome = heyfleet(
             "run",
             "--json",
@@ -218,7 +218,7 @@ def test_client_certificates(secure: Secure) -> None:
 def test_a_server_that_requires_a_client_certificate(
     tmp_path: Path, version: str, trust: tuple[str, ...]
 ) -> None:
-    """It says so in an alert: with TLS 1.3, after the handshake is over for us."""
+    """The server sends an alert, with TLS 1.3 after the client completed its handshake."""
     authority = Authority()
     (tmp_path / "ca.pem").write_bytes(authority.pem)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -282,7 +282,7 @@ def test_a_server_that_never_answers_the_handshake() -> None:
 
 
 def test_through_agents(secure: Secure, tmp_path: Path) -> None:
-    """Certificates travel with the plan."""
+    """Certificates are part of the plan."""
     certificate, key = secure.client
     report = measure(
         "-n", "1000", "-c", "8", "--local-agents", "2",
