@@ -1,4 +1,4 @@
-"""The commands of docs/how-to/deploy-ec2.md on moto's account, and the template for those without our Python."""
+"""The commands of docs/how-to/deploy-ec2.md on moto's account, and the template for use without the heyfleet command."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COMMANDS = [line for line in heyfleet_commands("docs/how-to/deploy-ec2.md") if "
 def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     with account(tmp_path, monkeypatch) as made:
         monkeypatch.setattr(ec2_provider, "_POLL_S", 0.01)
-        # What EC2 would give is nobody here, and must not be dialled.
+        # moto's addresses lead to no instance, and must not be dialed.
         nowhere = "127.0.0.1:9"
         monkeypatch.setattr(
             ec2_provider,
@@ -43,13 +43,13 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
 
 
 def test_the_commands(aws: Account) -> None:
-    """Those that wait for agents to join must be refused for their absence, and leave nothing."""
+    """Run every command; those that wait for agents must fail, and leave nothing."""
     seen = []
     for command in COMMANDS:
         line = command.replace("dist/heyfleet-agent.tar.gz", str(aws.bundle)).replace("my-bucket", BUCKET)
         line = re.sub(r"(10\.0\.0\.1):7700", "127.0.0.1:9", line)
         line = line.replace("sg-0123", aws.ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"])
-        # moto knows no image by Debian's parameter.
+        # moto does not know Debian's image parameter.
         line += f" --with ami={aws.ami}" if " up " in line or line.startswith("run") else ""
         words = shlex.split(line)
         if words[0] == "run":
@@ -81,8 +81,8 @@ def test_the_commands(aws: Account) -> None:
     assert seen[3:] == ["status", "logs", "down", "reap", "up", "down"]
 
 
-def test_two_parameters_of_the_template_hold_the_user_data() -> None:
-    token = b"t" * 100  # what a real one has, and a CA and a presigned URL of usual length
+def test_user_data_fits_into_two_parameters_of_the_template() -> None:
+    token = b"t" * 100  # realistic lengths, also for the CA and the presigned URL
     request = LaunchRequest(
         fleet="f", agents=1, join="boss:7700", ca_pem=b"c" * 600, token=token, lifetime_s=7200
     )
@@ -90,7 +90,7 @@ def test_two_parameters_of_the_template_hold_the_user_data() -> None:
     assert 4000 < len(base64.b64encode(script.encode())) < 4000 + 4096
 
 
-def test_the_template_is_clean() -> None:
+def test_the_template_is_valid() -> None:
     lint = Path(sys.executable).with_name("cfn-lint")
     run = subprocess.run(
         [str(lint), str(ROOT / "deploy/ec2/template.yaml")], capture_output=True, text=True, check=False

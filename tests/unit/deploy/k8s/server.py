@@ -1,4 +1,4 @@
-"""A double of a Kubernetes API server: HTTP on loopback, which keeps Jobs, Secrets and pods. No cluster: nothing runs."""
+"""A test double of a Kubernetes API server: HTTP on loopback, with Jobs, Secrets and pods that never run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMESPACE = "load"
 
 
 class Double:
-    """What the server keeps, and how it is told to answer."""
+    """The server's state, and how it is to respond."""
 
     def __init__(self) -> None:
         self.kept: dict[str, dict[str, Json]] = {"jobs": {}, "secrets": {}, "pods": {}, "events": {}}

@@ -1,4 +1,4 @@
-"""The Helm chart with the real helm: what it makes is valid, and the same as the provider's."""
+"""The Helm chart with the real helm: its resources are valid, and equal the provider's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def helm(*words: str) -> str:
 
 
 def made(*words: str, kube: str = "1.34.0") -> dict[str, dict[str, Any]]:
-    """By kind; each valid."""
+    """Return the chart's resources by kind, after validation."""
     text = helm("template", "demo", CHART, "--kube-version", kube, *words)
     found = [each for each in yaml.safe_load_all(text) if each]
     for each in found:
@@ -44,7 +44,7 @@ def test_lint() -> None:
 
 
 @pytest.mark.parametrize(("kube", "server"), [("1.34.0", (1, 34)), ("1.28.0", (1, 28))])
-def test_its_job_is_the_engine_s(kube: str, server: tuple[int, int]) -> None:
+def test_its_job_equals_the_provider_s(kube: str, server: tuple[int, int]) -> None:
     words = ["--set", "join=boss:7700,agents=5,pullSecret=pull,nodeSelector.disk=fast"]
     expected = manifests.job(
         "demo",
@@ -60,7 +60,7 @@ def test_its_job_is_the_engine_s(kube: str, server: tuple[int, int]) -> None:
     assert found["Job"] == expected
 
 
-def test_its_controller_is_the_plain_one() -> None:
+def test_its_controller_equals_the_plain_manifest() -> None:
     found = made("--set", "controller.enabled=true,join=boss:7700")
     assert set(found) == {"Job", "Deployment", "Service"}
     deployment, service = plain.controller()

@@ -1,4 +1,4 @@
-"""The commands of docs/how-to/deploy-k8s.md, but for counts: agents are real, API server and nodes are doubles."""
+"""The commands of docs/how-to/deploy-k8s.md, except for counts: agents are real, API server and nodes are doubles."""
 
 from __future__ import annotations
 
@@ -85,8 +85,7 @@ def test_every_command(double: Double, tmp_path: Path) -> None:
     assert double.left() == []
 
 
-def test_pods_that_end_are_named(double: Double, tmp_path: Path) -> None:
-    # Nobody listens where they are told to join, so that they never come; and one is not made at all.
+def test_a_refused_secret_is_reported_and_leaves_nothing(double: Double, tmp_path: Path) -> None:
     environment = {**os.environ, "KUBECONFIG": str(tmp_path / "config")}
     double.refusals["POST", "secrets"] = (403, "forbidden")
     command = f"run --on k8s --agents 1 --with image=x:1 --with namespace=load --join 127.0.0.1:{free_port()}"

@@ -1,4 +1,4 @@
-"""The Kubernetes provider with the real client, against a double of the API server on loopback."""
+"""The Kubernetes provider with the real client, and a test double of the API server on loopback."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
         yield made
 
 
-def provider(**given: object) -> K8sProvider:
-    return K8sProvider(read("k8s", K8sProvider.settings, {"image": "an/image:1", **given}))
+def provider(**overrides: object) -> K8sProvider:
+    return K8sProvider(read("k8s", K8sProvider.settings, {"image": "an/image:1", **overrides}))
 
 
 def launch_request(agents: int = 3, fleet: str = "demo", lifetime_s: int = 600) -> LaunchRequest:
@@ -91,7 +91,7 @@ def test_up_status_logs_down(double: Double) -> None:
     assert double.left() == []
 
 
-def test_a_thousand_are_one_job_and_all_are_found(double: Double) -> None:
+def test_a_thousand_agents_are_one_job(double: Double) -> None:
     assert len(provider().launch(launch_request(1000), quiet).instances) == 1000
     assert double.calls == ["POST jobs", "POST secrets"]
     assert double.bodies[0]["spec"]["parallelism"] == double.bodies[0]["spec"]["completions"] == 1000
@@ -99,25 +99,25 @@ def test_a_thousand_are_one_job_and_all_are_found(double: Double) -> None:
 
 
 class Killed(BaseException):
-    """As a SIGKILL: nothing of the deployer runs after it."""
+    """Raised in place of a SIGKILL: nothing in the process runs after it."""
 
 
-def live(made: K8sProvider) -> None:
-    """A whole life of a fleet: more calls than any seed lets it make."""
+def go_through_life(made: K8sProvider) -> None:
+    """Go through a fleet's whole life, with more calls than any seed allows."""
     made.launch(launch_request(3, lifetime_s=0), quiet)
     made.stop("demo", quiet)
     for _ in range(3):
         made.list("demo")
 
 
-def test_nothing_is_left_after_kills_and_a_reap(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reap_cleans_up_after_a_kill_at_any_call(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
     call = Cluster.call
-    left_by_kills = 0
+    incomplete_removals = 0
     for seed in range(2 * KILLS):
-        chance = random.Random(seed)
-        at, took_effect, calls = chance.randrange(8), chance.random() < 0.5, 0
+        rng = random.Random(seed)
+        at, took_effect, calls = rng.randrange(8), rng.random() < 0.5, 0
 
-        def dying(
+        def die(
             self: Cluster, *words: Any, at: int = at, took_effect: bool = took_effect, **query: Any
         ) -> Any:
             nonlocal calls
@@ -129,13 +129,13 @@ def test_nothing_is_left_after_kills_and_a_reap(double: Double, monkeypatch: pyt
             return call(self, *words, **query)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Cluster, "call", dying)
+            patch.setattr(Cluster, "call", die)
             with pytest.raises(Killed):
-                live(provider())
-        left_by_kills += bool(double.left())
+                go_through_life(provider())
+        incomplete_removals += bool(double.left())
         provider().reap(quiet)
         assert double.left() == [], f"seed {seed}"
-    assert left_by_kills > KILLS / 4
+    assert incomplete_removals > KILLS / 4
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_nothing_is_left_after_kills_and_a_reap(double: Double, monkeypatch: pyt
         ("POST", "secrets", 409, "already exists", "use heyfleet fleet down, or another --name"),
     ],
 )
-def test_a_refusal_is_one_line_and_leaves_nothing(
+def test_a_refused_call_is_one_line_and_leaves_nothing(
     double: Double, method: str, kind: str, status: int, said: str, cure: str
 ) -> None:
     double.refusals[method, kind] = (status, said)
@@ -163,7 +163,7 @@ def test_a_refusal_is_one_line_and_leaves_nothing(
     assert double.left() == []
 
 
-def test_a_fleet_that_is_there_is_not_touched(double: Double) -> None:
+def test_an_existing_fleet_is_left_alone(double: Double) -> None:
     provider().launch(launch_request(), quiet)
     before = double.left()
     with pytest.raises(DeployError, match="a fleet of this name exists"):
@@ -171,7 +171,7 @@ def test_a_fleet_that_is_there_is_not_touched(double: Double) -> None:
     assert double.left() == before
 
 
-def test_no_cluster(double: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unreachable_cluster_is_reported(double: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="kubectl config get-contexts"):
         provider(context="nowhere").list()
     with pytest.raises(DeployError, match="kubectl create namespace elsewhere"):
@@ -186,7 +186,7 @@ def test_no_cluster(double: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: P
         provider().list()
 
 
-def test_reasons(double: Double) -> None:
+def test_list_explains_pods_that_do_not_run(double: Double) -> None:
     double.pods_at_most = 4
     provider().launch(launch_request(5), quiet)
     pods = list(double.kept["pods"].values())
@@ -230,14 +230,14 @@ def test_a_plan_changes_nothing(double: Double) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("overrides", "said"),
     [
         ({"image": ""}, "image: --on k8s needs it"),
         ({"cpu": "many"}, "cpu: 'many' is not a quantity"),
         ({"node_selector": "gpu"}, "node_selector: 'gpu' is not NAME=VALUE"),
     ],
 )
-def test_bad_settings(double: Double, given: dict[str, str], said: str) -> None:
+def test_invalid_settings_are_refused(double: Double, overrides: dict[str, str], said: str) -> None:
     with pytest.raises(SettingError, match=said):
-        provider(**given).launch(launch_request(), quiet)
+        provider(**overrides).launch(launch_request(), quiet)
     assert double.calls == []
