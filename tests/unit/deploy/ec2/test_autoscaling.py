@@ -85,7 +85,9 @@ class Groups:
         """Return whether the group shows no trace of a fleet."""
         group = self.group(name)
         has = (group["DesiredCapacity"], len(group["Instances"]))
-        return has == (capacity, capacity) and not (KEYS & set(self.tags(name))) and not self.scheduled_actions()
+        return (
+            has == (capacity, capacity) and not (KEYS & set(self.tags(name))) and not self.scheduled_actions()
+        )
 
 
 @pytest.fixture

@@ -157,9 +157,7 @@ def error(code: str, message: str = "no.") -> ClientError:
         ("SomethingElse", "SomethingElse: no"),
     ],
 )
-def test_an_error_has_its_cure(
-    aws: Account, monkeypatch: pytest.MonkeyPatch, code: str, cure: str
-) -> None:
+def test_an_error_has_its_cure(aws: Account, monkeypatch: pytest.MonkeyPatch, code: str, cure: str) -> None:
     asked = refusing(monkeypatch, "RunInstances", error(code))
     made = aws.provider().launch(launch_request(2), quiet)
     assert made.instances == []

@@ -33,9 +33,7 @@ def test_the_default_image_is_debian_for_the_type_s_architecture(
     assert (asked[0]["ImageId"], asked[0]["InstanceType"]) == (aws.ami, kind)
 
 
-def test_spot_instances_are_one_time(
-    aws: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_spot_instances_are_one_time(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = refusing(monkeypatch, "RunInstances")
     made = aws.provider(spot="true").launch(launch_request(1), quiet)
     assert (len(made.instances), made.failures) == (1, [])
@@ -146,7 +144,9 @@ def test_a_quota_keeps_the_instances_so_far_and_is_reported(aws: Account, code: 
         ("fleet up --count 2 --join b:1 --dry-run", 0),
     ],
 )
-def test_missing_credentials_are_reported_in_one_line(tmp_path: Path, on: str, command: str, code: int) -> None:
+def test_missing_credentials_are_reported_in_one_line(
+    tmp_path: Path, on: str, command: str, code: int
+) -> None:
     """Run a command as on a host without any AWS configuration."""
     words = [*command.split(), "--on", on, "--with", "region=eu-west-1"]
     if "up" in words and on == "ec2":

@@ -218,9 +218,7 @@ def test_reap_cleans_up_after_a_kill_at_any_call(aws: Account) -> None:
         incomplete_removals += bool(aws.left())
         aws.provider().reap(quiet)
         assert aws.left() == [], seed
-        backend = ecs_backends[DEFAULT_ACCOUNT_ID][
-            "us-east-1"
-        ]  # moto keeps everything, and gets slower
+        backend = ecs_backends[DEFAULT_ACCOUNT_ID]["us-east-1"]  # moto keeps everything, and gets slower
         backend.tasks.clear()
         backend.task_definitions.clear()
     assert incomplete_removals > KILLS / 4
@@ -284,9 +282,7 @@ def test_the_task_s_script_turns_secrets_into_files(tmp_path: Path) -> None:
     assert (environ, ca, token, mode) == ("0", "the CA", "the token", "600")
 
 
-def test_missing_capacity_is_retried_and_then_reported(
-    aws: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_capacity_is_retried_and_then_reported(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     call, short = botocore.client.BaseClient._make_api_call, [3, 1, 0]
 
     def limit(self: Any, name: str, arguments: Any) -> Any:

@@ -133,9 +133,7 @@ def test_a_task_that_never_ran_is_replaced() -> None:
 def test_a_task_that_keeps_failing_is_not_replaced_forever() -> None:
     launcher, states, _ = settled(1, {0, 1, 2, 3})
     assert launcher.replaced == ["0", "1"]
-    assert [each["taskArn"] for each in launcher.started] == [
-        "t/2"
-    ]  # its state tells why it does not run
+    assert [each["taskArn"] for each in launcher.started] == ["t/2"]  # its state tells why it does not run
     assert states.asked < 20
 
 

@@ -171,7 +171,9 @@ def test_an_existing_fleet_is_left_alone(double: Double) -> None:
     assert double.left() == before
 
 
-def test_an_unreachable_cluster_is_reported(double: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unreachable_cluster_is_reported(
+    double: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     with pytest.raises(DeployError, match="kubectl config get-contexts"):
         provider(context="nowhere").list()
     with pytest.raises(DeployError, match="kubectl create namespace elsewhere"):
