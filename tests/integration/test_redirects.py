@@ -240,9 +240,10 @@ def test_through_agents_and_at_a_rate(servers: Servers) -> None:
         servers.authority,
         servers.url("/tls"),
     )
-    sent = report["ledger"]["sent"]  # a busy machine leaves some unsent
-    assert report["statuses"] == {"200": sent}
-    assert report["redirects"] == sent > 250
+    # A busy machine leaves some requests unsent, and others without a response when the run ends.
+    sent, responses = report["ledger"]["sent"], report["ledger"]["responses"]
+    assert report["statuses"] == {"200": responses}
+    assert 250 < responses <= report["redirects"] <= sent
 
 
 def test_users_follow_too(servers: Servers) -> None:

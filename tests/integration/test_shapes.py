@@ -115,7 +115,7 @@ def test_a_threshold_that_is_met_and_one_that_is_not(faulty: Any) -> None:
     assert "passed\tp50>=20ms" in met.stdout
     missed = heyfleet("run", "-n", "100", "-c", "10", "--slo", "p50<20ms", url)
     assert missed.exit_code == 5
-    assert "missed\tp50<20ms" in missed.stdout
+    assert "failed\tp50<20ms" in missed.stdout
 
 
 def test_a_run_is_ended_by_its_errors() -> None:
@@ -185,7 +185,7 @@ def test_a_search_that_finds_nothing(faulty: Any) -> None:
         (("--arrivals", "often"), "constant or poisson"),
         (("--users", "5", "-c", "5"), "exclude each other"),
         (("--find-max", "p99<1s", "--agents", "2"), "--local-agents"),
-        (("--find-max", "p99<1s", "--users", "2"), "sets the rate itself"),
+        (("--find-max", "p99<1s", "--users", "2"), "chooses the rate itself"),
         (("-f", "no-such-plan.yaml"), "can't be read"),
     ],
 )
