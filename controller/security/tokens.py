@@ -17,9 +17,8 @@ from heyfleet.errors import HeyfleetError
 from heyfleet.proto.protocol import ROLE_JOIN
 
 VALID_S = 1800.0
-_KEPT_AFTER_EXPIRY_S = (
-    86400.0  # so that a late agent is told that its token expired, and not that it is unknown
-)
+# Expired tokens are remembered, so that a late agent learns that its token expired, and not that it is unknown.
+_KEPT_AFTER_EXPIRY_S = 86400.0
 
 
 class TokenError(HeyfleetError):

@@ -1,4 +1,4 @@
-"""Fleets on ECS, whose API is moto's here and whose tasks are containers of the real image in namespaces: never Fargate."""
+"""Fleets on ECS: the API is moto's, and tasks are containers of the real image in network namespaces, not Fargate."""
 
 from __future__ import annotations
 

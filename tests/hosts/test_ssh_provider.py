@@ -165,7 +165,7 @@ def test_what_hosts_lack_is_named(booted: Machines) -> None:
     assert "h1: there is no python3 here: install Python 3.11 or newer, or set HEYFLEET_PYTHON" in err
     code, _, err = ended(run(booted, "--agents", "3", url(booted), hosts="h1,h2"))
     assert code == 2
-    assert "3 agents are wanted, and only 2 hosts are named" in err
+    assert "3 agents were requested, but only 2 hosts are named" in err
     code, _, err = ended(run(booted, url(booted), hosts="h1,unknown.invalid"))
     assert code == 2
     assert "unknown.invalid: ssh: Could not resolve hostname" in err

@@ -1,4 +1,4 @@
-"""The agent process in virtual time: its situations one by one, and thousands of random schedules of whole lives."""
+"""The agent process in virtual time: its situations one by one, and random schedules from join to exit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOKEN = Token("id", "secret", b"", b"")
 SCHEDULES = 200  # in a block; there are ten blocks
 
 
-class Life:
+class ProcessHarness:
     """One agent process, its world and its controller."""
 
     def __init__(self, folder: Path, seed: int = 0, *, local: bool = False, faulty: bool = False) -> None:
@@ -71,7 +71,7 @@ class Life:
     async def end(self) -> int:
         """Wait for the end of the process and return its exit code; no load may be left."""
         try:
-            return await self.task
+            return await asyncio.wait_for(self.task, 1000)
         except HeyfleetError as error:
             self.world.log.append(str(error))
             return error.exit_code
@@ -82,183 +82,197 @@ class Life:
             self.watchdog.cancel()
 
 
-def in_life(scenario: Callable[[Life], Awaitable[None]]) -> Callable[[Path], None]:
-    """Make a test of a scenario in one agent's life."""
+def with_process(scenario: Callable[[ProcessHarness], Awaitable[None]]) -> Callable[[Path], None]:
+    """Make a test of a scenario in one agent's harness."""
 
     def test(tmp_path: Path) -> None:
-        async def lived() -> None:
-            await scenario(Life(tmp_path))
+        async def main() -> None:
+            await scenario(ProcessHarness(tmp_path))
 
-        run(lived())
+        run(main())
 
     test.__doc__ = scenario.__doc__
     return test
 
 
-@in_life
-async def test_a_dismissed_agent_ends_with_0(life: Life) -> None:
-    await life.attached()
-    life.controller.dismiss()
-    assert await life.end() == ExitCode.OK
-    assert life.controller.said_bye == "dismissed"
-    assert life.world.log == ["joined boss:7700 as a1-1", "dismissed: the run is over"]
+@with_process
+async def test_a_dismissed_agent_ends_with_0(harness: ProcessHarness) -> None:
+    await harness.attached()
+    harness.controller.dismiss()
+    assert await harness.end() == ExitCode.OK
+    assert harness.controller.said_bye == "dismissed"
+    assert harness.world.log == ["joined boss:7700 as a1-1", "dismissed: the run is over"]
 
 
-@in_life
-async def test_a_dismissal_during_a_load_ends_it_and_names_the_results(life: Life) -> None:
-    await life.started("r1", duration_s=3600)
-    life.controller.dismiss()
-    assert await life.end() == ExitCode.OK
-    path = life.folder / "r1.a1-1.records"
-    assert life.world.log[-1] == f"dismissed: the run is over; results are kept in {path}"
+@with_process
+async def test_a_dismissal_during_a_load_ends_it_and_names_the_results(harness: ProcessHarness) -> None:
+    await harness.started("r1", duration_s=3600)
+    harness.controller.dismiss()
+    assert await harness.end() == ExitCode.OK
+    path = harness.folder / "r1.a1-1.records"
+    assert harness.world.log[-1] == f"dismissed: the run is over; results are kept in {path}"
     assert [record.WhichOneof("record") for record in read_records(path)][-1] == "done"
+
+
+@with_process
+async def test_a_controller_that_dismisses_and_vanishes_is_not_looked_for(harness: ProcessHarness) -> None:
+    await harness.started("r1", duration_s=3600)
+    harness.controller.dismiss()
+    await until(lambda: harness.service is not None and harness.service.dismissal_reason)
+    harness.controller.reachable = False
+    harness.controller.break_stream()
+    begin_s = current_loop().time()
+    assert await harness.end() == ExitCode.OK
+    assert current_loop().time() - begin_s < 1
 
 
 def test_an_agent_of_this_host_needs_no_token(tmp_path: Path) -> None:
     async def scenario() -> None:
-        life = Life(tmp_path, local=True)
-        await life.attached()
-        assert life.service is not None
-        assert life.service.agent == "a1"
-        assert life.controller.joins == 0
-        life.controller.dismiss()
-        assert await life.end() == ExitCode.OK
+        harness = ProcessHarness(tmp_path, local=True)
+        await harness.attached()
+        assert harness.service is not None
+        assert harness.service.agent == "a1"
+        assert harness.controller.joins == 0
+        harness.controller.dismiss()
+        assert await harness.end() == ExitCode.OK
 
     run(scenario())
 
 
-@in_life
-async def test_an_agent_that_starts_first_waits_for_its_controller(life: Life) -> None:
-    life.controller.reachable = False
+@with_process
+async def test_an_agent_that_starts_first_waits_for_its_controller(harness: ProcessHarness) -> None:
+    harness.controller.reachable = False
     await asyncio.sleep(20)
     line = "the controller at boss:7700 can't be reached (Connection refused); trying for 30s"
-    assert life.world.log == [line]
+    assert harness.world.log == [line]
     # 50 ms at first, then twice as long each time, up to 2 s.
-    assert life.controller.joins == 15
-    life.controller.reachable = True
-    await life.attached()
-    life.controller.dismiss()
-    assert await life.end() == ExitCode.OK
+    assert harness.controller.joins == 15
+    harness.controller.reachable = True
+    await harness.attached()
+    harness.controller.dismiss()
+    assert await harness.end() == ExitCode.OK
 
 
-@in_life
-async def test_an_agent_gives_up_after_the_rejoin_timeout(life: Life) -> None:
-    life.controller.reachable = False
-    with pytest.raises(UnreachableError, match=r"gave up: .* was not reached for 30s \(Connection refused\)"):
-        await life.task
-    assert 30 <= current_loop().time() < 33
-    life.watchdog.cancel()
-
-
-@in_life
-async def test_the_rejoin_timeout_begins_when_the_controller_was_last_heard(life: Life) -> None:
-    await life.attached()
-    await asyncio.sleep(100)
-    life.controller.reachable = False
-    life.controller.break_stream()
+@with_process
+async def test_an_agent_gives_up_after_the_rejoin_timeout(harness: ProcessHarness) -> None:
     begin_s = current_loop().time()
-    assert await life.end() == ExitCode.FAULT
+    harness.controller.reachable = False
+    with pytest.raises(UnreachableError, match=r"gave up: .* was not reached for 30s \(Connection refused\)"):
+        await harness.task
+    assert 30 <= current_loop().time() - begin_s < 33
+    harness.watchdog.cancel()
+
+
+@with_process
+async def test_the_rejoin_timeout_begins_when_the_controller_was_last_heard(harness: ProcessHarness) -> None:
+    await harness.attached()
+    await asyncio.sleep(100)
+    harness.controller.reachable = False
+    harness.controller.break_stream()
+    begin_s = current_loop().time()
+    assert await harness.end() == ExitCode.FAULT
     assert 30 <= current_loop().time() - begin_s < 33
 
 
-@in_life
-async def test_results_outlive_an_agent_that_gives_up(life: Life) -> None:
-    await life.started("r1", duration_s=3600)
-    life.controller.reachable = False
-    life.controller.break_stream()
-    assert await life.end() == ExitCode.FAULT
-    path = life.folder / "r1.a1-1.records"
-    assert life.world.log[-1].endswith(f"; results are kept in {path}")
+@with_process
+async def test_results_outlive_an_agent_that_gives_up(harness: ProcessHarness) -> None:
+    await harness.started("r1", duration_s=3600)
+    harness.controller.reachable = False
+    harness.controller.break_stream()
+    assert await harness.end() == ExitCode.FAULT
+    path = harness.folder / "r1.a1-1.records"
+    assert harness.world.log[-1].endswith(f"; results are kept in {path}")
     last = list(read_records(path))[-1]
     assert last.done.stopped_by == "lease"
 
 
-@in_life
-async def test_a_join_that_is_denied_is_not_tried_again(life: Life) -> None:
-    life.controller.denial = "the secret of its token is wrong"
+@with_process
+async def test_a_join_that_is_denied_is_not_tried_again(harness: ProcessHarness) -> None:
+    harness.controller.denial = "the secret of its token is wrong"
     with pytest.raises(DeniedError, match="secret"):
-        await life.task
-    assert life.controller.joins == 1
-    life.watchdog.cancel()
+        await harness.task
+    assert harness.controller.joins == 1
+    harness.watchdog.cancel()
 
 
-@in_life
-async def test_a_denied_agent_does_not_go_on_with_its_load(life: Life) -> None:
-    await life.started("r1", duration_s=3600)
-    life.controller.denial = "no agent of this controller"
-    life.controller.break_stream()
-    assert await life.end() == ExitCode.CANNOT_START
-    assert life.world.log[-1].startswith("no agent of this controller; results are kept in ")
+@with_process
+async def test_a_denied_agent_does_not_go_on_with_its_load(harness: ProcessHarness) -> None:
+    await harness.started("r1", duration_s=3600)
+    harness.controller.denial = "no agent of this controller"
+    harness.controller.break_stream()
+    assert await harness.end() == ExitCode.CANNOT_START
+    assert harness.world.log[-1].startswith("no agent of this controller; results are kept in ")
 
 
-@in_life
-async def test_a_signal_delivers_the_results_first(life: Life) -> None:
-    await life.started("r1", duration_s=3600)
+@with_process
+async def test_a_signal_delivers_the_results_first(harness: ProcessHarness) -> None:
+    await harness.started("r1", duration_s=3600)
     current_loop().raise_signal(signal.SIGTERM)
-    await until(lambda: life.controller.runs["r1"].is_complete)
-    life.controller.release("r1")
-    assert await life.end() == ExitCode.TERMINATED
-    assert life.controller.said_bye == "ended by SIGTERM"
-    assert life.exits == []
+    await until(lambda: harness.controller.runs["r1"].is_complete)
+    harness.controller.release("r1")
+    assert await harness.end() == ExitCode.TERMINATED
+    assert harness.controller.said_bye == "ended by SIGTERM"
+    assert harness.exits == []
 
 
-@in_life
-async def test_a_signal_before_the_controller_is_reached_ends_at_once(life: Life) -> None:
-    life.controller.reachable = False
+@with_process
+async def test_a_signal_before_the_controller_is_reached_ends_at_once(harness: ProcessHarness) -> None:
+    harness.controller.reachable = False
     await asyncio.sleep(10)
     begin_s = current_loop().time()
     current_loop().raise_signal(signal.SIGINT)
-    assert await life.end() == ExitCode.INTERRUPTED
+    assert await harness.end() == ExitCode.INTERRUPTED
     assert current_loop().time() - begin_s < 0.1
 
 
-@in_life
-async def test_a_signal_without_a_controller_names_the_results(life: Life) -> None:
-    await life.started("r1", duration_s=3600)
-    life.controller.reachable = False
-    life.controller.break_stream()
+@with_process
+async def test_a_signal_without_a_controller_names_the_results(harness: ProcessHarness) -> None:
+    await harness.started("r1", duration_s=3600)
+    harness.controller.reachable = False
+    harness.controller.break_stream()
     await asyncio.sleep(1)
     current_loop().raise_signal(signal.SIGINT)
-    assert await life.end() == ExitCode.INTERRUPTED
-    assert life.world.log[-1] == f"results are kept in {life.folder / 'r1.a1-1.records'}"
+    assert await harness.end() == ExitCode.INTERRUPTED
+    assert harness.world.log[-1] == f"results are kept in {harness.folder / 'r1.a1-1.records'}"
 
 
-@in_life
-async def test_a_denial_during_a_drain_does_not_cut_it_short(life: Life) -> None:
-    await life.started("r1", duration_s=3600)
+@with_process
+async def test_a_denial_during_a_drain_does_not_cut_it_short(harness: ProcessHarness) -> None:
+    harness.world.stop_s = 2.0
+    await harness.started("r1", duration_s=3600)
     current_loop().raise_signal(signal.SIGINT)
-    life.controller.denial = "no agent of this controller"
-    life.controller.break_stream()
-    assert await life.end() == ExitCode.INTERRUPTED
-    assert [record.WhichOneof("record") for record in read_records(life.folder / "r1.a1-1.records")][
+    harness.controller.denial = "no agent of this controller"
+    harness.controller.break_stream()
+    assert await harness.end() == ExitCode.INTERRUPTED
+    assert [record.WhichOneof("record") for record in read_records(harness.folder / "r1.a1-1.records")][
         -1
     ] == "done"
 
 
-@in_life
-async def test_a_second_signal_ends_at_once(life: Life) -> None:
-    await life.started("r1", duration_s=3600)
+@with_process
+async def test_a_second_signal_ends_at_once(harness: ProcessHarness) -> None:
+    await harness.started("r1", duration_s=3600)
     current_loop().raise_signal(signal.SIGINT)
-    assert life.exits == []
+    assert harness.exits == []
     current_loop().raise_signal(signal.SIGTERM)
-    assert life.exits == [ExitCode.TERMINATED]
-    assert await life.end() == ExitCode.INTERRUPTED
+    assert harness.exits == [ExitCode.TERMINATED]
+    assert await harness.end() == ExitCode.INTERRUPTED
 
 
 class Schedule:
-    """A life in which anything happens at any time, and after which everything must be accounted for."""
+    """One agent process to which anything happens at any time, and whose results must all be accounted for."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.random = Random(seed)
-        self.life = Life(folder, seed, local=seed % 4 == 0, faulty=True)
-        self.controller = self.life.controller
+        self.harness = ProcessHarness(folder, seed, local=seed % 4 == 0, faulty=True)
+        self.controller = self.harness.controller
         self.run_ids: list[str] = []
         self.released: set[str] = set()
         self.pinging = True
         self._pings = asyncio.ensure_future(self._ping())
 
-    async def go(self) -> None:
-        """Live, and end in one of several ways."""
+    async def play(self) -> None:
+        """Let things happen, and end the agent in one of several ways."""
         for _ in range(self.random.randrange(5, 30)):
             await asyncio.sleep(self.random.choice([0.0, 0.02, 0.3, 1.0, 2.5]))
             self.random.choice(
@@ -323,20 +337,20 @@ class Schedule:
     async def _settle(self) -> int:
         """Come back, collect what is missing, and dismiss the agent."""
         self.controller.reachable = self.pinging = True
-        if self.life.task.done():  # it gave up
-            return await self.life.end()
+        if self.harness.task.done():  # it gave up
+            return await self.harness.end()
         begin = self.controller.streams
         self.controller.break_stream()
-        await until(lambda: self.controller.streams > begin or self.life.task.done())
-        await self.life.attached()
+        await until(lambda: self.controller.streams > begin or self.harness.task.done())
+        await self.harness.attached()
         await until(self._everything_is_there, 90)
         self._release_complete()
         self.controller.dismiss()
-        return await self.life.end()
+        return await self.harness.end()
 
     def _everything_is_there(self) -> bool:
-        assert self.life.service is not None
-        held = [run.offer() for run in self.life.service._runs.values()]
+        assert self.harness.service is not None
+        held = [run.offer() for run in self.harness.service._runs.values()]
         return all(
             offer.ended and self.controller.runs[offer.assignment.run_id].is_complete for offer in held
         )
@@ -344,29 +358,29 @@ class Schedule:
     async def _signal(self) -> int:
         number = self.random.choice([signal.SIGINT, signal.SIGTERM])
         current_loop().raise_signal(number)
-        code = await self.life.end()
-        assert code == 128 + number or self.life.task.exception() is not None
+        code = await self.harness.end()
+        assert code == 128 + number or self.harness.task.exception() is not None
         return code
 
     async def _deny(self) -> int:
         self.controller.denial = "go away"
         self.controller.break_stream()
-        return await self.life.end()
+        return await self.harness.end()
 
     async def _vanish(self) -> int:
         self.controller.reachable = False
         self.controller.break_stream()
-        return await self.life.end()
+        return await self.harness.end()
 
     # What must be true then
 
     def _check(self, code: int) -> None:
         assert code in (0, 1, 2, 130, 143)
-        service = self.life.service
+        service = self.harness.service
         if service is None:
             return
         kept = {path.name: path for path in service.kept_files}
-        files = {path.name: path for path in self.life.folder.glob("*.records")}
+        files = {path.name: path for path in self.harness.folder.glob("*.records")}
         assert files.keys() == kept.keys(), "files that nobody knows of, or results without a file"
         for path in kept.values():
             records = list(read_records(path))
@@ -377,7 +391,9 @@ class Schedule:
             assert [snapshot.sequence for snapshot in snapshots] == list(range(1, done.last_sequence + 1))
             assert sum(snapshot.sent for snapshot in snapshots) == done.sent
             if code:
-                assert any(str(path) in line for line in self.life.world.log), "the owner was not told"
+                assert any(str(path) in line for line in self.harness.world.log), (
+                    "the log does not name the file"
+                )
 
 
 @pytest.mark.parametrize("block", range(10))
@@ -386,11 +402,11 @@ def test_random_schedules(tmp_path: Path, block: int) -> None:
         folder = tmp_path / str(seed)
         folder.mkdir()
 
-        async def life(folder: Path = folder, seed: int = seed) -> None:
-            await Schedule(folder, seed).go()
+        async def main(folder: Path = folder, seed: int = seed) -> None:
+            await Schedule(folder, seed).play()
 
         try:
-            run(life())
+            run(main())
         except BaseException as error:
             error.add_note(f"seed {seed}")
             raise

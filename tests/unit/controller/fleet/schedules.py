@@ -65,10 +65,13 @@ def random_behavior(source: random.Random, faults: float) -> Behavior:
     return behavior
 
 
-def check_measurements(simulation: Simulation, measurements: Measurements, started_ns: int) -> None:
+def check_measurements(
+    simulation: Simulation, measurements: Measurements, started_ns: int = 0, *, is_latest: bool = True
+) -> None:
     """Check that a result is exactly what its agents measured, as far as it has arrived.
 
-    `started_ns` is the agreed start on the controller's clock.
+    `started_ns` is the agreed start on the controller's clock, or 0 if not known. `is_latest` says that nothing has arrived
+    since the result was made.
     """
     ledger = balance(measurements)
     assert ledger.faults == ()
@@ -77,6 +80,9 @@ def check_measurements(simulation: Simulation, measurements: Measurements, start
     merged_in_order = Stats()
     for part in measurements.agents:
         _check_agent(simulation, measurements.run_id, part, merged_in_order, started_ns)
+        if is_latest:
+            acknowledged = simulation.agents[part.agent].acknowledged.get(measurements.run_id, set())
+            assert acknowledged <= _merged_sequences(part)
     assert merged_in_order.histograms == measurements.stats.histograms
     assert merged_in_order.responses == measurements.stats.responses
     assert merged_in_order.errors == measurements.stats.errors
@@ -88,15 +94,12 @@ def _check_agent(
 ) -> None:
     agent = simulation.agents[part.agent]
     run = agent.results.get(run_id)
-    merged = {
-        sequence for first, last in part.stats.sequences(part.agent) for sequence in range(first, last + 1)
-    }
+    merged = _merged_sequences(part)
     snapshots = run.snapshots if run else []
     assert merged <= {each.sequence for each in snapshots}
     for snapshot in snapshots:
         if snapshot.sequence in merged:
             assert merged_in_order.add(snapshot)
-    assert agent.acknowledged.get(run_id, set()) <= merged
     assert agent.refusals == []
     if part.state == DONE:
         assert run is not None
@@ -104,6 +107,12 @@ def _check_agent(
         assert len(merged) == len(snapshots)
     else:
         assert part.reason
-    if run is not None and part.first_worker_ns is not None:
+    if run is not None and part.first_worker_ns is not None and started_ns:
         lateness_ns = run.started_s * NS - started_ns
         assert abs(part.first_worker_ns - lateness_ns) <= part.clock_uncertainty_ns + 1000
+
+
+def _merged_sequences(part: AgentMeasurements) -> set[int]:
+    return {
+        sequence for first, last in part.stats.sequences(part.agent) for sequence in range(first, last + 1)
+    }
