@@ -179,7 +179,7 @@ def test_an_agent_s_time_ends_whoever_is_there(booted: Machines) -> None:
     adds_up(report)
     assert report["fleet"]["agents_lost"] == 0, err  # their last word was all that they had measured
     assert report["stopped_by"] == "signal"
-    assert "interrupted: the report is of what was done until then" in report["notes"]
+    assert "interrupted: the report covers the run until then" in report["notes"]
     assert report["ledger"]["responses"] > 0
     assert report["total_ns"] < 30e9
     assert code == 0, err

@@ -71,8 +71,8 @@ def test_limits_for_ci(runs: dict[str, Path]) -> None:
     flags = ("compare", "--fail-if", "p99 +10%", "--fail-if", "rate -5%")
     outcome = heyfleet(*flags, str(runs["fast"]), str(runs["slow"]))
     assert outcome.exit_code == 6
-    assert "'p99 +10%' holds: p99 rose by" in outcome.stderr
-    assert "'rate -5%' holds: rate fell by" in outcome.stderr
+    assert "'p99 +10%': exceeded: p99 rose by" in outcome.stderr
+    assert "'rate -5%': exceeded: rate fell by" in outcome.stderr
     assert heyfleet(*flags, str(runs["slow"]), str(runs["fast"])).exit_code == 0
 
 
@@ -111,9 +111,9 @@ def test_the_page(runs: dict[str, Path], tmp_path: Path) -> None:
 def test_what_can_not_be_compared(runs: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("")
     for name, says in (
-        (str(tmp_path / "empty"), "none of what can be compared"),
+        (str(tmp_path / "empty"), "unknown format"),
         (str(tmp_path / "no"), "no such folder"),
-        (str(tmp_path), "it is no archive"),
+        (str(tmp_path), "not an archive"),
     ):
         outcome = heyfleet("compare", str(runs["fast"]), name)
         assert outcome.exit_code == 2
@@ -153,8 +153,8 @@ def test_runs_made_apart_are_one(nginx: Any, tmp_path: Path) -> None:
 def test_runs_that_do_not_belong_together(runs: dict[str, Path], tmp_path: Path) -> None:
     outcome = heyfleet("merge", str(runs["fast"]), str(runs["slow"]), "--out", f"{tmp_path}/not")
     assert outcome.exit_code == 2
-    assert "requests differ" in outcome.stderr
+    assert "requests" in outcome.stderr
     first, second = (str(runs["three"] / number) for number in "12")
     outcome = heyfleet("merge", first, second, "--out", f"{tmp_path}/not")
     assert outcome.exit_code == 2
-    assert "another time" in outcome.stderr
+    assert "does not overlap" in outcome.stderr
