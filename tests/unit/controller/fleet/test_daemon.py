@@ -150,7 +150,9 @@ def test_the_results_of_an_operator_who_disconnects_can_be_collected() -> None:
         answers = await collect(fleet.daemon)
         assert answers.measurements is not None
         assert answers.measurements.interrupted
-        assert answers.measurements.recovery_note == "collected after the operator of this run had disconnected"
+        assert (
+            answers.measurements.recovery_note == "collected after the operator of this run had disconnected"
+        )
         check_measurements(fleet.simulation, answers.measurements)
         await asyncio.sleep(1)
         assert all(agent.held == {} for agent in fleet.simulation.agents.values())
