@@ -175,7 +175,7 @@ class RunCoordinator:
         """Return everything that is known so far."""
         measurements = self.collector.measurements(
             agents_requested=self.request.agents,
-            turned_away=[*self.registry.rejections, *self._idle_agents],
+            rejections=[*self.registry.rejections, *self._idle_agents],
         )
         measurements.interrupted = self.stopped and not self.abort_reason
         measurements.aborted_by = self.abort_reason
