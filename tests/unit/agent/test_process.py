@@ -43,7 +43,7 @@ class ProcessHarness:
         )
         self.process = AgentProcess(
             options,
-            self.world.log.append,
+            self.world.record,
             client=self.controller,
             new_service=self._new_service,
             clock_ns=virtual_loop().now_ns,
@@ -77,6 +77,7 @@ class ProcessHarness:
             return error.exit_code
         finally:
             assert self.world.active is None, "the process ended and its load did not"
+            assert self.world.early_stops == []
             if self.watchdog.done():
                 self.watchdog.result()
             self.watchdog.cancel()
@@ -391,7 +392,9 @@ class Schedule:
             assert [snapshot.sequence for snapshot in snapshots] == list(range(1, done.last_sequence + 1))
             assert sum(snapshot.sent for snapshot in snapshots) == done.sent
             if code:
-                assert any(str(path) in line for line in self.harness.world.log), "the log does not name the file"
+                assert any(str(path) in line for line in self.harness.world.log), (
+                    "the log does not name the file"
+                )
 
 
 @pytest.mark.parametrize("block", range(10))
