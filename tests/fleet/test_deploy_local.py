@@ -86,7 +86,10 @@ def test_too_few_by_wish_or_by_mistake(home: Path) -> None:
             "--min-agents 2 is more than the fleet's 1",
         ),
         (["--on", "local", "--agents", "1", "--repeat", "2"], "--on launches agents for one"),
-        (["--on", "local", "--agents", "1", "--controller", "x"], "--controller goes without --on"),
+        (
+            ["--on", "local", "--agents", "1", "--controller", "x"],
+            "--controller and --on or --fleet-file exclude each other",
+        ),
         (["--keep"], "--keep needs --on or --fleet-file"),
         (["--join", "x:1"], "--join needs --on or --fleet-file"),
     ):

@@ -28,7 +28,7 @@ from heyfleet.proto.control_pb2 import (
 from heyfleet.proto.plan_pb2 import Assignment, Plan, Target
 from heyfleet.proto.stats_pb2 import Done, Ready, Record, Refusal, Snapshot
 
-from ..virtual_time import virtual_loop
+from ...virtual_time import current_loop
 
 LEASE_S = 3.0
 # The lease is checked every 100 ms; the watchdog below looks every 50 ms.
@@ -84,7 +84,7 @@ class World:
             agent,
             folder,
             new_runner=self.new_runner,
-            clock_ns=virtual_loop().now_ns,
+            clock_ns=current_loop().now_ns,
             in_thread=self.in_thread,
             **options,
         )
@@ -100,7 +100,7 @@ class World:
         while True:
             await asyncio.sleep(0.05)
             if self.active is not None and not self.active.stopped.is_set():
-                silent_s = virtual_loop().time() - self.delivered_s
+                silent_s = current_loop().time() - self.delivered_s
                 assert silent_s <= LEASE_S + LEASE_SLACK_S, f"load without a controller for {silent_s:g} s"
 
 
@@ -140,7 +140,7 @@ class FakeRunner:
 
     async def snapshots(self) -> AsyncIterator[Snapshot]:
         """Yield a snapshot a second, and a last one at the end."""
-        world, loop = self._world, virtual_loop()
+        world, loop = self._world, current_loop()
         end_s = loop.time() + self._assignment.plan.duration_ns / 1e9
         while world.active is self:
             try:
@@ -246,7 +246,7 @@ class FakeController:
         while True:
             message = await queue.get()
             await asyncio.sleep(self._world.random.uniform(0, self._latency_s))
-            self._world.delivered_s = virtual_loop().time()
+            self._world.delivered_s = current_loop().time()
             if not service.is_attached:
                 service.attach(outgoing)
             service.on_message(message)
@@ -276,7 +276,7 @@ class FakeController:
 
     def start(self, run_id: str) -> None:
         """Start a run at once."""
-        self.send(ToAgent(start=Start(at_ns=virtual_loop().now_ns()), run_id=run_id))
+        self.send(ToAgent(start=Start(at_ns=current_loop().now_ns()), run_id=run_id))
 
     def stop(self, run_id: str) -> None:
         """Stop a run."""
@@ -338,7 +338,7 @@ class FakeController:
 
 async def until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
     """Wait in virtual time until a condition holds."""
-    deadline_s = virtual_loop().time() + timeout_s
+    deadline_s = current_loop().time() + timeout_s
     while not condition():
-        assert virtual_loop().time() < deadline_s, "it never happened"
+        assert current_loop().time() < deadline_s, "it never happened"
         await asyncio.sleep(0.01)

@@ -18,7 +18,7 @@ from heyfleet.agent.service import AgentService
 from heyfleet.agent.spool import read_records
 from heyfleet.errors import ExitCode, HeyfleetError
 
-from ..virtual_time import run_virtually, virtual_loop
+from ...virtual_time import current_loop, run
 from .fake_controller import LEASE_S, FakeController, World, until
 
 TOKEN = Token("id", "secret", b"", b"")
@@ -46,7 +46,7 @@ class ProcessHarness:
             self.world.record,
             client=self.controller,
             new_service=self._new_service,
-            clock_ns=virtual_loop().now_ns,
+            clock_ns=current_loop().now_ns,
             exit_now=self.exits.append,
         )
         self.task = asyncio.ensure_future(self.process.run())
@@ -90,7 +90,7 @@ def with_process(scenario: Callable[[ProcessHarness], Awaitable[None]]) -> Calla
         async def main() -> None:
             await scenario(ProcessHarness(tmp_path))
 
-        run_virtually(main())
+        run(main())
 
     test.__doc__ = scenario.__doc__
     return test
@@ -122,9 +122,9 @@ async def test_a_controller_that_dismisses_and_vanishes_is_not_looked_for(harnes
     await until(lambda: harness.service is not None and harness.service.dismissal_reason)
     harness.controller.reachable = False
     harness.controller.break_stream()
-    begin_s = virtual_loop().time()
+    begin_s = current_loop().time()
     assert await harness.end() == ExitCode.OK
-    assert virtual_loop().time() - begin_s < 1
+    assert current_loop().time() - begin_s < 1
 
 
 def test_an_agent_of_this_host_needs_no_token(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_an_agent_of_this_host_needs_no_token(tmp_path: Path) -> None:
         harness.controller.dismiss()
         assert await harness.end() == ExitCode.OK
 
-    run_virtually(scenario())
+    run(scenario())
 
 
 @with_process
@@ -156,11 +156,11 @@ async def test_an_agent_that_starts_first_waits_for_its_controller(harness: Proc
 
 @with_process
 async def test_an_agent_gives_up_after_the_rejoin_timeout(harness: ProcessHarness) -> None:
-    begin_s = virtual_loop().time()
+    begin_s = current_loop().time()
     harness.controller.reachable = False
     with pytest.raises(UnreachableError, match=r"gave up: .* was not reached for 30s \(Connection refused\)"):
         await harness.task
-    assert 30 <= virtual_loop().time() - begin_s < 33
+    assert 30 <= current_loop().time() - begin_s < 33
     harness.watchdog.cancel()
 
 
@@ -170,9 +170,9 @@ async def test_the_rejoin_timeout_begins_when_the_controller_was_last_heard(harn
     await asyncio.sleep(100)
     harness.controller.reachable = False
     harness.controller.break_stream()
-    begin_s = virtual_loop().time()
+    begin_s = current_loop().time()
     assert await harness.end() == ExitCode.FAULT
-    assert 30 <= virtual_loop().time() - begin_s < 33
+    assert 30 <= current_loop().time() - begin_s < 33
 
 
 @with_process
@@ -208,7 +208,7 @@ async def test_a_denied_agent_does_not_go_on_with_its_load(harness: ProcessHarne
 @with_process
 async def test_a_signal_delivers_the_results_first(harness: ProcessHarness) -> None:
     await harness.started("r1", duration_s=3600)
-    virtual_loop().raise_signal(signal.SIGTERM)
+    current_loop().raise_signal(signal.SIGTERM)
     await until(lambda: harness.controller.runs["r1"].is_complete)
     harness.controller.release("r1")
     assert await harness.end() == ExitCode.TERMINATED
@@ -220,10 +220,10 @@ async def test_a_signal_delivers_the_results_first(harness: ProcessHarness) -> N
 async def test_a_signal_before_the_controller_is_reached_ends_at_once(harness: ProcessHarness) -> None:
     harness.controller.reachable = False
     await asyncio.sleep(10)
-    begin_s = virtual_loop().time()
-    virtual_loop().raise_signal(signal.SIGINT)
+    begin_s = current_loop().time()
+    current_loop().raise_signal(signal.SIGINT)
     assert await harness.end() == ExitCode.INTERRUPTED
-    assert virtual_loop().time() - begin_s < 0.1
+    assert current_loop().time() - begin_s < 0.1
 
 
 @with_process
@@ -232,7 +232,7 @@ async def test_a_signal_without_a_controller_names_the_results(harness: ProcessH
     harness.controller.reachable = False
     harness.controller.break_stream()
     await asyncio.sleep(1)
-    virtual_loop().raise_signal(signal.SIGINT)
+    current_loop().raise_signal(signal.SIGINT)
     assert await harness.end() == ExitCode.INTERRUPTED
     assert harness.world.log[-1] == f"results are kept in {harness.folder / 'r1.a1-1.records'}"
 
@@ -241,7 +241,7 @@ async def test_a_signal_without_a_controller_names_the_results(harness: ProcessH
 async def test_a_denial_during_a_drain_does_not_cut_it_short(harness: ProcessHarness) -> None:
     harness.world.stop_s = 2.0
     await harness.started("r1", duration_s=3600)
-    virtual_loop().raise_signal(signal.SIGINT)
+    current_loop().raise_signal(signal.SIGINT)
     harness.controller.denial = "no agent of this controller"
     harness.controller.break_stream()
     assert await harness.end() == ExitCode.INTERRUPTED
@@ -253,9 +253,9 @@ async def test_a_denial_during_a_drain_does_not_cut_it_short(harness: ProcessHar
 @with_process
 async def test_a_second_signal_ends_at_once(harness: ProcessHarness) -> None:
     await harness.started("r1", duration_s=3600)
-    virtual_loop().raise_signal(signal.SIGINT)
+    current_loop().raise_signal(signal.SIGINT)
     assert harness.exits == []
-    virtual_loop().raise_signal(signal.SIGTERM)
+    current_loop().raise_signal(signal.SIGTERM)
     assert harness.exits == [ExitCode.TERMINATED]
     assert await harness.end() == ExitCode.INTERRUPTED
 
@@ -358,7 +358,7 @@ class Schedule:
 
     async def _signal(self) -> int:
         number = self.random.choice([signal.SIGINT, signal.SIGTERM])
-        virtual_loop().raise_signal(number)
+        current_loop().raise_signal(number)
         code = await self.harness.end()
         assert code == 128 + number or self.harness.task.exception() is not None
         return code
@@ -407,7 +407,7 @@ def test_random_schedules(tmp_path: Path, block: int) -> None:
             await Schedule(folder, seed).play()
 
         try:
-            run_virtually(main())
+            run(main())
         except BaseException as error:
             error.add_note(f"seed {seed}")
             raise

@@ -18,7 +18,7 @@ from heyfleet.agent.spool import read_records
 from heyfleet.proto.control_pb2 import Ack, ToAgent
 from heyfleet.proto.stats_pb2 import Ready, Refusal
 
-from ..virtual_time import run_virtually, virtual_loop
+from ...virtual_time import current_loop, run
 from .fake_controller import LEASE_S, LEASE_SLACK_S, FakeController, World, until
 
 
@@ -94,7 +94,7 @@ def in_virtual_time(scenario: Scenario) -> Callable[[Path], None]:
     """Make a test of a scenario."""
 
     def test(tmp_path: Path) -> None:
-        run_virtually(scenario(tmp_path))
+        run(scenario(tmp_path))
 
     test.__doc__ = scenario.__doc__
     return test
@@ -154,7 +154,7 @@ def test_a_run_that_cannot_be_prepared_is_refused(
             await at.completed("r2")
             assert at.files == ["r2.a1.records"]
 
-    run_virtually(scenario())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_run_that_the_policy_forbids_is_never_prepared(
             assert reason in at.controller.refusals["r1"]
             assert at.world.runners == []
 
-    run_virtually(scenario())
+    run(scenario())
 
 
 @in_virtual_time
@@ -368,9 +368,9 @@ async def test_a_drain_delivers_the_results_of_the_load_that_it_ends(tmp_path: P
 async def test_a_drain_does_not_wait_forever_for_a_release(tmp_path: Path) -> None:
     async with attached(tmp_path) as at:
         await at.completed("r1")
-        begin_s = virtual_loop().time()
+        begin_s = current_loop().time()
         await at.service.drain("ended by SIGTERM")
-        assert 5 <= virtual_loop().time() - begin_s < 6.5
+        assert 5 <= current_loop().time() - begin_s < 6.5
         assert at.service.kept_files == [tmp_path / "r1.a1.records"]
 
 
@@ -381,9 +381,9 @@ async def test_a_drain_without_a_controller_waits_only_for_the_end_of_the_load(t
         at.controller.reachable = False
         at.controller.break_stream()
         await until(lambda: not at.service.is_attached)
-        begin_s = virtual_loop().time()
+        begin_s = current_loop().time()
         await at.service.drain("ended by SIGTERM")
-        assert virtual_loop().time() - begin_s < 1
+        assert current_loop().time() - begin_s < 1
         assert at.world.active is None
         assert [record.WhichOneof("record") for record in read_records(tmp_path / "r1.a1.records")][
             -1
@@ -398,4 +398,4 @@ def test_a_service_that_is_alone_has_nothing_to_say(tmp_path: Path) -> None:
         await service.drain("over")
         assert service.left.is_set()
 
-    run_virtually(scenario())
+    run(scenario())
