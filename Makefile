@@ -1,44 +1,44 @@
-# Every target that people use has its words after `##`; `make help` prints them.
-# The defaults may be overridden:  make test PYTHON=python3.13 VENV=.venv313
+# `make help` prints the text after `##` of each target.
+# Override the defaults with, for example:  make test PYTHON=python3.13 VENV=.venv313
 
 VENV ?= .venv
 PYTHON ?=
 export PYTHON
-# nginx is in sbin, which is not on everyone's path.
+# Debian installs nginx in sbin, which is not on every user's path.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 python := $(VENV)/bin/python
-engine := $(wildcard ext/*.pyx ext/*/*.pxi ext/*.pxd ext/*.h proto/*.proto) setup.py
+native := $(wildcard $(foreach kind,pyx pxi pxd h,ext/*.$(kind) ext/*/*.$(kind)) proto/*.proto) setup.py
 typed := src tests scripts $(wildcard bench)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup build demo demo-fleet experiments test hosts others lint sanitize wheel bundle fuzz bench accuracy clean distclean
 
-help: ## Say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-setup: $(VENV)/built ## Make .venv with all that is needed, from a fresh clone on; missing system packages too
+setup: $(VENV)/test $(VENV)/lint $(VENV)/built ## Install everything that development needs, including missing system packages
 	@echo "ready: $(VENV)/bin/heyfleet"
 
-build: $(VENV)/built ## Build the extension and the messages again where their sources changed
+build: $(VENV)/built ## Compile the extension and generate the protobuf modules where their sources changed
 
-demo: $(VENV)/built ## Set up, make the first experiment from 3 local agents, before and after, and compare
+demo: $(VENV)/built ## Load a service before and after a change from 3 local agents, and compare (installs only what a run needs)
 	@scripts/demo.sh $(VENV)/bin/heyfleet
 
-demo-fleet: bundle ## Boot five hosts on this machine, bring agents to four by ssh, run one load against the fifth (root)
+demo-fleet: $(VENV)/test $(VENV)/built bundle ## Boot five hosts on this machine, deploy agents to four by ssh, and load the fifth (root)
 	@scripts/system-packages.sh machines
 	@$(python) -m tests.hosts.demo
 
-experiments: $(VENV)/built ## Make all experiments that heyfleet began with, judge them, write docs/experiments.md (two minutes)
+experiments: $(VENV)/test $(VENV)/built ## Repeat the founding experiments, check their results and update the page about them (two minutes)
 	@scripts/system-packages.sh others
 	$(python) -m bench.experiments --write $(ARGS)
 
-test: $(VENV)/built ## Run all tests (ARGS="-k name" to choose)
+test: $(VENV)/test $(VENV)/built ## Run all tests that need no root (ARGS="-k name" selects some)
 	@scripts/system-packages.sh test
 	$(python) -m pytest -q -n 2 --dist worksteal $(ARGS)
 
-lint: $(VENV)/built ## Check style, types, import directions, the stub of the extension, and its compilers' warnings
+lint: $(VENV)/test $(VENV)/lint $(VENV)/built ## Check style, types, import directions, the extension's stub and its compiler warnings
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy $(typed)
@@ -47,41 +47,41 @@ lint: $(VENV)/built ## Check style, types, import directions, the stub of the ex
 	    --allowlist scripts/stubtest-allowlist.txt --ignore-unused-allowlist heyfleet.ext._core
 	@$(MAKE) --no-print-directory $(VENV)/compiled-strictly
 
-hosts: bundle ## Run the tests with hosts in network namespaces of their own (root; a quarter of an hour)
+hosts: $(VENV)/test $(VENV)/built bundle ## Run the tests on hosts in network namespaces (root; a quarter of an hour)
 	@scripts/system-packages.sh hosts
 	@scripts/system-packages.sh machines
 	@scripts/system-packages.sh image
 	$(python) -m pytest -q -m hosts tests/hosts $(ARGS)
 
-others: $(VENV)/built ## Run the tests with a browser, Prometheus, Java's HdrHistogram and helm, which it installs
+others: $(VENV)/test $(VENV)/built ## Install a browser, Prometheus, Java's HdrHistogram and helm, and run the tests that need them
 	@scripts/system-packages.sh test
 	@scripts/system-packages.sh others
-	@scripts/helm.sh >/dev/null
+	@scripts/helm.sh $(python) >/dev/null
 	$(python) -m pytest -q -m others tests $(ARGS)
 
-sanitize: $(VENV)/built ## Run all tests on an extension with gcc's address and undefined-behaviour sanitizers
+sanitize: $(VENV)/test $(VENV)/built ## Run the tests with gcc's address and undefined-behavior sanitizers
 	@scripts/system-packages.sh test
 	@scripts/sanitize.sh $(python) $(ARGS)
 
-wheel: $(VENV)/built ## Make the wheel for hosts without a compiler, with its native libraries inside (dist/)
+wheel: $(VENV)/run ## Build a wheel with its native libraries inside, for hosts without a compiler (dist/)
 	@scripts/wheel.sh $(abspath $(python))
 
-bundle: wheel ## Make an archive with an agent and all it needs, for hosts that have Python alone (VERSION=3.12 of theirs)
+bundle: wheel ## Build an archive with an agent and its dependencies, for hosts that have only Python (VERSION=3.12 for theirs)
 	@scripts/bundle.sh $(abspath $(python)) $(VERSION)
 
-fuzz: $(VENV)/built ## Give each parser and decoder made-up input for 60 s (SECONDS=600, TARGETS="http1 http2", KEEP=1 for the corpora)
+fuzz: $(VENV)/test $(VENV)/built ## Fuzz each parser and decoder for 60 s (SECONDS=600, TARGETS="http1 http2", KEEP=1 to extend the corpora)
 	@scripts/system-packages.sh fuzz
 	@scripts/fuzz.sh $(python) $(or $(SECONDS),60) $(TARGETS)
 
-bench: $(VENV)/built ## Measure against other load generators, side by side (ARGS go to python -m bench)
+bench: $(VENV)/test $(VENV)/built ## Compare with other load generators (ARGS is passed to python -m bench)
 	@scripts/system-packages.sh bench
 	$(python) -m bench $(ARGS)
 
-accuracy: $(VENV)/built ## Hold reports against targets whose delays are known (two idle cores; eight minutes)
+accuracy: $(VENV)/test $(VENV)/built ## Compare reports with targets whose latencies are known (two idle cores; eight minutes)
 	@scripts/system-packages.sh bench
 	$(python) -m bench.accuracy $(ARGS)
 
-clean: ## Remove all that a build or a check has made, but not .venv
+clean: ## Remove what builds and checks leave behind, but keep .venv
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis src/heyfleet.egg-info
 	rm -f $(VENV)/built $(VENV)/compiled-strictly ext/_core.*.so proto/*_pb2.py proto/*_pb2.pyi
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
@@ -89,15 +89,17 @@ clean: ## Remove all that a build or a check has made, but not .venv
 distclean: clean ## Remove .venv as well
 	rm -rf $(VENV)
 
-# The environment is made anew, or completed, when what it is made of changed.
-$(VENV)/installed: pyproject.toml scripts/setup.sh scripts/pick-python.sh
-	@scripts/setup.sh $(VENV)
+# What a run needs comes first and alone, so that the first report is not kept waiting by tools for development.
+$(VENV)/run: pyproject.toml scripts/setup.sh scripts/progress.sh scripts/pick-python.sh
+	@scripts/setup.sh $(VENV) run
 	@touch $@
 
-$(VENV)/built: $(VENV)/installed $(engine)
-	@echo "building the extension and the messages"
-	@mkdir -p build
-	@$(python) setup.py -q build_ext --inplace >build/build.log 2>&1 || { cat build/build.log >&2; exit 1; }
+$(VENV)/test $(VENV)/lint: $(VENV)/run
+	@scripts/setup.sh $(VENV) $(@F)
+	@touch $@
+
+$(VENV)/built: $(VENV)/run $(native)
+	@scripts/build.sh $(python)
 	@touch $@
 
 $(VENV)/compiled-strictly: $(VENV)/built scripts/compile_strictly.py

@@ -77,6 +77,7 @@ def native_modules() -> list[Extension]:
     """The extension, translated to C."""
     modules: list[Extension] = cythonize(
         [extension()],
+        include_path=["src"],  # heyfleet itself need not be installed yet
         build_dir=str(BUILD / "cython"),
         emit_linenums=bool(SANITIZERS),  # a sanitizer's report then names the line of the .pxi
         compiler_directives={

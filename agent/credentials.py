@@ -1,4 +1,4 @@
-"""Who an agent is, towards its controller: a token file at first, then a certificate of its own."""
+"""What an agent identifies itself by: a token file to join with, and after that a certificate of its own."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from heyfleet.errors import InputError
 
-class IdentityError(Exception):
-    """A file that does not serve: one line that names it and the cure."""
+_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
+_PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----"
+
+
+class CredentialsError(InputError):
+    """A CA or token file that can't be used."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """What a token file holds: a secret, and a certificate that is good for joining only."""
+    """The contents of a token file: a secret, and a certificate that permits joining only."""
 
     token_id: str
     secret: str
@@ -21,38 +26,42 @@ class Token:
     key_pem: bytes
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """An agent's certificate with its key, and the CA that the controller's certificate must be of; all in PEM."""
+
+    ca_pem: bytes
+    key_pem: bytes
+    certificate_pem: bytes
+
+
 def read_token(path: str) -> Token:
-    """Read a token file as `heyfleet ca token` writes it."""
+    """Read a token file as `heyfleet ca token` writes it; CredentialsError."""
     text = _read(path, "--token-file").decode("utf-8", "replace")
-    head, _, pem = text.partition("-----BEGIN CERTIFICATE-----")
-    fields = dict(line.split(": ", 1) for line in head.splitlines()[1:] if ": " in line)
-    certificate, _, key = f"-----BEGIN CERTIFICATE-----{pem}".partition("-----BEGIN PRIVATE KEY-----")
+    header, _, pem = text.partition(_CERTIFICATE)
+    fields = dict(line.split(": ", 1) for line in header.splitlines()[1:] if ": " in line)
+    certificate, _, key = f"{_CERTIFICATE}{pem}".partition(_PRIVATE_KEY)
     if not text.startswith("heyfleet-token 1\n") or not {"id", "secret"} <= fields.keys() or not key:
-        raise IdentityError(f"--token-file: {path!r} is not a token file; `heyfleet ca token` makes one")
+        raise CredentialsError(
+            f"--token-file: {path!r} is not a token file", "create one with `heyfleet ca token`"
+        )
     if Path(path).stat().st_mode & 0o077:
-        print(f"heyfleet agent: others may read {path}; chmod 600 {path}", file=sys.stderr)
-    return Token(
-        fields["id"], fields["secret"], certificate.encode(), f"-----BEGIN PRIVATE KEY-----{key}".encode()
-    )
+        print(f"heyfleet agent: {path} is readable by other users; run chmod 600 {path}", file=sys.stderr)
+    return Token(fields["id"], fields["secret"], certificate.encode(), f"{_PRIVATE_KEY}{key}".encode())
 
 
 def read_ca(path: str) -> bytes:
-    """Read a CA's certificate."""
+    """Read the CA's certificate, in PEM; CredentialsError."""
     pem = _read(path, "--ca")
-    if b"-----BEGIN CERTIFICATE-----" not in pem:
-        raise IdentityError(f"--ca: {path!r} has no certificate; take the ca.pem of the controller")
+    if _CERTIFICATE.encode() not in pem:
+        raise CredentialsError(
+            f"--ca: {path!r} contains no certificate", "pass the ca.pem that the controller wrote"
+        )
     return pem
 
 
-def _read(path: str, flag: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise IdentityError(f"{flag}: can't read {path!r}: {error.strerror}") from None
-
-
 def new_key() -> tuple[bytes, bytes]:
-    """A fresh private key and a request for its certificate (PKCS #10), both in PEM."""
+    """Create a private key and a signing request for it (PKCS #10), both in PEM."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -66,7 +75,10 @@ def new_key() -> tuple[bytes, bytes]:
 
 
 def check(token: Token, ca_pem: bytes) -> None:
-    """Find out here what a failed handshake would not tell. IdentityError."""
+    """Check that a token is of this CA and has not expired, which a failed handshake would not explain.
+
+    Raises CredentialsError.
+    """
     import datetime
 
     from cryptography import x509
@@ -76,11 +88,19 @@ def check(token: Token, ca_pem: bytes) -> None:
         certificate = x509.load_pem_x509_certificate(token.certificate_pem)
         certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(ca_pem))
     except (ValueError, TypeError, InvalidSignature):
-        raise IdentityError(
-            "--token-file and --ca do not belong together: take both from the same controller"
+        raise CredentialsError(
+            "--token-file and --ca do not belong together", "take both from the same controller"
         ) from None
-    if certificate.not_valid_after_utc < datetime.datetime.now(datetime.UTC):
-        raise IdentityError(
-            f"--token-file: the token expired at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC;"
-            " `heyfleet ca token` makes a new one"
+    expiry = certificate.not_valid_after_utc
+    if expiry < datetime.datetime.now(datetime.UTC):
+        raise CredentialsError(
+            f"--token-file: the token expired at {expiry:%Y-%m-%d %H:%M:%S} UTC",
+            "create another with `heyfleet ca token`",
         )
+
+
+def _read(path: str, flag: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise CredentialsError(f"{flag}: can't read {path!r}: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""An agent's life: joined, attached, attached again, and gone when it is dismissed, denied, or told to end."""
+"""The agent process: join the controller, stay attached to it, and leave when dismissed, denied or signalled."""
 
 from __future__ import annotations
 
@@ -6,122 +6,180 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-from heyfleet.agent.credentials import Token
-from heyfleet.agent.grpc_client import Backoff, Certificate, Denied, Unreachable, attach, join
+from heyfleet.agent import grpc_client
+from heyfleet.agent.backoff import Backoff
+from heyfleet.agent.credentials import Certificate, Token
+from heyfleet.agent.errors import DeniedError, UnreachableError
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.agent.service import AgentService
+from heyfleet.durations import format_duration
 from heyfleet.proto.protocol import LOCAL_PREFIX
 
-EXIT_OK = 0
-EXIT_UNREACHABLE = 1
-EXIT_DENIED = 2
-_DRAIN_S = 5.0
+# How long the controller may take to close its side of the stream after the agent has said goodbye.
+_CLOSE_TIMEOUT_S = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How an agent was started."""
+    """How an agent was started. A `unix:` address needs neither a CA nor a token."""
 
     address: str
     ca_pem: bytes = b""
     token: Token | None = None
-    name: str = ""
-    folder: Path
+    name: str = ""  # requested name; the host's by default
+    folder: Path  # of spool files
     keep_results: bool = False
     rejoin_timeout_s: float = 600.0
-    owner: HostPolicy = field(default_factory=HostPolicy)
+    policy: HostPolicy = field(default_factory=HostPolicy)
+
+
+class ControllerClient(Protocol):
+    """The calls of a controller; grpc_client implements them, and tests replace it.
+
+    Both raise DeniedError and UnreachableError.
+    """
+
+    async def join(self, address: str, ca_pem: bytes, token: Token, name: str) -> tuple[str, Certificate]:
+        """Exchange a token for the agent's name and its own certificate."""
+        ...
+
+    async def attach(self, address: str, certificate: Certificate | None, service: AgentService) -> None:
+        """Serve one stream; returns when the service has left."""
+        ...
+
+
+ServiceFactory = Callable[..., AgentService]
 
 
 class AgentProcess:
-    """Lives once; `say` gets a line for what its owner should know, `complain` for what ended it."""
+    """Runs one agent from joining to its end; `log` gets a line for each event that the host's owner may want to see.
 
-    def __init__(self, options: Options, say: Callable[[str], None], complain: Callable[[str], None]) -> None:
+    The other arguments are replaced in tests: `exit_now` ends the process at once.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        log: Callable[[str], None],
+        *,
+        client: ControllerClient = grpc_client,
+        new_service: ServiceFactory = AgentService,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+        exit_now: Callable[[int], object] = os._exit,
+    ) -> None:
         self._options = options
-        self._say = say
-        self._complain = complain
-        self._carrier: AgentService | None = None
-        self._signum = 0
-        self._leaving: asyncio.Future[None] | None = None
+        self._log = log
+        self._client = client
+        self._new_service = new_service
+        self._exit_now = exit_now
+        self._backoff = Backoff(options.rejoin_timeout_s, log, clock_ns)
+        self._service: AgentService | None = None
+        self._signal = 0
+        self._leaving: asyncio.Task[None] | None = None
 
-    async def live(self) -> int:
-        """To the end; the exit code."""
+    async def run(self) -> int:
+        """Run until the controller dismisses the agent or a signal ends it, and return the exit code.
+
+        Raises DeniedError and UnreachableError, after the load was stopped and its results were written to the spool.
+        """
         loop = asyncio.get_running_loop()
-        work = asyncio.ensure_future(self._attached_again_and_again())
+        connecting = asyncio.ensure_future(self._join_and_attach())
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._on_signal, number, work)
+            loop.add_signal_handler(number, self._on_signal, number, connecting)
         try:
-            code = await work
+            await connecting
         except asyncio.CancelledError:
-            code = 0
-        return 128 + self._signum if self._signum else code
+            if not self._signal:
+                raise
+        except (DeniedError, UnreachableError):
+            if not self._signal:
+                raise
+        finally:
+            if self._leaving is not None:
+                await self._leaving
+        return 128 + self._signal if self._signal else 0
 
-    def _on_signal(self, number: int, work: asyncio.Future[int]) -> None:
-        if self._signum:
-            os._exit(128 + number)  # threads that still send load must not hold up the end
-        self._signum = number
-        self._leaving = asyncio.ensure_future(self._leave(number, work))
+    def _on_signal(self, number: int, connecting: asyncio.Future[None]) -> None:
+        if self._signal:
+            self._exit_now(128 + number)  # threads that still send load must not delay the end
+            return
+        self._signal = number
+        self._leaving = asyncio.ensure_future(self._leave(number, connecting))
 
-    async def _leave(self, number: int, work: asyncio.Future[int]) -> None:
-        if self._carrier is not None:
-            await self._carrier.drain(f"ended by {signal.Signals(number).name}", _DRAIN_S)
-            await asyncio.sleep(0.1)  # for the goodbye to go out
-        work.cancel()
+    async def _leave(self, number: int, connecting: asyncio.Future[None]) -> None:
+        if self._service is not None:
+            await self._service.drain(f"ended by {signal.Signals(number).name}")
+            if self._service.is_attached:
+                await asyncio.wait({connecting}, timeout=_CLOSE_TIMEOUT_S)
+            if kept := self._kept_files():
+                self._log(kept)
+        connecting.cancel()
 
-    async def _attached_again_and_again(self) -> int:
+    async def _join_and_attach(self) -> None:
         options = self._options
-        patience = Backoff(options.rejoin_timeout_s, self._say)
+        agent, certificate = await self._join()
+        if certificate is not None:
+            self._log(f"joined {options.address} as {agent}")
+        service = self._service = self._new_service(
+            agent, options.folder, policy=options.policy, keep_results=options.keep_results, log=self._log
+        )
+        lease = asyncio.create_task(service.enforce_lease())
         try:
-            agent, certificate = await self._joined(patience)
-            if certificate is not None:
-                self._say(f"joined {options.address} as {agent}")
-            carrier = self._carrier = AgentService(
-                agent, options.folder, owner=options.owner, keep_results=options.keep_results, say=self._say
-            )
-            watch = asyncio.create_task(carrier.watch_lease())
-            try:
-                return await self._attach(carrier, certificate, patience)
-            finally:
-                watch.cancel()
-        except Denied as denied:
-            self._complain(str(denied))
-            return EXIT_DENIED
-        except Unreachable as why:
-            self._complain(
-                f"gave up: the controller at {options.address} was not reached for {options.rejoin_timeout_s:g} s ({why})"
-                + self._what_is_kept()
-            )
-            return EXIT_UNREACHABLE
+            await self._attach_until_left(service, certificate)
+        except (DeniedError, UnreachableError) as error:
+            await service.drain("the controller is gone")
+            cure = "; ".join(filter(None, (error.cure, self._kept_files())))
+            raise type(error)(error.cause, cure) from None
+        finally:
+            lease.cancel()
 
-    async def _joined(self, patience: Backoff) -> tuple[str, Certificate | None]:
-        options = self._options
-        host = socket.gethostname()
+    async def _join(self) -> tuple[str, Certificate | None]:
+        """Return the agent's name, and its certificate unless the controller is on this host."""
+        options, host = self._options, socket.gethostname()
         if options.address.startswith(LOCAL_PREFIX):
             return options.name or f"{host}-{os.getpid()}", None
         assert options.token is not None
         while True:
             try:
-                return await join(options.address, options.ca_pem, options.token, options.name or host)
-            except Unreachable as why:
-                await patience.wait(options.address, why)
+                name = options.name or host
+                return await self._client.join(options.address, options.ca_pem, options.token, name)
+            except UnreachableError as error:
+                await self._wait(error)
 
-    async def _attach(self, carrier: AgentService, certificate: Certificate | None, patience: Backoff) -> int:
-        address = self._options.address
+    async def _attach_until_left(self, service: AgentService, certificate: Certificate | None) -> None:
         while True:
-            heard_ns = carrier.heard_ns
+            heard_ns = service.heard_ns
             try:
-                await attach(address, certificate, carrier)
-            except Unreachable as why:
-                if carrier.heard_ns != heard_ns:
-                    patience.renew()
-                await patience.wait(address, why)
+                await self._client.attach(self._options.address, certificate, service)
+            except UnreachableError as error:
+                if service.left.is_set():
+                    return
+                if service.heard_ns != heard_ns:
+                    self._backoff.reset()
+                await self._wait(error)
             else:
-                self._say(f"dismissed: {carrier.dismissed}{self._what_is_kept()}")
-                return EXIT_OK
+                break
+        if service.dismissal_reason:
+            kept = self._kept_files()
+            self._log(f"dismissed: {service.dismissal_reason}{f'; {kept}' if kept else ''}")
 
-    def _what_is_kept(self) -> str:
-        kept = self._carrier.kept if self._carrier else []
-        return f"; results are kept in {', '.join(map(str, kept))}" if kept else ""
+    async def _wait(self, error: UnreachableError) -> None:
+        """Wait before the next attempt; UnreachableError if it is not worth one."""
+        address = self._options.address
+        try:
+            await self._backoff.wait(address, error)
+        except UnreachableError:
+            limit = format_duration(round(self._options.rejoin_timeout_s * 1e9))
+            raise UnreachableError(
+                f"gave up: the controller at {address} was not reached for {limit} ({error})"
+            ) from None
+
+    def _kept_files(self) -> str:
+        files = self._service.kept_files if self._service is not None else []
+        return f"results are kept in {', '.join(map(str, files))}" if files else ""

@@ -1,4 +1,4 @@
-"""Limits that the owner of a host sets on its agent; no plan goes beyond them."""
+"""Limits that the owner of a host sets on its agent; no plan can exceed them."""
 
 from __future__ import annotations
 
@@ -10,115 +10,102 @@ from dataclasses import dataclass
 from heyfleet.agent.http.resolve import ResolveError, connects_to, resolve, where
 from heyfleet.proto.plan_pb2 import CLOSED, USERS, Assignment, Plan
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 
 @dataclass(frozen=True)
 class HostPolicy:
-    """What is allowed; 0 and () are no limit."""
+    """The limits of a host; 0 and () mean no limit.
 
-    targets: tuple[
-        str, ...
-    ] = ()  # HOST, HOST:PORT, with * in names, unix:PATH, or networks such as 10.0.0.0/8
+    A target is HOST or HOST:PORT, with * in host names, a network such as 10.0.0.0/8, or unix:PATH.
+    """
+
+    targets: tuple[str, ...] = ()
     max_rate: float = 0.0
     max_connections: int = 0
     max_duration_ns: int = 0
 
     def refusal(self, assignment: Assignment) -> str:
-        """Why an assignment goes beyond what is allowed, or nothing."""
+        """Return why the policy forbids an assignment, or "" if it does not."""
         plan = assignment.plan
         if self.max_connections and assignment.connections > self.max_connections:
-            return self._words(
+            return _refuse(
                 f"{assignment.connections} connections", f"{self.max_connections} (--max-connections)"
             )
-        whole_ns = plan.warmup_ns + plan.duration_ns
-        if self.max_duration_ns and whole_ns > self.max_duration_ns:
-            return self._words(f"{whole_ns / 1e9:g} s", f"{self.max_duration_ns / 1e9:g} s (--max-duration)")
+        total_ns = plan.warmup_ns + plan.duration_ns
+        if self.max_duration_ns and total_ns > self.max_duration_ns:
+            return _refuse(f"{total_ns / 1e9:g} s", f"{self.max_duration_ns / 1e9:g} s (--max-duration)")
         if self.max_rate and plan.load_model in (CLOSED, USERS):
-            return self._words(
+            return _refuse(
                 "load as fast as answers come", f"{self.max_rate:g} requests/s (--max-rate); set a rate"
             )
         if self.max_rate and (rate := _highest_rate(assignment)) > self.max_rate:
-            return self._words(f"{rate:g} requests/s", f"{self.max_rate:g} (--max-rate)")
-        return self._refusal_of_place(plan)
+            return _refuse(f"{rate:g} requests/s", f"{self.max_rate:g} (--max-rate)")
+        return self._refusal_of_hosts(plan)
 
-    def _refusal_of_place(self, plan: Plan) -> str:
-        """Why connections, and those of a proxy, may not go where a plan wants them to."""
+    def refusal_of_addresses(self, assignment: Assignment, addresses: list[str]) -> str:
+        """Return why the policy forbids the addresses that the target's name was resolved to, or ""."""
+        plan = assignment.plan
+        if plan.unix_socket:
+            return ""  # has no addresses; `refusal` has checked it
+        hosts, port = connects_to(plan)
+        by_name = all(self._allows_name(host, port) for host in hosts)
+        if not self.targets or by_name or self._allows_addresses(addresses, port):
+            return ""
+        return _refuse(", ".join(addresses), self._allowed_targets())
+
+    def allows(self, host: str, port: int, addresses: list[str]) -> bool:
+        """Whether connections to a host with these addresses are allowed; without any, its name decides."""
+        if not self.targets or self._allows_name(host, port):
+            return True
+        return bool(addresses) and self._allows_addresses(addresses, port)
+
+    def _refusal_of_hosts(self, plan: Plan) -> str:
+        """Return why the policy forbids the hosts that a plan connects to, its proxy included, or ""."""
         if not self.targets:
             return ""
-        allowed = f"{', '.join(self.targets)} (--allow-target)"
         if plan.unix_socket:
-            place = f"unix:{plan.unix_socket}"
-            return "" if self._by_name(place, 0) else self._words(place, allowed)
+            target = f"unix:{plan.unix_socket}"
+            return "" if self._allows_name(target, 0) else _refuse(target, self._allowed_targets())
         hosts, port = where(plan)
-        places = [(host, port) for host in hosts]
+        endpoints = [(host, port) for host in hosts]
         if plan.HasField("proxy"):
-            places.append((plan.proxy.host, plan.proxy.port))
-        for host, port in places:
-            if not self._allows(host, port):
-                return self._words(f"{host}:{port}", allowed)
+            endpoints.append((plan.proxy.host, plan.proxy.port))
+        for host, port in endpoints:
+            if not self._allows_host(host, port):
+                return _refuse(f"{host}:{port}", self._allowed_targets())
         return ""
 
-    @staticmethod
-    def _words(asked: str, allowed: str) -> str:
-        return f"the owner of this agent does not allow {asked}, only {allowed}"
+    def _allowed_targets(self) -> str:
+        return f"{', '.join(self.targets)} (--allow-target)"
 
-    def _allows(self, host: str, port: int) -> bool:
-        """By name, or because what the name stands for lies in networks that are allowed."""
-        if self._by_name(host, port):
+    def _allows_host(self, host: str, port: int) -> bool:
+        """Whether a host is allowed by its name, or because all its addresses are in allowed networks."""
+        if self._allows_name(host, port):
             return True
         try:
             addresses = [address for address, _ in resolve([host], port).addresses]
         except ResolveError:
             return False
-        return self._by_address(addresses, port)
+        return self._allows_addresses(addresses, port)
 
-    def refusal_of(self, assignment: Assignment, addresses: list[str]) -> str:
-        """The same once the addresses are known that the load would really go to."""
-        plan = assignment.plan
-        if plan.unix_socket:
-            return ""  # looked at before
-        hosts, port = connects_to(plan)
-        by_name = all(self._by_name(host, port) for host in hosts)
-        if not self.targets or by_name or self._by_address(addresses, port):
-            return ""
-        return self._words(", ".join(addresses), f"{', '.join(self.targets)} (--allow-target)")
-
-    def allows(self, host: str, port: int, addresses: list[str]) -> bool:
-        """Whether connections to a host with these addresses are allowed; without any, its name decides."""
-        if not self.targets or self._by_name(host, port):
-            return True
-        return bool(addresses) and self._by_address(addresses, port)
-
-    def _by_name(self, host: str, port: int) -> bool:
+    def _allows_name(self, host: str, port: int) -> bool:
         return any(
             allowed_port in (0, port) and fnmatch.fnmatch(host.lower(), name.lower())
-            for name, allowed_port in map(split, self.targets)
+            for name, allowed_port in map(split_target, self.targets)
         )
 
-    def _by_address(self, addresses: list[str], port: int) -> bool:
+    def _allows_addresses(self, addresses: list[str], port: int) -> bool:
         networks = [
             network
             for network, allowed_port in map(_network, self.targets)
             if network and allowed_port in (0, port)
         ]
-        return all(_within(ipaddress.ip_address(address), networks) for address in addresses)
+        return all(_is_within(ipaddress.ip_address(address), networks) for address in addresses)
 
 
-def _highest_rate(assignment: Assignment) -> float:
-    """The agent's part of the plan's rate, which goes by connections."""
-    plan = assignment.plan
-    highest = max(max(stage.first, stage.last) for stage in plan.stages)
-    return float(highest * assignment.connections / plan.connections)
-
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def _within(address: ipaddress.IPv4Address | ipaddress.IPv6Address, networks: Iterable[Network]) -> bool:
-    return any(address.version == network.version and address in network for network in networks)
-
-
-def split(target: str) -> tuple[str, int]:
-    """Host and port of HOST, HOST:PORT or [HOST]:PORT; port 0: any."""
+def split_target(target: str) -> tuple[str, int]:
+    """Split HOST, HOST:PORT or [HOST]:PORT into host and port; port 0 means any. ValueError."""
     if target.startswith("unix:"):
         return target, 0
     if target.startswith("["):
@@ -130,6 +117,21 @@ def split(target: str) -> tuple[str, int]:
     return target, 0
 
 
+def _refuse(requested: str, allowed: str) -> str:
+    return f"the owner of this agent does not allow {requested}, only {allowed}"
+
+
+def _highest_rate(assignment: Assignment) -> float:
+    """Return the agent's share of the plan's highest rate; rates are shared out in proportion to connections."""
+    plan = assignment.plan
+    highest = max(max(stage.first, stage.last) for stage in plan.stages)
+    return float(highest * assignment.connections / plan.connections)
+
+
+def _is_within(address: ipaddress.IPv4Address | ipaddress.IPv6Address, networks: Iterable[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
+
+
 def _port(text: str) -> int:
     if text and not (text.isdecimal() and 0 < int(text) < 65536):
         raise ValueError(f"{text!r} is not a port")
@@ -137,7 +139,7 @@ def _port(text: str) -> int:
 
 
 def _network(target: str) -> tuple[Network | None, int]:
-    host, port = split(target)
+    host, port = split_target(target)
     try:
         return ipaddress.ip_network(host, strict=False), port
     except ValueError:

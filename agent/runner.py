@@ -1,4 +1,4 @@
-"""An agent in this process: carries out an assignment with one engine a worker, and sums up what the workers measured."""
+"""Carry out one assignment on this host, with one worker per share of it."""
 
 from __future__ import annotations
 
@@ -6,253 +6,136 @@ import resource
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from heyfleet.agent.host import limits
-from heyfleet.agent.host import monitor as watch
+from heyfleet.agent.host.monitor import HostMonitor
 from heyfleet.agent.http.dns_refresh import DnsRefresh
-from heyfleet.agent.http.proxy import target_url, through, tunnel_head
-from heyfleet.agent.http.redirects import Follower
-from heyfleet.agent.http.request import IDEMPOTENT, render, render_http2
+from heyfleet.agent.http.messages import render_plan
 from heyfleet.agent.http.resolve import Resolved, ResolveError, resolve_plan
-from heyfleet.agent.http.template import Compiler, Segment
-from heyfleet.agent.http.transport import NAMES, speaks_http2, tls_context
+from heyfleet.agent.http.transport import NAMES, speaks_http2
 from heyfleet.agent.policy import HostPolicy
-from heyfleet.ext import Engine, EngineSnapshot, Histogram
-from heyfleet.plan.sharding import Share, deal, mix_order
-from heyfleet.proto.plan_pb2 import CLOSED, CONNECTION_RATE, RATE, USERS, Assignment, Plan, Think
+from heyfleet.agent.snapshots import encode_histogram, merge_workers
+from heyfleet.agent.worker import Setup, Worker, build_engine
+from heyfleet.plan.sharding import deal
+from heyfleet.proto.plan_pb2 import Assignment, Plan
 from heyfleet.proto.protocol import TRACE_BYTES_A_SNAPSHOT
-from heyfleet.proto.stats_pb2 import Breakdown, Done, Ready, Refusal, Snapshot, WorkerFacts
-from heyfleet.proto.stats_pb2 import Histogram as HistogramMessage
+from heyfleet.proto.stats_pb2 import Done, Ready, Refusal, Snapshot
 
-_LOOPS = {CLOSED: "connections", CONNECTION_RATE: "ticks", RATE: "rate", USERS: "users"}
 _SNAPSHOT_INTERVAL_S = 1.0
-_COUNTERS = (
-    "sent",
-    "abandoned",
-    "dropped",
-    "connections_opened",
-    "handshakes_full",
-    "handshakes_resumed",
-    "retries",
-    "goaways",
-    "redirects",
-    "unsolicited_responses",
-    "bytes_sent",
-    "bytes_received",
-    "body_bytes",
-    "decoded_bytes",
-)
-_OF_ADDRESSES = ("connections", "failures", "responses", "errors")
 _PREPARE_POLL_S = 0.0005
-# From the order to the start: long enough for every worker to see the order in time, so that they start together.
+# Between `start` and the first request: long enough for every worker to see the order, so that they start together.
 _START_DELAY_NS = 2_000_000
+# The workers may end for different reasons; the first of these that any of them gives is the agent's.
+_STOP_REASONS = ("fault", "signal", "duration", "count")
 
 
 class Runner:
     """Runs one assignment: prepare, start, snapshots until the end, done. `stop` may be called at any time."""
 
-    def __init__(self, owner: HostPolicy | None = None) -> None:
-        self._owner = owner or HostPolicy()
+    def __init__(self, policy: HostPolicy | None = None) -> None:
+        self._policy = policy or HostPolicy()
         self._assignment = Assignment()
-        self._engines: list[Engine] = []
-        self._threads: list[threading.Thread] = []
-        self._faults: list[OSError] = []
+        self._workers: list[Worker] = []
         self._ended = threading.Semaphore(0)
         self._stopped = False
-        self._http2 = False
-        self._compiler = Compiler(Plan())
-        self._messages: list[tuple[bytes | list[Segment], bool, bool]] = []
-        self._lookup = DnsRefresh(Plan(), self._owner, [], self._moved)
+        self._dns_refresh = DnsRefresh(Plan(), self._policy, [], self._set_addresses)
         self._lookup_ns = 0
         self._start_ns = 0
-        self._watch = watch.HostMonitor()
-        self._waited: dict[Engine, tuple[int, int]] = {}
+        self._monitor = HostMonitor()
         self._sequence = 0
 
     def prepare(self, assignment: Assignment) -> Ready | Refusal:
-        """Resolve the target, check the limits and open the connections; returns when the load could start."""
+        """Resolve the target, check the host's limits and open the connections; send nothing yet."""
         self._assignment = assignment
         plan = assignment.plan
         try:
             resolved = resolve_plan(plan)
-            shares = deal(plan.workers or limits.cores(), assignment.connections, assignment.request_count)
-            limits.allow_sources(plan.sources)
-            ways = 0 if plan.unix_socket else len(resolved.addresses) * max(len(plan.sources), 1)
-            limits.allow(sum(share.connections for share in shares), ways, len(shares))
-            self._http2 = speaks_http2(plan, resolved.addresses)
-            # Once for all workers: bodies may be large.
-            self._compiler = Compiler(plan)
-            self._messages = self._rendered(plan)
-            self._engines = [self._engine(share, resolved, len(shares)) for share in shares]
-        except (ResolveError, limits.LimitError, ValueError) as refusal:
-            return Refusal(reason=str(refusal))
-        self._lookup = DnsRefresh(plan, self._owner, resolved.addresses, self._moved)
+            http2 = self._build_workers(resolved)
+        except (ResolveError, limits.LimitError, ValueError) as error:
+            return Refusal(reason=str(error))
+        self._dns_refresh = DnsRefresh(plan, self._policy, resolved.addresses, self._set_addresses)
         self._lookup_ns = resolved.lookup_ns
-        for number, engine in enumerate(self._engines):
-            thread = threading.Thread(target=self._work, args=(engine,), name=f"worker-{number}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        for worker in self._workers:
+            worker.launch(self._ended)
         if self._stopped:
             self.stop()
-        while not all(engine.prepared for engine in self._engines):
+        while not all(worker.engine.prepared for worker in self._workers):
             time.sleep(_PREPARE_POLL_S)
-        if self._faults:
-            return Refusal(reason=f"{self._faults[0].strerror}; --io epoll works on every Linux")
+        if fault := self._fault():
+            return Refusal(reason=f"{fault}; --io epoll works on every Linux")
         return Ready(
             addresses=[host for host, _ in resolved.addresses],
             lookup_ns=resolved.lookup_ns,
-            io=self._engines[0].io_name,
-            io_note=self._engines[0].io_note,
-            workers=len(self._engines),
-            connections_open=sum(engine.connections_open for engine in self._engines),
+            io=self._workers[0].engine.io_name,
+            io_note=self._workers[0].engine.io_note,
+            workers=len(self._workers),
+            connections_open=sum(worker.engine.connections_open for worker in self._workers),
             addresses_unused=resolved.unused,
-            protocol=NAMES[self._http2],
+            protocol=NAMES[http2],
         )
 
-    def _engine(self, share: Share, resolved: Resolved, workers: int) -> Engine:
+    def _build_workers(self, resolved: Resolved) -> bool:
+        """Build a worker for each share, and return whether they speak HTTP/2."""
         assignment, plan = self._assignment, self._assignment.plan
-        follower = (
-            None
-            if plan.disable_redirects or plan.template
-            else Follower(plan, self._http2, self._owner, resolved.addresses)
+        shares = deal(plan.workers or limits.cores(), assignment.connections, assignment.request_count)
+        limits.allow_sources(plan.sources)
+        routes = 0 if plan.unix_socket else len(resolved.addresses) * max(len(plan.sources), 1)
+        limits.allow(sum(share.connections for share in shares), routes, len(shares))
+        http2 = speaks_http2(plan, resolved.addresses)
+        messages, columns = render_plan(plan, http2)  # once for all workers: bodies may be large
+        setup = Setup(
+            assignment=assignment,
+            policy=self._policy,
+            resolved=resolved,
+            http2=http2,
+            messages=messages,
+            columns=columns,
+            workers=len(shares),
         )
-        engine = Engine(
-            io=plan.io or "auto",
-            addresses=resolved.addresses,
-            messages=self._messages,
-            order=mix_order([request.weight for request in plan.requests]),
-            loop=_LOOPS[plan.load_model],
-            stages=[(stage.duration_ns, stage.first, stage.last) for stage in plan.stages],
-            poisson=plan.poisson,
-            seed=plan.seed,
-            think=_think(plan.think),
-            warmup_ns=plan.warmup_ns,
-            catch_up=plan.catch_up,
-            connections=share.connections,
-            requests=share.request_count,
-            duration_ns=plan.duration_ns,
-            timeout_ns=plan.timeout_ns,
-            keep_alive=not plan.disable_keepalive,
-            plan_connections=plan.connections,
-            first_connection=assignment.first_connection
-            + (stride := assignment.connection_stride or 1) * share.first,
-            connection_stride=stride * share.stride,
-            trace_rows=self._trace_rows(share, workers),
-            sources=list(plan.sources),
-            kernel_timestamps=plan.kernel_timestamps,
-            tls=tls_context(plan, self._http2),
-            tunnel=tunnel_head(plan, target_url(plan, plan.requests[0])),
-            http2=self._http2,
-            streams=max(plan.streams, 1) if self._http2 else 1,
-            follower=follower,
-            columns=self._compiler.columns,
-            decode=plan.decode,
-        )
-        if follower is not None:
-            follower.serve(engine)
-        return engine
-
-    def _rendered(self, plan: Plan) -> list[tuple[bytes | list[Segment], bool, bool]]:
-        """As the engine takes them: rendered, whether answers have no content, whether it may be sent twice."""
-        asked = [through(plan, request, target_url(plan, request)) for request in plan.requests]
-        rendered: Sequence[bytes | list[Segment]]
-        if plan.template:
-            rendered = [
-                self._compiler.http2(each) if self._http2 else self._compiler.http1(each) for each in asked
-            ]
-        elif self._http2:
-            rendered = render_http2(plan.requests, plan.target.scheme)
-        else:
-            rendered = [render(each, close=plan.disable_keepalive) for each in asked]
-        return [
-            (data, request.method == "HEAD", request.method in IDEMPOTENT)
-            for data, request in zip(rendered, plan.requests, strict=True)
-        ]
-
-    def _trace_rows(self, share: Share, workers: int) -> int:
-        """The worker's part of the agent's rows, in proportion to its requests where they are counted."""
-        allowed = self._assignment.trace_rows
-        if self._assignment.request_count:
-            return -(-allowed * share.request_count // self._assignment.request_count)
-        return allowed // workers
-
-    def _work(self, engine: Engine) -> None:
-        before_ns, before = watch.waited()
-        try:
-            engine.run()
-        except OSError as fault:
-            self._faults.append(fault)
-        finally:
-            waited_ns, times = watch.waited()
-            self._waited[engine] = (waited_ns - before_ns, times - before)
-            self._ended.release()
+        self._workers = [Worker(number, build_engine(setup, share)) for number, share in enumerate(shares)]
+        return http2
 
     def start(self, at_ns: int = 0) -> None:
-        """Let all workers start together at an instant of CLOCK_MONOTONIC; 0: in a moment."""
-        self._watch.begin()
-        self._lookup.start(self._lookup_ns)
+        """Start all workers together, at an instant of CLOCK_MONOTONIC or (0) as soon as possible."""
+        self._monitor.begin()
+        self._dns_refresh.start(self._lookup_ns)
         self._start_ns = at_ns or time.monotonic_ns() + _START_DELAY_NS
-        for engine in self._engines:
-            engine.start(self._start_ns)
-
-    def _moved(self, addresses: list[tuple[str, int]]) -> None:
-        for engine in self._engines:
-            engine.set_addresses(addresses)
+        for worker in self._workers:
+            worker.engine.start(self._start_ns)
 
     def stop(self) -> None:
         """End the load at once; safe in a signal handler."""
         self._stopped = True
-        for engine in self._engines:
-            engine.stop()
+        for worker in self._workers:
+            worker.engine.stop()
 
     def snapshots(self) -> Iterator[Snapshot]:
-        """One snapshot a second while the load runs, and a last one when every worker has ended."""
+        """Yield one snapshot a second while the load runs, and a last one when every worker has ended."""
         begin_ns = 0
-        running = len(self._engines)
+        running = len(self._workers)
         while running:
             due_s = (self._start_ns + begin_ns) / 1e9 + _SNAPSHOT_INTERVAL_S
             while running and (left_s := due_s - time.monotonic()) > 0:
                 running -= self._ended.acquire(timeout=left_s)
             if not running:
-                self._lookup.stop()
-                for thread in self._threads:
-                    thread.join()
+                self._dns_refresh.stop()
+                for worker in self._workers:
+                    worker.join()
             end_ns = max(time.monotonic_ns() - self._start_ns, begin_ns)
-            snapshot = merge_workers(
-                [engine.snapshot() for engine in self._engines], self._next(begin_ns, end_ns)
-            )
-            if (took := self._lookup.taken()).count:
-                snapshot.histograms["lookup"].CopyFrom(_message(took))
+            snapshot = self._next_snapshot(begin_ns, end_ns)
+            merge_workers([worker.engine.snapshot() for worker in self._workers], snapshot)
+            if (lookups := self._dns_refresh.take_lookups()).count:
+                snapshot.histograms["lookup"].CopyFrom(encode_histogram(lookups))
             yield snapshot
             begin_ns = end_ns
-        yield from self._traced(end_ns=begin_ns)
-
-    def _next(self, begin_ns: int, end_ns: int) -> Snapshot:
-        self._sequence += 1
-        began_ns = [began for engine in self._engines if (began := engine.totals["began_ns"])]
-        return Snapshot(
-            agent=self._assignment.agent,
-            sequence=self._sequence,
-            begin_ns=begin_ns,
-            end_ns=end_ns,
-            first_worker_ns=min(began_ns, default=0),
-            last_worker_ns=max(began_ns, default=0),
-        )
-
-    def _traced(self, end_ns: int) -> Iterator[Snapshot]:
-        """The rows, in snapshots that hold nothing else, so that no message is large."""
-        for engine in self._engines:
-            rows, _ = engine.trace()
-            for begin in range(0, len(rows), TRACE_BYTES_A_SNAPSHOT):
-                snapshot = self._next(end_ns, end_ns)
-                snapshot.trace = rows[begin : begin + TRACE_BYTES_A_SNAPSHOT]
-                yield snapshot
+        yield from self._trace_snapshots(end_ns=begin_ns)
 
     def done(self) -> Done:
-        """The totals that the snapshots must add up to. Call it after the last snapshot."""
+        """Return the totals that the snapshots must add up to; call it after the last snapshot."""
         totals: Counter[str] = Counter()
-        for engine in self._engines:
+        engines = [worker.engine for worker in self._workers]
+        for engine in engines:
             totals.update(engine.totals)
         return Done(
             agent=self._assignment.agent,
@@ -264,89 +147,48 @@ class Runner:
             responses=totals["responses"],
             errors=totals["errors"],
             abandoned=totals["abandoned"],
-            elapsed_ns=max(engine.totals["elapsed_ns"] for engine in self._engines),
+            elapsed_ns=max(engine.totals["elapsed_ns"] for engine in engines),
             stopped_by=self._stopped_by(),
-            fault=str(self._faults[0].strerror) if self._faults else "",
-            address_changes=self._lookup.changes,
-            lookups_failed=self._lookup.failed,
-            streams_allowed=min(
-                (each for engine in self._engines if (each := engine.streams_allowed)), default=0
-            ),
-            tls=next((engine.tls_spoken for engine in self._engines if engine.tls_spoken), ""),
-            workers=[
-                WorkerFacts(
-                    worker=number,
-                    cpu_ns=engine.totals["cpu_ns"],
-                    wall_ns=engine.totals["wall_ns"],
-                    connections=engine.connections,
-                    loop_turns=engine.totals["loop_turns"],
-                    run_queue_ns=self._waited[engine][0],
-                    switched_out=self._waited[engine][1],
-                )
-                for number, engine in enumerate(self._engines)
-            ],
-            host=self._watch.end(len(self._assignment.plan.sources)),
-            trace_dropped=sum(engine.trace()[1] for engine in self._engines),
+            fault=self._fault(),
+            address_changes=self._dns_refresh.changes,
+            lookups_failed=self._dns_refresh.failed,
+            streams_allowed=min(filter(None, (engine.streams_allowed for engine in engines)), default=0),
+            tls=next((engine.tls_spoken for engine in engines if engine.tls_spoken), ""),
+            workers=[worker.facts() for worker in self._workers],
+            host=self._monitor.end(len(self._assignment.plan.sources)),
+            trace_dropped=sum(engine.trace()[1] for engine in engines),
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
 
+    def _set_addresses(self, addresses: list[tuple[str, int]]) -> None:
+        for worker in self._workers:
+            worker.engine.set_addresses(addresses)
+
+    def _next_snapshot(self, begin_ns: int, end_ns: int) -> Snapshot:
+        """Return an empty snapshot with the next sequence number."""
+        self._sequence += 1
+        began_ns = [began for worker in self._workers if (began := worker.engine.totals["began_ns"])]
+        return Snapshot(
+            agent=self._assignment.agent,
+            sequence=self._sequence,
+            begin_ns=begin_ns,
+            end_ns=end_ns,
+            first_worker_ns=min(began_ns, default=0),
+            last_worker_ns=max(began_ns, default=0),
+        )
+
+    def _trace_snapshots(self, end_ns: int) -> Iterator[Snapshot]:
+        """Yield the trace rows in snapshots of their own, so that no message is large."""
+        for worker in self._workers:
+            rows, _ = worker.engine.trace()
+            for begin in range(0, len(rows), TRACE_BYTES_A_SNAPSHOT):
+                snapshot = self._next_snapshot(end_ns, end_ns)
+                snapshot.trace = rows[begin : begin + TRACE_BYTES_A_SNAPSHOT]
+                yield snapshot
+
+    def _fault(self) -> str:
+        return next((worker.fault for worker in self._workers if worker.fault), "")
+
     def _stopped_by(self) -> str:
-        """The reason that counts most among the workers': a fault, a signal, the duration, the count."""
-        reasons = {engine.stopped_by for engine in self._engines}
-        return next((reason for reason in ("fault", "signal", "duration", "count") if reason in reasons), "")
-
-
-def _think(think: Think) -> tuple[str, int, int] | None:
-    if think.kind == Think.NONE:
-        return None
-    return ("uniform" if think.kind == Think.UNIFORM else "exponential"), think.low_ns, think.high_ns
-
-
-def merge_workers(parts: list[EngineSnapshot], into: Snapshot) -> Snapshot:
-    """Sum the workers' snapshots up into one message."""
-    _merge_numbers(parts, into)
-    _merge_addresses(parts, into)
-    if warm := [part.warmup for part in parts if part.warmup is not None]:
-        _merge_numbers(warm, into.warmup)
-    for stage, request in sorted({place for part in parts for place in part.parts}):
-        numbers = Breakdown(stage=stage, request=request)
-        place = (stage, request)
-        _merge_numbers([part.parts[place] for part in parts if place in part.parts], numbers.metrics)
-        into.breakdowns.append(numbers)
-    return into
-
-
-def _merge_addresses(parts: list[EngineSnapshot], into: Snapshot) -> None:
-    for part in parts:
-        for address, counts in part.addresses.items():
-            sums = into.addresses[address]
-            for name, more in zip(_OF_ADDRESSES, counts, strict=True):
-                setattr(sums, name, getattr(sums, name) + more)
-
-
-def _merge_numbers(parts: list[EngineSnapshot], into: Snapshot) -> None:
-    histograms: dict[str, Histogram] = {}
-    responses: Counter[int] = Counter()
-    errors: Counter[str] = Counter()
-    for part in parts:
-        for metric, histogram in part.histograms.items():
-            histograms.setdefault(metric, Histogram()).add(histogram)
-        responses.update(part.responses)
-        errors.update(part.errors)
-        for name in _COUNTERS:
-            setattr(into, name, getattr(into, name) + getattr(part, name))
-    for metric, histogram in histograms.items():
-        into.histograms[metric].CopyFrom(_message(histogram))
-    into.responses.update(responses)
-    into.errors.update(errors)
-
-
-def _message(histogram: Histogram) -> HistogramMessage:
-    return HistogramMessage(
-        counts_v2=histogram.encode(),
-        count=histogram.count,
-        sum_ns=histogram.sum_ns,
-        min_ns=histogram.min_ns,
-        max_ns=histogram.max_ns,
-        clamped=histogram.clamped,
-    )
+        reasons = {worker.engine.stopped_by for worker in self._workers}
+        return next((reason for reason in _STOP_REASONS if reason in reasons), "")

@@ -1,283 +1,301 @@
-"""Carries out what a controller asks for, and holds what was measured until the controller lets go of it. Knows no gRPC."""
+"""An agent's side of the control plane: carry out assignments, and keep results until the controller releases them.
+
+Knows no gRPC: a client attaches a queue of outgoing messages for each stream and passes on what it receives.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from heyfleet import __version__
-from heyfleet.agent.host.info import facts
+from heyfleet.agent.held_run import AsyncRunner, HeldRun
+from heyfleet.agent.host.info import host_facts
 from heyfleet.agent.policy import HostPolicy
-from heyfleet.agent.runner import Runner
-from heyfleet.agent.spool import Spool
-from heyfleet.proto.control_pb2 import Bye, FromAgent, Hello, Offer, Pong, ToAgent
+from heyfleet.agent.threaded_runner import ThreadedRunner
+from heyfleet.proto.control_pb2 import Bye, FromAgent, Hello, Pong, ToAgent
 from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.proto.protocol import PROTOCOL
-from heyfleet.proto.stats_pb2 import Done, Ready, Record, Refusal, Snapshot
+from heyfleet.proto.stats_pb2 import Ready, Record, Refusal
 
-_LEASE_LOOK_S = 0.1
-_LEASE_NS = 10_000_000_000  # until a controller names another
+_LEASE_CHECK_S = 0.1
+_DEFAULT_LEASE_NS = 10_000_000_000  # until a controller grants another
+_DRAIN_TIMEOUT_S = 5.0
+_FLUSH_TIMEOUT_S = 1.0
 
 
-class HeldRun:
-    """One run of this agent: prepared, running, or over and not yet released."""
-
-    def __init__(self, assignment: Assignment, local: Runner) -> None:
-        self.assignment = assignment
-        self.local = local
-        self.spool: Spool | None = None  # from the start on
-        self.running = False
-        self.ended_by = ""  # what ended the load, if not its plan
-        self.last_sequence = 0
-        self.done: Done | None = None
-
-    @property
-    def run_id(self) -> str:
-        """Of its assignment."""
-        return self.assignment.run_id
+def _ignore(line: str) -> None:
+    """Log nothing."""
 
 
 class AgentService:
-    """One agent, over as many streams as it takes. All methods belong to one event loop."""
+    """One agent, over any number of streams. All methods belong to one event loop.
+
+    `log` gets a line for each event that the host's owner may want to see. `new_runner`, `clock_ns` and `in_thread`
+    (for file access) are replaced in tests, which run in virtual time.
+    """
 
     def __init__(
         self,
         agent: str,
         folder: Path,
         *,
-        owner: HostPolicy | None = None,
+        policy: HostPolicy | None = None,
         keep_results: bool = False,
-        say: Callable[[str], None] = lambda text: None,
+        log: Callable[[str], None] = _ignore,
+        new_runner: Callable[[HostPolicy], AsyncRunner] = ThreadedRunner,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+        in_thread: Callable[..., Coroutine[Any, Any, Any]] = asyncio.to_thread,
     ) -> None:
         self.agent = agent
-        self.dismissed = ""
-        self.heard_ns = time.monotonic_ns()
+        self.dismissal_reason = ""  # why the controller dismissed the agent, if it did
+        self.left = asyncio.Event()  # set when the agent has nothing more to say
         self._folder = folder
-        self._owner = owner or HostPolicy()
-        self._keep = keep_results
-        self._say = say
-        self._lease_ns = _LEASE_NS
-        self._send: Callable[[FromAgent], None] | None = None
-        self._pending: HeldRun | None = None
-        self._held: dict[str, HeldRun] = {}
+        self._policy = policy or HostPolicy()
+        self._keep_results = keep_results
+        self._log = log
+        self._new_runner = new_runner
+        self._clock_ns = clock_ns
+        self._in_thread = in_thread
+        self.heard_ns = clock_ns()  # when the controller's last message arrived
+        self._lease_ns = _DEFAULT_LEASE_NS
+        self._leaving = ""
+        self._outgoing: asyncio.Queue[FromAgent] | None = None
+        self._pending: HeldRun | None = None  # assigned, and not started
+        self._runs: dict[str, HeldRun] = {}  # started, and not released
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
 
     # Streams
 
     def hello(self) -> Hello:
-        """The first message of a stream."""
-        offers = [
-            Offer(assignment=held.assignment, last_sequence=held.last_sequence, ended=held.done is not None)
-            for held in self._held.values()
-        ]
-        return Hello(protocol=PROTOCOL, version=__version__, agent=self.agent, facts=facts(), offers=offers)
+        """Return the first message of a stream."""
+        offers = [run.offer() for run in self._runs.values()]
+        return Hello(
+            protocol=PROTOCOL, version=__version__, agent=self.agent, facts=host_facts(), offers=offers
+        )
 
-    def attached(self, send: Callable[[FromAgent], None]) -> None:
-        """From here on there is a controller to talk to."""
-        self._send = send
+    def attach(self, outgoing: asyncio.Queue[FromAgent]) -> None:
+        """Send messages to this queue from now on; whoever takes one out calls task_done when it is written."""
+        self._outgoing = outgoing
 
-    def detached(self) -> None:
-        """There is none for now. The load goes on as long as the lease holds."""
-        self._send = None
+    def detach(self) -> None:
+        """Drop messages until the next stream. A load goes on while the lease lasts."""
+        self._outgoing = None
 
-    def _tell(self, message: FromAgent) -> None:
-        if self._send is not None:
-            self._send(message)
+    @property
+    def is_attached(self) -> bool:
+        """Whether there is a stream to the controller."""
+        return self._outgoing is not None
 
-    # What the controller says
+    def _send(self, message: FromAgent) -> None:
+        if self._outgoing is not None:
+            self._outgoing.put_nowait(message)
+
+    # Messages of the controller
 
     def on_message(self, message: ToAgent) -> None:
-        """Any message renews the lease."""
-        self.heard_ns = time.monotonic_ns()
+        """Handle one message; any message renews the lease."""
+        self.heard_ns = self._clock_ns()
         match message.WhichOneof("message"):
             case "ping":
-                pong = Pong(
-                    sequence=message.ping.sequence, sent_ns=message.ping.sent_ns, received_ns=self.heard_ns
-                )
-                self._tell(FromAgent(pong=pong))
+                ping = message.ping
+                pong = Pong(sequence=ping.sequence, sent_ns=ping.sent_ns, received_ns=self.heard_ns)
+                self._send(FromAgent(pong=pong))
             case "welcome":
-                self._lease_ns = message.welcome.lease_ns or _LEASE_NS
-                for wanted in message.welcome.resume_from:
-                    self._task(self._send_again(wanted.run_id, wanted.after_sequence))
+                self._lease_ns = message.welcome.lease_ns or _DEFAULT_LEASE_NS
+                for resume in message.welcome.resume_from:
+                    self._spawn(self._resend(resume.run_id, resume.after_sequence))
             case "assignment":
-                self._assigned(message.assignment)
+                self._on_assignment(message.assignment)
             case "start":
                 self._start(message.run_id, message.start.at_ns)
             case "stop":
                 self._stop(message.run_id)
-            case "ack" if message.ack.refused:
-                self._say(
-                    f"run {message.run_id}: the controller refused snapshot {message.ack.sequence}: {message.ack.refused}"
+            case "ack" if message.ack.refusal_reason:
+                self._log(
+                    f"run {message.run_id}: the controller refused snapshot {message.ack.sequence}:"
+                    f" {message.ack.refusal_reason}"
                 )
             case "release":
                 self._release(message.run_id)
             case "dismissal":
-                self.dismissed = message.dismissal.reason or "the controller needs it no more"
+                self.dismissal_reason = (
+                    message.dismissal.reason or "the controller no longer needs this agent"
+                )
+                self._spawn(self.drain("dismissed", await_release=False))
 
-    def _assigned(self, assignment: Assignment) -> None:
-        if busy := next((held for held in self._held.values() if held.running), None):
-            self._refuse(assignment.run_id, f"it is still busy with run {busy.run_id}")
-            return
-        self._drop_pending()
-        if reason := self._owner.refusal(assignment):
-            self._refuse(assignment.run_id, reason)
-            return
-        self._pending = HeldRun(assignment, Runner(self._owner))
-        self._task(self._prepare(self._pending))
+    def _on_assignment(self, assignment: Assignment) -> None:
+        run_id = assignment.run_id
+        if self._leaving:
+            self._refuse(run_id, f"it is leaving ({self._leaving})")
+        elif busy := next((run for run in self._runs.values() if run.running), None):
+            self._refuse(run_id, f"it is still busy with run {busy.run_id}")
+        elif run_id in self._runs:
+            self._refuse(run_id, f"it still holds the results of run {run_id}")
+        else:
+            self._cancel_pending()
+            if reason := self._policy.refusal(assignment):
+                self._refuse(run_id, reason)
+                return
+            self._pending = HeldRun(assignment, self._new_runner(self._policy))
+            self._spawn(self._prepare(self._pending))
 
     def _refuse(self, run_id: str, reason: str) -> None:
-        self._tell(FromAgent(refused=Refusal(reason=reason), run_id=run_id))
+        self._send(FromAgent(refusal=Refusal(reason=reason), run_id=run_id))
 
-    async def _prepare(self, held: HeldRun) -> None:
+    async def _prepare(self, run: HeldRun) -> None:
         try:
-            answer = await asyncio.to_thread(held.local.prepare, held.assignment)
+            answer = await run.runner.prepare(run.assignment)
         except (OSError, ValueError, MemoryError) as error:
-            answer = Refusal(reason=f"it can't prepare: {error or type(error).__name__}")
-        if self._pending is not held:
-            held.local.stop()
+            answer = Refusal(reason=f"it can't prepare the run: {error or type(error).__name__}")
+        if self._pending is not run:  # cancelled meanwhile
+            run.runner.stop()
             return
-        if isinstance(answer, Ready) and (
-            reason := self._owner.refusal_of(held.assignment, list(answer.addresses))
-        ):
-            answer = Refusal(reason=reason)
+        if isinstance(answer, Ready):
+            answer = self._accept(run, answer)
         if isinstance(answer, Refusal):
-            self._drop_pending()
-            self._refuse(held.run_id, answer.reason)
-            return
+            self._cancel_pending()
+            self._refuse(run.run_id, answer.reason)
+        else:
+            self._send(FromAgent(ready=answer, run_id=run.run_id))
+
+    def _accept(self, run: HeldRun, ready: Ready) -> Ready | Refusal:
+        """Check the addresses that the load would go to, and create the spool file."""
+        if reason := self._policy.refusal_of_addresses(run.assignment, list(ready.addresses)):
+            return Refusal(reason=reason)
         try:
-            held.spool = Spool(self._folder, held.run_id, self.agent)
-            held.spool.append(Record(assignment=held.assignment))
-            held.spool.append(Record(ready=answer))
+            run.open_spool(self._folder, self.agent, ready)
         except OSError as error:
-            self._drop_pending()
-            self._refuse(
-                held.run_id, f"it can't keep results in {self._folder}: {error.strerror}; set --spool"
-            )
-            return
-        self._tell(FromAgent(ready=answer, run_id=held.run_id))
+            return Refusal(reason=f"it can't keep results in {self._folder}: {error.strerror}; set --spool")
+        return ready
 
     def _start(self, run_id: str, at_ns: int) -> None:
-        held = self._pending
-        if held is None or held.run_id != run_id or held.spool is None:
+        run = self._pending
+        if run is None or run.run_id != run_id or run.spool is None:
             return
         self._pending = None
-        self._held[run_id] = held
-        held.running = True
-        held.local.start(at_ns)
-        self._say(
-            f"run {run_id}: {held.assignment.connections} connections to {held.assignment.plan.target.host}"
-        )
-        self._task(self._carry_out(held))
+        self._runs[run_id] = run
+        run.running = True
+        run.runner.start(at_ns)
+        target = run.assignment.plan.target.host
+        self._log(f"run {run_id}: {run.assignment.connections} connections to {target}")
+        self._spawn(self._collect(run))
 
     def _stop(self, run_id: str) -> None:
         if self._pending is not None and self._pending.run_id == run_id:
-            self._drop_pending()
-        elif (held := self._held.get(run_id)) is not None and held.running:
-            held.local.stop()
+            self._cancel_pending()
+        elif (run := self._runs.get(run_id)) is not None and run.running:
+            run.runner.stop()
 
-    def _drop_pending(self) -> None:
-        held, self._pending = self._pending, None
-        if held is not None:
-            held.local.stop()
-            if held.spool is not None:
-                held.spool.close(keep=False)
+    def _cancel_pending(self) -> None:
+        run, self._pending = self._pending, None
+        if run is not None:
+            run.runner.stop()
+            run.close(keep=False)
 
     def _release(self, run_id: str) -> None:
-        held = self._held.get(run_id)
-        if held is not None and not held.running:
-            del self._held[run_id]
-            assert held.spool is not None
-            held.spool.close(keep=self._keep)
+        run = self._runs.get(run_id)
+        if run is not None and not run.running:
+            del self._runs[run_id]
+            run.close(keep=self._keep_results)
         self._changed.set()
 
-    # The load
+    # Results
 
-    async def _carry_out(self, held: HeldRun) -> None:
-        loop = asyncio.get_running_loop()
-
-        def snapshots() -> None:
-            for snapshot in held.local.snapshots():
-                self._keep_record(held, Record(snapshot=snapshot))
-                loop.call_soon_threadsafe(self._on_snapshot, held, snapshot)
-
-        await asyncio.to_thread(snapshots)
-        done = held.local.done()
-        if held.ended_by:
-            done.stopped_by = held.ended_by
-        self._keep_record(held, Record(done=done))
-        held.done, held.running = done, False
-        self._tell(FromAgent(done=done, run_id=held.run_id))
-        self._say(f"run {held.run_id}: {done.sent} requests sent, ended by {done.stopped_by}")
+    async def _collect(self, run: HeldRun) -> None:
+        """Spool and send a run's snapshots and totals as they come."""
+        async for snapshot in run.runner.snapshots():
+            await self._spool(run, Record(snapshot=snapshot))
+            run.last_sequence = snapshot.sequence
+            self._send(FromAgent(snapshot=snapshot, run_id=run.run_id))
+        done = await run.runner.done()
+        if run.ended_by:
+            done.stopped_by = run.ended_by
+        await self._spool(run, Record(done=done))
+        run.done, run.running = done, False
+        self._send(FromAgent(done=done, run_id=run.run_id))
+        self._log(f"run {run.run_id}: {done.sent} requests sent, ended by {done.stopped_by}")
         self._changed.set()
 
-    def _keep_record(self, held: HeldRun, record: Record) -> None:
-        """Before it is sent: what the controller has is then never more than what is kept."""
-        assert held.spool is not None
+    async def _spool(self, run: HeldRun, record: Record) -> None:
+        """Append to the spool file, before the record is sent: the controller never has more than the file."""
         try:
-            held.spool.append(record)
+            await self._in_thread(run.append, record)
         except OSError as error:
-            self._say(f"can't write {held.spool.path}: {error.strerror}; results are sent, but not kept here")
+            assert run.spool is not None
+            self._log(f"can't write {run.spool.path}: {error.strerror}; results are sent, but not kept here")
 
-    def _on_snapshot(self, held: HeldRun, snapshot: Snapshot) -> None:
-        held.last_sequence = snapshot.sequence
-        self._tell(FromAgent(snapshot=snapshot, run_id=held.run_id))
-
-    async def _send_again(self, run_id: str, after_sequence: int) -> None:
-        held = self._held.get(run_id)
-        if held is None or held.spool is None:
+    async def _resend(self, run_id: str, after_sequence: int) -> None:
+        """Send a run's records again from the spool file, without the snapshots that the controller has."""
+        run = self._runs.get(run_id)
+        if run is None:
             return
-        for record in await asyncio.to_thread(lambda: list(held.spool.records()) if held.spool else []):
+        try:
+            records = await self._in_thread(run.records)
+        except OSError as error:
+            if run_id in self._runs:  # else it was released meanwhile
+                self._log(f"run {run_id}: can't read the results kept here: {error.strerror}")
+            return
+        for record in records:
             if record.HasField("ready") and not after_sequence:
-                self._tell(FromAgent(ready=record.ready, run_id=run_id))
+                self._send(FromAgent(ready=record.ready, run_id=run_id))
             elif record.HasField("snapshot") and record.snapshot.sequence > after_sequence:
-                self._tell(FromAgent(snapshot=record.snapshot, run_id=run_id))
-        if held.done is not None:
-            self._tell(FromAgent(done=held.done, run_id=run_id))
+                self._send(FromAgent(snapshot=record.snapshot, run_id=run_id))
+        if run.done is not None:
+            self._send(FromAgent(done=run.done, run_id=run_id))
 
-    async def watch_lease(self) -> None:
-        """Stop the load of a controller that is heard no more, until cancelled."""
+    # Lease and end
+
+    async def enforce_lease(self) -> None:
+        """Stop the load when the controller has been silent for the lease time; runs until cancelled."""
         while True:
-            await asyncio.sleep(_LEASE_LOOK_S)
-            if time.monotonic_ns() - self.heard_ns <= self._lease_ns:
+            await asyncio.sleep(_LEASE_CHECK_S)
+            if self._clock_ns() - self.heard_ns <= self._lease_ns:
                 continue
-            self._drop_pending()
-            for held in self._held.values():
-                if held.running and not held.ended_by:
-                    held.ended_by = "lease"
-                    held.local.stop()
-                    lease_s = self._lease_ns / 1e9
-                    self._say(
-                        f"run {held.run_id}: nothing heard from the controller for {lease_s:g} s, load stopped"
+            self._cancel_pending()
+            for run in self._runs.values():
+                if run.running and not run.ended_by:
+                    run.ended_by = "lease"
+                    run.runner.stop()
+                    self._log(
+                        f"run {run.run_id}: nothing heard from the controller for {self._lease_ns / 1e9:g} s,"
+                        " load stopped"
                     )
 
-    async def drain(self, reason: str, timeout_s: float) -> None:
-        """End any load, hand over what was measured, and wait for its release; then say goodbye."""
-        self._drop_pending()
-        for held in self._held.values():
-            held.local.stop()
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + timeout_s
-        while (self._running or (self._held and self._send)) and (left_s := deadline_s - loop.time()) > 0:
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), left_s)
-            except TimeoutError:
-                break
-        self._tell(FromAgent(bye=Bye(reason=reason)))
+    async def drain(self, reason: str, *, await_release: bool = True) -> None:
+        """Stop any load, send its results, wait until they are released, and say goodbye; 5 s at most."""
+        self._leaving = self._leaving or reason
+        self._cancel_pending()
+        for run in self._runs.values():
+            run.runner.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_TIMEOUT_S):
+                while self._is_running or (await_release and self._runs and self.is_attached):
+                    self._changed.clear()
+                    await self._changed.wait()
+        if self.left.is_set():
+            return
+        self._send(FromAgent(bye=Bye(reason=reason)))
+        if self._outgoing is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._outgoing.join(), _FLUSH_TIMEOUT_S)
+        self.left.set()
 
     @property
-    def _running(self) -> bool:
-        return any(held.running for held in self._held.values())
+    def _is_running(self) -> bool:
+        return any(run.running for run in self._runs.values())
 
     @property
-    def kept(self) -> list[Path]:
-        """Files of runs that no controller has released."""
-        return [held.spool.path for held in self._held.values() if held.spool]
+    def kept_files(self) -> list[Path]:
+        """Spool files of runs that no controller has released."""
+        return [run.spool.path for run in self._runs.values() if run.spool is not None]
 
-    def _task(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

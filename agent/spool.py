@@ -1,10 +1,11 @@
-"""What an agent keeps of its runs: a file each, that can be read to the last whole record whatever happened to its writer."""
+"""Results that an agent keeps of its runs: one file each, readable up to its last whole record after any crash."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,18 +15,18 @@ SUFFIX = ".records"
 
 
 def default_folder() -> Path:
-    """Where this user's programs keep their state; a folder of its own where that can't be written."""
+    """Return the user's state folder for spool files, or a temporary folder if that one can't be written."""
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     folder = Path(state).expanduser() / "heyfleet" / "spool"
     try:
-        prepare(folder)
+        prepare_folder(folder)
     except OSError:
         return Path(tempfile.mkdtemp(prefix="heyfleet-spool-"))
     return folder
 
 
-def prepare(folder: Path) -> None:
-    """Make the folder, for this user only: plans may have secrets in their headers. OSError if it can't be written."""
+def prepare_folder(folder: Path) -> None:
+    """Create the folder for this user only, since plans may hold secrets; OSError if it can't be written."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(13, "can't be written", str(folder))
@@ -41,24 +42,25 @@ class Spool:
         )
 
     def append(self, record: Record) -> None:
-        """Write a record so that it outlives this process."""
+        """Write a record and flush it, so that it survives this process; OSError."""
         data = record.SerializeToString()
-        self._file.write(_length(len(data)) + data)
+        self._file.write(_encode_length(len(data)) + data)
         self._file.flush()
 
     def records(self) -> Iterator[Record]:
-        """All that was written."""
+        """Yield the records written so far."""
         return read_records(self.path)
 
     def close(self, *, keep: bool) -> None:
-        """Write no more; forget it, unless it is to be kept."""
-        self._file.close()
+        """Close the file, and delete it unless it is to be kept."""
+        with suppress(OSError):  # a full disk; the failed append has been reported
+            self._file.close()
         if not keep:
             self.path.unlink(missing_ok=True)
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """The records of a file, up to one that was not written to its end."""
+    """Yield the records of a file, each behind its length as a varint, and stop before an incomplete one."""
     with open(path, "rb") as file:
         while (length := _read_length(file)) is not None:
             data = file.read(length)
@@ -67,16 +69,17 @@ def read_records(path: Path) -> Iterator[Record]:
             yield Record.FromString(data)
 
 
-def _length(value: int) -> bytes:
-    out = bytearray()
+def _encode_length(value: int) -> bytes:
+    encoded = bytearray()
     while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
+        encoded.append(value & 0x7F | 0x80)
         value >>= 7
-    out.append(value)
-    return bytes(out)
+    encoded.append(value)
+    return bytes(encoded)
 
 
 def _read_length(file: BinaryIO) -> int | None:
+    """Read a varint; None at the end of the file."""
     value = shift = 0
     while byte := file.read(1):
         value |= (byte[0] & 0x7F) << shift

@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.figures import GROUPS, Findings, Settings
 from bench.measure import raise_file_limit, two_cores
 
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+PAGE = Path(__file__).parent.parent / "docs" / "explain" / "benchmarks.md"
 
 
 def measure_all(names: Sequence[str], settings: Settings) -> tuple[Findings, bool]:
@@ -69,7 +69,7 @@ def show(found: Findings) -> None:
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures to a JSON file too."
 )
-@click.option("--write", is_flag=True, help="Put the figures into docs/benchmarks.md.")
+@click.option("--write", is_flag=True, help="Put the figures into docs/explain/benchmarks.md.")
 def main(only: Sequence[str], rounds: int, seconds: int, out: Path | None, write: bool) -> None:
     """Measure heyfleet beside other load generators, on loopback, each side on a core of its own.
 

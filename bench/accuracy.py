@@ -1,4 +1,4 @@
-"""`python -m bench.accuracy`: what heyfleet reports, beside what is known to be true. docs/accuracy.md has the method."""
+"""`python -m bench.accuracy`: compare reports with targets whose delays are known (docs/explain/accuracy.md)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from bench.truth import (
     true_latencies,
 )
 
-PAGE = Path(__file__).parent.parent / "docs" / "accuracy.md"
+PAGE = Path(__file__).parent.parent / "docs" / "explain" / "accuracy.md"
 SOURCE = Path(__file__).parent / "truth.c"
 BINARY = Path(__file__).parent.parent / "build" / "bench" / "truth"
 PERCENTS = (50.0, 90.0, 99.0, 99.9)
@@ -224,7 +224,7 @@ def markdown(head: Sequence[str]) -> str:
 @click.option(
     "--minute", default=60.0, show_default=True, help="Length of the run that the rate is taken of."
 )
-@click.option("--write", is_flag=True, help="Put the tables into docs/accuracy.md.")
+@click.option("--write", is_flag=True, help="Put the tables into docs/explain/accuracy.md.")
 def main(rounds: int, seconds: float, minute: float, write: bool) -> None:
     """Hold heyfleet's reports against the truth. Exit code 0: within what is asked; 1: not; 2: can't be measured."""
     raise_file_limit()

@@ -11,7 +11,8 @@ import time
 
 from heyfleet.agent.runner import Runner
 from heyfleet.ext import Histogram
-from heyfleet.plan.build import Flags, make_plan, whole_plan
+from heyfleet.plan.build import make_plan, whole_plan
+from heyfleet.plan.options import RunOptions
 from heyfleet.proto.stats_pb2 import Refusal
 from heyfleet.results.stats import Stats
 
@@ -21,7 +22,7 @@ PERCENTS = (50.0, 90.0, 95.0, 99.0, 99.9)
 
 def main(port: str, rate: str, seconds: str, connections: str) -> None:
     """Make the load; SystemExit with what went wrong."""
-    flags = Flags(
+    flags = RunOptions(
         url=f"http://127.0.0.1:{port}/",
         user_agent="heyfleet-bench",
         rate=float(rate) or None,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from bench.simulated import payload
 from heyfleet.cli.export import write
-from heyfleet.plan.build import Flags, make_plan
+from heyfleet.plan.build import make_plan
+from heyfleet.plan.options import RunOptions
 from heyfleet.proto.plan_pb2 import Assignment, Plan
 from heyfleet.proto.stats_pb2 import Done, Histogram, Ready, Snapshot
 from heyfleet.results.archive.reader import Run
@@ -43,7 +44,7 @@ class Found:
 
 def measure() -> Found:
     """Play the hour into an archive, and make a page of it."""
-    plan = make_plan(Flags(url="http://localhost/", user_agent="x", duration_ns=SECONDS * _SECOND_NS))
+    plan = make_plan(RunOptions(url="http://localhost/", user_agent="x", duration_ns=SECONDS * _SECOND_NS))
     payloads = [payload(seed) for seed in range(_PAYLOADS)]
     stats = Stats()
     parts = [Stats(histograms=False) for _ in range(AGENTS)]

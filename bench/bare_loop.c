@@ -4,7 +4,7 @@
  *
  * One thread sends one request at a time on each of its connections to 127.0.0.1:PORT and waits for as many bytes as
  * the first answer had. No parser, no clock a request, no histogram, no timeouts. -e takes epoll in place of io_uring.
- * Prints the number of answers. Why the ring is set up as it is: docs/benchmarks.md, "What was tried".
+ * Prints the number of answers. Why the ring is set up as it is: docs/explain/benchmarks.md, "What was tried".
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -1,4 +1,4 @@
-"""`python -m bench.experiments`: the experiments that heyfleet began with, against its own target; docs/experiments.md."""
+"""`python -m bench.experiments`: make the first experiments against a model (docs/explain/experiments.md)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bench import machine, shapes, table
 from bench.errors import BenchError
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "experiments.md"
+PAGE = ROOT / "docs" / "explain" / "experiments.md"
 PICTURES = ROOT / "docs" / "pictures"
 AGENTS = 4
 _ATTEMPTS = 3
@@ -209,10 +209,10 @@ def page(made: Sequence[Experiment], compared: str) -> str:
     described = f"`make experiments` on {where['CPU']}, {where['kernel']}, Python {where['Python']}."
     comparison = (
         f"### Before and after\n\n    heyfleet compare 1-before 1-after\n\n```\n{compared}\n```\n\n"
-        "![latency by percentile, before and after](pictures/before-after.png)"
+        "![latency by percentile, before and after](../pictures/before-after.png)"
     )
     sections = [section(each) for each in made]
-    sections.append("![the third experiment's page](pictures/experiment-3.png)")
+    sections.append("![the third experiment's page](../pictures/experiment-3.png)")
     return "\n\n".join([described, *sections[:2], comparison, *sections[2:]])
 
 
@@ -221,7 +221,7 @@ def page(made: Sequence[Experiment], compared: str) -> str:
 @click.option(
     "--only", type=click.Choice(shapes.EXPERIMENTS), multiple=True, help="May be repeated. Default: all."
 )
-@click.option("--write", is_flag=True, help="Into docs/experiments.md, with its pictures.")
+@click.option("--write", is_flag=True, help="Into docs/explain/experiments.md, with its pictures.")
 @click.option(
     "--keep",
     type=click.Path(path_type=Path),

@@ -23,7 +23,8 @@ from heyfleet.agent.spool import read_records
 from heyfleet.controller.fleet.coordinator import RunCoordinator
 from heyfleet.controller.fleet.grpc_server import Server
 from heyfleet.controller.fleet.registry import AgentRegistry
-from heyfleet.plan.build import Flags, make_plan, whole_plan
+from heyfleet.plan.build import make_plan, whole_plan
+from heyfleet.plan.options import RunOptions
 from heyfleet.proto.control_pb2 import RunRequest
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.stats_pb2 import Ready
@@ -47,7 +48,7 @@ def merging(agents: int = SIMULATED_AGENTS, seconds: int = MERGING_S) -> dict[st
 
 def plan_of(url: str, seconds: float) -> Plan:
     """A closed loop on one thread."""
-    flags = Flags(
+    flags = RunOptions(
         url=url, user_agent="bench", connections=CONNECTIONS, duration_ns=int(seconds * 1e9), workers=1
     )
     return make_plan(flags)

@@ -1,4 +1,4 @@
-"""Figures as a table, for the terminal and for docs/benchmarks.md."""
+"""Figures as a table, for the terminal and for docs/explain/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def as_markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def section(command: str, machine: dict[str, str], figures: Sequence[Figure], costs: Sequence[Cost]) -> str:
-    """The measured part of docs/benchmarks.md."""
+    """The measured part of docs/explain/benchmarks.md."""
     parts = [
         f"Made by `{command}` on:",
         as_markdown(("", "measured with"), [(f"**{name}**", value) for name, value in machine.items()]),
@@ -87,5 +87,5 @@ def replace_section(page: str, text: str) -> str:
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise BenchError(f"docs/benchmarks.md has no part between {BEGIN} and {END}")
+        raise BenchError(f"docs/explain/benchmarks.md has no part between {BEGIN} and {END}")
     return f"{before}{BEGIN}\n{text}\n{END}{after}"

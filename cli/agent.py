@@ -1,75 +1,69 @@
-"""`heyfleet agent`: make load for a controller."""
+"""`heyfleet agent`: generate load for a controller."""
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from heyfleet.agent.credentials import Token
+from heyfleet.agent.credentials import CredentialsError, Token, check, read_ca, read_token
+from heyfleet.cli.parsed_type import ParsedType
+from heyfleet.durations import parse_count, parse_duration_ns, parse_rate_per_s
+from heyfleet.errors import HeyfleetError
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+HELP = """Generate load on this host for a controller.
 
-
-class _Duration(click.ParamType[float]):
-    name = "duration"
-
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        match = _DURATION.fullmatch(value)
-        if match is None:
-            self.fail(f"{value!r} is not a duration like 30s, 10m or 1h", param, ctx)
-        return float(match[1]) * _SECONDS[match[2]]
-
-
-HELP = """Make load for a controller, on this host.
-
-The agent dials the controller at HOST:PORT and listens on nothing. The controller wrote the two files that it
-needs; copy them here. With unix:PATH it attaches to a controller on this host, which needs no files.
+The agent dials the controller at HOST:PORT and opens no port of its own. Copy ca.pem and join.token here from the
+controller, which wrote them when it started. To attach to a controller on this host, pass unix:PATH; that needs no
+files.
 """
 EPILOG = """\b
-Exit code: 0 the controller let it go; 1 the controller was not reached again in
-time; 2 bad input, or the controller refuses; 130 or 143 ended by a signal, after
-the load was stopped and its results were handed over."""
+Exit codes:
+  0         the controller dismissed the agent
+  1         the controller could not be reached within --rejoin-timeout
+  2         invalid input, or the controller refused the agent
+  130, 143  stopped by SIGINT or SIGTERM, after the load was stopped and its
+            results were delivered"""
+
+_DURATION = ParsedType("duration", parse_duration_ns)
+_RATE = ParsedType("rate", parse_rate_per_s)
+_COUNT = ParsedType("count", lambda text: parse_count(text, minimum=1))
+_DEFAULT_REJOIN_TIMEOUT_NS = 600_000_000_000
 
 
 @click.command("agent", help=HELP, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--join", "address", required=True, metavar="HOST:PORT", help="Where the controller listens.")
+@click.option("--join", "address", required=True, metavar="HOST:PORT", help="Address of the controller.")
 @click.option("--ca", metavar="FILE", help="The controller's ca.pem.")
 @click.option("--token-file", metavar="FILE", help="The controller's join.token.")
 @click.option(
-    "--name", default="", help="Wished for; the controller adds what makes it unique. Default: the host's."
+    "--name",
+    default="",
+    help="Requested agent name; the controller makes it unique. Default: the host name.",
 )
-@click.option("--spool", metavar="DIR", help="Where results are kept until the controller has them.")
-@click.option("--keep-results", is_flag=True, help="Keep them after that, too.")
+@click.option(
+    "--spool", metavar="DIR", help="Directory that holds results until the controller has received them."
+)
+@click.option("--keep-results", is_flag=True, help="Keep results in --spool after they were delivered.")
 @click.option(
     "--rejoin-timeout",
-    type=_Duration(),
-    default=600.0,
+    type=_DURATION,
+    default=_DEFAULT_REJOIN_TIMEOUT_NS,
     metavar="DURATION",
-    help="Leave when the controller was not reached for so long. Default 10m.",
+    help="Exit when the controller could not be reached for this long. Default: 10m.",
 )
 @click.option(
     "--allow-target",
     "targets",
     multiple=True,
     metavar="HOST[:PORT]",
-    help="Make load only for this: a name, * in it, or a network like 10.0.0.0/8. May be repeated.",
+    help="Allow load to this target only: a host name, in which * matches anything, or a network such as"
+    " 10.0.0.0/8. Can be repeated.",
 )
-@click.option(
-    "--max-rate", type=click.FloatRange(min=0), default=0.0, metavar="N", help="Requests a second, at most."
-)
-@click.option(
-    "--max-connections", type=click.IntRange(min=1), metavar="N", help="Connections at once, at most."
-)
-@click.option("--max-duration", type=_Duration(), default=0.0, metavar="DURATION", help="Of a run, at most.")
-@click.option("--quiet", "-q", is_flag=True, help="Say nothing but what is wrong.")
+@click.option("--max-rate", type=_RATE, default=0.0, metavar="RATE", help="Highest request rate allowed.")
+@click.option("--max-connections", type=_COUNT, metavar="N", help="Highest number of connections allowed.")
+@click.option("--max-duration", type=_DURATION, default=0, metavar="DURATION", help="Longest run allowed.")
+@click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
 def agent(
     *,
     address: str,
@@ -78,70 +72,74 @@ def agent(
     name: str,
     spool: str | None,
     keep_results: bool,
-    rejoin_timeout: float,
+    rejoin_timeout: int,
     targets: tuple[str, ...],
     max_rate: float,
     max_connections: int | None,
-    max_duration: float,
+    max_duration: int,
     quiet: bool,
 ) -> None:
-    """Read the files, then live."""
-    from heyfleet.agent import policy as owners
+    """Read the credentials, run the agent to its end, and exit with its code."""
     from heyfleet.agent.lifecycle import AgentProcess, Options
+    from heyfleet.agent.policy import HostPolicy, split_target
 
     try:
         for target in targets:
-            owners.split(target)
+            split_target(target)
     except ValueError as error:
         raise click.UsageError(f"--allow-target: {error}") from None
-    owner = owners.HostPolicy(targets, max_rate, max_connections or 0, int(max_duration * 1e9))
     token, ca_pem = _credentials(address, ca, token_file)
     options = Options(
         address=address,
         ca_pem=ca_pem,
         token=token,
         name=name,
-        folder=_folder(spool),
+        folder=_spool_folder(spool),
         keep_results=keep_results,
-        rejoin_timeout_s=rejoin_timeout,
-        owner=owner,
+        rejoin_timeout_s=rejoin_timeout / 1e9,
+        policy=HostPolicy(targets, max_rate, max_connections or 0, max_duration),
     )
-    life = AgentProcess(options, (lambda text: None) if quiet else _say, _say)
+    process = AgentProcess(options, (lambda line: None) if quiet else _print_line)
 
     import uvloop
 
-    raise click.exceptions.Exit(uvloop.run(life.live()))
+    try:
+        code = uvloop.run(process.run())
+    except HeyfleetError as error:
+        _print_line(str(error))
+        code = error.exit_code
+    raise click.exceptions.Exit(code)
 
 
-def _say(text: str) -> None:
-    print("heyfleet agent:", text, file=sys.stderr, flush=True)
+def _print_line(line: str) -> None:
+    print("heyfleet agent:", line, file=sys.stderr, flush=True)
 
 
 def _credentials(address: str, ca: str | None, token_file: str | None) -> tuple[Token | None, bytes]:
-    from heyfleet.agent import credentials as identity
+    """Return the token and the CA's certificate; a controller on this host needs neither."""
     from heyfleet.proto.protocol import LOCAL_PREFIX
 
     if address.startswith(LOCAL_PREFIX):
         return None, b""
     if not ca or not token_file:
         raise click.UsageError(
-            "--join HOST:PORT needs --ca FILE and --token-file FILE, the ca.pem and join.token of the controller"
+            "--join HOST:PORT needs --ca FILE and --token-file FILE: the ca.pem and join.token of the controller"
         )
     try:
-        ca_pem, token = identity.read_ca(ca), identity.read_token(token_file)
-        identity.check(token, ca_pem)
-    except identity.IdentityError as error:
+        ca_pem, token = read_ca(ca), read_token(token_file)
+        check(token, ca_pem)
+    except CredentialsError as error:
         raise click.UsageError(str(error)) from None
     return token, ca_pem
 
 
-def _folder(spool: str | None) -> Path:
-    from heyfleet.agent import spool as spools
+def _spool_folder(spool: str | None) -> Path:
+    from heyfleet.agent.spool import default_folder, prepare_folder
 
     if spool is None:
-        return spools.default_folder()
+        return default_folder()
     try:
-        spools.prepare(Path(spool))
+        prepare_folder(Path(spool))
     except OSError as error:
         raise click.UsageError(f"--spool: {spool!r} can't be used: {error.strerror}") from None
     return Path(spool)

@@ -10,10 +10,10 @@ import click
 
 from heyfleet.cli.go_flags import Value
 from heyfleet.controller.security import folder as folders
-from heyfleet.plan import values
+from heyfleet.durations import parse_duration_ns
 
 _HELP = {"help_option_names": ["-h", "--help"]}
-_DURATION = Value("DURATION", values.duration)
+_DURATION = Value("DURATION", parse_duration_ns)
 _MINUTES_NS = 60_000_000_000
 
 

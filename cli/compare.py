@@ -43,7 +43,7 @@ BEFORE and AFTER are, in any mixture:
   vegeta's results (vegeta encode --to json, or csv)"""
 EPILOG = """\b
 Exit code: 0; 2 something can't be read; 6 a --fail-if holds for sure.
-docs/guide/results.md says how the intervals are made."""
+docs/how-to/results.md says how the intervals are made."""
 
 
 def compare_command() -> click.Command:

@@ -12,8 +12,8 @@ import click
 
 from heyfleet.cli.go_flags import Value
 from heyfleet.controller import terminal
+from heyfleet.durations import parse_duration_ns
 from heyfleet.errors import InputError
-from heyfleet.plan import values
 
 _EXITS = "Exit code: 0; 2 bad input, or nothing to listen on."
 
@@ -34,7 +34,7 @@ def controller_command() -> click.Command:
             ),
             click.Option(
                 ["--lease", "lease_ns"],
-                type=Value("DURATION", values.duration),
+                type=Value("DURATION", parse_duration_ns),
                 default=10_000_000_000,
                 help="Agents that hear nothing for so long stop their load. Default 10s.",
             ),
@@ -86,9 +86,9 @@ def _reported(work: Callable[[], int]) -> int:
 
 
 def _collect(run_id: str, controller: str, credentials: str, json: bool, out: str) -> int:
-    from heyfleet.controller.executors.options import FleetOptions
     from heyfleet.controller.executors.remote import collect
     from heyfleet.controller.run import report_of
+    from heyfleet.plan.sections.fleet import FleetOptions
     from heyfleet.results.archive.archiver import Archiver
 
     if out and Path(out).exists():

@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from heyfleet.cli.go_flags import Value
+from heyfleet.durations import parse_duration_ns
 from heyfleet.errors import InputError
-from heyfleet.plan import values
 from heyfleet.results.archive import reader
 from heyfleet.results.archive.archiver import folder_of_runs
 from heyfleet.results.export.run_view import RunView, Selection
@@ -56,7 +56,7 @@ RUN is a name in the folder of runs, or a folder; without it, the latest.
 
 def export_command() -> click.Command:
     """The command."""
-    second = Value("DURATION", values.duration)
+    second = Value("DURATION", parse_duration_ns)
     return click.Command(
         "export",
         callback=_export,

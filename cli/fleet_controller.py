@@ -31,7 +31,7 @@ class RemoteController:
                 attached=each.attached,
                 cores=each.facts.cores,
                 open_files=each.facts.open_files,
-                left=each.left,
+                left=each.leave_reason,
             )
             for each in reply.agents
         ]

@@ -136,7 +136,7 @@ def _model(command: Callable[..., None]) -> Callable[..., None]:
 def vpc_lambda(*, host: str, port: int, allow_remote: bool, time_scale: float, **given: Any) -> None:
     """Serve as API Gateway does before a Lambda function in a VPC, before and after its network was rebuilt in 2019.
 
-    Times are in seconds. GET /_lab/stats tells what happened inside. docs/guide/lab.md says where each default comes from.
+    Times are in seconds. GET /_lab/stats returns the model's counters. docs/reference/lab-vpc-lambda.md lists the sources.
     """
     from heyfleet.lab.vpc_lambda.server import Target as Account
     from heyfleet.lab.vpc_lambda.server import serve as serve_account

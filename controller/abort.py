@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from heyfleet.ext import Histogram
-from heyfleet.plan.thresholds import Threshold, read
+from heyfleet.plan.thresholds import Threshold, parse_threshold
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.results.stats import Metrics, Stats
 from heyfleet.results.thresholds import Scope, judge, scope_of
@@ -30,7 +30,7 @@ class AbortWatch:
     def __init__(self, plan: Plan, stats: Stats) -> None:
         self._plan = plan
         self._stats = stats
-        self._thresholds = [read(text) for text in plan.abort_on]
+        self._thresholds = [parse_threshold(text) for text in plan.abort_on]
         self._marks: dict[str, _Mark] = {}
         self._so_since_s: dict[str, float] = {}
         self._looked_s: float | None = None

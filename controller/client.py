@@ -1,4 +1,4 @@
-"""The client of a `heyfleet controller` that keeps running."""
+"""The operator's side of a long-running controller: runs, results and the list of its agents."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Controller:
     """A `heyfleet controller` that runs somewhere, as the commands of a fleet see it. All may raise InputError."""
 
     def __init__(self, address: str, folder: str) -> None:
-        from heyfleet.controller.executors.options import FleetOptions
         from heyfleet.controller.executors.remote import operator
+        from heyfleet.plan.sections.fleet import FleetOptions
 
         self.address, self._tls = operator(FleetOptions(controller=address, credentials_folder=folder))
         self._folder = folder
@@ -39,8 +39,8 @@ class Controller:
             reply = asyncio.run(ask())
         except CallFailed as error:
             raise InputError(str(error)) from None
-        if reply.HasField("refused"):
-            raise InputError(reply.refused.reason)
+        if reply.HasField("refusal"):
+            raise InputError(reply.refusal.reason)
         return reply
 
     def token(self, uses: int, valid_s: float) -> tuple[bytes, bytes]:

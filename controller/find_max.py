@@ -11,10 +11,11 @@ from heyfleet.controller import terminal
 from heyfleet.controller.executors.local import Executor, ResultsElsewhereError
 from heyfleet.controller.run import EXIT_CANNOT_START, EXIT_FAULT, EXIT_THRESHOLD, exit_code, report
 from heyfleet.controller.signals import Interrupted, Interrupts
+from heyfleet.durations import MAX_RATE_PER_S
 from heyfleet.errors import InputError
-from heyfleet.plan.build import Flags, make_plan
-from heyfleet.plan.thresholds import read
-from heyfleet.plan.values import RATE_AT_MOST
+from heyfleet.plan.build import make_plan
+from heyfleet.plan.options import RunOptions
+from heyfleet.plan.thresholds import parse_threshold
 from heyfleet.results.summary import Summary, summarize
 from heyfleet.results.thresholds import in_words, needs
 from heyfleet.results.trust import BAD
@@ -54,7 +55,7 @@ class Search:
     def run(self) -> None:
         """Double from the first rate until one fails, or halve until one holds; then bisect."""
         rate = self._first
-        while len(self.steps) < STEPS_AT_MOST and LOWEST_RATE <= rate <= RATE_AT_MOST:
+        while len(self.steps) < STEPS_AT_MOST and LOWEST_RATE <= rate <= MAX_RATE_PER_S:
             if self._holds(rate):
                 self.held = rate
             else:
@@ -92,7 +93,7 @@ class Search:
         )
 
 
-def search(flags: Flags, thresholds: tuple[str, ...], make_executor: Callable[[], Executor]) -> int:
+def search(flags: RunOptions, thresholds: tuple[str, ...], make_executor: Callable[[], Executor]) -> int:
     """Search, then report every step, and in full the best; the exit code."""
     if flags.users is not None or flags.stages is not None or flags.rate_per_connection:
         terminal.complain("--find-max sets the rate itself: it goes with --rate (where to begin) only")
@@ -128,7 +129,7 @@ def search(flags: Flags, thresholds: tuple[str, ...], make_executor: Callable[[]
     return exit_code(best.summary) if best is not None else EXIT_THRESHOLD
 
 
-def _step(flags: Flags, rate: float, executor: Executor, interrupts: Interrupts) -> Step:
+def _step(flags: RunOptions, rate: float, executor: Executor, interrupts: Interrupts) -> Step:
     if interrupts.signum:
         raise Interrupted
     plan = make_plan(
@@ -144,9 +145,9 @@ def _step(flags: Flags, rate: float, executor: Executor, interrupts: Interrupts)
     return step
 
 
-def _long_enough_ns(flags: Flags, rate: float) -> int:
+def _long_enough_ns(flags: RunOptions, rate: float) -> int:
     """How long a step takes until it has as many requests as its percentiles need, and some to spare."""
-    percents = [threshold.percent for threshold in map(read, flags.slo) if threshold.metric == "p"]
+    percents = [threshold.percent for threshold in map(parse_threshold, flags.slo) if threshold.metric == "p"]
     return round(max(map(needs, percents), default=0) * 1.2 / rate * 1e9)
 
 

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from heyfleet.controller import terminal
-from heyfleet.proto.control_pb2 import AgentView, View
+from heyfleet.proto.control_pb2 import AgentStatus, RunStatus
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -49,7 +49,7 @@ class Live:
         else:
             terminal.say(text)
 
-    def show(self, view: View) -> None:
+    def show(self, view: RunStatus) -> None:
         """What is so now; a line of it only now and then."""
         if self._table is not None:
             self._table.update(_drawn(view, self._table.console.height), refresh=True)
@@ -66,7 +66,7 @@ class Live:
             self._table = None
 
 
-def headline(view: View) -> str:
+def headline(view: RunStatus) -> str:
     """The run in one line."""
     if view.stage in ("running", "collecting") and view.elapsed_ns:
         return f"{view.stage}: {_progress(view)}"
@@ -77,7 +77,7 @@ def headline(view: View) -> str:
     return f"{words} ({ready} of {view.agents_requested} agents)" if view.agents_requested else words
 
 
-def _progress(view: View) -> str:
+def _progress(view: RunStatus) -> str:
     elapsed_s, whole_s = view.elapsed_ns / 1e9, view.duration_ns / 1e9
     ended = view.responses + view.errors
     words = [f"{min(elapsed_s, whole_s):.0f} of {whole_s:.0f} s" if whole_s else f"{elapsed_s:.0f} s"]
@@ -94,7 +94,7 @@ def _progress(view: View) -> str:
     return ", ".join(words)
 
 
-def _drawn(view: View, height: int) -> Group:
+def _drawn(view: RunStatus, height: int) -> Group:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -113,7 +113,7 @@ def _drawn(view: View, height: int) -> Group:
     return Group(*parts, *([table] if shown else []), *([Text(f"and {left} more")] if left else []))
 
 
-def chosen(agents: list[AgentView], at_most: int) -> list[AgentView]:
+def chosen(agents: list[AgentStatus], at_most: int) -> list[AgentStatus]:
     """Those that fit: first the ones that something is wrong with, then the others, in their order."""
     if len(agents) <= at_most:
         return agents

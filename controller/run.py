@@ -10,7 +10,9 @@ from heyfleet.controller import terminal
 from heyfleet.controller.executors.local import Executor, ResultsElsewhereError
 from heyfleet.controller.signals import Interrupted, Interrupts
 from heyfleet.errors import InputError
-from heyfleet.plan.build import CONNECTIONS, Flags, make_plan, warnings
+from heyfleet.plan.build import make_plan, warnings
+from heyfleet.plan.options import RunOptions
+from heyfleet.plan.sections.load import DEFAULT_CONNECTIONS
 from heyfleet.proto.plan_pb2 import CLOSED, CONNECTION_RATE, Plan
 from heyfleet.results.archive.archiver import Archiver
 from heyfleet.results.intervals import IntervalSink, fan_out
@@ -27,7 +29,9 @@ EXIT_INCOMPLETE = 4
 EXIT_THRESHOLD = 5
 
 
-def run(flags: Flags, executor: Executor, keeping: Archiver | None = None, show: Show | None = None) -> int:
+def run(
+    flags: RunOptions, executor: Executor, keeping: Archiver | None = None, show: Show | None = None
+) -> int:
     """Plan, execute, report on stdout, keep; the exit code. `show`: who else sees each second of it."""
     keeping = keeping or Archiver(nothing=True)
     try:
@@ -48,7 +52,9 @@ def run(flags: Flags, executor: Executor, keeping: Archiver | None = None, show:
         terminal.complain("interrupted before the start; nothing was sent")
         return interrupts.exit_code
     asked = (
-        (flags.connections or CONNECTIONS) if measured.plan.load_model in (CLOSED, CONNECTION_RATE) else None
+        (flags.connections or DEFAULT_CONNECTIONS)
+        if measured.plan.load_model in (CLOSED, CONNECTION_RATE)
+        else None
     )
     summary = summarize(measured, asked, ignore_redirects=flags.disable_redirects, per_agent=flags.per_agent)
     report(summary, flags.output, measured.trace)

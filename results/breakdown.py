@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from heyfleet.plan.thresholds import read
+from heyfleet.plan.thresholds import parse_threshold
 from heyfleet.results.distribution import Distribution, distribution
 from heyfleet.results.ledger import Ledger
 from heyfleet.results.measurements import Measurements
@@ -94,7 +94,7 @@ def _line(name: str, scope: Scope, levels: tuple[float, float] | None = None) ->
 def verdicts(measured: Measurements, ledger: Ledger, elapsed_ns: int) -> Iterator[Verdict]:
     """Of each threshold of the plan; none of a run that a signal ended, which was not the run that they are about."""
     for text in measured.plan.slo:
-        threshold = read(text)
+        threshold = parse_threshold(text)
         scope = scope_of(threshold.scope, measured.stats, measured.plan, elapsed_ns)
         scope = replace(scope, planned=ledger.planned, unsent=ledger.unsent)
         verdict = judge(threshold, scope)

@@ -7,25 +7,10 @@ from collections.abc import Iterable, Mapping
 
 from heyfleet.ext import ERROR_NAMES, METRIC_NAMES, Histogram, add_encoded_all
 from heyfleet.proto import stats_pb2
+from heyfleet.proto.counters import ADDRESS_COUNTER_NAMES, COUNTER_NAMES
 from heyfleet.proto.stats_pb2 import Breakdown, Snapshot
 from heyfleet.results.sequence_set import SequenceSet
 
-COUNTERS = (
-    "sent",
-    "abandoned",
-    "dropped",
-    "connections_opened",
-    "handshakes_full",
-    "handshakes_resumed",
-    "bytes_sent",
-    "bytes_received",
-    "body_bytes",
-    "decoded_bytes",
-    "retries",
-    "goaways",
-    "redirects",
-    "unsolicited_responses",
-)
 METRICS = frozenset(METRIC_NAMES)
 BAD_RESPONSE = "bad response: "  # and a reason of the parser's
 TRACE_ROW_BYTES = 64
@@ -36,7 +21,6 @@ _REASON_LENGTH_AT_MOST = 100
 _PARTS_AT_MOST = 4096
 _ADDRESSES_AT_MOST = 4096
 _ADDRESS_LENGTH_AT_MOST = 200
-OF_ADDRESSES = ("connections", "failures", "responses", "errors")
 
 
 class InvalidSnapshotError(ValueError):
@@ -50,7 +34,7 @@ class Metrics:
         self.histograms: dict[str, Histogram] = {}
         self.responses: Counter[int] = Counter()  # by status code
         self.errors: Counter[str] = Counter()  # by kind
-        self.totals: Counter[str] = Counter(dict.fromkeys(COUNTERS, 0))
+        self.totals: Counter[str] = Counter(dict.fromkeys(COUNTER_NAMES, 0))
 
     def histogram(self, metric: str) -> Histogram | None:
         """What was recorded of a metric, or None."""
@@ -68,7 +52,7 @@ class Metrics:
             self.responses[status] += count
         for kind, count in snapshot.errors.items():
             self.errors[kind] += count
-        for name in COUNTERS:
+        for name in COUNTER_NAMES:
             if value := getattr(snapshot, name):
                 self.totals[name] += value
 
@@ -92,7 +76,7 @@ class Metrics:
         """Put everything into a snapshot that is empty."""
         snapshot.responses.update(self.responses)
         snapshot.errors.update(self.errors)
-        for name in COUNTERS:
+        for name in COUNTER_NAMES:
             setattr(snapshot, name, self.totals[name])
         for metric, histogram in self.histograms.items():
             snapshot.histograms[metric].CopyFrom(encoded(histogram))
@@ -158,7 +142,7 @@ class Stats(Metrics):
         for numbers, part in pairs:
             numbers.count(part)
         for address, numbers_there in snapshot.addresses.items():
-            for name in OF_ADDRESSES:
+            for name in ADDRESS_COUNTER_NAMES:
                 self.addresses[address][name] += getattr(numbers_there, name)
         self.end_ns = max(self.end_ns, snapshot.end_ns)
 
@@ -203,7 +187,7 @@ class Stats(Metrics):
             numbers.write(part.metrics)
             snapshot.breakdowns.append(part)
         for address, counts in sorted(self.addresses.items()):
-            for name in OF_ADDRESSES:
+            for name in ADDRESS_COUNTER_NAMES:
                 setattr(snapshot.addresses[address], name, counts[name])
         return snapshot
 
@@ -275,7 +259,9 @@ def check(snapshot: Snapshot, *, whole: bool = True) -> None:
     ):
         raise InvalidSnapshotError(f"it has {len(snapshot.addresses)} addresses, or one too long")
     if any(
-        getattr(each, name) > _COUNT_AT_MOST for each in snapshot.addresses.values() for name in OF_ADDRESSES
+        getattr(each, name) > _COUNT_AT_MOST
+        for each in snapshot.addresses.values()
+        for name in ADDRESS_COUNTER_NAMES
     ):
         raise InvalidSnapshotError("one of its counts of an address is beyond 2**63")
 
@@ -311,7 +297,7 @@ def _check_one(snapshot: Snapshot, *, whole: bool) -> None:
                 f"it has errors of the kind {kind[:_REASON_LENGTH_AT_MOST]!r}, which there is not"
             )
     responses, errors = sum(snapshot.responses.values()), sum(snapshot.errors.values())
-    if max(responses, errors, *(getattr(snapshot, name) for name in COUNTERS)) > _COUNT_AT_MOST:
+    if max(responses, errors, *(getattr(snapshot, name) for name in COUNTER_NAMES)) > _COUNT_AT_MOST:
         raise InvalidSnapshotError("one of its counts is beyond 2**63")
     latencies = snapshot.histograms["latency"].count if "latency" in snapshot.histograms else 0
     if whole and latencies != responses:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from heyfleet.plan.redact import echo
+from heyfleet.proto.counters import ADDRESS_COUNTER_NAMES
 from heyfleet.results.breakdown import BreakdownLine, request_lines, stage_lines, verdicts, warmup_line
 from heyfleet.results.distribution import Bar, Distribution, bars, distribution
 from heyfleet.results.fleet_summary import Fleet, of_fleet
 from heyfleet.results.ledger import Ledger, balance
 from heyfleet.results.measurements import AgentMeasurements, Measurements
-from heyfleet.results.stats import OF_ADDRESSES
 from heyfleet.results.thresholds import Verdict
 from heyfleet.results.trust import Trust, trust_of
 
@@ -199,7 +199,9 @@ def _by_address(measured: Measurements) -> tuple[AddressLine, ...]:
     found = sorted(measured.stats.addresses.items())
     if len(found) < 2:
         return ()
-    return tuple(AddressLine(address, *(counts[name] for name in OF_ADDRESSES)) for address, counts in found)
+    return tuple(
+        AddressLine(address, *(counts[name] for name in ADDRESS_COUNTER_NAMES)) for address, counts in found
+    )
 
 
 def _http(measured: Measurements) -> HttpUse:

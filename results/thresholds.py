@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from heyfleet.ext import Histogram
-from heyfleet.plan import stages as shapes
+from heyfleet.plan.stages import stage_ends_ns
 from heyfleet.plan.thresholds import Threshold
 from heyfleet.proto.plan_pb2 import Plan, Request
 from heyfleet.results.stats import Metrics, Stats
@@ -73,7 +73,7 @@ def scope_of(name: str, stats: Stats, plan: Plan, elapsed_ns: int) -> Scope:
 def stage_seconds(plan: Plan, stage: int, elapsed_ns: int) -> float:
     """How long a stage was measured: without the warm-up, and until the end of the run. `elapsed_ns`: since the warm-up."""
     end_ns = plan.warmup_ns + elapsed_ns
-    ends = [min(at, end_ns) if at else end_ns for at in shapes.stage_ends_ns(plan)]
+    ends = [min(at, end_ns) if at else end_ns for at in stage_ends_ns(plan)]
     begin_ns = max(ends[stage - 1] if stage else 0, plan.warmup_ns)
     return max(ends[stage] - begin_ns, 0) / 1e9
 

@@ -15,7 +15,7 @@ from heyfleet.results.stats import Stats
 GOOD, LIMITED, BAD = "good", "limited", "bad"
 MS = 1_000_000
 # Below these a number is not worth a word; the second is where the report describes the generator. Both are shares but
-# where the unit says otherwise. docs/guide/load-models.md gives the reasons.
+# where the unit says otherwise. docs/explain/load-models.md gives the reasons.
 LATE_NS = 1 * MS
 LATE = (0.01, 0.05)  # of the requests left more than LATE_NS late, by the generator's own fault
 STALL_NS = (50 * MS, 200 * MS)  # the longest that a worker did not look

@@ -1,49 +1,47 @@
 #!/usr/bin/env bash
-# The first experiment that heyfleet began with, before and after, in a quarter of its time:  scripts/demo.sh HEYFLEET
-# A fleet of a controller and three agents makes it; the practice target is started for each part and stopped after it.
+# Loads a practice service before and after a change of its network, at four times its speed, and compares:  scripts/demo.sh HEYFLEET
+# One controller and three agents on this host send the load. Archives and pages go to build/demo.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 heyfleet=$1
 runs=build/demo
-target=""
+service=""
 rm -rf "$runs"
 mkdir -p "$runs"
 
-stop_target() {
-    if [[ -n "$target" ]]; then
-        kill "$target" 2>/dev/null || true
-        wait "$target" 2>/dev/null || true
+stop_service() {
+    if [[ -n "$service" ]]; then
+        kill "$service" 2>/dev/null || true
+        wait "$service" 2>/dev/null || true
     fi
-    target=""
+    service=""
 }
-trap stop_target EXIT
+trap stop_service EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-part() { # part NAME NETWORK: one run, kept in build/demo/NAME
-    local said=$runs/target-$1.log url=""
-    "$heyfleet" lab vpc-lambda --network "$2" --time-scale 0.25 --port 0 >"$said" 2>&1 &
-    target=$!
-    for _ in {1..100}; do
-        url=$(sed -n 's|^heyfleet lab: listening on \(http://.*\)$|\1|p' "$said")
-        if [[ -n "$url" ]] || ! kill -0 "$target" 2>/dev/null; then break; fi
-        sleep 0.1
-    done
-    if [[ -z "$url" ]]; then
-        echo "the practice target did not start; it said:" >&2
-        cat "$said" >&2
+measure() { # measure NAME NETWORK: start the service, run the load, stop the service; the run is kept in build/demo/NAME
+    local output line=""
+    echo "\$ heyfleet lab vpc-lambda --network $2 --time-scale 0.25"
+    exec {output}< <(exec "$heyfleet" lab vpc-lambda --network "$2" --time-scale 0.25 --port 0 2>"$runs/service-$1.log")
+    service=$!
+    # The first line has the address. It comes when the service listens; if the service ends before, this read ends too.
+    if ! read -r line <&"$output"; then
+        echo "the practice service did not start:" >&2
+        cat "$runs/service-$1.log" >&2
         exit 1
     fi
-    echo "\$ heyfleet lab vpc-lambda --network $2 --time-scale 0.25"
+    local url=http://${line##*http://}
     echo "\$ heyfleet run -f examples/vpc-lambda/1-$1.yaml --local-agents 3 --out $runs/$1 $url"
     "$heyfleet" run -f "examples/vpc-lambda/1-$1.yaml" --local-agents 3 --out "$runs/$1" "$url"
-    stop_target
-    tail -n 1 "$said"
+    stop_service
+    cat <&"$output" # the service's own count
+    exec {output}<&-
     echo
 }
 
-part before old
-part after new
+measure before old
+measure after new
 echo "\$ heyfleet compare $runs/before $runs/after --html $runs/compared.html"
 "$heyfleet" compare "$runs/before" "$runs/after" --html "$runs/compared.html"

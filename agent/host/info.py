@@ -1,4 +1,4 @@
-"""What a controller should know of this host."""
+"""Facts about this host for the controller."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from heyfleet.agent.host import limits
 from heyfleet.proto.control_pb2 import HostFacts
 
 
-def facts() -> HostFacts:
-    """As they are now."""
+def host_facts() -> HostFacts:
+    """Return the host's name, cores, memory, limits and versions."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return HostFacts(
         host=socket.gethostname(),

@@ -61,8 +61,8 @@ class HostMonitor:
         )
 
 
-def waited() -> tuple[int, int]:
-    """(ns, times) that the calling thread was ready to run, and no core was free; 0 where the kernel does not tell."""
+def run_queue_wait() -> tuple[int, int]:
+    """Return how long (ns) and how often the calling thread waited for a CPU; 0 where the kernel does not say."""
     try:
         _, waited_ns, times = _SELF.read_text().split()
     except (OSError, ValueError):

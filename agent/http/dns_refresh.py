@@ -1,4 +1,4 @@
-"""Looks the target's name up again and again while a load runs, since load balancers grow and move by DNS."""
+"""Look the target's name up repeatedly while a load runs, since load balancers grow and move by DNS."""
 
 from __future__ import annotations
 
@@ -11,69 +11,81 @@ from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import Histogram
 from heyfleet.proto.plan_pb2 import Plan
 
+Addresses = list[tuple[str, int]]
+
 
 class DnsRefresh:
-    """Calls `changed` with new addresses, in a thread of its own; the numbers are what it found out until now."""
+    """A thread that calls `on_change` with the target's new addresses; `changes` and `failed` count its lookups.
+
+    `look_up` and `clock_ns` are the name server and the clock; tests replace them.
+    """
 
     def __init__(
         self,
         plan: Plan,
-        owner: HostPolicy,
-        addresses: list[tuple[str, int]],
-        changed: Callable[[list[tuple[str, int]]], None],
+        policy: HostPolicy,
+        addresses: Addresses,
+        on_change: Callable[[Addresses], None],
+        *,
+        look_up: Callable[[Plan], Addresses] = look_up_again,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._plan = plan
-        self._owner = owner
+        self._policy = policy
         self._addresses = set(addresses)
-        self._changed = changed
+        self._on_change = on_change
+        self._look_up = look_up
+        self._clock_ns = clock_ns
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._took = Histogram()
-        self._thread = threading.Thread(target=self._run, name="lookup", daemon=True)
+        self._lookups = Histogram()
+        self._thread = threading.Thread(target=self._run, name="dns-refresh", daemon=True)
         self.changes = 0
         self.failed = 0
 
-    def start(self, took_ns: int) -> None:
-        """Begin, if the plan wants that; the first lookup, before the start, took so long."""
-        if took_ns:
-            self._took.record(took_ns)
+    def start(self, first_lookup_ns: int) -> None:
+        """Record how long the lookup before the start took, and begin to refresh if the plan sets a TTL."""
+        if first_lookup_ns:
+            self._lookups.record(first_lookup_ns)
         if self._plan.dns_ttl_ns and not self._plan.unix_socket:
             self._thread.start()
 
     def stop(self) -> None:
-        """Look no more; a lookup that is under way is not waited for."""
+        """Stop refreshing, without waiting for a lookup that is under way."""
         self._stop.set()
 
-    def taken(self) -> Histogram:
-        """How long lookups took since the last call."""
+    def take_lookups(self) -> Histogram:
+        """Return the durations of the lookups since the last call, in ns."""
         with self._lock:
-            took, self._took = self._took, Histogram()
-        return took
+            lookups, self._lookups = self._lookups, Histogram()
+        return lookups
+
+    def refresh(self) -> None:
+        """Look the name up once, and report its addresses if they are allowed and differ from the current ones."""
+        begin_ns = self._clock_ns()
+        try:
+            addresses = self._look_up(self._plan)
+        except ResolveError:
+            self.failed += 1
+            return
+        with self._lock:
+            self._lookups.record(self._clock_ns() - begin_ns)
+        allowed = [address for address in addresses if self._allows(address)]
+        # Name servers rotate their answers: another order is no change.
+        if not allowed or set(allowed) == self._addresses or self._stop.is_set():
+            return
+        try:
+            self._on_change(allowed)
+        except ValueError:  # an address that can't be connected to, such as a link-local one
+            self.failed += 1
+            return
+        self._addresses = set(allowed)
+        self.changes += 1
 
     def _run(self) -> None:
         while not self._stop.wait(self._plan.dns_ttl_ns / 1e9):
-            begin_ns = time.monotonic_ns()
-            try:
-                found = look_up_again(self._plan)
-            except ResolveError:
-                self.failed += 1
-                continue
-            with self._lock:
-                self._took.record(time.monotonic_ns() - begin_ns)
-            allowed = [address for address in found if self._allowed(address)]
-            # The order of a name server's answer means nothing.
-            if allowed and set(allowed) != self._addresses and not self._stop.is_set():
-                self._move(allowed)
+            self.refresh()
 
-    def _move(self, addresses: list[tuple[str, int]]) -> None:
-        try:
-            self._changed(addresses)
-        except ValueError:  # an address that can't be connected to, such as one of a link alone
-            self.failed += 1
-            return
-        self._addresses = set(addresses)
-        self.changes += 1
-
-    def _allowed(self, address: tuple[str, int]) -> bool:
+    def _allows(self, address: tuple[str, int]) -> bool:
         hosts, port = connects_to(self._plan)
-        return all(self._owner.allows(host, port, [address[0]]) for host in hosts)
+        return all(self._policy.allows(host, port, [address[0]]) for host in hosts)

@@ -11,7 +11,7 @@ from pathlib import Path
 import uvloop
 
 from heyfleet.controller.executors.deployment import Deployment
-from heyfleet.controller.executors.options import FleetOptions
+from heyfleet.controller.executors.options import run_request
 from heyfleet.controller.fleet import enrollment as joining
 from heyfleet.controller.fleet.coordinator import CannotStartError, RunCoordinator
 from heyfleet.controller.fleet.grpc_server import Server
@@ -21,6 +21,7 @@ from heyfleet.controller.fleet.status import interval_s, view
 from heyfleet.controller.live import Live
 from heyfleet.controller.signals import Interrupted, Interrupts
 from heyfleet.errors import InputError
+from heyfleet.plan.sections.fleet import FleetOptions
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.results.intervals import IntervalSink, ignore
 from heyfleet.results.measurements import Measurements
@@ -57,7 +58,7 @@ class FleetExecutor:
         fleet = AgentRegistry(self._options.lease_ns)
         async with LocalAgents(self._options.local_agents, self._options.spool) as agents:
             conductor = RunCoordinator(
-                fleet, self._options.request(plan), died=agents.died, absent=agents.absent, take=take
+                fleet, run_request(self._options, plan), died=agents.died, absent=agents.absent, take=take
             )
             await agents.start()
             server = Server(fleet, None)
@@ -70,7 +71,7 @@ class FleetExecutor:
         options, deployment = self._options, self._deployment
         fleet = AgentRegistry(options.lease_ns, say=live.say)
         conductor = RunCoordinator(
-            fleet, options.request(plan), absent=deployment.absent if deployment else list, take=take
+            fleet, run_request(options, plan), absent=deployment.absent if deployment else list, take=take
         )
         with contextlib.ExitStack() as stack:
             credentials = joining.credentials(options.credentials_folder)

@@ -1,48 +1,30 @@
-"""How the flags of a run describe its fleet."""
+"""From the fleet options of a run to the request that a fleet gets."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from heyfleet.errors import InputError
+from heyfleet.plan.sections.fleet import FleetOptions
 from heyfleet.proto.control_pb2 import RunRequest
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.protocol import MESSAGE_BYTES_AT_MOST
 
-# What is left of a message beside the plan is more than enough for all else in it.
-_PLAN_BYTES_AT_MOST = MESSAGE_BYTES_AT_MOST - (1 << 20)
+# 1 MiB is more than enough for everything in a message beside the plan.
+_MAX_PLAN_BYTES = MESSAGE_BYTES_AT_MOST - (1 << 20)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FleetOptions:
-    """The flags of a run that are about the fleet."""
-
-    agents: int = 0
-    min_agents: int = 0
-    local_agents: int = 0
-    join_timeout_ns: int = 600_000_000_000
-    lost_timeout_ns: int = 15_000_000_000
-    lease_ns: int = 10_000_000_000
-    listen: str = ""
-    controller: str = ""
-    credentials_folder: str = ""
-    join_files: str = ""
-    per_agent: bool = False
-    quiet: bool = False
-    spool: str = ""
-
-    def request(self, plan: Plan) -> RunRequest:
-        """What is asked of a fleet, as a message; InputError where that would be larger than one may be."""
-        if plan.ByteSize() > _PLAN_BYTES_AT_MOST:
-            raise InputError(
-                f"the plan has {plan.ByteSize() / 2**20:.1f} MiB with its bodies and data, and agents take up to "
-                f"{_PLAN_BYTES_AT_MOST >> 20}: make -D or --data smaller, or run it on this host alone, which has no limit"
-            )
-        return RunRequest(
-            plan=plan,
-            agents=self.local_agents or self.agents,
-            min_agents=self.min_agents,
-            join_timeout_ns=self.join_timeout_ns,
-            lost_timeout_ns=self.lost_timeout_ns,
-            per_agent=self.per_agent,
+def run_request(options: FleetOptions, plan: Plan) -> RunRequest:
+    """Return the request for a run on a fleet. Raises InputError if the plan is too large for a message."""
+    if plan.ByteSize() > _MAX_PLAN_BYTES:
+        raise InputError(
+            f"the plan has {plan.ByteSize() / 2**20:.1f} MiB with its bodies and data; agents accept up to "
+            f"{_MAX_PLAN_BYTES >> 20} MiB",
+            "make -D or --data smaller, or run it without a fleet, which has no limit",
         )
+    return RunRequest(
+        plan=plan,
+        agents=options.local_agents or options.agents,
+        min_agents=options.min_agents,
+        join_timeout_ns=options.join_timeout_ns,
+        lost_timeout_ns=options.lost_timeout_ns,
+        per_agent=options.per_agent,
+    )

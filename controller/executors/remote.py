@@ -9,22 +9,23 @@ import uvloop
 
 from heyfleet import __version__
 from heyfleet.controller.executors.local import ResultsElsewhereError
-from heyfleet.controller.executors.options import FleetOptions
+from heyfleet.controller.executors.options import run_request
 from heyfleet.controller.fleet.enrollment import with_port
 from heyfleet.controller.fleet.grpc_server import CallFailed, Operator
 from heyfleet.controller.live import Live
 from heyfleet.controller.security.folder import CredentialsError, load_operator
 from heyfleet.controller.signals import Interrupted, Interrupts
 from heyfleet.errors import InputError
+from heyfleet.plan.sections.fleet import FleetOptions
 from heyfleet.proto.control_pb2 import (
     CollectRequest,
     FromOperator,
-    Received,
+    ResultReceived,
     RunRequest,
     RunResult,
+    RunStatus,
     Stop,
     ToOperator,
-    View,
 )
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.protocol import PROTOCOL
@@ -42,7 +43,7 @@ class RemoteExecutor:
 
     def execute(self, plan: Plan, interrupts: Interrupts, take: IntervalSink = ignore) -> Measurements:
         """The whole run; InputError if it can't begin, Interrupted if it was ended before it began."""
-        request = self._options.request(plan)
+        request = run_request(self._options, plan)
         request.protocol, request.version = PROTOCOL, __version__
         live = Live(quiet=self._options.quiet)
         try:
@@ -59,7 +60,7 @@ class RemoteExecutor:
         finally:
             live.close()
 
-    def _show(self, live: Live, view: View) -> None:
+    def _show(self, live: Live, view: RunStatus) -> None:
         self._began = self._began or view.elapsed_ns > 0
         live.show(view)
 
@@ -89,7 +90,7 @@ async def _run(
     reach: tuple[str, tuple[bytes, bytes, bytes]],
     request: RunRequest,
     interrupts: Interrupts,
-    show: Callable[[View], None],
+    show: Callable[[RunStatus], None],
     take: IntervalSink,
 ) -> Measurements:
     said: asyncio.Queue[FromOperator | None] = asyncio.Queue()
@@ -100,7 +101,7 @@ async def _run(
     answers = channel.run(_all_of(said))
     try:
         measured = await _result(answers, show, interrupts, take)
-        said.put_nowait(FromOperator(received=Received()))
+        said.put_nowait(FromOperator(result_received=ResultReceived()))
         said.put_nowait(None)
         async for _ in answers:
             pass
@@ -119,21 +120,21 @@ async def _collect(reach: tuple[str, tuple[bytes, bytes, bytes]], request: Colle
 
 async def _result(
     answers: AsyncIterator[ToOperator],
-    show: Callable[[View], None],
+    show: Callable[[RunStatus], None],
     interrupts: Interrupts | None,
     take: IntervalSink,
 ) -> Measurements:
     parts: list[bytes] = []
     async for answer in answers:
         match answer.WhichOneof("message"):
-            case "view":
-                show(answer.view)
+            case "status":
+                show(answer.status)
             case "interval":
                 take(answer.interval)
-            case "refused":
+            case "refusal":
                 if interrupts is not None and interrupts.signum:
                     raise Interrupted
-                raise InputError(answer.refused.reason)
+                raise InputError(answer.refusal.reason)
             case "result" if answer.result:
                 parts.append(answer.result)
             case "result":

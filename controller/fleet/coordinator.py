@@ -96,9 +96,9 @@ class RunCoordinator:
                 self.gathering.done(session, message.done)
             case "ready" if part.state == PREPARING:
                 part.ready, part.state = message.ready, READY
-            case "refused" if part.state == PREPARING:
+            case "refusal" if part.state == PREPARING:
                 part.state = ""
-                self._refused[session.agent] = message.refused.reason
+                self._refused[session.agent] = message.refusal.reason
         self.fleet.changes.notify()
 
     def _look_whether_to_abort(self) -> None:

@@ -22,8 +22,8 @@ from heyfleet.proto.control_pb2 import (
     RosterReply,
     RosterRequest,
     RunRequest,
+    RunStatus,
     ToOperator,
-    View,
 )
 from heyfleet.proto.protocol import PROTOCOL
 from heyfleet.proto.stats_pb2 import Refusal
@@ -161,7 +161,9 @@ class Daemon:
                     if self._waiting == 1
                     else f"{self._waiting - 1} runs wait, one is made"
                 )
-                yield ToOperator(view=View(stage="queued", message=before, agents_requested=request.agents))
+                yield ToOperator(
+                    status=RunStatus(stage="queued", message=before, agents_requested=request.agents)
+                )
                 await asyncio.wait([turn], timeout=1.0)
         finally:
             self._waiting -= 1
@@ -186,7 +188,7 @@ class Daemon:
         conducting = asyncio.ensure_future(conductor.conduct())
         try:
             while not conducting.done():
-                yield ToOperator(view=view(conductor))
+                yield ToOperator(status=view(conductor))
                 for answer in _taken(intervals):
                     yield answer
                 await asyncio.wait([conducting], timeout=interval_s(conductor))
@@ -234,9 +236,9 @@ class Daemon:
     def roster(self, request: RosterRequest) -> RosterReply:
         """All agents that have joined, and who could not."""
         if refusal := _other_version(request.protocol, request.version):
-            return RosterReply(refused=refusal.refused)
+            return RosterReply(refusal=refusal.refusal)
         agents = [
-            RosterAgent(agent=each.agent, facts=each.facts, attached=each.attached, left=each.left)
+            RosterAgent(agent=each.agent, facts=each.facts, attached=each.attached, leave_reason=each.left)
             for each in self.fleet.sessions.values()
         ]
         return RosterReply(agents=agents, turned_away=self.fleet.turned_away)
@@ -263,12 +265,12 @@ class OperatorStream:
             if message.HasField("stop"):
                 self.stop.set()
                 self._then()
-            elif message.HasField("received"):
+            elif message.HasField("result_received"):
                 self.received.set()
 
 
 def _refused(reason: str) -> ToOperator:
-    return ToOperator(refused=Refusal(reason=reason))
+    return ToOperator(refusal=Refusal(reason=reason))
 
 
 def _other_version(spoken: int, version: str) -> ToOperator | None:

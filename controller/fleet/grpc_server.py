@@ -25,7 +25,7 @@ from heyfleet.proto.control_pb2 import (
     FromOperator,
     JoinReply,
     JoinRequest,
-    Rejected,
+    Rejection,
     RosterReply,
     RosterRequest,
     ToAgent,
@@ -157,7 +157,7 @@ class Server:
             session, stream = self._fleet.attach(first.hello, identity)
         except AttachRejectedError as rejection:
             self._fleet.turn_away(first.hello.agent or _peer(context), str(rejection))
-            yield ToAgent(rejected=Rejected(reason=str(rejection)))
+            yield ToAgent(rejection=Rejection(reason=str(rejection)))
             return
         reader = asyncio.create_task(self._read(messages, session, stream))
         try:

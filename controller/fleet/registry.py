@@ -126,7 +126,7 @@ class AgentRegistry:
                 self.changes.notify()
         elif kind == "bye":
             session.left = message.bye.reason or "it said goodbye"
-        elif kind in ("ready", "refused", "snapshot", "done") and self.receiver:
+        elif kind in ("ready", "refusal", "snapshot", "done") and self.receiver:
             self.receiver.receive(session, message)
         # Anything else is of a protocol that only adds to ours, or a second hello: no reason to lose the agent.
 
@@ -145,7 +145,7 @@ class AgentRegistry:
 
 def ack(session: AgentConnection, run_id: str, sequence: int, refused: str = "") -> None:
     """Tell an agent that a snapshot need not be sent again."""
-    session.send(ToAgent(ack=Ack(sequence=sequence, refused=refused), run_id=run_id))
+    session.send(ToAgent(ack=Ack(sequence=sequence, refusal_reason=refused), run_id=run_id))
 
 
 def release(session: AgentConnection, run_id: str) -> None:

@@ -7,7 +7,7 @@ import time
 from heyfleet.controller.fleet.agent_connection import IDLE, AgentConnection
 from heyfleet.controller.fleet.collector import AgentRun
 from heyfleet.controller.fleet.coordinator import RunCoordinator
-from heyfleet.proto.control_pb2 import AgentView, View
+from heyfleet.proto.control_pb2 import AgentStatus, RunStatus
 
 _INTERVAL_S = 0.25
 
@@ -17,7 +17,7 @@ def interval_s(conductor: RunCoordinator) -> float:
     return max(_INTERVAL_S, len(conductor.gathering.parts) / 1000)
 
 
-def view(conductor: RunCoordinator, message: str = "") -> View:
+def view(conductor: RunCoordinator, message: str = "") -> RunStatus:
     """How the run stands now."""
     gathering, request = conductor.gathering, conductor.request
     parts = gathering.parts
@@ -27,7 +27,7 @@ def view(conductor: RunCoordinator, message: str = "") -> View:
     p50_ns, p99_ns = gathering.recent.percentiles_ns
     totals = gathering.stats
     responses, errors = totals.responses.total(), totals.errors.total()
-    return View(
+    return RunStatus(
         stage=conductor.stage,
         message=message,
         agents_requested=request.agents,
@@ -44,16 +44,16 @@ def view(conductor: RunCoordinator, message: str = "") -> View:
     )
 
 
-def _of_idle(session: AgentConnection) -> AgentView:
-    return AgentView(agent=session.agent, host=session.facts.host, state=IDLE)
+def _of_idle(session: AgentConnection) -> AgentStatus:
+    return AgentStatus(agent=session.agent, host=session.facts.host, state=IDLE)
 
 
-def _of_part(conductor: RunCoordinator, part: AgentRun) -> AgentView:
+def _of_part(conductor: RunCoordinator, part: AgentRun) -> AgentStatus:
     latest, stats = part.latest, part.stats
     ended = sum(latest.responses.values()) + sum(latest.errors.values())
     seconds = (latest.end_ns - latest.begin_ns) / 1e9
     responses, errors = stats.responses.total(), stats.errors.total()
-    return AgentView(
+    return AgentStatus(
         agent=part.session.agent,
         host=part.session.facts.host,
         state=conductor.gathering.state(part),

@@ -1,4 +1,4 @@
-"""What is where in an archive, for the writer and the reader. docs/guide/results.md says it in words."""
+"""What is where in an archive, for the writer and the reader. docs/how-to/results.md says it in words."""
 
 from __future__ import annotations
 

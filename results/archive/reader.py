@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from heyfleet.proto import stats_pb2
 from heyfleet.proto.control_pb2 import AgentInterval, Interval, RunResult
+from heyfleet.proto.counters import ADDRESS_COUNTER_NAMES, COUNTER_NAMES
 from heyfleet.proto.plan_pb2 import Assignment, Plan
 from heyfleet.proto.stats_pb2 import Ready, Snapshot
 from heyfleet.results.archive import layout
@@ -21,7 +22,7 @@ from heyfleet.results.archive.histogram_log import LINE_BYTES_AT_MOST, read_line
 from heyfleet.results.archive.layout import read_tag
 from heyfleet.results.codec import from_message
 from heyfleet.results.measurements import LOST, AgentMeasurements, Measurements
-from heyfleet.results.stats import COUNTERS, OF_ADDRESSES, InvalidSnapshotError, Stats
+from heyfleet.results.stats import InvalidSnapshotError, Stats
 
 _FILE_BYTES_AT_MOST = 1 << 30
 _JSON_BYTES_AT_MOST = 64 << 20
@@ -131,7 +132,7 @@ class Run:
             places[part["stage"], part["request"]] = numbers = Snapshot()
             _fill(numbers, part)
         for address, counts in written.get("addresses", {}).items():
-            for name, value in zip(OF_ADDRESSES, counts, strict=True):
+            for name, value in zip(ADDRESS_COUNTER_NAMES, counts, strict=True):
                 setattr(merged.addresses[address], name, value)
         for text, _, _, count, sum_ns, min_ns, max_ns, clamped in written["histograms"]:
             tag = read_tag(text)
@@ -270,7 +271,7 @@ def place_names(plan: Plan) -> dict[tuple[str, str], tuple[int, int]]:
 
 
 def _fill(numbers: Snapshot, written: dict[str, Any]) -> None:
-    for name in COUNTERS:
+    for name in COUNTER_NAMES:
         if name in written:
             setattr(numbers, name, written[name])
     for status, count in written.get("responses", {}).items():

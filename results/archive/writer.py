@@ -18,6 +18,7 @@ from heyfleet.ext import Histogram
 from heyfleet.plan.redact import target_url, without_secrets
 from heyfleet.proto import stats_pb2
 from heyfleet.proto.control_pb2 import Interval
+from heyfleet.proto.counters import ADDRESS_COUNTER_NAMES, COUNTER_NAMES
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.stats_pb2 import Snapshot
 from heyfleet.results.archive import layout
@@ -25,7 +26,7 @@ from heyfleet.results.archive.histogram_log import head, write_line
 from heyfleet.results.archive.layout import Tag
 from heyfleet.results.codec import to_message
 from heyfleet.results.measurements import Measurements
-from heyfleet.results.stats import COUNTERS, OF_ADDRESSES, decoded, encoded, totals_of
+from heyfleet.results.stats import decoded, encoded, totals_of
 
 _SECOND_NS = 1e9
 
@@ -206,14 +207,14 @@ def _interval(interval: Interval, lines: list[_Line]) -> dict[str, Any]:
         ]
     if merged.addresses:
         made["addresses"] = {
-            address: [getattr(numbers, name) for name in OF_ADDRESSES]
+            address: [getattr(numbers, name) for name in ADDRESS_COUNTER_NAMES]
             for address, numbers in sorted(merged.addresses.items())
         }
     return made
 
 
 def _numbers(numbers: Snapshot) -> dict[str, Any]:
-    made: dict[str, Any] = {name: value for name in COUNTERS if (value := getattr(numbers, name))}
+    made: dict[str, Any] = {name: value for name in COUNTER_NAMES if (value := getattr(numbers, name))}
     if numbers.responses:
         made["responses"] = {str(status): count for status, count in sorted(numbers.responses.items())}
     if numbers.errors:

@@ -10,9 +10,10 @@ from heyfleet.errors import InputError
 from heyfleet.ext import Histogram
 from heyfleet.plan.redact import target_url
 from heyfleet.proto.control_pb2 import Interval
+from heyfleet.proto.counters import COUNTER_NAMES
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.results.intervals import IntervalSink
-from heyfleet.results.stats import COUNTERS, decoded
+from heyfleet.results.stats import decoded
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def _scraped(plan: Plan, address: str) -> Iterator[IntervalSink]:
         merged = interval.merged
         reading.responses.update(merged.responses)
         reading.errors.update(merged.errors)
-        reading.totals.update({name: getattr(merged, name) for name in COUNTERS})
+        reading.totals.update({name: getattr(merged, name) for name in COUNTER_NAMES})
         reading.seconds = max(reading.seconds, merged.end_ns / 1e9)
         latest: dict[str, Histogram] = {}
         for metric, part in merged.histograms.items():

@@ -6,7 +6,7 @@
     result.percentile(99)   # secs
     print(result)           # the report, as hey prints it
 
-docs/guide/python.md has more.
+docs/how-to/python.md has more.
 """
 
 from __future__ import annotations

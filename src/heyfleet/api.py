@@ -1,4 +1,4 @@
-"""heyfleet from Python: runs, and what was kept of them. docs/guide/python.md shows how."""
+"""heyfleet from Python: runs, and what was kept of them. docs/how-to/python.md shows how."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Result:
         self._source = RunView(find(str(folder), folder_of_runs() or RUNS), selection)
         self._owner: Result | None = None  # of the folder, if that is not to outlive it
         self.exit_code = exit_code
-        """Of the command, as docs/guide/report.md lists them; None if the run was loaded."""
+        """Of the command, as docs/reference/report.md lists them; None if the run was loaded."""
 
     @property
     def folder(self) -> Path:

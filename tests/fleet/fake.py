@@ -106,8 +106,8 @@ class FakeAgent:
             while (message := await call.read()) is not grpc.aio.EOF:
                 assert isinstance(message, ToAgent)
                 match message.WhichOneof("message"):
-                    case "rejected":
-                        self.rejected = message.rejected.reason
+                    case "rejection":
+                        self.rejected = message.rejection.reason
                     case "ping":
                         import time
 
@@ -125,7 +125,7 @@ class FakeAgent:
                         if left:
                             return left
                     case "ack":
-                        self.acks.append((message.ack.sequence, message.ack.refused))
+                        self.acks.append((message.ack.sequence, message.ack.refusal_reason))
                     case "release":
                         self.released = True
                     case "dismissal":

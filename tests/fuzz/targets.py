@@ -197,7 +197,7 @@ def targets(data: bytes) -> None:
     try:
         entries = targetsfile.parse(data.decode("utf-8", "surrogateescape"))
         entries = [entry for entry in entries if not entry.body_file]
-        base, taken = targetsfile.of_one_host(entries, "http://localhost/")
+        base, taken = targetsfile.resolve_host(entries, "http://localhost/")
     except targetsfile.TargetsError as error:
         assert str(error)
         return

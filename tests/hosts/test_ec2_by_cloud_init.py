@@ -34,7 +34,7 @@ pytestmark = [
     pytest.mark.timeout(400),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
 ]
-GUIDE = ROOT / "docs/guide/deploy-ec2.md"
+GUIDE = ROOT / "docs/how-to/deploy-ec2.md"
 # In moto's Auto Scaling groups nothing boots.
 COMMANDS = [line for line in commands(GUIDE, "heyfleet") if "--on asg" not in line]
 # The guide's fleet is larger than a test machine.

@@ -1,4 +1,4 @@
-"""Every command of docs/guide/deploy-docker.md as it stands there: built, pushed to a registry, pulled from it, run."""
+"""Every command of docs/how-to/deploy-docker.md as it stands there: built, pushed to a registry, pulled from it, run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .machines import ROOT, lacking
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 
 COMMANDS = commands(
-    ROOT / "docs/guide/deploy-docker.md", "make", "deploy/docker/build.sh", "docker", "heyfleet", "chown"
+    ROOT / "docs/how-to/deploy-docker.md", "make", "deploy/docker/build.sh", "docker", "heyfleet", "chown"
 )
 BASE = "docker.io/library/python:3.11-slim"
 IMAGE = "registry.example/heyfleet-agent:1"

@@ -1,4 +1,4 @@
-"""Every command of docs/guide/deploy-ecs.md as it stands there, typed on a host of its own beside tasks that are containers."""
+"""Every command of docs/how-to/deploy-ecs.md, as written, on a host of its own beside tasks that are containers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
 ]
 image = test_image.image  # the fixture that builds it, or says what is missing
-COMMANDS = commands(ROOT / "docs/guide/deploy-ecs.md", "heyfleet", "printf")
+COMMANDS = commands(ROOT / "docs/how-to/deploy-ecs.md", "heyfleet", "printf")
 TASKS, BOSS, SERVICE = 6, 7, 8
 
 

@@ -1,4 +1,4 @@
-"""The commands of docs/guide/deploy-ssh.md as they stand there, the wheel, and the systemd unit, on hosts that boot."""
+"""The commands of docs/how-to/deploy-ssh.md as they stand there, the wheel, and the systemd unit, on hosts that boot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .machines import ROOT, Machines, lacking, machines
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(400)]
 
-GUIDE = ROOT / "docs/guide/deploy-ssh.md"
+GUIDE = ROOT / "docs/how-to/deploy-ssh.md"
 COMMANDS = commands(GUIDE, "heyfleet", "printf")
 
 

@@ -1,4 +1,4 @@
-"""The container image, built and run as docs/guide/deploy-docker.md says: read-only, without capabilities or root."""
+"""The container image, built and run as docs/how-to/deploy-docker.md says: read-only, without capabilities or root."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .machines import ROOT, lacking
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(300)]
 
-GUIDE = (ROOT / "docs/guide/deploy-docker.md").read_text()
+GUIDE = (ROOT / "docs/how-to/deploy-docker.md").read_text()
 # Of this run alone: another one on this machine removes its own when it ends, under containers of ours if they had one name.
 IMAGE, BASE = f"localhost/heyfleet-agent:test-{os.getpid()}", f"localhost/heyfleet-base:{os.getpid()}"
 # Where the nested kernel of a test machine wants it: runc, no systemd for cgroups, and no limit raised.

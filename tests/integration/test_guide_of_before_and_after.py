@@ -17,9 +17,7 @@ from heyfleet.cli.main import main
 from ..conftest import VpcLambda
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = re.findall(
-    r"^    heyfleet (.*)$", (ROOT / "docs/guide/before-and-after.md").read_text(), re.MULTILINE
-)
+COMMANDS = re.findall(r"^    heyfleet (.*)$", (ROOT / "docs/start/tour.md").read_text(), re.MULTILINE)
 ON_AWS = re.findall(
     r"^    heyfleet (.*)$", (ROOT / "examples/vpc-lambda/aws/README.md").read_text(), re.MULTILINE
 )

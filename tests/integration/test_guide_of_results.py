@@ -13,7 +13,7 @@ import pytest
 from ..conftest import Faulty
 from .command import heyfleet
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "results.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "results.md"
 COMMANDS = re.findall(r"^    heyfleet (export .*)$", GUIDE.read_text(), re.MULTILINE)
 PLAN = """
 url: {url}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "python.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "python.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
 
 

@@ -119,12 +119,12 @@ def test_a_plan_file_has_them_too(tmp_path: Path, rows: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--template", "http://a/{foo}"], "{foo} is no placeholder"),
+        (["--template", "http://a/{foo}"], "{foo} is not a placeholder"),
         (["--template", "http://a/{csv:id}"], "name it with --data"),
-        (["--template", "--data-once", "http://a/{seq}"], "name it with --data"),
+        (["--template", "--data-once", "http://a/{seq}"], "name their file with --data"),
         (["--data", "ROWS", "http://a/"], "add --template"),
         (["--data-once", "http://a/"], "add --template"),
-        (["--template", "--data", "ROWS", "http://a/{csv:nope}"], "no such column; there are id, name"),
+        (["--template", "--data", "ROWS", "http://a/{csv:nope}"], "no such column; known are id, name"),
         (
             ["--template", "--data", "ROWS", "--data-once", "-n", "61", "http://a/{csv:id}"],
             "only the 60 rows",
@@ -133,11 +133,11 @@ def test_a_plan_file_has_them_too(tmp_path: Path, rows: str) -> None:
             ["--template", "--data", "ROWS", "--data-once", "--warmup", "1s", "http://a/{csv:id}"],
             "exclude each other",
         ),
-        (["--template", "--data", "/dev/null", "http://a/{csv:id}"], "a first row with the columns' names"),
+        (["--template", "--data", "/dev/null", "http://a/{csv:id}"], "a first row with column names"),
         (["--template", "--data", "/nowhere.csv", "http://a/{csv:id}"], "can't read '/nowhere.csv'"),
         (["--targets", "/nowhere"], "can't read '/nowhere'"),
         (["--targets", "ROWS"], "line 1: 'id,name' is not a target"),
-        (["--targets", "ROWS", "-m", "POST"], "-m, -d and -D have no place"),
+        (["--targets", "ROWS", "-m", "POST"], "-m, -d or -D exclude each other"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_sent(rows: str, flags: list[str], words: str) -> None:

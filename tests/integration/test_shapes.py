@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from heyfleet.plan.sharding import mix_order
+from heyfleet.plan.sharding import request_order
 
 from .command import heyfleet, measure
 
@@ -92,7 +92,7 @@ def test_a_plan_file_with_several_requests(faulty: Any, tmp_path: Path) -> None:
     jsonschema.validate(report, SCHEMA)
     # 2 : 1 : 0.5 of 300, to the request; a 404 is a failure, unless it was expected.
     sent = {request["name"]: request["sent"] for request in report["requests"]}
-    order = mix_order([4, 2, 1])
+    order = request_order([4, 2, 1])
     count = Counter(order[number % 7] for number in range(300))
     # A machine that stood still leaves some unsent; each of the others is where it belongs.
     unsent = report["ledger"]["unsent"]
@@ -182,7 +182,7 @@ def test_a_search_that_finds_nothing(faulty: Any) -> None:
         (("--stages", "30s"), "not a stage"),
         (("--slo", "p99"), "not a threshold"),
         (("--slo", "p99[nobody]<1s"), "no stage or request"),
-        (("--arrivals", "often"), "constant and poisson"),
+        (("--arrivals", "often"), "constant or poisson"),
         (("--users", "5", "-c", "5"), "exclude each other"),
         (("--find-max", "p99<1s", "--agents", "2"), "--local-agents"),
         (("--find-max", "p99<1s", "--users", "2"), "sets the rate itself"),

@@ -97,8 +97,8 @@ def test_an_abstract_one() -> None:
     [
         ("/nowhere.sock", "'/nowhere.sock': No such file or directory"),
         ("/dev/null", "'/dev/null' is not a socket"),
-        ("/" + "x" * 107, "from 1 to 107 bytes"),
-        ("", "from 1 to 107 bytes"),
+        ("/" + "x" * 107, "has 1 to 107 bytes"),
+        ("", "has 1 to 107 bytes"),
     ],
 )
 def test_what_is_no_socket_is_said(path: str, words: str) -> None:

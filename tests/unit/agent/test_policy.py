@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heyfleet.agent.policy import HostPolicy, split
+from heyfleet.agent.policy import HostPolicy, split_target
 from heyfleet.proto.plan_pb2 import RATE, Assignment, Plan, Resolve, Target
 
 
@@ -47,8 +47,10 @@ def test_targets(targets: tuple[str, ...], host: str, allowed: bool) -> None:
 
 def test_the_address_that_is_really_used_decides() -> None:
     owner = HostPolicy(("10.0.0.0/8",))
-    assert owner.refusal_of(assignment("inside.example.com"), ["10.1.2.3"]) == ""
-    assert "192.0.2.1" in owner.refusal_of(assignment("inside.example.com"), ["10.1.2.3", "192.0.2.1"])
+    assert owner.refusal_of_addresses(assignment("inside.example.com"), ["10.1.2.3"]) == ""
+    assert "192.0.2.1" in owner.refusal_of_addresses(
+        assignment("inside.example.com"), ["10.1.2.3", "192.0.2.1"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,10 +75,10 @@ def test_limits(owner: HostPolicy, asked: Assignment, words: str) -> None:
 
 
 def test_ports() -> None:
-    assert split("[2001:db8::1]:443") == ("2001:db8::1", 443)
-    assert split("2001:db8::/32") == ("2001:db8::/32", 0)
+    assert split_target("[2001:db8::1]:443") == ("2001:db8::1", 443)
+    assert split_target("2001:db8::/32") == ("2001:db8::/32", 0)
     with pytest.raises(ValueError, match="'http' is not a port"):
-        split("example.com:http")
+        split_target("example.com:http")
 
 
 def test_where_a_plan_really_connects_to_counts() -> None:
@@ -86,7 +88,7 @@ def test_where_a_plan_really_connects_to_counts() -> None:
     assert owner.refusal(asked) == ""
     asked.plan.resolve.append(Resolve(host="shop.example.com", to_hosts=["127.0.0.1"]))
     assert owner.refusal(asked) == ""
-    assert owner.refusal_of(asked, ["127.0.0.1"]) == ""
+    assert owner.refusal_of_addresses(asked, ["127.0.0.1"]) == ""
     asked.plan.resolve[0].to_hosts.append("10.0.0.1")
     assert "does not allow 10.0.0.1:80" in owner.refusal(asked)
-    assert "does not allow" in owner.refusal_of(asked, ["127.0.0.1", "10.0.0.1"])
+    assert "does not allow" in owner.refusal_of_addresses(asked, ["127.0.0.1", "10.0.0.1"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from heyfleet.agent.spool import Spool, default_folder, prepare, read_records
+from heyfleet.agent.spool import Spool, default_folder, prepare_folder, read_records
 from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.proto.stats_pb2 import Done, Record, Snapshot
 
@@ -57,4 +57,4 @@ def test_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert other.name.startswith("heyfleet-spool-")
     other.rmdir()
     with pytest.raises(OSError, match=r".+"):
-        prepare(tmp_path / "file" / "spool")
+        prepare_folder(tmp_path / "file" / "spool")

@@ -51,7 +51,7 @@ def test_the_package_is_a_program() -> None:
 def test_its_exit_code_and_one_line() -> None:
     ended = python("-m", "heyfleet", "run", "-n", "0", "http://localhost/")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "heyfleet: -n: 0 is too small; the least is 1\n"
+    assert ended.stderr == "heyfleet: -n: 0 is too small; the minimum is 1\n"
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from heyfleet import __version__
 from heyfleet.cli import run as command
 from heyfleet.cli.main import COMMANDS, Main, main
-from heyfleet.plan.build import Flags
+from heyfleet.plan.options import RunOptions
 
 URL = "http://localhost:8080/"
-DEFAULTS = Flags(url=URL, user_agent=f"heyfleet/{__version__}")
+DEFAULTS = RunOptions(url=URL)
 
 
 def nobody(*_arguments: Any) -> Any:
@@ -22,11 +22,11 @@ def nobody(*_arguments: Any) -> Any:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Flags]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[RunOptions]:
     """The flags of each run that was asked for; none takes place."""
-    runs: list[Flags] = []
+    runs: list[RunOptions] = []
 
-    def run(flags: Flags, _agent: Any, _keeping: Any, _show: Any) -> int:
+    def run(flags: RunOptions, _agent: Any, _keeping: Any, _show: Any) -> int:
         runs.append(flags)
         return 0
 
@@ -85,7 +85,7 @@ def invoke(*args: str) -> tuple[int, str, str]:
         (["-x", "", "-h2=false", URL], {}),
     ],
 )
-def test_flags(asked: list[Flags], args: list[str], changes: dict[str, Any]) -> None:
+def test_flags(asked: list[RunOptions], args: list[str], changes: dict[str, Any]) -> None:
     code, _, err = invoke("run", *args, *([] if URL in args else [URL]))
     assert (code, err) == (0, "")
     assert asked == [dataclasses.replace(DEFAULTS, **changes)]
@@ -95,10 +95,10 @@ def test_flags(asked: list[Flags], args: list[str], changes: dict[str, Any]) -> 
     ("args", "words"),
     [
         ([], "no URL given; try heyfleet run http://localhost:8080/"),
-        (["-disable-keepaliv", URL], "unknown flag -disable-keepaliv; did you mean -disable-keepalive?"),
+        (["-disable-keepaliv", URL], "unknown flag -disable-keepaliv; did you mean --disable-keepalive?"),
         (
             ["--disable-keep-alive", URL],
-            "unknown flag --disable-keep-alive; did you mean -disable-keepalive?",
+            "unknown flag --disable-keep-alive; did you mean --disable-keepalive?",
         ),
         (["-dfoo", URL], "unknown flag -dfoo"),
         (["-n200", URL], "unknown flag -n200"),
@@ -110,7 +110,7 @@ def test_flags(asked: list[Flags], args: list[str], changes: dict[str, Any]) -> 
         (["-n", "0", URL], "-n: 0 is too small"),
         (["-c", "-1", URL], "-c: -1 is too small"),
         (["-c", "99999999999", URL], "-c: 99999999999 is too large"),
-        (["-q", "nan", URL], "-q: nan is not a rate"),
+        (["-q", "nan", URL], "-q: 'nan' is not a rate"),
         (["-z", "10", URL], "-z: '10' is not a duration"),
         (["-t", "soon", URL], "-t: 'soon' is not a duration"),
         (["-m", "GE T", URL], "-m: 'GE T' is not a request method"),
@@ -122,8 +122,8 @@ def test_flags(asked: list[Flags], args: list[str], changes: dict[str, Any]) -> 
         (["-a", "me", URL], "-a: no colon"),
         (["-host", "a b", URL], "-host: 'a b' is not a host"),
         (["-cpus", "0", URL], "-cpus: 0 is too small"),
-        (["--io", "kqueue", URL], "--io: 'kqueue' is not known; there are auto, io_uring and epoll"),
-        (["-o", "xml", URL], "-o: 'xml' is not known; there is -o csv, and --json"),
+        (["--io", "kqueue", URL], "--io: 'kqueue' is unknown; use auto, io_uring or epoll"),
+        (["-o", "xml", URL], "-o: 'xml' is unknown; use csv or json"),
         (["-o", "csv", "--json", URL], "-o csv and --json exclude each other"),
         (["-disable-keepalive=maybe", URL], "-disable-keepalive: 'maybe' is neither true nor false"),
         (
@@ -134,7 +134,7 @@ def test_flags(asked: list[Flags], args: list[str], changes: dict[str, Any]) -> 
         (["-bad\nflag", URL], "unknown flag -bad flag"),
     ],
 )
-def test_bad_input(asked: list[Flags], args: list[str], words: str) -> None:
+def test_bad_input(asked: list[RunOptions], args: list[str], words: str) -> None:
     code, out, err = invoke("run", *args)
     assert (code, out) == (2, "")
     assert err.startswith(f"heyfleet: {words}")
@@ -148,15 +148,15 @@ def test_help_shows_every_flag(flag: str) -> None:
     assert (code, err) == (0, "")
     assert out.startswith("Usage: ")
     for param in command.run_command(nobody, nobody).params:
-        assert getattr(param, "hidden", False) or param.name == "url" or f"  {param.opts[0]} " in out
-    assert "heyfleet run -n 10000 -c 100 http://localhost:8080/" in out
+        assert getattr(param, "hidden", False) or param.name == "url" or f"  {param.opts[0]}" in out
+    assert "heyfleet run -n 10k -c 100 http://localhost:8080/" in out
 
 
 def test_help_of_all_imports_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Main, "get_command", None)
     code, out, _ = invoke("--help")
     assert code == 0
-    assert "Practice targets" in out
+    assert "practice targets" in out
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_version() -> None:
     assert invoke("--version") == (0, f"heyfleet {__version__}\n", "")
 
 
-def test_a_fault_is_one_line(asked: list[Flags], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_is_one_line(asked: list[RunOptions], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> int:
         raise RuntimeError("one\ntwo")
 
@@ -194,7 +194,7 @@ def test_a_fault_is_one_line(asked: list[Flags], monkeypatch: pytest.MonkeyPatch
     assert isinstance(CliRunner().invoke(main, ["run", URL]).exception, RuntimeError)
 
 
-def test_an_interrupt_outside_the_run(asked: list[Flags], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_outside_the_run(asked: list[RunOptions], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: Any) -> int:
         raise KeyboardInterrupt
 

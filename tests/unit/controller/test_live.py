@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 from heyfleet.controller.live import Live, chosen, headline
-from heyfleet.proto.control_pb2 import AgentView, View
+from heyfleet.proto.control_pb2 import AgentStatus, RunStatus
 
 MS = 1_000_000
 
 
-def running(**more: Any) -> View:
+def running(**more: Any) -> RunStatus:
     agents = [
-        AgentView(agent="a1", state="running", rate=100, responses=700, in_flight=3),
-        AgentView(agent="a2", state="away", responses=500, errors=2),
+        AgentStatus(agent="a1", state="running", rate=100, responses=700, in_flight=3),
+        AgentStatus(agent="a2", state="away", responses=500, errors=2),
     ]
-    return View(
+    return RunStatus(
         stage="running",
         agents_requested=2,
         agents=agents,
@@ -41,16 +41,16 @@ def test_one_line() -> None:
         "running: 7 of 30 s, 1202 requests, 171/s, 3 in flight, p50 2.0 ms, p99 9.0 ms, 2 errors, away: a2"
     )
     assert "7 s, 1202 of 5000 requests" in headline(running(requests=5000))
-    waiting = View(
-        stage="waiting for agents", agents_requested=3, agents=[AgentView(agent="a1", state="idle")]
+    waiting = RunStatus(
+        stage="waiting for agents", agents_requested=3, agents=[AgentStatus(agent="a1", state="idle")]
     )
     assert headline(waiting) == "waiting for agents (1 of 3 agents)"
-    queued = View(stage="queued", message="another run is being made")
+    queued = RunStatus(stage="queued", message="another run is being made")
     assert headline(queued) == "queued: another run is being made"
 
 
 def test_who_is_shown_of_many() -> None:
-    agents = [AgentView(agent=f"a{number}", state="running") for number in range(100)]
+    agents = [AgentStatus(agent=f"a{number}", state="running") for number in range(100)]
     agents[70].state = "lost"
     shown = chosen(agents, 10)
     assert [agent.agent for agent in shown][:3] == ["a70", "a0", "a1"]
@@ -84,10 +84,10 @@ def test_lines_where_there_is_no_terminal(
 
 SHOW = """
 from heyfleet.controller.live import Live
-from heyfleet.proto.control_pb2 import AgentView, View
+from heyfleet.proto.control_pb2 import AgentStatus, RunStatus
 live = Live(quiet=False)
 live.say("a1 [joined]")
-live.show(View(stage="running", elapsed_ns=1, agents=[AgentView(agent="a[1]", state="lost")]))
+live.show(RunStatus(stage="running", elapsed_ns=1, agents=[AgentStatus(agent="a[1]", state="lost")]))
 live.close()
 """
 

@@ -12,14 +12,14 @@ import pytest
 
 from heyfleet.controller.executors.local import LocalExecutor
 from heyfleet.controller.run import run
-from heyfleet.plan.build import Flags
+from heyfleet.plan.options import RunOptions
 from heyfleet.proto.stats_pb2 import Refusal
 
 Streams = pytest.CaptureFixture[str]
 
 
-def flags(**rest: Any) -> Flags:
-    return Flags(**{"url": "http://localhost/", "user_agent": "heyfleet/0", **rest})
+def flags(**rest: Any) -> RunOptions:
+    return RunOptions(**{"url": "http://localhost/", "user_agent": "heyfleet/0", **rest})
 
 
 def sending(signum: int) -> Callable[[], None]:

@@ -16,7 +16,7 @@ from heyfleet.lab.behaviour import (
     listing,
 )
 
-DOCUMENT = Path(__file__).parents[3] / "docs/guide/lab.md"
+DOCUMENT = Path(__file__).parents[3] / "docs/reference/lab-faulty.md"
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from heyfleet.errors import InputError
-from heyfleet.plan.build import Flags, make_plan, whole_plan
+from heyfleet.plan.build import make_plan, whole_plan
+from heyfleet.plan.options import RunOptions
 from heyfleet.proto.plan_pb2 import CLOSED, Plan
 
 
 def plan_of(url: str = "http://localhost:8080/", **flags: Any) -> Plan:
-    return make_plan(Flags(url=url, user_agent="heyfleet/0", **flags))
+    return make_plan(RunOptions(url=url, user_agent="heyfleet/0", **flags))
 
 
 def headers_of(**flags: Any) -> list[tuple[str, str]]:
@@ -134,3 +135,8 @@ def test_one_agent_gets_the_whole_plan() -> None:
     assignment, other = whole_plan(plan), whole_plan(plan)
     assert (assignment.request_count, assignment.connections, assignment.plan) == (105, 50, plan)
     assert assignment.run_id != other.run_id
+
+
+def test_both_address_families_exclude_each_other() -> None:
+    with pytest.raises(InputError, match="-4 and -6 exclude each other"):
+        plan_of(ipv4=True, ipv6=True)

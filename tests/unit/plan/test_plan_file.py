@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from heyfleet.cli.main import main
 from heyfleet.cli.run import planned, run_command
-from heyfleet.plan.plan_file import PlanError
+from heyfleet.plan.plan_file import PlanFileError
 from heyfleet.proto.plan_pb2 import IPV4, RATE, Plan
 
 from ...certificates import Authority
@@ -120,7 +120,7 @@ def test_a_body_file_lies_beside_the_plan(file: Any, tmp_path: Path) -> None:
         ("url: http://h/\nrats: 5\n", ":2: rats: there is no such field; did you mean rate?"),
         ("url: http://h/\nrate: fast\n", ":2: rate: 'fast' is not a rate"),
         ("url: http://h/\nrate: -5\n", ":2: rate: '-5' is not a rate"),
-        ("url: http://h/\nrate: [1, 2]\n", ":2: rate: one value is wanted"),
+        ("url: http://h/\nrate: [1, 2]\n", ":2: rate: it takes one value"),
         ("url: http://h/\nrate:\n", ":2: rate: it has no value"),
         ("url: http://h/\nrate: 1\nrate: 2\n", ":3: rate: it is there twice, first in line 2"),
         ("rate: 5\n", "url is missing"),
@@ -132,7 +132,12 @@ def test_a_body_file_lies_beside_the_plan(file: Any, tmp_path: Path) -> None:
         ("url: http://h/\nstages: 1s\n", ":2: stages: '1s' is not a stage"),
         ("url: http://h/\nheaders: 5\n", ":2: headers: write them as fields"),
         ("url: http://h/\nheaders:\n  Content-Length: 5\n", ":3: headers: Content-Length can't be set"),
-        ("url: http://h/\nrequests: 200\n", ":2: requests: a list is wanted"),
+        ("url: http://h/\nrequests: many\n", ":2: requests: 'many' is not a whole number"),
+        ("url: http://h/\nrequests: {a: 1}\n", ":2: requests: it takes a number of requests, or a list"),
+        (
+            "url: http://h/\ncount: 5\nrequests: 5\n",
+            ":3: requests: it is there twice under two names, first in line 2",
+        ),
         ("url: http://h/\nrequests:\n  - /a\n", r":3: requests\[1\]: it has no fields"),
         (
             "url: http://h/\nrequests:\n  - paht: /a\n",
@@ -155,12 +160,12 @@ def test_a_body_file_lies_beside_the_plan(file: Any, tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_with_a_file(file: Any, text: str, said: str) -> None:
-    with pytest.raises(PlanError, match=said):
+    with pytest.raises(PlanFileError, match=said):
         plan_from(["-f", file(text)])
 
 
 def test_a_file_that_is_not_there() -> None:
-    with pytest.raises(PlanError, match=r"none\.yaml: can't be read: No such file"):
+    with pytest.raises(PlanFileError, match=r"none\.yaml: can't be read: No such file"):
         plan_from(["-f", "none.yaml"])
 
 
@@ -195,9 +200,9 @@ def test_how_connections_are_made(file: Any, tmp_path: Path) -> None:
     [
         ("cacert: none.pem", r"plan.yaml:2: cacert: there is no file '.*none.pem'"),
         ("resolve:\n  - a.test:443:127.0.0.1\n  - a.test", r"plan.yaml:4: resolve: 'a.test' is not like"),
-        ("tls: 1.1", r"plan.yaml:2: tls: '1.1' is not known; there are 1.2 and 1.3"),
+        ("tls: 1.1", r"plan.yaml:2: tls: '1.1' is unknown; use 1.2 or 1.3"),
     ],
 )
 def test_connections_that_make_no_sense(file: Any, text: str, error: str) -> None:
-    with pytest.raises(PlanError, match=error):
+    with pytest.raises(PlanFileError, match=error):
         plan_from(["-f", file(f"url: https://a.test/\n{text}\n")])

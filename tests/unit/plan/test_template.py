@@ -37,15 +37,15 @@ def test_what_is_a_placeholder(text: str, pieces: list[Piece]) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{foo}", "{foo} is no placeholder; there are {seq}"),
-        ("{seq:3}", "{seq:3} is no placeholder"),
-        ("{csv}", "{csv} is no placeholder"),
-        ("{csv:}", "{csv:} is no placeholder"),
-        ("{rand}", "{rand} is no placeholder"),
-        ("{rand:1}", "{rand:1} is no placeholder"),
+        ("{foo}", "{foo} is not a placeholder; use {seq}"),
+        ("{seq:3}", "{seq:3} is not a placeholder"),
+        ("{csv}", "{csv} is not a placeholder"),
+        ("{csv:}", "{csv:} is not a placeholder"),
+        ("{rand}", "{rand} is not a placeholder"),
+        ("{rand:1}", "{rand:1} is not a placeholder"),
         ("{rand:9-1}", "write {rand:1-9}"),
-        ("{rand:1-99999999999999999999}", "is no placeholder"),
-        ("{foo}", "a literal one is {{foo}}"),
+        ("{rand:1-99999999999999999999}", "is not a placeholder"),
+        ("{foo}", "or {{foo}} for the text itself"),
     ],
 )
 def test_what_is_said_of_others(text: str, words: str) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from heyfleet.errors import InputError
-from heyfleet.plan.build import Flags, make_plan
+from heyfleet.plan.build import make_plan
+from heyfleet.plan.options import RunOptions
 from heyfleet.plan.redact import echo
 from heyfleet.proto.plan_pb2 import Plan
 
@@ -18,7 +19,7 @@ AUTHORITY = Authority()
 
 
 def plan(url: str = "https://name.test/", **flags: Any) -> Plan:
-    return make_plan(Flags(url=url, user_agent="test", **flags))
+    return make_plan(RunOptions(url=url, user_agent="test", **flags))
 
 
 def test_the_default_port_and_name() -> None:
@@ -85,7 +86,7 @@ def test_keys_that_do_not_fit(tmp_path: Path) -> None:
     _, other = AUTHORITY.sign("another").write(tmp_path, "two")
     with pytest.raises(InputError, match=r"--cert: .*can't be used together \(key values mismatch\)"):
         plan(certificate=certificate, key=other)
-    with pytest.raises(InputError, match="--key is the key of a certificate; name that with --cert"):
+    with pytest.raises(InputError, match="--key needs --cert"):
         plan(key=other)
 
 
@@ -96,5 +97,5 @@ def test_a_key_with_a_password(tmp_path: Path) -> None:
 
 
 def test_kernel_timestamps_are_of_plain_connections() -> None:
-    with pytest.raises(InputError, match="--kernel-timestamps is of plain connections"):
+    with pytest.raises(InputError, match="--kernel-timestamps works on plain connections only"):
         plan(kernel_timestamps=True)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from heyfleet.proto.counters import COUNTER_NAMES
 from heyfleet.results.ledger import balance
-from heyfleet.results.stats import COUNTERS, InvalidSnapshotError, Stats
+from heyfleet.results.stats import InvalidSnapshotError, Stats
 
 
 def merged(snapshots: Any) -> Stats:
@@ -51,7 +52,7 @@ def test_sums(kit: Any) -> None:
     assert latency.sum_ns == 1000 + 2000 + 3 * 5_000_000 + 3_700_000_000_000
     assert stats.responses == {200: 3, 503: 3}
     assert stats.errors == {"reset": 3, "other": 1}
-    assert stats.totals == {**dict.fromkeys(COUNTERS, 0), **stats.totals}
+    assert stats.totals == {**dict.fromkeys(COUNTER_NAMES, 0), **stats.totals}
     assert stats.totals["sent"] == 2 + (3 + 3 + 4) + 2
     assert (stats.totals["abandoned"], stats.totals["connections_opened"], stats.totals["bytes_sent"]) == (
         4,

@@ -8,9 +8,10 @@ import pytest
 
 from heyfleet.controller.abort import AbortWatch
 from heyfleet.errors import InputError
-from heyfleet.plan.build import Flags, make_plan
-from heyfleet.plan.stages import stages
-from heyfleet.plan.thresholds import read, several
+from heyfleet.plan.build import make_plan
+from heyfleet.plan.options import RunOptions
+from heyfleet.plan.stages import parse_stages
+from heyfleet.plan.thresholds import parse_threshold, parse_thresholds
 from heyfleet.proto.plan_pb2 import Plan, Request, StatusRange
 from heyfleet.proto.stats_pb2 import Breakdown
 from heyfleet.results.stats import Stats
@@ -21,7 +22,7 @@ S = 1000 * MS
 
 
 def plan_of(**flags: Any) -> Plan:
-    return make_plan(Flags(url="http://localhost/", user_agent="heyfleet/0", **flags))
+    return make_plan(RunOptions(url="http://localhost/", user_agent="heyfleet/0", **flags))
 
 
 @pytest.mark.parametrize(
@@ -40,14 +41,14 @@ def plan_of(**flags: Any) -> Plan:
     ],
 )
 def test_texts(text: str, metric: str, limit: float, share: bool) -> None:
-    threshold = read(text)
+    threshold = parse_threshold(text)
     assert (threshold.metric, threshold.share) == (metric, share)
     assert threshold.limit == pytest.approx(limit)
 
 
 def test_a_list_is_taken_apart_at_its_commas() -> None:
-    assert several("p99<250ms, errors<0.1%,rate>=4950") == ("p99<250ms", "errors<0.1%", "rate>=4950")
-    assert read("errors>50% for 5s").span_ns == 5 * S
+    assert parse_thresholds("p99<250ms, errors<0.1%,rate>=4950") == ("p99<250ms", "errors<0.1%", "rate>=4950")
+    assert parse_threshold("errors>50% for 5s").span_ns == 5 * S
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_a_list_is_taken_apart_at_its_commas() -> None:
         ("p99<250", "for seconds write 250s"),
         ("p100<1s", "between p0 and p100"),
         ("p0<1s", "between p0 and p100"),
-        ("speed<1", "not known"),
+        ("speed<1", "is unknown"),
         ("errors<many", "not a number"),
         ("errors<-1", "not a number"),
         ("rate>=fast", "not a rate"),
@@ -67,15 +68,15 @@ def test_a_list_is_taken_apart_at_its_commas() -> None:
 )
 def test_bad_texts(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        several(text)
+        parse_thresholds(text)
 
 
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"slo": ("p99[login]<1s",)}, "no stage or request 'login'; there is GET /"),
-        ({"slo": ("errors>50% for 5s",)}, "'for' is of --abort-on"),
-        ({"abort_on": ("unsent>1%",)}, "known at the end only"),
+        ({"slo": ("p99[login]<1s",)}, "no stage or request 'login'; known are GET /"),
+        ({"slo": ("errors>50% for 5s",)}, "'for' works in --abort-on only"),
+        ({"abort_on": ("unsent>1%",)}, "counted at the end of the run"),
     ],
 )
 def test_thresholds_that_do_not_fit_the_plan(flags: dict[str, Any], said: str) -> None:
@@ -90,7 +91,7 @@ def test_what_holds_and_what_does_not(kit: Any) -> None:
     scope = scope_of("", stats, plan_of(), 2 * S)
 
     def holds(text: str) -> bool | None:
-        return judge(read(text), scope).holds
+        return judge(parse_threshold(text), scope).holds
 
     assert holds("p99<3ms")
     assert not holds("p99<2.9ms")
@@ -101,7 +102,7 @@ def test_what_holds_and_what_does_not(kit: Any) -> None:
     assert holds("errors<=0")
     assert holds("errors<=0%")
     # 200 values don't have one in the tail of 0.1 %: that can't be told, and so has not been met.
-    verdict = judge(read("p99.9<1h"), scope)
+    verdict = judge(parse_threshold("p99.9<1h"), scope)
     assert verdict.holds is None
     assert verdict.reason == "it needs 1000 responses, there were 200"
 
@@ -119,12 +120,12 @@ def test_a_status_that_was_not_expected_is_a_failure(kit: Any) -> None:
 def test_no_response_is_not_a_good_percentile(kit: Any) -> None:
     stats = Stats()
     stats.add(kit.snapshot(errors={"reset": 10}))
-    assert judge(read("p99<1s"), scope_of("", stats, plan_of(), S)).holds is None
+    assert judge(parse_threshold("p99<1s"), scope_of("", stats, plan_of(), S)).holds is None
 
 
 def staged(kit: Any) -> tuple[Plan, Stats]:
     """Two stages and two requests: the second stage and the second request are slow."""
-    plan = plan_of(stages=stages("up=10s:0-100, top=20s:100"))
+    plan = plan_of(stages=parse_stages("up=10s:0-100, top=20s:100"))
     plan.requests.append(Request(name="login", weight=1, method="POST", request_target="/login"))
     stats = Stats()
     for number, (stage, request, value_ns) in enumerate(
@@ -149,12 +150,12 @@ def test_scopes_are_stages_and_requests(kit: Any) -> None:
         ("rate[top]>=10", True),
         ("rate[up]>=21", False),
     ):
-        threshold = read(text)
+        threshold = parse_threshold(text)
         assert judge(threshold, scope_of(threshold.scope, stats, plan, 30 * S)).holds is holds, text
 
 
 def test_how_long_a_stage_was_measured() -> None:
-    plan = plan_of(stages=stages("up=10s:0-100, top=20s:100"), warmup_ns=4 * S)
+    plan = plan_of(stages=parse_stages("up=10s:0-100, top=20s:100"), warmup_ns=4 * S)
     assert plan.duration_ns == 26 * S
     assert [stage_seconds(plan, stage, 26 * S) for stage in (0, 1)] == [6, 20]
     assert [stage_seconds(plan, stage, 9 * S) for stage in (0, 1)] == [6, 3]

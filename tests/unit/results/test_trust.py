@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from heyfleet.plan.build import Flags, make_plan
+from heyfleet.plan.build import make_plan
+from heyfleet.plan.options import RunOptions
 from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.proto.stats_pb2 import Done, HostState, WorkerFacts
 from heyfleet.results.ledger import balance
@@ -31,7 +32,7 @@ def verdict(
     parts = [kit.snapshot(latencies_ns=[MS] * 1000, **snapshot)]
     facts = {"cpu_ns": 200 * MS, "wall_ns": 1000 * MS, "switched_out": 10, **(worker or {})}
     done = kit.done(parts, host=HostState(**{**CALM, **(host or {})}), workers=[WorkerFacts(**facts)])
-    plan = make_plan(Flags(url="http://localhost/", user_agent="heyfleet/0", requests=1000))
+    plan = make_plan(RunOptions(url="http://localhost/", user_agent="heyfleet/0", requests=1000))
     measured = kit.measured(parts, done, plan=plan)
     return trust_of(measured, balance(measured))
 
@@ -125,7 +126,7 @@ def test_an_agent_unlike_the_others(kit: Any) -> None:
             AgentMeasurements(agent=name, host="", share=share, ready=kit.ready(), done=done, stats=stats)
         )
     plan = make_plan(
-        Flags(url="http://localhost/", user_agent="heyfleet/0", duration_ns=1000 * MS, connections=30)
+        RunOptions(url="http://localhost/", user_agent="heyfleet/0", duration_ns=1000 * MS, connections=30)
     )
     whole = Stats()
     measured = Measurements(plan=plan, stats=whole, parts=parts, agents_requested=3)

@@ -44,7 +44,7 @@ def test_both_must_be_allowed() -> None:
     assert "shop.invalid:80" in HostPolicy(("127.0.0.1",)).refusal(assignment())
     assert "127.0.0.1:1" in HostPolicy(("shop.invalid",)).refusal(assignment())
     assert OWNER.refusal(assignment()) == ""
-    assert OWNER.refusal_of(assignment(), ["127.0.0.1"]) == ""
+    assert OWNER.refusal_of_addresses(assignment(), ["127.0.0.1"]) == ""
     assert reason(assignment()) == ""
 
 

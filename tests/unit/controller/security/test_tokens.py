@@ -54,7 +54,7 @@ def test_a_token_file_can_be_read_by_an_agent(tmp_path: Path) -> None:
     token = identity.read_token(str(path))
     assert (token.token_id, token.secret) == (token_id, secret_of(text))
     identity.check(token, authority.ca_pem)
-    with pytest.raises(identity.IdentityError, match="do not belong together"):
+    with pytest.raises(identity.CredentialsError, match="do not belong together"):
         identity.check(token, Authority.create().ca_pem)
 
 

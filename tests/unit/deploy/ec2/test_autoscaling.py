@@ -33,7 +33,7 @@ from .account import Account, Killed, Session, account, allowed, launch_request,
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 ROOT = Path(__file__).parents[4]
-GUIDE = ROOT / "docs/guide/deploy-ec2.md"
+GUIDE = ROOT / "docs/how-to/deploy-ec2.md"
 KEYS = {"heyfleet:fleet", "heyfleet:expires", "heyfleet:capacity-before"}
 
 

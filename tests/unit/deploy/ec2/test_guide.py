@@ -1,4 +1,4 @@
-"""The commands of docs/guide/deploy-ec2.md on moto's account, and the template for those without our Python."""
+"""The commands of docs/how-to/deploy-ec2.md on moto's account, and the template for those without our Python."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .account import BUCKET, Account, account, launch_request, quiet
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 ROOT = Path(__file__).parents[4]
 COMMANDS = re.findall(
-    r"^    heyfleet (.*--on ec2.*)$", (ROOT / "docs/guide/deploy-ec2.md").read_text(), re.MULTILINE
+    r"^    heyfleet (.*--on ec2.*)$", (ROOT / "docs/how-to/deploy-ec2.md").read_text(), re.MULTILINE
 )
 
 

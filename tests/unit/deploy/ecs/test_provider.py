@@ -37,7 +37,7 @@ from ..kills import KILLS
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 ROOT = Path(__file__).parents[4]
 COMMANDS = re.findall(
-    r"^    heyfleet (.*--on ecs.*)$", (ROOT / "docs/guide/deploy-ecs.md").read_text(), re.MULTILINE
+    r"^    heyfleet (.*--on ecs.*)$", (ROOT / "docs/how-to/deploy-ecs.md").read_text(), re.MULTILINE
 )
 
 

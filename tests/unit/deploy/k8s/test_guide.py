@@ -1,4 +1,4 @@
-"""The commands of docs/guide/deploy-k8s.md, but for counts: agents are real, API server and nodes are doubles."""
+"""The commands of docs/how-to/deploy-k8s.md, but for counts: agents are real, API server and nodes are doubles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .test_provider import double
 
 __all__ = ["double"]
 
-GUIDE = Path(__file__).parents[4] / "docs/guide/deploy-k8s.md"
+GUIDE = Path(__file__).parents[4] / "docs/how-to/deploy-k8s.md"
 COMMANDS = re.findall(r"^    heyfleet (.*)$", GUIDE.read_text(), re.MULTILINE)
 AGENTS = 2
 

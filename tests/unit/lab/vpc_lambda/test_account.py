@@ -205,7 +205,7 @@ def test_what_cannot_be_is_named(given_: dict[str, Any], said: str) -> None:
 
 
 def test_the_guide_has_each_setting_with_its_default_and_where_it_comes_from() -> None:
-    guide = (Path(__file__).parents[4] / "docs" / "guide" / "vpc-lambda.md").read_text()
+    guide = (Path(__file__).parents[4] / "docs" / "reference" / "lab-vpc-lambda.md").read_text()
     for each in described():
         value = each.default
         if isinstance(value, tuple):

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heyfleet.errors import InputError
-from heyfleet.plan.build import Flags, make_plan
+from heyfleet.plan.build import make_plan
+from heyfleet.plan.options import RunOptions
 from heyfleet.plan.redact import HIDDEN
 from heyfleet.proto.plan_pb2 import Header, Plan, Request, Stage
 from heyfleet.proto.stats_pb2 import Snapshot
@@ -33,7 +34,7 @@ SECONDS = 24
 
 
 def plan() -> Plan:
-    made = make_plan(Flags(url="http://localhost/", user_agent="x"))
+    made = make_plan(RunOptions(url="http://localhost/", user_agent="x"))
     made.stages.extend([Stage(name="up, then", duration_ns=10**9, last=5), Stage(name="top")])
     del made.requests[:]
     made.requests.extend(

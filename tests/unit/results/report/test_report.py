@@ -11,7 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from heyfleet.plan.build import Flags, make_plan
+from heyfleet.plan.build import make_plan
+from heyfleet.plan.options import RunOptions
 from heyfleet.plan.redact import echo
 from heyfleet.results.report import csv as rows
 from heyfleet.results.report import json as document
@@ -87,13 +88,13 @@ def test_the_document_says_what_was_measured(kit: Any) -> None:
 
 def test_the_plan_is_echoed() -> None:
     plan = make_plan(
-        Flags(url="http://localhost/", user_agent="heyfleet/0", rate_per_connection=2.5, workers=3)
+        RunOptions(url="http://localhost/", user_agent="heyfleet/0", rate_per_connection=2.5, workers=3)
     )
     assert (echo(plan)["rate_per_connection"], echo(plan)["workers"]) == (2.5, 3)
 
 
 def test_the_echo_keeps_secrets() -> None:
-    flags = Flags(
+    flags = RunOptions(
         url="http://me:secret@[::1]:8080/a?b=c",
         user_agent="heyfleet/0",
         headers=(("X-Api-Key", "secret"), ("Cookie", "secret"), ("X", "open")),
