@@ -138,6 +138,7 @@ class AgentProcess:
             raise type(error)(error.cause, cure) from None
         finally:
             lease.cancel()
+            service.close()
 
     async def _join(self) -> tuple[str, Certificate | None]:
         """Return the agent's name, and its certificate unless the controller is on this host."""

@@ -5,26 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from heyfleet.ext import EngineSnapshot, Histogram
+from heyfleet.proto.counters import ADDRESS_COUNTER_NAMES, COUNTER_NAMES
 from heyfleet.proto.stats_pb2 import Breakdown, Snapshot
 from heyfleet.proto.stats_pb2 import Histogram as HistogramMessage
-
-_COUNTERS = (
-    "sent",
-    "abandoned",
-    "dropped",
-    "connections_opened",
-    "handshakes_full",
-    "handshakes_resumed",
-    "retries",
-    "goaways",
-    "redirects",
-    "unsolicited_responses",
-    "bytes_sent",
-    "bytes_received",
-    "body_bytes",
-    "decoded_bytes",
-)
-_ADDRESS_COUNTERS = ("connections", "failures", "responses", "errors")
 
 
 def merge_workers(workers: list[EngineSnapshot], into: Snapshot) -> Snapshot:
@@ -57,7 +40,7 @@ def _merge_addresses(workers: list[EngineSnapshot], into: Snapshot) -> None:
     for worker in workers:
         for address, counts in worker.addresses.items():
             sums = into.addresses[address]
-            for name, count in zip(_ADDRESS_COUNTERS, counts, strict=True):
+            for name, count in zip(ADDRESS_COUNTER_NAMES, counts, strict=True):
                 setattr(sums, name, getattr(sums, name) + count)
 
 
@@ -70,7 +53,7 @@ def _merge_metrics(workers: list[EngineSnapshot], into: Snapshot) -> None:
             histograms.setdefault(metric, Histogram()).add(histogram)
         responses.update(worker.responses)
         errors.update(worker.errors)
-        for name in _COUNTERS:
+        for name in COUNTER_NAMES:
             setattr(into, name, getattr(into, name) + getattr(worker, name))
     for metric, histogram in histograms.items():
         into.histograms[metric].CopyFrom(encode_histogram(histogram))

@@ -119,7 +119,7 @@ def build_engine(setup: Setup, share: Share) -> Engine:
         decode=plan.decode,
     )
     if follower is not None:
-        follower.serve(engine)
+        follower.bind(engine)
     return engine
 
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from heyfleet.controller import terminal
+from heyfleet import console
+from heyfleet.cli.run_report import run_and_report
+from heyfleet.controller.executors.base import Deployment
 from heyfleet.controller.executors.fleet import FleetExecutor
-from heyfleet.controller.fleet.enrollment import listen_address
-from heyfleet.controller.run import Show, run
+from heyfleet.controller.fleet.enrollment import parse_listen_address
+from heyfleet.controller.run import LiveExports
 from heyfleet.errors import ExitCode, InputError
 from heyfleet.plan.build import make_plan
 from heyfleet.plan.options import RunOptions
 from heyfleet.plan.sections.fleet import DeploymentOptions
 from heyfleet.results.archive.archiver import Archiver
 
-if TYPE_CHECKING:
-    from heyfleet.controller.executors.deployment import Deployment
-
 
 def run_deployed(
-    options: RunOptions, make_fleet: Callable[[dict[str, Any], int], Deployment], show: Show | None
+    options: RunOptions,
+    make_fleet: Callable[[dict[str, Any], int], Deployment],
+    live_exports: LiveExports | None,
 ) -> int:
     """Make the run and return its exit code; with --dry-run, only print what would be launched."""
     launch_options = {
@@ -35,9 +36,9 @@ def run_deployed(
     options = dataclasses.replace(options, agents=deployment.agents)
     if options.dry_run:
         make_plan(options)
-        _, port = listen_address(options.listen)
-        terminal.write_out(["\n".join(deployment.plan_lines(port)) + "\n"])
+        _, port = parse_listen_address(options.listen)
+        console.write_stdout(["\n".join(deployment.plan_lines(port)) + "\n"])
         return ExitCode.OK
     with deployment:
-        archiver = Archiver(options.out, nothing=options.no_archive)
-        return run(options, FleetExecutor(options, deployment), archiver, show)
+        archiver = Archiver(options.out, enabled=not options.no_archive, warn=console.info)
+        return run_and_report(options, FleetExecutor(options, deployment), archiver, live_exports)

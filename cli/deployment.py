@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from heyfleet.controller import terminal
+from heyfleet import console
 from heyfleet.deploy.fleet_spec import FleetSpec, read_fleet_spec
 from heyfleet.deploy.lifecycle.run_fleet import RunFleet
 from heyfleet.deploy.settings import SettingError
@@ -40,7 +40,7 @@ def fleet_for_run(flags: dict[str, Any], agents: int) -> RunFleet:
         spec,
         keep=flags["keep"],
         removal_command=removal_command(flags),
-        log_warning=terminal.complain,
+        log_warning=console.error,
     )
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
+from heyfleet import console
 from heyfleet.cli.deployment import fleet_spec, removal_command
 from heyfleet.cli.fleet_controller import FutureController, RemoteController
 from heyfleet.cli.go_flags import Value
-from heyfleet.controller import terminal
 from heyfleet.deploy.fleet_spec import FleetSpec
 from heyfleet.deploy.lifecycle.bring_up import FleetBringUp
 from heyfleet.deploy.lifecycle.fleet_controller import Roster
@@ -149,9 +149,9 @@ def up(**flags: Any) -> None:
         command = (
             f"heyfleet run --controller {controller.address} --credentials {flags['credentials']} ... URL"
         )
-        terminal.say(f"next: {command}")
+        console.info(f"next: {command}")
     lifetime = format_duration(spec.lifetime_s * 1_000_000_000)
-    terminal.say(f"the fleet ends by itself after {lifetime}; {removal} removes it before")
+    console.info(f"the fleet ends by itself after {lifetime}; {removal} removes it before")
 
 
 def _check_up(flags: dict[str, Any], spec: FleetSpec) -> None:
@@ -188,13 +188,13 @@ def _bring_up(
 ) -> FleetBringUp:
     head_node = None
     if isinstance(controller, FutureController):
-        head_node = HeadNodeLauncher(spec.provider, controller, launch_spec, DEFAULT_PORT, terminal.say)
+        head_node = HeadNodeLauncher(spec.provider, controller, launch_spec, DEFAULT_PORT, console.info)
     return FleetBringUp(
         spec.provider,
         controller,
         launch_spec,
         min_agents=flags["min_agents"] or launch_spec.agents,
-        log=terminal.say,
+        log=console.info,
         head_node=head_node,
     )
 
@@ -203,12 +203,12 @@ def _clean_up(bring_up: FleetBringUp, removal: str, *, keep: bool) -> None:
     if not bring_up.launched:
         return
     if keep:
-        terminal.say(f"what was launched is kept; {removal} removes it")
+        console.info(f"what was launched is kept; {removal} removes it")
         return
     try:
         bring_up.remove()
     except (HeyfleetError, KeyboardInterrupt):
-        terminal.complain(f"not everything was removed; to try again, run {removal}")
+        console.error(f"not everything was removed; to try again, run {removal}")
         raise
 
 
@@ -225,7 +225,7 @@ def status(**flags: Any) -> None:
         roster = RemoteController(flags["controller"], flags["credentials"]).roster()
         agents = _agent_states(roster)
         for line in roster.turned_away:
-            terminal.say(f"turned away: {line}")
+            console.info(f"turned away: {line}")
     for line in status_lines(instances, agents, time.time()):
         click.echo(line)
 
@@ -279,7 +279,7 @@ def down(**flags: Any) -> None:
     """Remove a fleet and everything that was created for it."""
 
     spec = fleet_spec(flags)
-    _print_removed(spec.provider.stop(spec.name or _DEFAULT_NAME, terminal.say))
+    _print_removed(spec.provider.stop(spec.name or _DEFAULT_NAME, console.info))
 
 
 @fleet.command("reap", context_settings=_HELP, epilog=_EXIT_CODES)
@@ -293,7 +293,7 @@ def reap(*, expired: bool, everything: bool, **flags: Any) -> None:
         raise click.UsageError("--expired and --all exclude each other")
     if flags["name"]:
         raise click.UsageError("reap takes no --name; to remove one fleet, use `heyfleet fleet down --name`")
-    _print_removed(fleet_spec(flags).provider.reap(terminal.say, everything=everything))
+    _print_removed(fleet_spec(flags).provider.reap(console.info, everything=everything))
 
 
 @fleet.command("settings", context_settings=_HELP)

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from heyfleet import __version__
-from heyfleet.controller import terminal
+from heyfleet import __version__, console
 from heyfleet.errors import ExitCode, HeyfleetError
 
 if TYPE_CHECKING:
-    from heyfleet.controller.executors.base import AgentLink
-    from heyfleet.controller.executors.deployment import Deployment
+    from heyfleet.controller.executors.base import AgentLink, Deployment
 
 
 def _local_agent() -> AgentLink:
@@ -159,17 +157,17 @@ class Main(click.Group):
             print(error.format_message(), file=sys.stderr)
         except click.ClickException as error:
             code = error.exit_code
-            terminal.complain(_message(error))
+            console.error(_message(error))
         except HeyfleetError as error:
             code = int(error.exit_code)
-            terminal.complain(str(error))
+            console.error(str(error))
         except (click.Abort, KeyboardInterrupt):
             code = int(ExitCode.INTERRUPTED)
         except Exception as error:
             if os.environ.get("HEYFLEET_DEBUG") == "1":
                 raise
             code = int(ExitCode.FAULT)
-            terminal.complain(f"fault: {type(error).__name__}: {error} (HEYFLEET_DEBUG=1 shows where)")
+            console.error(f"fault: {type(error).__name__}: {error} (HEYFLEET_DEBUG=1 shows where)")
         sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import yaml
 
-from heyfleet.controller import terminal
+from heyfleet import console
 from heyfleet.plan.build import warnings
 from heyfleet.plan.options import OPTIONS, Text
 from heyfleet.plan.plan_file import PlanFile
@@ -105,7 +105,7 @@ def plan_command(planned: Planned) -> click.Group:
             made, _, _ = planned(["-f", file])
             click.echo(f"{file}: good: {'; '.join(summary(made))}")
             for line in warnings(made):
-                terminal.say(f"{file}: warning: {line}")
+                console.info(f"{file}: warning: {line}")
 
     @plan.command(
         context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from heyfleet import console
 from heyfleet.cli.go_flags import Flag, GoCommand
-from heyfleet.controller.executors.base import AgentLink
-from heyfleet.controller.executors.local import Executor
+from heyfleet.controller.executors.base import AgentLink, Executor
 from heyfleet.errors import InputError
 from heyfleet.plan.build import make_plan
 from heyfleet.plan.conflicts import check_options, launches_agents
@@ -23,7 +23,7 @@ from heyfleet.results.archive.archiver import Archiver
 from heyfleet.results.intervals import IntervalSink
 
 if TYPE_CHECKING:
-    from heyfleet.controller.executors.deployment import Deployment
+    from heyfleet.controller.executors.base import Deployment
     from heyfleet.plan.plan_file import PlanFile
 
 HELP = "Send HTTP requests from this host or from a fleet, and print a report like hey's."
@@ -152,31 +152,31 @@ def planned(run: RunCommand, args: list[str]) -> tuple[Plan, dict[str, Text], Pl
 def _execute(options: RunOptions, make_agent: Callable[[], AgentLink], make_fleet: FleetFactory) -> int:
     """Make the run and return its exit code."""
     if options.find_max:
-        from heyfleet.controller.find_max import search
+        from heyfleet.cli.find_max import find_max_and_report
 
-        return search(options, options.find_max, lambda: _executor(options, make_agent))
-    from heyfleet.controller.run import run
+        return find_max_and_report(options, options.find_max, lambda: _executor(options, make_agent))
+    from heyfleet.cli.run_report import run_and_report
 
-    show = _live_export(options) if options.prometheus or options.otlp else None
+    live_exports = _live_exports(options) if options.prometheus or options.otlp else None
     if launches_agents(options):
         from heyfleet.cli.deployed_run import run_deployed
 
-        return run_deployed(options, make_fleet, show)
+        return run_deployed(options, make_fleet, live_exports)
 
     def run_once(archiver: Archiver) -> int:
-        return run(options, _executor(options, make_agent), archiver, show)
+        return run_and_report(options, _executor(options, make_agent), archiver, live_exports)
 
     if options.repeat:
-        from heyfleet.controller.repeat import repeat
+        from heyfleet.cli.repeat import repeat
 
-        return repeat(options.repeat, options.out, run_once, for_machines=bool(options.output))
-    return run_once(Archiver(options.out, nothing=options.no_archive))
+        return repeat(options.repeat, options.out, run_once, lines_to_stderr=bool(options.output))
+    return run_once(Archiver(options.out, enabled=not options.no_archive, warn=console.info))
 
 
-def _live_export(options: RunOptions) -> Callable[[Plan], AbstractContextManager[list[IntervalSink]]]:
-    from heyfleet.results.export.prometheus import shown
+def _live_exports(options: RunOptions) -> Callable[[Plan], AbstractContextManager[list[IntervalSink]]]:
+    from heyfleet.results.export.live import live_exports
 
-    return lambda plan: shown(plan, options.prometheus, options.otlp)
+    return lambda plan: live_exports(plan, options.prometheus, options.otlp, console.info)
 
 
 def _executor(options: RunOptions, make_agent: Callable[[], AgentLink]) -> Executor:

@@ -33,9 +33,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "heyfleet.lab": EVERYONE,
     "heyfleet.plan": (*EVERYONE, "heyfleet.proto"),
     "heyfleet.agent": (*EVERYONE, *PLAN, "heyfleet.ext"),
-    "heyfleet.results": (*EVERYONE, *PLAN, *HISTOGRAMS, "heyfleet.controller.terminal"),
+    "heyfleet.results": (*EVERYONE, *PLAN, *HISTOGRAMS),
     "heyfleet.deploy": EVERYONE,
-    "heyfleet.controller": (*EVERYONE, *PLAN, *HISTOGRAMS, "heyfleet.results"),
+    "heyfleet.controller": (*EVERYONE, *PLAN, *HISTOGRAMS, "heyfleet.console", "heyfleet.results"),
     "heyfleet.cli": ("heyfleet",),
 }
 GRPC_MODULES_AT_MOST = {"agent": 1, "controller": 1}

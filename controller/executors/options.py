@@ -1,4 +1,4 @@
-"""From the fleet options of a run to the request that a fleet gets."""
+"""The request that a fleet gets, from the fleet options of a run."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from heyfleet.proto.control_pb2 import RunRequest
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.protocol import MESSAGE_BYTES_AT_MOST
 
-# 1 MiB is more than enough for everything in a message beside the plan.
-_MAX_PLAN_BYTES = MESSAGE_BYTES_AT_MOST - (1 << 20)
+_MIB = 1 << 20
+# A plan travels within a message; this leaves more than enough for the rest of it.
+_MAX_PLAN_BYTES = MESSAGE_BYTES_AT_MOST - _MIB
 
 
 def run_request(options: FleetOptions, plan: Plan) -> RunRequest:
     """Return the request for a run on a fleet. Raises InputError if the plan is too large for a message."""
     if plan.ByteSize() > _MAX_PLAN_BYTES:
         raise InputError(
-            f"the plan has {plan.ByteSize() / 2**20:.1f} MiB with its bodies and data; agents accept up to "
-            f"{_MAX_PLAN_BYTES >> 20} MiB",
-            "make -D or --data smaller, or run it without a fleet, which has no limit",
+            f"the plan with its bodies and data has {plan.ByteSize() / _MIB:.1f} MiB, and agents accept"
+            f" {_MAX_PLAN_BYTES // _MIB} MiB",
+            "make -D or --data smaller, or run without a fleet, which has no limit",
         )
     return RunRequest(
         plan=plan,

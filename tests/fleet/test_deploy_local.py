@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from ..pages import heyfleet_commands
 from .processes import HEYFLEET, adds_up
 
-GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "deploy-local.md"
-COMMANDS = re.findall(r"^    heyfleet (.*)$", GUIDE.read_text(), re.MULTILINE)
+COMMANDS = heyfleet_commands("docs/how-to/deploy-local.md")
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_fleet_up_without_a_reachable_controller_leaves_nothing(home: Path, tmp_
     flags = ["--on", "local", "--count", "1", "--credentials", "fleet"]
     run = heyfleet("fleet", "up", *flags, "--controller", "127.0.0.1:9", cwd=tmp_path)
     assert run.returncode == 2
-    assert "the controller at 127.0.0.1:9: can't be reached" in run.stderr
+    assert "the controller at 127.0.0.1:9 can't be reached" in run.stderr
     run = heyfleet("fleet", "up", *flags, cwd=tmp_path)
     assert "--controller HOST:PORT is missing" in run.stderr
     assert left(home) == []

@@ -105,5 +105,5 @@ def test_credentials_are_created_once_and_include_all_tokens(tmp_path: Path) -> 
     first.issue_token(5, 60)
     assert len(json.loads(first.credentials()["tokens.json"])) == len(before) + 1
     (folder / "ca.key").unlink()
-    with pytest.raises(InputError, match=r"there is no ca\.key"):
+    with pytest.raises(InputError, match=r"has no ca\.key"):
         FutureController(str(folder), 300).issue_token(1, 60)

@@ -1,4 +1,4 @@
-"""Run the commands of a guide one after the other, as written."""
+"""Run the commands of a page one after the other, as written."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ from .hosts import Hosts
 _READY_S = 60.0
 # The output by which a background command says that it is ready.
 _READY = re.compile(r"listening|heyfleet agent --join")
-
-
-def commands(page: Path, *programs: str) -> list[str]:
-    """Return the indented lines of a page that begin with one of these words; a final backslash continues a line."""
-    text = re.sub(r" *\\\n +", " ", page.read_text())
-    return re.findall(rf"^    ((?:{'|'.join(programs)}) .*)$", text, re.MULTILINE)
 
 
 def run_all(

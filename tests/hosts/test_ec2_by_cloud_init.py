@@ -24,8 +24,8 @@ from heyfleet.deploy.ec2.user_data import render_agent
 from heyfleet.deploy.provider import LaunchRequest
 
 from ..fleet.processes import Fleet, Process, adds_up, until
+from ..pages import commands
 from .ec2_double import BUCKET, PUBLIC, Ec2, ec2_double
-from .guides import commands
 from .hosts import ip
 from .machines import ROOT, lacking
 
@@ -34,9 +34,8 @@ pytestmark = [
     pytest.mark.timeout(400),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
 ]
-GUIDE = ROOT / "docs/how-to/deploy-ec2.md"
 # Instances of moto's Auto Scaling groups never boot.
-COMMANDS = [line for line in commands(GUIDE, "heyfleet") if "--on asg" not in line]
+COMMANDS = [line for line in commands("docs/how-to/deploy-ec2.md", "heyfleet") if "--on asg" not in line]
 # The guide's fleet is too large for a test machine.
 SIZES = {"--count 20": "--count 3", "--agents 20": "--agents 3", "-z 30s -c 200000": "-z 3s -c 60"}
 INSTANCES = int(os.environ.get("INSTANCES", "4"))
@@ -206,7 +205,7 @@ def test_a_spot_notice_lets_the_agent_hand_over_its_results(cloud: Cloud) -> Non
     assert "AWS reclaims this instance: " in cloud.double.console(goes)
     assert run.end(90) == 0, run.said
     adds_up(run.report)
-    assert run.report["fleet"]["lost"] == 0  # its results arrived before it ended
+    assert run.report["fleet"]["agents_lost"] == 0  # its results arrived before it ended
     parts = {agent["agent"].rpartition("-")[0]: agent["responses"] for agent in run.report["fleet"]["agents"]}
     assert 0 < parts[goes] < parts[stays]
     assert sum(parts.values()) == run.report["ledger"]["responses"]

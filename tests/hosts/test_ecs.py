@@ -89,7 +89,7 @@ def test_a_reclaimed_spot_task_hands_over_its_results(cloud: Cloud, fleet: Fleet
     until(lambda: len(cloud.tasks.running) == 1, 60)
     assert run.end(90) == 0, run.said
     adds_up(run.report)
-    assert run.report["fleet"]["lost"] == 0
+    assert run.report["fleet"]["agents_lost"] == 0
     parts = {agent["agent"].rpartition("-")[0]: agent["responses"] for agent in run.report["fleet"]["agents"]}
     stayed, went = (parts[arn.rpartition("/")[2]] for arn in cloud.tasks.arns)
     assert 0 < went < stayed

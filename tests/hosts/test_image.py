@@ -102,7 +102,7 @@ def test_a_stopped_container_hands_over_its_results(image: str, fleet: Fleet, st
     code = run.end()
     adds_up(run.report)
     assert code == 0, run.said
-    assert run.report["fleet"]["lost"] == 0
+    assert run.report["fleet"]["agents_lost"] == 0
     assert run.report["ledger"]["responses"] > 0
     agent.communicate(timeout=30)
 

@@ -157,7 +157,7 @@ def test_a_tunnel_that_breaks_comes_back(booted: Machines) -> None:
     assert "is back" in err
     report = json.loads(out)
     adds_up(report)
-    assert report["fleet"]["lost"] == 0
+    assert report["fleet"]["agents_lost"] == 0
     assert report["ledger"]["responses"] == report["ledger"]["planned"]
 
 
@@ -179,7 +179,7 @@ def test_agents_end_after_their_lifetime(booted: Machines) -> None:
     code, out, err = ended(process)
     report = json.loads(out)
     adds_up(report)
-    assert report["fleet"]["lost"] == 0, err  # all results arrived before their end
+    assert report["fleet"]["agents_lost"] == 0, err  # all results arrived before their end
     assert report["stopped_by"] == "signal"
     assert "interrupted: the report is of what was done until then" in report["notes"]
     assert report["ledger"]["responses"] > 0

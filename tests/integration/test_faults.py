@@ -71,7 +71,7 @@ def test_answers_that_never_come(faulty: Any, io: str, path: str) -> None:  # no
     [
         "/ok?keepalive=3",
         "/ok?idle-close=0",
-        "/ok?unasked=0",
+        "/ok?unsolicited=0",
         "/ok?length=2",
         "/ok?garbage=300",
         "/status/204",

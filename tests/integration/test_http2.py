@@ -130,7 +130,7 @@ def test_through_agents(servers: Servers) -> None:
     )
     assert report["statuses"] == {"200": 1001}
     assert report["generator"]["connections_opened"] == 6
-    assert report["http"]["spoken"] == ["HTTP/2"]
+    assert report["http"]["versions"] == ["HTTP/2"]
     assert [agent["requests"] for agent in report["fleet"]["agents"]] == [501, 500]
 
 
@@ -213,14 +213,14 @@ def test_without_keepalive(servers: Servers) -> None:
     )
     assert report["statuses"] == {"200": 30}
     assert report["generator"]["connections_opened"] == 30
-    assert report["tls"]["resumed"] > 0
+    assert report["tls"]["resumed_handshakes"] > 0
 
 
 def test_a_server_without_http2(servers: Servers) -> None:
     flags = ("-n", "50", "-c", "5", "--streams", "3", "-h2", "--cacert", servers.authority)
     report = measure(*flags, servers.url("old"))
     assert report["statuses"] == {"200": 50}
-    assert report["http"]["spoken"] == ["HTTP/1.1"]
+    assert report["http"]["versions"] == ["HTTP/1.1"]
     assert report["http"]["streams"] == 1
     assert any("does not take HTTP/2: HTTP/1.1 was spoken" in note for note in report["notes"])
     text = heyfleet("run", *flags, servers.url("old"))

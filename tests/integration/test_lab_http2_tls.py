@@ -72,7 +72,7 @@ def test_over_tls(secure: tuple[Faulty, str], flags: tuple[str, ...]) -> None:
     url = f"https://127.0.0.1:{server.port}/ok"
     report = measure("-n", "100", "-c", "4", "--cacert", ca, *flags, url)
     assert report["statuses"] == {"200": 100}
-    assert report["http"]["spoken"] == ["HTTP/2" if flags else "HTTP/1.1"]
+    assert report["http"]["versions"] == ["HTTP/2" if flags else "HTTP/1.1"]
 
 
 @pytest.mark.parametrize("flags", [("-h2",), ()])

@@ -74,7 +74,11 @@ def test_a_tunnel_for_each_connection(around: Around, flags: tuple[str, ...]) ->
         f"https://localhost:{around.https}/",
     )
     assert report["statuses"] == {"200": 300}
-    assert report["generator"]["connections_opened"] == report["tls"]["full"] + report["tls"]["resumed"] == 6
+    assert (
+        report["generator"]["connections_opened"]
+        == report["tls"]["full_handshakes"] + report["tls"]["resumed_handshakes"]
+        == 6
+    )
     assert report["phases"]["handshake"]["fastest_ns"] < report["phases"]["connect"]["fastest_ns"]
     assert report["plan"]["proxy"] == {"host": "localhost", "port": around.tunnel, "credentials": None}
 
@@ -139,7 +143,7 @@ def test_redirects_to_both_schemes(around: Around) -> None:
         report = measure(*flags, url)
         assert report["statuses"] == {"200": 20}
         assert report["redirects"] == 20
-        assert report["tls"]["full"] + report["tls"]["resumed"] == 2
+        assert report["tls"]["full_handshakes"] + report["tls"]["resumed_handshakes"] == 2
 
 
 @pytest.mark.parametrize(

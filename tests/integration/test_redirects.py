@@ -110,7 +110,7 @@ def test_to_tls_and_the_connections_are_kept(servers: Servers, io: str) -> None:
     assert report["body_bytes"] == 500 * len("secret")
     assert report["redirects"] == 500
     assert report["generator"]["connections_opened"] == 10
-    assert report["tls"]["full"] + report["tls"]["resumed"] == 5
+    assert report["tls"]["full_handshakes"] + report["tls"]["resumed_handshakes"] == 5
 
 
 def test_there_and_back_again(servers: Servers) -> None:

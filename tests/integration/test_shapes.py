@@ -14,7 +14,7 @@ from heyfleet.plan.sharding import request_order
 
 from .command import heyfleet, measure
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "report.schema.json").read_text())
 
 
 def test_a_rate_is_what_the_server_gets(nginx: Any) -> None:
@@ -102,7 +102,7 @@ def test_a_plan_file_with_several_requests(faulty: Any, tmp_path: Path) -> None:
     failed = {request["name"]: request["failed"] for request in report["requests"]}
     assert failed["gone"] == report["statuses"]["404"]
     assert failed["quick"] == 0
-    assert [verdict["holds"] for verdict in report["thresholds"]] == [False, True]
+    assert [verdict["result"] for verdict in report["thresholds"]] == ["failed", "passed"]
     assert outcome.exit_code == 5
     path.write_text(PLAN.format(url=faulty.url("/")).replace("/404", "/404\n    expect: 404"))
     assert heyfleet("run", "-f", str(path)).exit_code == 0
@@ -112,7 +112,7 @@ def test_a_threshold_that_is_met_and_one_that_is_not(faulty: Any) -> None:
     url = faulty.url("/ok?delay=20ms")
     met = heyfleet("run", "-n", "100", "-c", "10", "--slo", "p50>=20ms, errors<=0", url)
     assert met.exit_code == 0
-    assert "held\tp50>=20ms" in met.stdout
+    assert "passed\tp50>=20ms" in met.stdout
     missed = heyfleet("run", "-n", "100", "-c", "10", "--slo", "p50<20ms", url)
     assert missed.exit_code == 5
     assert "missed\tp50<20ms" in missed.stdout
@@ -125,7 +125,7 @@ def test_a_run_is_ended_by_its_errors() -> None:
     report = outcome.report
     jsonschema.validate(report, SCHEMA)
     assert report["stopped_by"] == "threshold"
-    assert report["aborted"] == "errors>50% for 2s"
+    assert report["aborted_by"] == "errors>50% for 2s"
     assert report["total_ns"] < 20e9
     assert outcome.exit_code == 3  # no request was answered at all, which says more
 
@@ -159,9 +159,9 @@ def test_the_highest_rate_is_searched_for(faulty: Any) -> None:
     found = json.loads(outcome.stdout)
     assert outcome.exit_code == 0
     assert 0 < found["highest_rate"] < 50  # lower than it is on a machine that is busy
-    outcomes = {step["outcome"] for step in found["steps"]}
-    assert "held" in outcomes
-    assert outcomes & {"failed", "not trusted"}  # which of them, a busy machine decides
+    results = {step["result"] for step in found["steps"]}
+    assert "passed" in results
+    assert results & {"failed", "unreliable"}  # which of them, a busy machine decides
     jsonschema.validate(found["best"], SCHEMA)
 
 
@@ -170,7 +170,7 @@ def test_a_search_that_finds_nothing(faulty: Any) -> None:
         "run", "--find-max", "max<1ms", "--rate", "2", "-z", "500ms", faulty.url("/ok?delay=20ms")
     )
     assert outcome.exit_code == 5
-    assert "no rate held" in outcome.stdout
+    assert "no rate passed" in outcome.stdout
 
 
 @pytest.mark.parametrize(

@@ -68,4 +68,4 @@ def test_an_address_that_this_host_has_not(peers: Peers) -> None:
 def test_an_address_of_another_family(peers: Peers) -> None:
     run = heyfleet("run", "--source", "::1", "-n", "1", peers.url)
     assert run.exit_code == 2
-    assert "the source ::1 is not of the family of every address" in run.stderr
+    assert "--source ::1 can't reach the target" in run.stderr

@@ -120,8 +120,8 @@ def test_kept_connections(secure: Secure, io: str, version: str, spoken: str) ->
     )
     assert report["statuses"] == {"200": 1003}
     assert report["body_bytes"] == 1003 * 5
-    assert report["tls"]["full"] == 7
-    assert report["tls"]["spoken"][0].startswith(spoken)
+    assert report["tls"]["full_handshakes"] == 7
+    assert report["tls"]["protocols"][0].startswith(spoken)
     assert report["phases"]["handshake"]["count"] == report["phases"]["connect"]["count"] == 7
     assert report["phases"]["handshake"]["average_ns"] < report["phases"]["connect"]["average_ns"]
 
@@ -144,10 +144,10 @@ def test_sessions_are_resumed(secure: Secure, version: str) -> None:
     report = measure(*flags, secure.url("good"))
     assert report["statuses"] == {"200": 200}
     tls = report["tls"]
-    assert tls["full"] + tls["resumed"] == 200
-    assert tls["full"] <= 8  # those that began before the first session was there
+    assert tls["full_handshakes"] + tls["resumed_handshakes"] == 200
+    assert tls["full_handshakes"] <= 8  # those that began before the first session was there
     tls = measure(*flags, "--no-resume", secure.url("good"))["tls"]
-    assert (tls["full"], tls["resumed"]) == (200, 0)
+    assert (tls["full_handshakes"], tls["resumed_handshakes"]) == (200, 0)
 
 
 @pytest.mark.parametrize("io", ["epoll", "io_uring"])
@@ -199,7 +199,12 @@ def test_the_name_of_the_host_header_counts(secure: Secure) -> None:
 
 
 def test_a_server_that_speaks_an_older_version_only(secure: Secure) -> None:
-    assert measure("-n", "2", "-c", "1", "--cacert", secure.authority, secure.url("old"))["tls"]["full"] >= 1
+    assert (
+        measure("-n", "2", "-c", "1", "--cacert", secure.authority, secure.url("old"))["tls"][
+            "full_handshakes"
+        ]
+        >= 1
+    )
     assert secure.errors("old", "--tls", "1.3") == {"TLS: refused by the server": 6}
 
 
@@ -288,7 +293,7 @@ def test_through_agents(secure: Secure, tmp_path: Path) -> None:
         "--cacert", secure.authority, "--cert", certificate, "--key", key, secure.url("client"),
     )  # fmt: skip
     assert report["statuses"] == {"200": 1000}
-    assert report["tls"]["full"] == 8
+    assert report["tls"]["full_handshakes"] == 8
     assert "PRIVATE KEY" not in str(report)
 
 

@@ -101,13 +101,13 @@ def test_a_caller_who_leaves_is_counted_and_the_execution_goes_on(
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--host", "0.0.0.0"], "Error: --host 0.0.0.0 is open to others; add --allow-remote to let them in"),
-        (["--network", "newer"], "Error: --network: old or new"),
-        (["--eni-time", "3-2"], "Error: Invalid value for '--eni-time': the least is above the most"),
-        (["--init", "fast"], "Error: Invalid value for '--init': not LEAST-MOST in seconds, such as 0.3-0.5"),
-        (["--memory", "10"], "Error: --memory: Lambda gave 0.128 to 3 GB then"),
+        (["--host", "0.0.0.0"], "Error: --host 0.0.0.0 would let other hosts connect; add --allow-remote to permit that"),
+        (["--network", "newer"], "Error: --network: must be old or new"),
+        (["--eni-time", "3-2"], "Error: Invalid value for '--eni-time': '3-2' is not a range"),
+        (["--init", "fast"], "Error: Invalid value for '--init': 'fast' is not MIN-MAX in seconds, such as 0.3-0.5"),
+        (["--memory", "10"], "Error: --memory: must be 0.128 to 3"),
         (["--time-scale", "0"], "Error: Invalid value for '--time-scale'"),
-        (["--throttled-status", "200"], "Error: --throttled-status: 429 or 500 to 599"),
+        (["--throttled-status", "200"], "Error: --throttled-status: must be 429 or 500 to 599"),
     ],
 )  # fmt: skip
 def test_a_bad_flag_is_one_line(flags: list[str], said: str) -> None:
@@ -120,4 +120,4 @@ def test_a_port_in_use_is_one_line(start_vpc_lambda: Callable[..., VpcLambda]) -
     port = str(start_vpc_lambda().port)
     result = CliRunner().invoke(lab, ["vpc-lambda", "--port", port])
     assert result.exit_code == 1
-    assert result.output == f"Error: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+    assert result.output == f"Error: can't listen on 127.0.0.1 port {port}: Address already in use\n"

@@ -157,7 +157,7 @@ def make_measured(
     part = AgentMeasurements(
         agent="local", host="", share=share, ready=ready or make_ready(), done=done, stats=stats
     )
-    return Measurements(plan=plan or plan_pb2.Plan(), stats=stats, parts=[part], trace=stats.trace())
+    return Measurements(plan=plan or plan_pb2.Plan(), stats=stats, agents=[part], trace=stats.trace())
 
 
 class Kit:

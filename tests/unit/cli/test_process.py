@@ -58,7 +58,7 @@ def test_its_exit_code_and_one_line() -> None:
     ("args", "code"),
     [
         (["-m", "heyfleet", "run", "-h"], 1),
-        (["-c", "from heyfleet.controller.terminal import write_out; write_out(['x' * 9] * 99_999)"], 0),
+        (["-c", "from heyfleet.console import write_stdout; write_stdout(['x' * 9] * 99_999)"], 0),
     ],
 )
 def test_nobody_reads(args: list[str], code: int) -> None:
@@ -79,7 +79,7 @@ def test_nobody_reads(args: list[str], code: int) -> None:
 
 
 def test_utf8_in_any_locale() -> None:
-    code = "from heyfleet.controller.terminal import write_out; write_out(['\\u25a0'])"
+    code = "from heyfleet.console import write_stdout; write_stdout(['\\u25a0'])"
     environment = {**ENVIRONMENT, "PYTHONIOENCODING": "ascii"}
     ended = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, timeout=60, check=False
@@ -93,7 +93,7 @@ def test_the_second_signal_leaves_at_once() -> None:
         "import os, signal\n"
         "from heyfleet.controller.signals import Interrupts\n"
         "with Interrupts() as interrupts:\n"
-        "    interrupts.running(lambda: print('stop', flush=True))\n"
+        "    interrupts.stop_with(lambda: print('stop', flush=True))\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    print('still here', flush=True)\n",

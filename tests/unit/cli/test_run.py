@@ -26,11 +26,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[RunOptions]:
     """The flags of each run that was asked for; none takes place."""
     runs: list[RunOptions] = []
 
-    def run(flags: RunOptions, _agent: Any, _keeping: Any, _show: Any) -> int:
-        runs.append(flags)
+    def run_and_report(options: RunOptions, _executor: Any, _archiver: Any, _live_exports: Any) -> int:
+        runs.append(options)
         return 0
 
-    monkeypatch.setattr("heyfleet.controller.run.run", run)
+    monkeypatch.setattr("heyfleet.cli.run_report.run_and_report", run_and_report)
     monkeypatch.setitem(COMMANDS, "run", (lambda: command.run_command(nobody, nobody), ""))
     return runs
 
@@ -184,7 +184,7 @@ def test_a_fault_is_one_line(asked: list[RunOptions], monkeypatch: pytest.Monkey
     def fail(*_: Any) -> int:
         raise RuntimeError("one\ntwo")
 
-    monkeypatch.setattr("heyfleet.controller.run.run", fail)
+    monkeypatch.setattr("heyfleet.cli.run_report.run_and_report", fail)
     assert invoke("run", URL) == (
         1,
         "",
@@ -198,5 +198,5 @@ def test_an_interrupt_outside_the_run(asked: list[RunOptions], monkeypatch: pyte
     def interrupt(*_: Any) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("heyfleet.controller.run.run", interrupt)
+    monkeypatch.setattr("heyfleet.cli.run_report.run_and_report", interrupt)
     assert invoke("run", URL)[0] == 130

@@ -27,13 +27,13 @@ from heyfleet.deploy.ec2.user_data import render_agent
 from heyfleet.deploy.provider import ENDED, RUNNING
 from heyfleet.deploy.settings import read
 from heyfleet.errors import DeployError
+from tests.pages import heyfleet_commands
 
 from ..kills import KILLS
 from .account import Account, Killed, Session, account, allowed, launch_request, quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 ROOT = Path(__file__).parents[4]
-GUIDE = ROOT / "docs/how-to/deploy-ec2.md"
 KEYS = {"heyfleet:fleet", "heyfleet:expires", "heyfleet:capacity-before"}
 
 
@@ -358,7 +358,7 @@ def test_the_commands_of_the_guide(groups: Groups) -> None:
     """Run every command of the guide; the one that waits for agents must fail for lack of a controller."""
     groups.make(MaxSize=20)
     seen = []
-    for command in re.findall(r"^    heyfleet (.*--on asg.*)$", GUIDE.read_text(), re.MULTILINE):
+    for command in filter(re.compile("--on asg").search, heyfleet_commands("docs/how-to/deploy-ec2.md")):
         words = shlex.split(command)
         if words[1] == "status":
             groups.provider().launch(launch_request(2), quiet)

@@ -18,14 +18,13 @@ from heyfleet.deploy.ec2 import provider as ec2_provider
 from heyfleet.deploy.ec2.bundle_store import BundleSource
 from heyfleet.deploy.ec2.user_data import render_agent
 from heyfleet.deploy.provider import HeadNode, LaunchRequest
+from tests.pages import heyfleet_commands
 
 from .account import BUCKET, Account, account, launch_request, quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 ROOT = Path(__file__).parents[4]
-COMMANDS = re.findall(
-    r"^    heyfleet (.*--on ec2.*)$", (ROOT / "docs/how-to/deploy-ec2.md").read_text(), re.MULTILINE
-)
+COMMANDS = [line for line in heyfleet_commands("docs/how-to/deploy-ec2.md") if "--on ec2" in line]
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from heyfleet.deploy.ecs.provider import EcsProvider
 from heyfleet.deploy.ecs.task import TaskSettings, task_definition
 from heyfleet.deploy.settings import SettingError, read
 from heyfleet.errors import DeployError
+from tests.pages import heyfleet_commands
 
 from ..clock import Clock
 from ..ec2.account import Killed, Session, allowed, launch_request, quiet
@@ -36,9 +37,7 @@ from ..kills import KILLS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 ROOT = Path(__file__).parents[4]
-COMMANDS = re.findall(
-    r"^    heyfleet (.*--on ecs.*)$", (ROOT / "docs/how-to/deploy-ecs.md").read_text(), re.MULTILINE
-)
+COMMANDS = [line for line in heyfleet_commands("docs/how-to/deploy-ecs.md") if "--on ecs" in line]
 
 
 class Account:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.conftest import Faulty
 from tests.fleet.processes import HEYFLEET
+from tests.pages import heyfleet_commands
 
 from .kubelet import Kubelet
 from .server import Double
@@ -19,8 +20,7 @@ from .test_provider import double
 
 __all__ = ["double"]
 
-GUIDE = Path(__file__).parents[4] / "docs/how-to/deploy-k8s.md"
-COMMANDS = re.findall(r"^    heyfleet (.*)$", GUIDE.read_text(), re.MULTILINE)
+COMMANDS = heyfleet_commands("docs/how-to/deploy-k8s.md")
 AGENTS = 2
 
 
