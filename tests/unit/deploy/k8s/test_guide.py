@@ -80,7 +80,7 @@ def test_every_command(double: Double, tmp_path: Path) -> None:
     assert "Job heyfleet-demo" in down
     assert reap == "nothing to remove\n"
     assert "[200]\t300 responses" in run
-    assert f"{AGENTS} asked, {AGENTS} took part, 0 lost" in run
+    assert f"{AGENTS} requested, {AGENTS} took part, 0 lost" in run
     assert kubelet.started == 2 * AGENTS
     assert double.left() == []
 
