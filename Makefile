@@ -38,7 +38,7 @@ test: $(VENV)/test $(VENV)/built ## Run all tests that need no root (ARGS="-k na
 	@scripts/system-packages.sh test
 	$(python) -m pytest -q -n 2 --dist worksteal $(ARGS)
 
-lint: $(VENV)/test $(VENV)/lint $(VENV)/built ## Check style, types, import directions, the extension's stub and its compiler warnings
+lint: $(VENV)/lint $(VENV)/built ## Check style, types, import directions, the extension's stub and its compiler warnings
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy $(typed)
@@ -94,7 +94,9 @@ $(VENV)/run: pyproject.toml scripts/setup.sh scripts/progress.sh scripts/pick-py
 	@scripts/setup.sh $(VENV) run
 	@touch $@
 
-$(VENV)/test $(VENV)/lint: $(VENV)/run
+$(VENV)/test: $(VENV)/run
+$(VENV)/lint: $(VENV)/test
+$(VENV)/test $(VENV)/lint:
 	@scripts/setup.sh $(VENV) $(@F)
 	@touch $@
 

@@ -94,10 +94,7 @@ class AgentProcess:
             loop.add_signal_handler(number, self._on_signal, number, connecting)
         try:
             await connecting
-        except asyncio.CancelledError:
-            if not self._signal:
-                raise
-        except (DeniedError, UnreachableError):
+        except (asyncio.CancelledError, DeniedError, UnreachableError):
             if not self._signal:
                 raise
         finally:

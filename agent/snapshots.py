@@ -16,10 +16,12 @@ def merge_workers(workers: list[EngineSnapshot], into: Snapshot) -> Snapshot:
     _merge_addresses(workers, into)
     if warmups := [worker.warmup for worker in workers if worker.warmup is not None]:
         _merge_metrics(warmups, into.warmup)
-    for key in sorted({key for worker in workers for key in worker.parts}):
+    for key in sorted({key for worker in workers for key in worker.breakdowns}):
         stage, request = key
         breakdown = Breakdown(stage=stage, request=request)
-        _merge_metrics([worker.parts[key] for worker in workers if key in worker.parts], breakdown.metrics)
+        _merge_metrics(
+            [worker.breakdowns[key] for worker in workers if key in worker.breakdowns], breakdown.metrics
+        )
         into.breakdowns.append(breakdown)
     return into
 
@@ -54,7 +56,7 @@ def _merge_metrics(workers: list[EngineSnapshot], into: Snapshot) -> None:
         responses.update(worker.responses)
         errors.update(worker.errors)
         for name in COUNTER_NAMES:
-            setattr(into, name, getattr(into, name) + getattr(worker, name))
+            setattr(into, name, getattr(into, name) + worker.counters[name])
     for metric, histogram in histograms.items():
         into.histograms[metric].CopyFrom(encode_histogram(histogram))
     into.responses.update(responses)

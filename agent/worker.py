@@ -9,15 +9,15 @@ from heyfleet.agent.host import monitor
 from heyfleet.agent.http.messages import Message
 from heyfleet.agent.http.proxy import target_url, tunnel_head
 from heyfleet.agent.http.redirects import Follower
-from heyfleet.agent.http.resolve import Resolved
+from heyfleet.agent.http.resolve import Resolution
 from heyfleet.agent.http.transport import tls_context
 from heyfleet.agent.policy import HostPolicy
-from heyfleet.ext import Engine
+from heyfleet.ext import ConnectionConfig, Engine, LoadConfig, RecordingConfig, RequestConfig, TargetConfig
 from heyfleet.plan.sharding import Share, request_order
-from heyfleet.proto.plan_pb2 import CLOSED, CONNECTION_RATE, RATE, USERS, Assignment, Think
+from heyfleet.proto.plan_pb2 import CLOSED, CONNECTION_RATE, RATE, USERS, Assignment, Plan, Think
 from heyfleet.proto.stats_pb2 import WorkerFacts
 
-_LOOPS = {CLOSED: "connections", CONNECTION_RATE: "ticks", RATE: "rate", USERS: "users"}
+_LOAD_MODELS = {CLOSED: "closed", CONNECTION_RATE: "connection_rate", RATE: "rate", USERS: "users"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Setup:
 
     assignment: Assignment
     policy: HostPolicy
-    resolved: Resolved
+    resolution: Resolution
     http2: bool
     messages: list[Message]
     columns: list[list[bytes]]
@@ -86,41 +86,54 @@ def build_engine(setup: Setup, share: Share) -> Engine:
     stride = assignment.connection_stride or 1
     follower = None
     if not plan.disable_redirects and not plan.template:
-        follower = Follower(plan, setup.http2, setup.policy, setup.resolved.addresses)
+        follower = Follower(plan, setup.http2, setup.policy, setup.resolution.addresses)
     engine = Engine(
+        TargetConfig(
+            addresses=setup.resolution.addresses,
+            sources=list(plan.sources),
+            tls=tls_context(plan, setup.http2),
+            tunnel=tunnel_head(plan, target_url(plan, plan.requests[0])),
+            http2=setup.http2,
+            follower=follower,
+        ),
+        RequestConfig(
+            messages=setup.messages,
+            order=request_order([request.weight for request in plan.requests]),
+            columns=setup.columns,
+            decode=plan.decode,
+        ),
+        ConnectionConfig(
+            connections=share.connections,
+            streams=max(plan.streams, 1) if setup.http2 else 1,
+            keep_alive=not plan.disable_keepalive,
+            timeout_ns=plan.timeout_ns,
+            plan_connections=plan.connections,
+            first=assignment.first_connection + stride * share.first,
+            stride=stride * share.stride,
+        ),
+        _load_config(plan, share),
+        recording=RecordingConfig(
+            kernel_timestamps=plan.kernel_timestamps, trace_rows=_trace_rows(assignment, share, setup.workers)
+        ),
         io=plan.io or "auto",
-        addresses=setup.resolved.addresses,
-        messages=setup.messages,
-        order=request_order([request.weight for request in plan.requests]),
-        loop=_LOOPS[plan.load_model],
-        stages=[(stage.duration_ns, stage.first, stage.last) for stage in plan.stages],
-        poisson=plan.poisson,
-        seed=plan.seed,
-        think=_think(plan.think),
-        warmup_ns=plan.warmup_ns,
-        catch_up=plan.catch_up,
-        connections=share.connections,
-        requests=share.request_count,
-        duration_ns=plan.duration_ns,
-        timeout_ns=plan.timeout_ns,
-        keep_alive=not plan.disable_keepalive,
-        plan_connections=plan.connections,
-        first_connection=assignment.first_connection + stride * share.first,
-        connection_stride=stride * share.stride,
-        trace_rows=_trace_rows(assignment, share, setup.workers),
-        sources=list(plan.sources),
-        kernel_timestamps=plan.kernel_timestamps,
-        tls=tls_context(plan, setup.http2),
-        tunnel=tunnel_head(plan, target_url(plan, plan.requests[0])),
-        http2=setup.http2,
-        streams=max(plan.streams, 1) if setup.http2 else 1,
-        follower=follower,
-        columns=setup.columns,
-        decode=plan.decode,
     )
     if follower is not None:
         follower.bind(engine)
     return engine
+
+
+def _load_config(plan: Plan, share: Share) -> LoadConfig:
+    return LoadConfig(
+        model=_LOAD_MODELS[plan.load_model],
+        stages=[(stage.duration_ns, stage.first, stage.last) for stage in plan.stages],
+        poisson=plan.poisson,
+        seed=plan.seed,
+        think=_think(plan.think),
+        catch_up=plan.catch_up,
+        request_count=share.request_count,
+        duration_ns=plan.duration_ns,
+        warmup_ns=plan.warmup_ns,
+    )
 
 
 def _trace_rows(assignment: Assignment, share: Share, workers: int) -> int:

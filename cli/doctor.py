@@ -6,8 +6,6 @@ import json
 
 import click
 
-from heyfleet.errors import HeyfleetError
-
 HELP = """Check how much load this host can generate, what limits it, and what to do about that.
 
 Nothing is changed without --tune, which needs root. It sets the sysctls of the network namespace that limit a load
@@ -31,11 +29,8 @@ def doctor(*, as_json: bool, tune: bool, restore: bool) -> None:
 
     if tune and restore:
         raise click.UsageError("--tune and --restore exclude each other")
-    try:
-        state = sysctl.state_file()
-        changes = sysctl.tune(state) if tune else sysctl.restore(state) if restore else []
-    except HeyfleetError as error:
-        raise click.UsageError(str(error)) from None
+    state = sysctl.state_file()
+    changes = sysctl.tune(state) if tune else sysctl.restore(state) if restore else []
     for line in changes:
         click.echo(line, err=True)
     document = checks.document()

@@ -22,10 +22,10 @@ def _local_agent() -> AgentLink:
     return Runner()
 
 
-def _fleet_for_run(given: dict[str, Any], agents: int) -> Deployment:
+def _fleet_for_run(launch_options: dict[str, Any], agents: int) -> Deployment:
     from heyfleet.cli.deployment import fleet_for_run
 
-    return fleet_for_run(given, agents)
+    return fleet_for_run(launch_options, agents)
 
 
 def _run() -> click.Command:

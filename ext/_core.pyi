@@ -7,9 +7,10 @@ from _typeshed import ReadableBuffer
 
 ERROR_NAMES: tuple[str, ...]
 METRIC_NAMES: tuple[str, ...]
+COUNTER_NAMES: tuple[str, ...]
 IO_NAMES: dict[type[Io], str]
 STOP_NAMES: tuple[str, ...]
-LOOP_NAMES: tuple[str, ...]
+LOAD_MODELS: tuple[str, ...]
 THINK_NAMES: tuple[str, ...]
 SEGMENT_NAMES: tuple[str, ...]
 UNIX_PREFIX: str
@@ -300,10 +301,10 @@ def backends() -> list[tuple[str, bool, str]]:
 
 @final
 class ScheduleProbe:
-    """The arithmetic of schedules for tests and for other tools: instants in nanoseconds from the start of the load.
+    """A worker's schedule, for tests and other tools: instants in nanoseconds from the start of the load.
 
-    `stages` are (duration_ns, first level, last level); duration 0 is without an end, for the last. The connections number
-    first, first + stride, ... of the plan's are a worker's. ValueError.
+    `stages` are those of LoadConfig. The worker has the plan's connections number `first`, `first` + `stride`, and so on.
+    Raises ValueError.
     """
 
     def __init__(
@@ -317,213 +318,229 @@ class ScheduleProbe:
         poisson: bool = False,
         seed: int = 0,
     ) -> None: ...
-    def offset_ns(self, tick: int) -> int:
-        """Of a worker's tick of an even schedule."""
+    def offset_ns(self, index: int) -> int:
+        """Instant of any of the worker's requests, if they are evenly spaced."""
 
     def next_ns(self) -> int | None:
-        """Of the worker's next tick, from the first on; None after the last."""
+        """Instant of the worker's next request, beginning with the first; None after the last."""
 
     def user_begins_ns(self, user: int, from_ns: int = 0) -> int | None:
-        """When a user (0, 1, ...) begins, at or after an instant; None if never."""
+        """When a user (0, 1, ...) comes, at or after an instant; None if never."""
 
     def user_ends_ns(self, user: int, from_ns: int) -> int | None:
-        """When a user that began at an instant ends; None if never."""
+        """When a user that came at an instant goes; None if never."""
 
 @final
 class EngineSnapshot:
-    """All that one worker measured since its last snapshot. Histograms by metric, in nanoseconds; the rest are counts."""
+    """Everything one worker measured since its last snapshot. Histograms are in nanoseconds."""
 
     @property
+    def counters(self) -> dict[str, int]:
+        """Counters by name of COUNTER_NAMES."""
+    @property
     def histograms(self) -> dict[str, Histogram]:
-        """By name of METRIC_NAMES; metrics without values are left out."""
+        """Histograms by name of METRIC_NAMES, without empty ones."""
     @property
     def responses(self) -> dict[int, int]:
-        """By status code."""
+        """Responses by status code."""
     @property
     def errors(self) -> dict[str, int]:
-        """By kind, a name of ERROR_NAMES; a bad response has its reason behind a colon."""
+        """Errors by kind, a name of ERROR_NAMES. The reason of a bad response follows a colon."""
     @property
     def addresses(self) -> dict[str, tuple[int, int, int, int]]:
-        """(connections, not opened, responses, errors) by the target's addresses."""
-    @property
-    def sent(self) -> int: ...
-    @property
-    def abandoned(self) -> int: ...
-    @property
-    def connections_opened(self) -> int: ...
-    @property
-    def handshakes_full(self) -> int:
-        """Of TLS."""
-    @property
-    def handshakes_resumed(self) -> int: ...
-    @property
-    def retries(self) -> int:
-        """Times that a request was sent once more, since the server had not looked at it."""
-    @property
-    def redirects(self) -> int:
-        """Answers that were followed to where they lead."""
-    @property
-    def goaways(self) -> int:
-        """Connections that the server wanted no more requests on (HTTP/2)."""
-    @property
-    def unsolicited_responses(self) -> int:
-        """Connections dropped because the peer sent what no request had asked for."""
-    @property
-    def bytes_sent(self) -> int: ...
-    @property
-    def bytes_received(self) -> int: ...
-    @property
-    def decoded_bytes(self) -> int: ...
-    @property
-    def body_bytes(self) -> int: ...
-    @property
-    def dropped(self) -> int:
-        """Scheduled requests that were not sent because the engine itself was too late."""
+        """(connections, connections that failed to open, responses, errors) by address of the target."""
     @property
     def warmup(self) -> EngineSnapshot | None:
-        """What was sent in the warm-up, which is in none of the other numbers; None: nothing."""
+        """Requests of the warm-up, which are in nothing else. None if there were none."""
     @property
-    def parts(self) -> dict[tuple[int, int], EngineSnapshot]:
-        """The same once more by the places of stage and request, where there are several of either."""
+    def breakdowns(self) -> dict[tuple[int, int], EngineSnapshot]:
+        """The same figures by (stage, request), if the plan has several of either."""
 
 @type_check_only
 class Follower(Protocol):
-    """What an engine asks where a redirect leads to; see there."""
+    """Decides where redirects lead to.
+
+    A call gets the id of the message whose response redirects, the status code and the bytes of the Location. A message's id
+    is its index in RequestConfig.messages, or the one that the follower gave it. It returns the next request as (id, rendered
+    bytes, whether its response has no content, whether it is idempotent, origin), or the name in ERROR_NAMES that the request
+    ends in, or None if the response is the last one. Origin 0 is the target; Engine.add_origin adds others.
+    """
 
     def __call__(
         self, message: int, status: int, location: bytes, /
     ) -> tuple[int, bytes, bool, bool, int] | str | None: ...
-    def forget(self, messages: list[int], /) -> None: ...
+    def forget(self, messages: list[int], /) -> None:
+        """Forget messages that no redirect leads to any more."""
+
+class TargetConfig(NamedTuple):
+    """Where requests go.
+
+    `addresses` are (literal address, port) pairs, which connections use in turn; `sources` are local addresses, which they
+    come from in turn. With `tls` connections speak TLS. With `tunnel`, the head of a CONNECT request, the addresses are those
+    of a proxy, which gets that head first on each connection. With `http2` messages are those of http2_request. With a
+    `follower` redirects are followed; over HTTP/2, only within the target.
+    """
+
+    addresses: Sequence[tuple[str, int]]
+    sources: Sequence[str] = ()
+    tls: TlsContext | None = None
+    tunnel: bytes = b""
+    http2: bool = False
+    follower: Follower | None = None
+
+class RequestConfig(NamedTuple):
+    """What is sent.
+
+    `messages` are the plan's requests, each (rendered bytes or a template, whether its response has no content, whether it is
+    idempotent; default: no). The plan's request number i is messages[order[i % len(order)]]. With `decode` content is decoded
+    as its Content-Encoding says, and its length is counted in `decoded_bytes`.
+
+    A template is a list of segments: ("text", bytes), ("seq",), ("rand", low, high), ("uuid",), ("column", index in `columns`),
+    ("body",) before the body and ("length",) for its length; for HTTP/2 also ("frame",) before everything else and
+    ("string", n) before the n segments of a string. `columns` are lists of bytes; the plan's request number i gets row i
+    modulo the number of rows.
+
+    The body of a request with the field `Expect: 100-continue` waits for the server's consent, but not over HTTP/2.
+    """
+
+    messages: Sequence[tuple[bytes | list[Any], bool] | tuple[bytes | list[Any], bool, bool]]
+    order: Sequence[int] = (0,)
+    columns: Sequence[list[bytes]] = ()
+    decode: bool = False
+
+class ConnectionConfig(NamedTuple):
+    """How many connections there are, and how they are used.
+
+    `streams` is the number of requests that each carries at a time. It can be above 1 only over HTTP/2, in the load models
+    closed and rate. Without `keep_alive` each request gets a connection of its own. `timeout_ns` ends a request; 0 is never.
+
+    A plan's connections can be dealt out to several engines: this one has `connections` of
+    `plan_connections`, those numbered `first`, `first` + `stride`, and so on. `plan_connections` 0 means all of them.
+    """
+
+    connections: int
+    streams: int = 1
+    keep_alive: bool = True
+    timeout_ns: int = 0
+    plan_connections: int = 0
+    first: int = 0
+    stride: int = 1
+
+class LoadConfig(NamedTuple):
+    """When requests are sent, and when the load ends.
+
+    `model` is one of LOAD_MODELS. "closed": each connection sends its next request at once. "connection_rate": connections
+    send in turn, each its own requests in order. "rate": a request goes out on any free connection. "users": each
+    connection is a user, who comes and goes with the load profile and thinks between requests; `think` is
+    ("uniform", low_ns, high_ns) or ("exponential", mean_ns, 0).
+
+    `stages` are the load profile: (duration_ns, level at the beginning, level at the end). The level is in requests per second
+    of the whole plan, or in users. A stage of duration 0 has no end. Requests are evenly spaced, or a Poisson process with
+    `poisson`. The model "rate" drops requests that the engine itself is 100 ms late for, except with `catch_up`.
+
+    `request_count` and `duration_ns` end the load; 0 is no limit. Requests intended in the first `warmup_ns` count for neither.
+    `seed` determines everything random.
+    """
+
+    model: str = "closed"
+    stages: Sequence[tuple[int, float, float]] = ()
+    poisson: bool = False
+    seed: int = 0
+    think: tuple[str, int, int] | None = None
+    catch_up: bool = False
+    request_count: int = 0
+    duration_ns: int = 0
+    warmup_ns: int = 0
+
+class RecordingConfig(NamedTuple):
+    """What is recorded beyond the usual.
+
+    `kernel_timestamps` adds the metric `kernel_latency`; it needs epoll and excludes TLS and HTTP/2. `trace_rows` is how many
+    responses are traced.
+    """
+
+    kernel_timestamps: bool = False
+    trace_rows: int = 0
 
 @final
 class Engine:
     """One worker's load: create it, call `run` in a thread of its own, steer it from another.
 
-    `io` is "auto", "io_uring", "epoll" or an Io object. `addresses` are (literal address, port) pairs, used in turn by the
-    connections; `sources` are local addresses that the plan's connections come from in turn. `messages` are the plan's
-    requests, each (rendered bytes, whether its answers have no body, and whether it may be sent twice: no, if that is not
-    said); the plan's request number i is messages[order[i % len(order)]].
+    `io` is "auto", "io_uring", "epoll" or an Io object.
 
-    `requests` and `duration_ns` end the load, 0 is no limit; what is intended in the first `warmup_ns` counts for
-    neither. `timeout_ns` ends a request, 0 is never. `loop` says when requests are sent: "connections" have the next at
-    once; "ticks", each of its own connection, or a "rate" on any free connection, follow `stages`, each (duration_ns,
-    requests a second at its begin, at its end), evenly or `poisson`; "users", as many as connections, come and go with
-    `stages` and think between requests, `think` being ("uniform", low_ns, high_ns) or ("exponential", mean_ns, 0). A
-    stage of duration 0 has no end. A "rate" does not send what the engine itself was 100 ms too late for, but with
-    `catch_up`. `kernel_timestamps` measures between the kernel's own stamps too; it takes epoll and no `tls`, which
-    is how connections speak TLS (None: they don't).
-
-    Over `http2`, messages are those of http2_request, and each connection carries `streams` requests at a time; more than
-    one only in the loops "connections" and "rate".
-
-    In place of rendered bytes a message may be a template: a list of ("text", bytes), ("seq",), ("rand", low, high),
-    ("uuid",), ("column", index in `columns`), ("body",) before the body, ("length",) for its length, and for HTTP/2
-    ("frame",) first of all and ("string", n) before the n segments of a string. Row number i modulo their count of
-    `columns`, each a list of bytes, belongs to the plan's request number i.
-
-    Redirects are followed where there is a `follower`, called as follower(message, status, location): of the message's
-    number (its place in `messages`, or as the follower has given it) and the bytes of a Location. It returns what is
-    asked next, as (number, rendered bytes, whether answers have no body, whether it may be sent twice, origin), a name of
-    ERROR_NAMES that the request ends in, or None: the answer is the last. Origin 0 is the target, others are of
-    `add_origin`. Its method forget(numbers) tells which of its messages are no more.
-
-    A plan's connections may be dealt out to several engines: this one has `connections` of its `plan_connections`,
-    those numbered first_connection, first_connection + connection_stride, ...
-
-    Raises ValueError for arguments that make no sense and MemoryError.
+    Raises ValueError for configurations that make no sense, and MemoryError.
     """
 
     def __init__(
         self,
+        target: TargetConfig,
+        requests: RequestConfig,
+        connections: ConnectionConfig,
+        load: LoadConfig,
         *,
-        io: str | Io,
-        addresses: list[tuple[str, int]],
-        messages: Sequence[tuple[bytes | list[Any], bool] | tuple[bytes | list[Any], bool, bool]],
-        connections: int,
-        order: Sequence[int] = (0,),
-        requests: int = 0,
-        duration_ns: int = 0,
-        timeout_ns: int = 0,
-        keep_alive: bool = True,
-        loop: str = "connections",
-        stages: list[tuple[int, float, float]] | None = None,
-        poisson: bool = False,
-        seed: int = 0,
-        think: tuple[str, int, int] | None = None,
-        warmup_ns: int = 0,
-        catch_up: bool = False,
-        plan_connections: int = 0,
-        first_connection: int = 0,
-        connection_stride: int = 1,
-        trace_rows: int = 0,
-        sources: list[str] | None = None,
-        kernel_timestamps: bool = False,
-        tls: TlsContext | None = None,
-        tunnel: bytes = b"",
-        http2: bool = False,
-        streams: int = 1,
-        follower: Follower | None = None,
-        columns: list[list[bytes]] | None = None,
-        decode: bool = False,
+        recording: RecordingConfig | None = None,
+        io: str | Io = "auto",
     ) -> None: ...
     def set_addresses(self, addresses: list[tuple[str, int]]) -> None:
-        """Let connections go to other addresses of the target from now on, as its name server says; from one thread only.
+        """Replace the target's addresses while the load runs. Call it from one thread only.
 
-        Each connection whose address by its number is another than before is opened anew after its answer, or when it is
-        next used. ValueError.
+        A connection whose address changes by that is opened anew after its response, or when it is next used.
+        Raises ValueError.
         """
     def add_origin(
         self, addresses: list[tuple[str, int]], tls: TlsContext | None, tunnel: bytes = b""
     ) -> int:
-        """One more origin that redirects lead to, by its number; only to be called by the follower. ValueError."""
+        """Add an origin that redirects lead to, and return its number. Only a follower may call it. Raises ValueError."""
     @property
     def io_name(self) -> str:
-        """The backend in use; after `prepared` the one that won."""
+        """The backend in use. It is final once `prepared`."""
     @property
     def io_note(self) -> str:
-        """Why a better backend was not taken, or nothing."""
+        """Why a better backend is not in use; else empty."""
     def run(self) -> None:
-        """Prepare, wait for `start`, make load, and return when it has ended. Call once, in the worker's own thread.
+        """Prepare, wait for `start`, make load, and return when it has ended. Call it once, in the worker's own thread.
 
         Raises OSError when the io backend can't be opened or fails; what was measured until then can still be read.
         """
     def start(self, at_ns: int) -> None:
-        """Let the load begin at this instant of CLOCK_MONOTONIC (or at once, if it has passed)."""
+        """Order the load to start at an instant of CLOCK_MONOTONIC, or at once if that has passed."""
     def stop(self) -> None:
-        """End the load at once; requests in flight are abandoned. Safe from any thread and from signal handlers."""
+        """End the load at once, and abandon requests in flight. Safe from any thread and from signal handlers."""
     def snapshot(self) -> EngineSnapshot:
-        """Take what was measured since the last snapshot, without stopping the loop. From one thread only."""
+        """Return what was measured since the last snapshot, without stopping the loop. Call it from one thread only."""
     @property
     def prepared(self) -> bool:
-        """Whether the connections are open (or failed to) and the worker waits for its start."""
+        """Whether the connections are open, or failed to open, and the worker waits for its start."""
     @property
-    def finished(self) -> bool: ...
+    def finished(self) -> bool:
+        """Whether `run` has ended."""
     @property
     def connections(self) -> int:
         """How many connections the worker holds at most."""
     @property
     def connections_open(self) -> int:
-        """Connections that are open now; exact once `prepared`, and before the start."""
+        """How many connections are open. Exact between `prepared` and the start."""
     @property
     def totals(self) -> dict[str, int]:
-        """After the end: planned, sent, responses, errors, abandoned, unsent, dropped; elapsed_ns, cpu_ns, wall_ns, loop_turns.
+        """Totals after the end: planned, sent, responses, errors, abandoned, unsent, dropped; elapsed_ns, cpu_ns,
+        wall_ns, loop_turns.
 
-        `began_ns` is good at any time: when the worker began to make load, on CLOCK_MONOTONIC; 0 before.
+        `began_ns` is valid at any time: the instant of CLOCK_MONOTONIC at which the worker began to make load; 0 before.
         """
     @property
     def stopped_by(self) -> str:
         """What ended the load: "count", "duration", "signal" or "fault"; "" before the end."""
     @property
     def tls_spoken(self) -> str:
-        """Version and cipher suite of the first TLS connection, as "TLSv1.3, TLS_AES_128_GCM_SHA256"; "" without any."""
+        """Version and cipher suite of the first TLS connection, such as "TLSv1.3, TLS_AES_128_GCM_SHA256"; "" without any."""
     @property
     def protocol_agreed(self) -> str:
-        """What the first TLS connection agreed on (ALPN), as "h2"; "" without any."""
+        """The protocol that the first TLS connection agreed on (ALPN), such as "h2"; "" without any."""
     @property
     def streams_allowed(self) -> int:
-        """How many streams a connection the server allows; 0: it has not said."""
+        """How many streams per connection the server allows; 0 if it has not said."""
     def trace(self) -> tuple[bytes, int]:
-        """The per-request rows that were kept, packed as struct TraceRow ("<7q2i"), and how many found no room."""
+        """Return the traced responses, packed as struct TraceRow ("<7q2i"), and how many did not fit."""
 
 @final
 class Http1Parser:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 from heyfleet.errors import InputError
 from heyfleet.plan.conflicts import check_plan
-from heyfleet.plan.options import RunOptions
+from heyfleet.plan.options import OPTIONS, RunOptions
 from heyfleet.plan.requests import make_requests
 from heyfleet.plan.sections.load import DEFAULT_CONNECTIONS, DEFAULT_CONNECTIONS_OF_RATE, DEFAULT_REQUESTS
 from heyfleet.plan.stages import (
@@ -61,33 +62,16 @@ def make_plan(options: RunOptions) -> Plan:
         requests=make_requests(url, options),
         load_model=load_model,
         stages=stages,
-        poisson=options.poisson,
         seed=_seed(options),
-        think=options.think,
-        warmup_ns=options.warmup_ns,
-        catch_up=options.catch_up,
         request_count=requests,
         duration_ns=duration_ns,
         connections=connections,
-        timeout_ns=options.timeout_ns,
-        disable_keepalive=options.disable_keepalive,
-        disable_redirects=options.disable_redirects,
         trace_rows=min(MAX_TRACE_ROWS, requests or MAX_TRACE_ROWS) if options.output == "csv" else 0,
-        io=options.io,
-        workers=options.workers,
-        sources=options.sources,
-        slo=options.slo,
-        abort_on=options.abort_on,
-        kernel_timestamps=options.kernel_timestamps,
         tls=_tls(options, url),
         resolve=options.resolve + options.connect_to,
         family=_family(options),
         http=_http_version(options, url),
-        streams=options.streams,
-        dns_ttl_ns=options.dns_ttl_ns,
-        unix_socket=options.unix_socket or "",
-        proxy=options.proxy,
-        decode=options.decode,
+        **_copied_fields(options),
     )
     _add_template(plan, options)
     check_plan(plan)
@@ -114,6 +98,12 @@ def whole_plan(plan: Plan) -> Assignment:
         connections=plan.connections,
         trace_rows=plan.trace_rows,
     )
+
+
+def _copied_fields(options: RunOptions) -> dict[str, Any]:
+    """Return the plan's fields that take the value of an option as it is."""
+    values = {option.plan_field: getattr(options, option.field) for option in OPTIONS if option.plan_field}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _load_profile(options: RunOptions) -> tuple[LoadModel, list[Stage]]:
@@ -183,7 +173,7 @@ def _seed(options: RunOptions) -> int:
 
 def _tls(options: RunOptions, url: Url) -> Tls | None:
     """Return the TLS options, or None where the defaults will do for whatever redirects lead to."""
-    given = (
+    is_set = (
         options.insecure
         or options.authorities
         or options.certificate
@@ -191,7 +181,7 @@ def _tls(options: RunOptions, url: Url) -> Tls | None:
         or options.tls_version
         or options.no_resume
     )
-    if url.scheme != "https" and not given:
+    if url.scheme != "https" and not is_set:
         return None
     from heyfleet.plan.tls import make_tls
 

@@ -50,12 +50,12 @@ def check_options(options: RunOptions) -> None:
 
 
 def _check_deployment(options: RunOptions) -> None:
-    for flag, given in {
+    for flag, is_set in {
         "--local-agents": options.local_agents,
         "--controller": options.controller,
         "--spool": options.spool,
     }.items():
-        if given:
+        if is_set:
             raise InputError(f"{flag} and --on or --fleet-file exclude each other: where do the agents run?")
     if options.join_files:
         raise InputError(
@@ -96,8 +96,8 @@ def _check_fleet(options: RunOptions) -> None:
             "--listen": options.listen,
             "--spool": options.spool,
         }
-        for flag, given in needs_fleet.items():
-            if given:
+        for flag, is_set in needs_fleet.items():
+            if is_set:
                 raise InputError(f"{flag} needs a fleet: --agents, --local-agents or --controller")
 
 
@@ -165,8 +165,8 @@ def _check_unix_socket(plan: Plan) -> None:
         "--dns-ttl": plan.dns_ttl_ns > 0,
         "--kernel-timestamps": plan.kernel_timestamps,
     }
-    for flag, given in others.items():
-        if given:
+    for flag, is_set in others.items():
+        if is_set:
             raise InputError(f"--unix-socket and {flag} exclude each other: a Unix socket has no address")
 
 

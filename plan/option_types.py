@@ -36,6 +36,9 @@ class Option:
     choices: tuple[str, ...] = ()
     plan_key: str = ""  # "" means that plan files can't set it
     is_input_file: bool = False  # plan files name it relative to their own folder
+    plan_field: str = (
+        ""  # the field of the plan's message that the value is copied to; "" where build.py does more
+    )
     field: str = ""
     section: str = ""
 
@@ -71,6 +74,7 @@ def option(
     choices: tuple[str, ...] = (),
     plan_key: str | None = None,
     is_input_file: bool = False,
+    plan_field: str = "",
 ) -> _Value:
     """Declare an option that takes one value. Without `default_text` the help shows the default itself, if there is one."""
     made: _Value = _declare(
@@ -85,6 +89,7 @@ def option(
             choices=choices,
             plan_key=_plan_key(flags, plan_key),
             is_input_file=is_input_file,
+            plan_field=plan_field,
         )
     )
     return made
@@ -113,7 +118,7 @@ def list_option(
     return made
 
 
-def switch(*flags: str, help: str) -> bool:  # noqa: A002
+def switch(*flags: str, help: str, plan_field: str = "") -> bool:  # noqa: A002
     """Declare an option without a value; it is off by default."""
     made: bool = _declare(
         Option(
@@ -125,6 +130,7 @@ def switch(*flags: str, help: str) -> bool:  # noqa: A002
             metavar="",
             is_switch=True,
             plan_key=_plan_key(flags, None),
+            plan_field=plan_field,
         )
     )
     return made

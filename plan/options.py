@@ -42,9 +42,8 @@ class RunOptions(
     """Every option of a run. Each value is valid by itself; `heyfleet.plan.conflicts` checks them together."""
 
     url: str = ""
-    request_specs: tuple[
-        RequestSpec, ...
-    ] = ()  # from a plan or targets file; without any, the flags describe one
+    # From a plan or targets file; if there are none, the flags describe the one request.
+    request_specs: tuple[RequestSpec, ...] = ()
 
 
 OPTIONS: tuple[Option, ...] = tuple(
@@ -103,12 +102,13 @@ def environment_texts(environ: Mapping[str, str]) -> dict[str, Text]:
     """
     texts: dict[str, Text] = {}
     for option in OPTIONS:
-        text = environ.get(option.environment_variable)
-        if not text:
+        variable = environ.get(option.environment_variable)
+        if not variable:
             continue
-        given: Text = [line for line in text.splitlines() if line.strip()] if option.is_list else text
-        value = parse_text(option, given, option.environment_variable)
-        texts[option.field] = bool(value) if option.is_switch else given
+        lines = [line for line in variable.splitlines() if line.strip()]
+        text: Text = lines if option.is_list else variable
+        value = parse_text(option, text, option.environment_variable)
+        texts[option.field] = bool(value) if option.is_switch else text
     return texts
 
 

@@ -73,7 +73,7 @@ class _Loader:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
                 raise self._error(line, prefix or "plan", "the name of a field must be a word")
-            key = key_node.value.replace("_", "-")
+            key = key_node.value.replace("_", "-").rstrip("-")
             if key in lines:
                 raise self._error(line, f"{prefix}{key}", f"it is there twice, first in line {lines[key]}")
             lines[key] = line

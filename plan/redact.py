@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, TypeVar
 
+from heyfleet.plan.options import OPTIONS
 from heyfleet.plan.url import Url
 from heyfleet.proto.plan_pb2 import (
     CONNECTION_RATE,
@@ -22,6 +23,7 @@ from heyfleet.proto.plan_pb2 import (
 SECRET_HEADER = re.compile(r"auth|cookie|token|secret|key|passw|session|signature|credential", re.IGNORECASE)
 HIDDEN = "(hidden)"
 _MAX_BODY_BYTES = 4096
+_REWRITTEN_FIELDS = frozenset({"poisson", "think", "proxy"})  # `echo` has them in words of its own
 _Message = TypeVar("_Message", Plan, Request)
 
 
@@ -33,7 +35,6 @@ def echo(plan: Plan) -> dict[str, Any]:
         "requests": [_request(request, origin) for request in plan.requests],
         "request_count": plan.request_count or None,
         "duration_ns": plan.duration_ns or None,
-        "warmup_ns": plan.warmup_ns or None,
         "connections": plan.connections,
         "load_model": LoadModel.Name(plan.load_model).lower(),
         "stages": [
@@ -51,12 +52,6 @@ def echo(plan: Plan) -> dict[str, Any]:
         "arrivals": "poisson" if plan.poisson else "constant",
         "seed": plan.seed or None,
         "think": _think(plan.think),
-        "catch_up": plan.catch_up,
-        "timeout_ns": plan.timeout_ns or None,
-        "disable_keepalive": plan.disable_keepalive,
-        "disable_redirects": plan.disable_redirects,
-        "io": plan.io or None,
-        "kernel_timestamps": plan.kernel_timestamps,
         "tls": _tls(plan.tls) if plan.HasField("tls") else None,
         "resolve": [
             {
@@ -69,18 +64,27 @@ def echo(plan: Plan) -> dict[str, Any]:
         ],
         "proxy": _proxy(plan),
         "family": {IPV4: 4, IPV6: 6}.get(plan.family),
-        "dns_ttl_ns": plan.dns_ttl_ns or None,
-        "unix_socket": plan.unix_socket or None,
         "template": plan.template,
         "data_rows": len(plan.data[0].values) if plan.data else None,
         "http": "2" if plan.http == HTTP_2 else "1.1",
-        "decode": plan.decode,
-        "streams": plan.streams or 1,
-        "workers": plan.workers or None,
-        "sources": list(plan.sources),
-        "slo": list(plan.slo),
-        "abort_on": list(plan.abort_on),
+        **_copied_fields(plan),
     }
+
+
+def _copied_fields(plan: Plan) -> dict[str, Any]:
+    """Return the plain fields that the plan takes from options as they are; numbers and texts that aren't set are None."""
+    fields: dict[str, Any] = {}
+    for option in OPTIONS:
+        if not option.plan_field or option.plan_field in _REWRITTEN_FIELDS:
+            continue
+        value = getattr(plan, option.plan_field)
+        if isinstance(value, bool):
+            fields[option.plan_field] = value
+        elif isinstance(value, int | float | str):
+            fields[option.plan_field] = value or None
+        else:
+            fields[option.plan_field] = list(value)
+    return fields
 
 
 def target_url(plan: Plan) -> str:

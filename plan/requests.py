@@ -69,7 +69,7 @@ def _option_spec(options: RunOptions) -> RequestSpec:
 
 def _plan_file_spec(fields: Mapping[str, Any], options: RunOptions) -> RequestSpec:
     """Return a request of a plan file; the options fill in what it leaves out."""
-    given = {name: fields[name] for name in ("name", "weight", "path", "content_type") if name in fields}
+    own_fields = {name: fields[name] for name in ("name", "weight", "path", "content_type") if name in fields}
     headers = fields.get("headers", ())
     body = fields["body"].encode() if "body" in fields else b""
     if "body_file" in fields:
@@ -79,7 +79,7 @@ def _plan_file_spec(fields: Mapping[str, Any], options: RunOptions) -> RequestSp
         headers=_merged_headers(options, headers),
         body=body,
         expected=fields.get("expect", ()),
-        **{"content_type": options.content_type, **given},
+        **{"content_type": options.content_type, **own_fields},
         **_common_fields(options),
     )
 
@@ -128,7 +128,7 @@ def _accept_encoding(options: RunOptions) -> str | None:
 
 def _headers(spec: RequestSpec, url: Url) -> list[tuple[str, str]]:
     """Return Host, then the headers of options and defaults that -H doesn't replace, then those of -H in their order."""
-    given = {name.lower() for name, _ in spec.headers}
+    replaced = {name.lower() for name, _ in spec.headers}
     credentials = spec.credentials or url.credentials
     defaults = [
         ("User-Agent", spec.user_agent),
@@ -142,6 +142,6 @@ def _headers(spec: RequestSpec, url: Url) -> list[tuple[str, str]]:
         raise InputError("-H: more than one Host; a request has exactly one")
     return [
         ("Host", (hosts or [spec.host or url.authority])[0]),
-        *((name, value) for name, value in defaults if value is not None and name.lower() not in given),
+        *((name, value) for name, value in defaults if value is not None and name.lower() not in replaced),
         *((name, value) for name, value in spec.headers if name.lower() != "host"),
     ]

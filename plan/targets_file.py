@@ -113,8 +113,8 @@ def _word(number: int, fields: dict[str, Any], key: str, default: str) -> str:
 def _json_headers(number: int, header: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(header, dict):
         raise TargetsError(f'line {number}: header must be an object such as {{"Accept": ["text/plain"]}}')
-    for name, given in header.items():
-        for value in given if isinstance(given, list) else [given]:
+    for name, values in header.items():
+        for value in values if isinstance(values, list) else [values]:
             yield _header(number, f"{name}: {value}")
 
 

@@ -10,8 +10,11 @@ T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
 
+_START_S = 1000.0  # far from 0, so that no test confuses an instant with a duration
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
-    """A loop without sockets. Its time is 0 at first, and passes only when every task waits for a timer.
+    """A loop without sockets. Its time passes only when every task waits for a timer, and ends after `limit_s`.
 
     Signal handlers are recorded, and called by `raise_signal`.
     """
@@ -19,9 +22,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self, limit_s: float = 100_000.0) -> None:
         super().__init__()
         self._selector = self
-        self._now_s = 0.0
-        self._limit_s = limit_s
+        self._now_s = _START_S
+        self._limit_s = _START_S + limit_s
         self._handlers: dict[int, tuple[Callable[..., object], tuple[Any, ...]]] = {}
+        self.errors: list[BaseException] = []
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Record the error of a callback, or of a task that nothing waits for."""
+        self.errors.append(context.get("exception") or RuntimeError(context["message"]))
 
     def time(self) -> float:
         """Return the virtual time in seconds."""
@@ -37,7 +45,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             raise RuntimeError("every task waits for something that will never happen")
         self._now_s += timeout
         if self._now_s > self._limit_s:
-            raise RuntimeError(f"not finished after {self._limit_s:g} s of virtual time")
+            raise RuntimeError(f"not finished after {self._limit_s - _START_S:g} s of virtual time")
         return []
 
     def add_signal_handler(
@@ -59,9 +67,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in virtual time, and cancel what it has left running."""
+    """Run a coroutine in virtual time, and cancel what it has left running. Errors in callbacks are raised, too."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main)
+        loop = runner.get_loop()
+        assert isinstance(loop, VirtualLoop)
+        try:
+            result = runner.run(main)
+        finally:
+            if loop.errors:
+                raise loop.errors[0]
+        return result
 
 
 def current_loop() -> VirtualLoop:

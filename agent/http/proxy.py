@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from heyfleet.agent.http.resolve import where
+from heyfleet.agent.http.resolve import server_endpoint
 from heyfleet.plan.template import parse
 from heyfleet.plan.url import Url, basic
 from heyfleet.proto.plan_pb2 import Header, Plan, Request
@@ -15,7 +15,7 @@ _METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _FORBIDDEN_IN_FIELDS = re.compile(r"[\r\n]|^(?i:content-length|transfer-encoding)\s*:")
 
 
-def through(plan: Plan, request: Request, url: Url) -> Request:
+def request_through_proxy(plan: Plan, request: Request, url: Url) -> Request:
     """Return an HTTP/1.1 request in the form in which it is sent: to the server of a URL, or to the plan's proxy.
 
     Raises ValueError for a request that a proxy could read differently.
@@ -35,7 +35,7 @@ def tunnel_head(plan: Plan, url: Url) -> bytes:
     """Return the CONNECT request for a tunnel to the server of a URL; b"" if connections need no tunnel."""
     if not plan.HasField("proxy") or url.scheme != "https":
         return b""
-    hosts, port = where(plan, url.host, url.port, url.scheme)
+    hosts, port = server_endpoint(plan, url.host, url.port, url.scheme)
     host = hosts[0].partition("%")[0]
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]

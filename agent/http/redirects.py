@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import count
 from urllib.parse import urljoin, urlsplit
 
-from heyfleet.agent.http.proxy import target_url, through, tunnel_head
+from heyfleet.agent.http.proxy import request_through_proxy, target_url, tunnel_head
 from heyfleet.agent.http.request import IDEMPOTENT, http2_fields, render
-from heyfleet.agent.http.resolve import Resolved, ResolveError, look_up_all, where
+from heyfleet.agent.http.resolve import Resolution, ResolveError, look_up_all, server_endpoint
 from heyfleet.agent.http.transport import tls_context
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import Engine, http2_request
@@ -102,7 +102,7 @@ class Follower:
     def _origin(self, url: Url) -> int | str:
         """Look up an origin and add it to the engine; return its number, or the name of the error."""
         assert self._engine is not None
-        hosts, port = where(self._plan, url.host, url.port, url.scheme)
+        hosts, port = server_endpoint(self._plan, url.host, url.port, url.scheme)
         try:
             addresses = look_up_all(hosts, port, self._plan.family)
         except ResolveError:
@@ -112,7 +112,7 @@ class Follower:
         if not all(self._policy.allows(host, port, [address for address, _ in addresses]) for host in hosts):
             return NOT_ALLOWED
         if not self._proxy_addresses:
-            addresses = Resolved(addresses, 0).tried_out(_TRIAL_S).addresses
+            addresses = Resolution(addresses, 0).accepting(_TRIAL_S).addresses
         try:
             return self._add_origin(addresses, url)
         except ValueError:
@@ -135,7 +135,9 @@ class Follower:
         if self._http2:
             fields = http2_fields(request, visit.url.scheme)
             return http2_request(fields, request.body, request.method == "HEAD")
-        return render(through(self._plan, request, visit.url), close=self._plan.disable_keepalive)
+        return render(
+            request_through_proxy(self._plan, request, visit.url), close=self._plan.disable_keepalive
+        )
 
 
 def _resolve_location(base: Url, reference: str) -> Url:

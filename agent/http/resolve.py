@@ -22,14 +22,14 @@ class ResolveError(CannotStartError):
 
 
 @dataclass(frozen=True)
-class Resolved:
+class Resolution:
     """The result of a lookup: literal addresses with ports, in the order of use."""
 
     addresses: list[tuple[str, int]]
     lookup_ns: int
     unused: tuple[str, ...] = ()  # addresses that are not used, with the reason
 
-    def tried_out(self, within_s: float = 3.0) -> Resolved:
+    def accepting(self, within_s: float = 3.0) -> Resolution:
         """Return a copy without the addresses that don't accept a connection in this time; all, if none does."""
         if len(self.addresses) == 1:
             return self
@@ -40,10 +40,10 @@ class Resolved:
         if not accepting:
             return self
         unused = tuple(f"{address[0]} ({refusal})" for address, refusal in trials if refusal)
-        return Resolved(accepting, self.lookup_ns, unused)
+        return Resolution(accepting, self.lookup_ns, unused)
 
 
-def where(plan: Plan, host: str = "", port: int = 0, scheme: str = "") -> tuple[list[str], int]:
+def server_endpoint(plan: Plan, host: str = "", port: int = 0, scheme: str = "") -> tuple[list[str], int]:
     """Apply the plan's --resolve rules to a host (default: the target); return names or addresses, and the port.
 
     With a proxy, these are where the proxy's tunnel goes.
@@ -57,16 +57,16 @@ def where(plan: Plan, host: str = "", port: int = 0, scheme: str = "") -> tuple[
     return [host], port
 
 
-def connects_to(plan: Plan) -> tuple[list[str], int]:
-    """Return the names or addresses, and the port, that connections are made to: the proxy, or the target by where()."""
-    return ([plan.proxy.host], plan.proxy.port) if plan.HasField("proxy") else where(plan)
+def connection_endpoint(plan: Plan) -> tuple[list[str], int]:
+    """Return the names or addresses, and the port, of the plan's connections: of its proxy, or of its server."""
+    return ([plan.proxy.host], plan.proxy.port) if plan.HasField("proxy") else server_endpoint(plan)
 
 
-def resolve_plan(plan: Plan) -> Resolved:
+def resolve_plan(plan: Plan) -> Resolution:
     """Resolve a plan's target, or its proxy, to the addresses that accept connections; ResolveError."""
     if plan.unix_socket:
-        return Resolved([(_unix_address(plan.unix_socket), 0)], 0)
-    hosts, port = connects_to(plan)
+        return Resolution([(_unix_address(plan.unix_socket), 0)], 0)
+    hosts, port = connection_endpoint(plan)
     if not plan.sources or plan.family:
         return resolve(hosts, port, plan.family)
     # A connection can only come from an address of its own family.
@@ -79,7 +79,7 @@ def resolve_plan(plan: Plan) -> Resolved:
 
 def look_up_again(plan: Plan) -> list[tuple[str, int]]:
     """Return all current addresses of a plan's target, without trying them out; ResolveError."""
-    hosts, port = connects_to(plan)
+    hosts, port = connection_endpoint(plan)
     family = plan.family
     if plan.sources and not family:
         family = IPV6 if ":" in plan.sources[0] else IPV4
@@ -99,7 +99,7 @@ def _unix_address(path: str) -> str:
     return f"unix:{path}"
 
 
-def resolve(hosts: list[str], port: int, family: AddressFamily = AddressFamily.EITHER) -> Resolved:
+def resolve(hosts: list[str], port: int, family: AddressFamily = AddressFamily.EITHER) -> Resolution:
     """Look the hosts up once, before the run; ResolveError.
 
     Several addresses are tried out, and those that accept a connection are used. If none does, all are used, so that the
@@ -108,7 +108,7 @@ def resolve(hosts: list[str], port: int, family: AddressFamily = AddressFamily.E
     begin_ns = time.monotonic_ns()
     addresses = look_up_all(hosts, port, family)
     lookup_ns = time.monotonic_ns() - begin_ns
-    return Resolved(addresses, lookup_ns).tried_out()
+    return Resolution(addresses, lookup_ns).accepting()
 
 
 def look_up_all(hosts: list[str], port: int, family: AddressFamily) -> list[tuple[str, int]]:

@@ -7,7 +7,7 @@ import time
 
 from heyfleet.agent.http.proxy import target_url, tunnel_head
 from heyfleet.agent.http.request import render
-from heyfleet.ext import Engine, TlsContext
+from heyfleet.ext import ConnectionConfig, Engine, LoadConfig, RequestConfig, TargetConfig, TlsContext
 from heyfleet.plan.url import Url
 from heyfleet.proto.plan_pb2 import HTTP_2, Plan
 
@@ -24,15 +24,16 @@ def speaks_http2(plan: Plan, addresses: list[tuple[str, int]]) -> bool:
     if plan.http != HTTP_2 or plan.target.scheme != "https":
         return plan.http == HTTP_2
     engine = Engine(
+        TargetConfig(
+            addresses=addresses,
+            sources=list(plan.sources),
+            tls=_context(plan, ("h2", "http/1.1")),
+            tunnel=tunnel_head(plan, target_url(plan, plan.requests[0])),
+        ),
+        RequestConfig(messages=[(render(plan.requests[0]), False)]),
+        ConnectionConfig(connections=1, timeout_ns=plan.timeout_ns),
+        LoadConfig(request_count=1),
         io=plan.io or "auto",
-        addresses=addresses,
-        sources=list(plan.sources),
-        messages=[(render(plan.requests[0]), False)],
-        connections=1,
-        requests=1,
-        timeout_ns=plan.timeout_ns,
-        tls=_context(plan, ("h2", "http/1.1")),
-        tunnel=tunnel_head(plan, target_url(plan, plan.requests[0])),
     )
     thread = threading.Thread(target=_run, args=(engine,), name="protocol", daemon=True)
     thread.start()

@@ -11,7 +11,7 @@ from pathlib import Path
 import uvloop
 
 from heyfleet.controller.executors.base import Deployment
-from heyfleet.controller.executors.options import run_request
+from heyfleet.controller.executors.run_request import run_request
 from heyfleet.controller.fleet import enrollment
 from heyfleet.controller.fleet.coordinator import RunCoordinator
 from heyfleet.controller.fleet.grpc_server import Server

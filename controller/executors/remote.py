@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heyfleet.controller.client import Controller
 from heyfleet.controller.executors.base import ResultsElsewhereError
-from heyfleet.controller.executors.options import run_request
+from heyfleet.controller.executors.run_request import run_request
 from heyfleet.controller.fleet.grpc_server import CallFailedError
 from heyfleet.controller.live import Live
 from heyfleet.controller.signals import Interrupts

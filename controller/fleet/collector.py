@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from heyfleet.controller.fleet.agent_connection import AWAY, DONE, LOST, RUNNING, AgentConnection
+from heyfleet.controller.fleet.agent_connection import AWAY, DONE, LOST, AgentConnection
 from heyfleet.proto.plan_pb2 import Assignment, Plan
 from heyfleet.proto.stats_pb2 import Done, Ready, Snapshot
 from heyfleet.results import measurements as results
@@ -144,11 +144,6 @@ class Collector:
         """Expect nothing more of an agent."""
         agent_run.state = LOST
         agent_run.loss_reason = reason
-
-    def resume(self, agent_run: AgentRun) -> None:
-        """Expect results again of an agent that counted as lost, and is back with all of them."""
-        agent_run.state = RUNNING
-        agent_run.loss_reason = ""
 
     @property
     def settled(self) -> bool:

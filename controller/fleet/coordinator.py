@@ -16,7 +16,6 @@ from collections.abc import Callable
 from heyfleet.controller.abort import AbortWatch
 from heyfleet.controller.fleet.agent_connection import (
     DONE,
-    LOST,
     PREPARING,
     READY,
     RUNNING,
@@ -95,7 +94,7 @@ class RunCoordinator:
             connection.stop(
                 self.run_id
             )  # it must not keep connections open for a run that goes on without it
-        elif agent_run is None or agent_run.state == DONE:
+        elif agent_run is None or agent_run.settled or connection.agent in self._refusals:
             pass
         elif not self.collector.started_ns:
             # Its answer may have been lost with the stream, and its preparation with the lease.
@@ -104,11 +103,8 @@ class RunCoordinator:
         elif connection.agent not in self._offered:
             self.collector.lose(agent_run, "it was restarted and has lost its results of this run")
             connection.stop(self.run_id)
-        else:
-            if agent_run.state == LOST:
-                self.collector.resume(agent_run)
-            if self.stopped:
-                connection.stop(self.run_id)
+        elif self.stopped:
+            connection.stop(self.run_id)
         self._offered.discard(connection.agent)
 
     def on_message(self, connection: AgentConnection, message: FromAgent) -> None:

@@ -18,7 +18,7 @@ cdef struct SchedAttr:
     uint64_t period_ns
 
 
-cdef void be_prompt() noexcept nogil:
+cdef void request_prompt_scheduling() noexcept nogil:
     """For the calling thread. Kernels that can't do it let things be as they are."""
     cdef SchedAttr attr
     # Threads that sleep until an instant are woken up to 50 us late, so that the kernel can wake several at once.

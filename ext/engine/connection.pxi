@@ -1,4 +1,4 @@
-# A connection, or a place on one, and the one request that it may carry; and the list that finds the requests that take too long.
+# A connection and the one request that it may carry; and the lists that find what has waited too long.
 
 cdef enum ConnState:
     CONN_CLOSED
@@ -6,13 +6,13 @@ cdef enum ConnState:
     CONN_IDLE
     CONN_BUSY
 
-# Of a body that waits for the server's word; all others are sent with their heads.
+# The state of a body that waits for 100 (Continue). Any other body is sent with its head.
 cdef enum BodyState:
     BODY_NONE
     BODY_HELD                   # the head is sent, or being sent
-    BODY_DUE                    # as soon as the head is sent
+    BODY_DUE                    # to be sent as soon as the head is
     BODY_SENT
-    BODY_UNWANTED               # the answer came before it
+    BODY_UNWANTED               # the response came first
 
 cdef enum:  # lists; anonymous, since they index arrays
     LIST_EXPECTED
@@ -23,59 +23,56 @@ cdef enum:
     NO_CONN = 0xffffffff
 
 
-# A connection's place in a list.
+# A connection's links in a list.
 cdef struct ConnLink:
-    uint32_t older              # neighbours
+    uint32_t older
     uint32_t newer
     bint listed
 
 
-# A connection; over HTTP/2, one of the streams that a connection carries at a time.
+# A connection; over HTTP/2, one of its streams.
 cdef struct Conn:
-    uint8_t state               # of ConnState
-    uint8_t retries          # how often the message was sent once more; each redirect begins anew
-    uint8_t redirects           # that were followed for the request
-    uint8_t other_state         # of ConnState
-    uint32_t slot               # in use now; while no request is under way, the one that leads to the target
-    uint32_t origin             # that it leads to
+    uint8_t state               # a ConnState
+    uint8_t retries             # of the current message; each redirect starts at 0
+    uint8_t redirects           # followed for the current request
+    uint8_t other_state         # a ConnState
+    uint32_t slot               # in use now; without a request, the one that leads to the target
+    uint32_t origin             # that `slot` leads to
     uint32_t address            # its number among the target's
-    uint32_t generation         # of addresses, when it was opened
+    uint32_t generation         # of the target's addresses when the connection was opened
     uint32_t other_origin       # of the second slot, which holds a connection to another origin
     uint32_t other_address
     uint32_t other_generation
-    Hop *hop                    # NULL: the request is the plan's own
-    Http1Kept kept              # the Location of an answer
-    Message own                 # of a template: rendered for this request
-    uint8_t *rendered
-    size_t room
-    ConnLink[LISTS] links       # of the lists of those that can time out
-    uint8_t body                # of BodyState
-    bint head_written           # of a body that waits or waited
+    Redirect *redirect          # NULL: the request is the plan's own
+    Http1Location location      # from the response
+    RenderedMessage rendered
+    ConnLink[LISTS] links
+    uint8_t body                # a BodyState
+    bint head_written           # of a request whose body waits or waited
     int64_t held_since_ns
     bint has_request
-    bint warm                   # the request is one of the warm-up
     uint32_t request            # which of the plan's requests it is
-    const Message *message      # as it is sent
-    uint32_t part               # its stage and request
-    uint64_t ticks_waiting      # with ticks of its own: those that are due and not begun
-    uint64_t next_tick          # the worker's tick that the next of them has
-    int64_t ends_ns             # of its user
-    uint64_t random             # of its user's thinking
+    MetricsKey key              # what the request counts into
+    const Message *message      # in flight, or last sent
     int64_t intended_ns
-    int64_t sent_ns             # when we acted on the request: began to connect or to write
-    int64_t waiting_since_ns    # when its time began to run
+    int64_t sent_ns             # when heyfleet began to write it, or to connect for it
+    int64_t waiting_since_ns    # when its timeout began to run
     int64_t connect_began_ns
-    int64_t connect_took_ns     # 0: the request met an open connection
+    int64_t connect_ns          # how long connecting took; 0: the request found an open connection
     int64_t ready_ns            # when the connection could be written to
     int64_t written_ns          # 0: not yet
     int64_t first_byte_ns       # 0: not yet
     Http1 parser
 
 
+# Connections in the order in which their wait began. All waits of a list are equally long, so that the oldest expires first.
 cdef struct ConnList:
-    # Ordered by the instant at which the wait began, since every wait is given the same time: the first is the next to expire.
     uint32_t oldest
     uint32_t newest
+
+
+cdef inline void conn_list_init(ConnList *list) noexcept nogil:
+    list.oldest = list.newest = NO_CONN
 
 
 cdef inline void conn_list_append(ConnList *list, Conn *conns, uint32_t index, int kind) noexcept nogil:
@@ -91,6 +88,7 @@ cdef inline void conn_list_append(ConnList *list, Conn *conns, uint32_t index, i
 
 
 cdef inline void conn_list_remove(ConnList *list, Conn *conns, uint32_t index, int kind) noexcept nogil:
+    """Remove a connection, if it is listed."""
     cdef ConnLink *link = &conns[index].links[kind]
     if not link.listed:
         return

@@ -1,45 +1,47 @@
-# The connections of one worker, and the life of a request on each: begin -> (connect) -> send -> answer -> recorded.
-# Bytes and instants come from an Io, meaning from the parser, numbers go to the recorder. When a connection is free again
-# `connection_free` is called; what is sent next, and when, is the engine's to decide.
+# The life of a request on a connection: begin -> (connect) -> send -> response -> recorded. Bytes and instants come from an Io,
+# their meaning from the parser, and Accounting counts. Each step returns what became of the connection; what is sent next, and
+# when, is for a generator to decide.
 
 cdef enum:
-    # Events handled before the loop looks at its clock, stop rules and timeouts again: connects that fail at once would
-    # otherwise keep it here for ever.
-    EVENTS_A_TURN = 1024
-    # A server that refuses a request so often is not going to take it.
+    # A server that refuses a request this often is not going to accept it.
     RETRIES_AT_MOST = 10
 
+# What a step means for whoever decides what is sent next.
+cdef enum ConnEvent:
+    CONN_EVENT_NONE
+    CONN_EVENT_FREE             # the request has ended; the connection is idle or closed
+    CONN_EVENT_OPENED           # a connection without a request is open
+    CONN_EVENT_NOT_OPENED       # a connection without a request could not be opened, and is closed
 
-cdef class Connections(Expecting):
+
+@final
+cdef class Lifecycle:
 
     cdef:
-        uint16_t *order             # which of them is sent as the plan's number 0, 1, 2, ..., over and over
-        uint32_t order_count
-        bint keep_alive             # of our own will; the peer may refuse
+        IoStack io
+        ConnectionPool pool
+        RequestTable requests
+        RedirectCache redirects
+        ExpectContinue expect
+        Accounting accounting
+        Conn *conns                 # the pool's
+        Decoding *decodings         # the pool's
+        bint follows_redirects
+        bint keep_alive             # False: each request has a connection of its own
         int64_t last_event_ns
-        uint64_t begun              # requests; those of the warm-up are counted apart
-        uint64_t answered
-        uint64_t failed
-        uint64_t warm_begun
-        uint32_t in_flight          # of either kind
+        int open_error              # of the last CONN_EVENT_NOT_OPENED: an error kind
 
-    cdef void connection_free(self, uint32_t index, int64_t now_ns) noexcept nogil:
-        """The request of this connection has ended; the connection is idle or closed."""
-        pass
+    def __cinit__(self, ConnectionPool pool not None, RequestTable requests not None, RedirectCache redirects not None,
+                  Accounting accounting not None, bint keep_alive):
+        self.io, self.pool, self.requests, self.redirects = pool.io, pool, requests, redirects
+        self.expect = ExpectContinue(pool)
+        self.accounting = accounting
+        self.conns = pool.conns
+        self.decodings = pool.decodings
+        self.follows_redirects = redirects.follower is not None
+        self.keep_alive = keep_alive
 
-    cdef void connection_opened(self, uint32_t index, int64_t now_ns) noexcept nogil:
-        """A connection without a request is open."""
-        pass
-
-    cdef void connection_not_opened(self, uint32_t index, int kind, int64_t now_ns) noexcept nogil:
-        """A connection without a request could not be opened; it is closed."""
-        pass
-
-    cdef inline void request_ended(self, uint32_t index, int64_t now_ns) noexcept nogil:
-        # What is free leads to the target, whether it is open or not.
-        if self.conns[index].origin != 0:
-            self.turn_to(&self.conns[index], 0)
-        self.connection_free(index, now_ns)
+    # Requests begin.
 
     cdef inline void begin(self, uint32_t index, int64_t intended_ns, uint64_t number) noexcept nogil:
         """Begin the plan's request of a number on an idle or closed connection.
@@ -47,175 +49,173 @@ cdef class Connections(Expecting):
         `intended_ns` 0 means now, as in a closed loop.
         """
         self.assign(index, intended_ns, number)
-        self.send_begun(index)
+        self.send_or_connect(index)
 
     cdef inline void assign(self, uint32_t index, int64_t intended_ns, uint64_t number) noexcept nogil:
-        """Let a request be this connection's, as of now."""
+        """Give a connection the plan's request of a number, as of now, without sending it."""
         cdef Conn *conn = &self.conns[index]
-        cdef int64_t now_ns = self.io.now()
-        cdef Bank *part
+        cdef int64_t now_ns = self.io.top.now()
         conn.has_request = True
         conn.retries = conn.redirects = 0
         conn.sent_ns = now_ns
         conn.intended_ns = intended_ns if intended_ns != 0 else now_ns
-        conn.request = self.order[number % self.order_count]
-        conn.message = &self.messages[conn.request]
-        if conn.message.template != NULL:
-            self.render(conn, conn.message.template, number)
-        self.place(conn)
-        part = self.part(conn)
-        if part != NULL:
-            part.tally.sent += 1
-        if conn.warm:
-            self.warm_begun += 1
-        else:
-            self.begun += 1
-        self.in_flight += 1
-        self.bank(conn).tally.sent += 1
+        conn.request = self.requests.request_at(number)
+        conn.message = self.requests.message_for(conn.request, number, &conn.rendered)
+        conn.key = self.accounting.key_of(conn.intended_ns, conn.request)
+        self.accounting.count_sent(conn.key)
 
-    cdef inline void send_begun(self, uint32_t index) noexcept nogil:
-        """Send the connection's request, or first connect."""
+    cdef inline void send_or_connect(self, uint32_t index) noexcept nogil:
+        """Send the connection's request; connect first if the connection is not open."""
         cdef Conn *conn = &self.conns[index]
         cdef int64_t now_ns = conn.sent_ns
-        self.expect_answer(index, now_ns)
-        if conn.generation != self.generation and conn.state == CONN_IDLE and self.is_stale(index, conn):
-            self.close_slot(conn)
+        self.pool.start_timeout(index, now_ns)
+        if conn.state == CONN_IDLE and self.pool.is_stale(index, conn):
+            self.close(conn)
         if conn.state == CONN_IDLE:
-            conn.connect_took_ns = 0
-            self.send_request(index, conn, now_ns)
+            conn.connect_ns = 0
+            self.send(index, conn, now_ns)
         else:
-            self.open_connection(index, now_ns)
+            self.pool.open(index, now_ns)
 
-    cdef inline void send_request(self, uint32_t index, Conn *conn, int64_t now_ns) noexcept nogil:
+    cdef inline void send(self, uint32_t index, Conn *conn, int64_t now_ns) noexcept nogil:
+        """Send the connection's message on its open slot."""
         conn.state = CONN_BUSY
         conn.ready_ns = now_ns
         conn.written_ns = 0
         conn.first_byte_ns = 0
-        http1_start(&conn.parser, conn.message.head, &conn.kept if self.follower_there else NULL,
+        http1_start(&conn.parser, conn.message.head, &conn.location if self.follows_redirects else NULL,
                     &self.decodings[index] if self.decodings != NULL else NULL)
         if conn.message.head_bytes > 0:
-            self.send_head(index, conn, now_ns)
+            self.expect.send_head(index, conn, now_ns)
         else:
             conn.body = BODY_NONE
-            self.io.send(conn.slot, conn.message.data, conn.message.bytes)
+            self.io.top.send(conn.slot, conn.message.data, conn.message.bytes)
 
-    cdef inline void handle_events(self) noexcept nogil:
-        cdef IoEvent event
-        cdef int left = EVENTS_A_TURN
-        event.handshake_ns = 0
-        event.resumed = event.joined = False
-        while left > 0 and self.io.next(&event):
-            left -= 1
-            self.last_event_ns = event.time_ns
-            if self.follower_there and not self.is_current(&event):
-                continue
-            if event.op == IO_RECV:
-                self.on_received(&event)
-            elif event.op == IO_SEND:
-                self.on_sent(&event)
-            elif event.op == IO_CONNECT:
-                self.on_connected(&event)
-            elif event.op == IO_ANSWER:
-                self.on_answer(&event)
-            elif event.op == IO_PROGRESS:
-                self.on_progress(&event)
-            else:
-                self.recorder.active.all.tally.goaways += 1
+    # Events of the backend.
 
-    cdef void on_connected(self, const IoEvent *event) noexcept nogil:
+    cdef inline ConnEvent handle(self, IoEvent *event) noexcept nogil:
+        """Handle an event. Its slot becomes the index of its connection."""
+        self.last_event_ns = event.time_ns
+        if self.follows_redirects and not self.pool.select_slot(event):
+            return CONN_EVENT_NONE
+        if event.op == IO_RECV:
+            return self.on_received(event)
+        if event.op == IO_SEND:
+            return self.on_sent(event)
+        if event.op == IO_CONNECT:
+            return self.on_connected(event)
+        if event.op == IO_ANSWER:
+            return self.on_answer(event)
+        if event.op == IO_PROGRESS:
+            self.on_progress(event)
+        else:
+            self.accounting.counters().goaways += 1
+        return CONN_EVENT_NONE
+
+    cdef ConnEvent on_connected(self, const IoEvent *event) noexcept nogil:
         cdef Conn *conn = &self.conns[event.slot]
-        self.opening -= 1
+        self.pool.opening -= 1
         if event.result < 0:
-            self.connect_failed(event.slot, error_from_connect(<int> -event.result))
-            return
-        conn.connect_took_ns = event.time_ns - conn.connect_began_ns
+            return self.connect_failed(event.slot, error_from_connect(<int> -event.result))
+        conn.connect_ns = event.time_ns - conn.connect_began_ns
         if not event.joined:
-            self.recorder.active.addresses[conn.address].connections += 1
-            hdr_record(&self.recorder.active.all.metrics[METRIC_CONNECT], conn.connect_took_ns)
-            self.recorder.active.all.tally.connections_opened += 1
-            if event.handshake_ns > 0:
-                self.count_handshake(event)
+            self.accounting.count_connected(event, conn)
         if conn.has_request:
-            self.send_request(event.slot, conn, event.time_ns)
-        else:
-            conn_list_remove(&self.expected, self.conns, event.slot, LIST_EXPECTED)
-            conn.state = CONN_IDLE
-            self.connection_opened(event.slot, event.time_ns)
+            self.send(event.slot, conn, event.time_ns)
+            return CONN_EVENT_NONE
+        self.pool.stop_timeout(event.slot)
+        conn.state = CONN_IDLE
+        return CONN_EVENT_OPENED
 
-    cdef void connect_failed(self, uint32_t index, int kind) noexcept nogil:
-        self.recorder.active.addresses[self.conns[index].address].failures += 1
+    cdef ConnEvent connect_failed(self, uint32_t index, int kind) noexcept nogil:
+        self.accounting.count_connect_failed(&self.conns[index])
         if self.conns[index].has_request:
-            self.fail(index, kind)
-        else:
-            # If ahead of the start, the first request on it will try again, and report what it meets.
-            self.drop(index)
-            self.connection_not_opened(index, kind, self.io.now())
+            return self.fail(index, kind)
+        # Ahead of the start, the first request on the connection tries again, and reports the error that it meets.
+        self.drop(index)
+        self.last_event_ns = self.io.top.now()
+        self.open_error = kind
+        return CONN_EVENT_NOT_OPENED
 
-    cdef inline bint was_idle(self, const Conn *conn) noexcept nogil:
-        """Whether a connection has ended that the server had kept until the request came: it may not have seen that.
+    cdef inline bint closed_while_idle(self, const Conn *conn) noexcept nogil:
+        """Whether the server may have closed a connection before it saw the request, so that the request can be sent again.
 
-        A connection that was opened for the request has no such excuse (RFC 9112, 9.3.1 and 9.6).
+        That needs a connection that was idle when the request came (RFC 9112, 9.3.1 and 9.6).
         """
-        return (conn.connect_took_ns == 0 and conn.first_byte_ns == 0 and conn.message.idempotent and conn.retries == 0
+        return (conn.connect_ns == 0 and conn.first_byte_ns == 0 and conn.message.idempotent and conn.retries == 0
                 and conn.body <= BODY_HELD)
 
-    cdef void on_sent(self, const IoEvent *event) noexcept nogil:
+    cdef ConnEvent on_sent(self, const IoEvent *event) noexcept nogil:
         cdef Conn *conn = &self.conns[event.slot]
-        if event.result < 0 and self.was_idle(conn):
+        if event.result < 0 and self.closed_while_idle(conn):
             self.retry(event.slot, True)
-            return
+            return CONN_EVENT_NONE
         if event.result < 0:
-            self.fail(event.slot, error_from_errno(<int> -event.result))
-            return
-        self.bank(conn).tally.bytes_sent += <uint64_t> event.result
-        if conn.body == BODY_NONE or not self.head_sent(conn):
+            return self.fail(event.slot, error_from_errno(<int> -event.result))
+        self.accounting.metrics(conn.key).counters.bytes_sent += <uint64_t> event.result
+        if conn.body == BODY_NONE or self.expect.finish_send(conn):
             conn.written_ns = event.time_ns
+        return CONN_EVENT_NONE
 
-    cdef inline void on_received(self, const IoEvent *event) noexcept nogil:
+    cdef inline ConnEvent on_received(self, const IoEvent *event) noexcept nogil:
         cdef Conn *conn = &self.conns[event.slot]
         cdef size_t consumed = 0
         cdef Http1Result result
         if conn.state != CONN_BUSY:
-            self.received_idle(event)
-            return
+            self.on_received_idle(event)
+            return CONN_EVENT_NONE
         if event.result <= 0:
-            self.stream_ended(event, conn)
-            return
-        self.bank(conn).tally.bytes_received += <uint64_t> event.result
+            return self.on_stream_end(event, conn)
+        self.accounting.metrics(conn.key).counters.bytes_received += <uint64_t> event.result
         if conn.first_byte_ns == 0:
             conn.first_byte_ns = event.time_ns
         result = http1_feed(&conn.parser, event.data, <size_t> event.result, &consumed)
-        if result == HTTP1_MORE:
-            if conn.body != BODY_NONE:
-                self.heard(conn, event.slot)
-            return
         if result == HTTP1_DONE:
-            self.complete(event.slot, event.time_ns, consumed < <size_t> event.result)
-        else:
-            self.fail_response(event.slot, result)
+            return self.complete(event.slot, event.time_ns, consumed < <size_t> event.result)
+        if result != HTTP1_MORE:
+            return self.fail_response(event.slot, result)
+        if conn.body != BODY_NONE:
+            self.expect.on_partial_response(event.slot, conn)
+        return CONN_EVENT_NONE
+
+    cdef void on_received_idle(self, const IoEvent *event) noexcept nogil:
+        """Close an idle connection that has ended, or on which the server sent bytes that no request asked for."""
+        if event.result > 0:
+            self.accounting.counters().bytes_received += <uint64_t> event.result
+            self.accounting.counters().unsolicited_responses += 1
+        self.drop(event.slot)
+
+    cdef ConnEvent on_stream_end(self, const IoEvent *event, Conn *conn) noexcept nogil:
+        cdef Http1Result result
+        if self.closed_while_idle(conn):
+            self.retry(event.slot, True)
+            return CONN_EVENT_NONE
+        if event.result < 0:
+            return self.fail(event.slot, error_from_errno(<int> -event.result))
+        result = http1_finish(&conn.parser)
+        if result != HTTP1_DONE:
+            return self.fail_response(event.slot, result)
+        conn.parser.keep_alive = False
+        return self.complete(event.slot, event.time_ns, False)
 
     cdef inline void on_progress(self, const IoEvent *event) noexcept nogil:
+        """Take note of a response over HTTP/2 that has begun."""
         cdef Conn *conn = &self.conns[event.slot]
-        self.bank(conn).tally.bytes_received += <uint64_t> event.result
+        self.accounting.metrics(conn.key).counters.bytes_received += <uint64_t> event.result
         conn.first_byte_ns = event.first_ns
         self.keep_location(conn, event)
 
-    cdef inline void keep_location(self, Conn *conn, const IoEvent *event) noexcept nogil:
-        if event.location_bytes > 0 and conn.parser.kept != NULL:
-            http1_keep(&conn.kept, event.location, event.location_bytes)
-
-    cdef inline void on_answer(self, const IoEvent *event) noexcept nogil:
-        """A whole answer over HTTP/2, or why there is none."""
+    cdef inline ConnEvent on_answer(self, const IoEvent *event) noexcept nogil:
+        """Take a whole response over HTTP/2, or the reason why there is none."""
         cdef Conn *conn = &self.conns[event.slot]
         cdef int kind
         if event.result < 0:
             kind = error_from_errno(<int> -event.result)
-            if kind == ERROR_H2_REFUSED and conn.retries < RETRIES_AT_MOST:
-                self.retry(event.slot, event.last)
-            else:
-                self.fail(event.slot, kind)
-            return
-        self.bank(conn).tally.bytes_received += <uint64_t> event.result
+            if kind != ERROR_H2_REFUSED or conn.retries == RETRIES_AT_MOST:
+                return self.fail(event.slot, kind)
+            self.retry(event.slot, event.last)
+            return CONN_EVENT_NONE
+        self.accounting.metrics(conn.key).counters.bytes_received += <uint64_t> event.result
         conn.first_byte_ns = event.first_ns
         if conn.written_ns == 0:
             conn.written_ns = event.first_ns
@@ -223,175 +223,145 @@ cdef class Connections(Expecting):
         conn.parser.body_bytes = event.body_bytes
         self.keep_location(conn, event)
         conn.parser.keep_alive = not event.last
-        self.complete(event.slot, event.time_ns, False)
+        return self.complete(event.slot, event.time_ns, False)
 
-    cdef void retry(self, uint32_t index, bint reopen) noexcept nogil:
-        """Send a request once more that the server has not looked at, it seems; its time is running on."""
+    cdef inline void keep_location(self, Conn *conn, const IoEvent *event) noexcept nogil:
+        if event.location_bytes > 0 and conn.parser.location != NULL:
+            http1_append_location(&conn.location, event.location, event.location_bytes)
+
+    # Requests end.
+
+    cdef inline ConnEvent complete(self, uint32_t index, int64_t done_ns, bint leftover) noexcept nogil:
+        """End a request whose response is complete. `leftover`: bytes follow that belong to no request."""
         cdef Conn *conn = &self.conns[index]
-        conn.retries += 1
-        self.bank(conn).tally.retries += 1
-        if not reopen:
-            self.send_request(index, conn, self.io.now())
-            return
-        # It keeps its place in the list of those that can time out.
-        self.close_slot(conn)
-        self.open_connection(index, self.io.now())
-
-    cdef void received_idle(self, const IoEvent *event) noexcept nogil:
-        """The end of an idle connection, or bytes on it that no request asked for."""
-        if event.result > 0:
-            self.recorder.active.all.tally.bytes_received += <uint64_t> event.result
-            self.recorder.active.all.tally.unsolicited_responses += 1
-        self.drop(event.slot)
-
-    cdef void stream_ended(self, const IoEvent *event, Conn *conn) noexcept nogil:
-        cdef Http1Result result
-        if self.was_idle(conn):
-            self.retry(event.slot, True)
-            return
-        if event.result < 0:
-            self.fail(event.slot, error_from_errno(<int> -event.result))
-            return
-        result = http1_finish(&conn.parser)
-        if result == HTTP1_DONE:
-            conn.parser.keep_alive = False
-            self.complete(event.slot, event.time_ns, False)
-        else:
-            self.fail_response(event.slot, result)
-
-    cdef void fail_response(self, uint32_t index, Http1Result result) noexcept nogil:
-        if result == HTTP1_CLOSED_EARLY:
-            self.fail(index, ERROR_CLOSED_EARLY)
-        elif result == HTTP1_TOO_LARGE:
-            self.fail(index, ERROR_HEADER_TOO_LARGE)
-        elif self.conns[index].parser.reason >= HTTP1_REASON_CODING_BROKEN:
-            self.fail(index, error_from_decode(self.conns[index].parser.reason - HTTP1_REASON_CODING_BROKEN + DECODE_BROKEN))
-        else:
-            self.count_bad_response(&self.conns[index])
-            self.fail(index, ERROR_BAD_RESPONSE)
-
-    cdef inline void complete(self, uint32_t index, int64_t done_ns, bint leftover) noexcept nogil:
-        """The last byte of the answer is in. `leftover`: bytes follow that belong to no request."""
-        cdef Conn *conn = &self.conns[index]
-        cdef Bank *bank = self.bank(conn)
-        if conn.parser.kept != NULL and self.leads_on(conn) and self.follow(index, conn, done_ns, leftover):
-            return
-        if conn.hop != NULL:
-            self.leave_hop(conn)
-        self.record(conn, bank, done_ns)
+        cdef bint reusable = (conn.parser.keep_alive and self.keep_alive and not leftover and conn.written_ns != 0
+                              and not conn.message.closes)
+        cdef Redirect *redirect
+        if conn.parser.location != NULL and is_redirect(conn.parser.status, &conn.location):
+            redirect = self.redirects.find(conn.message, conn.parser.status, &conn.location)
+            if redirect == NULL or redirect.end != NOT_FOLLOWED:
+                return self.follow(index, conn, redirect, done_ns, reusable)
+        self.leave_redirect(conn)
+        self.accounting.count_answered(conn, done_ns)
         if leftover:
-            bank.tally.unsolicited_responses += 1
+            self.accounting.metrics(conn.key).counters.unsolicited_responses += 1
         conn.has_request = False
-        conn_list_remove(&self.expected, self.conns, index, LIST_EXPECTED)
-        self.in_flight -= 1
-        if not conn.warm:
-            self.answered += 1
-        if (conn.parser.keep_alive and self.keep_alive and not leftover and conn.written_ns != 0 and not conn.message.closes
-                and (conn.generation == self.generation or not self.is_stale(index, conn))):
+        self.pool.stop_timeout(index)
+        if reusable and not self.pool.is_stale(index, conn):
             conn.state = CONN_IDLE
         else:
-            self.drop(index)
-        self.request_ended(index, done_ns)
+            self.close(conn)
+        return self.free(conn)
 
-    cdef void fail(self, uint32_t index, int kind) noexcept nogil:
-        self.count_failure(&self.conns[index], kind)
-        self.drop(index)
-        self.last_event_ns = self.io.now()
-        self.request_ended(index, self.last_event_ns)
-
-    cdef void count_failure(self, Conn *conn, int kind) noexcept nogil:
-        """A connection's request has ended without an answer."""
-        cdef Bank *part = self.part(conn)
-        self.bank(conn).tally.errors[kind] += 1
-        if part != NULL:
-            part.tally.errors[kind] += 1
-        if not conn.warm:
-            self.failed += 1
-            self.recorder.active.addresses[conn.address].errors += 1
-        self.in_flight -= 1
-        if conn.hop != NULL:
-            self.leave_hop(conn)
-        conn.has_request = False
-
-    cdef void drop(self, uint32_t index) noexcept nogil:
-        """Close a connection and let its slot be used again."""
-        conn_list_remove(&self.expected, self.conns, index, LIST_EXPECTED)
-        self.close_slot(&self.conns[index])
-
-    cdef bint follow(self, uint32_t index, Conn *conn, int64_t done_ns, bint leftover) noexcept nogil:
-        """Ask where an answer leads to; False: it is the last."""
-        cdef Hop *hop = self.hop_from(conn)
-        cdef bint kept = conn.parser.keep_alive and self.keep_alive and not leftover and conn.written_ns != 0 and not conn.message.closes
-        if hop != NULL and hop.end == NOT_FOLLOWED:
-            return False
-        if hop == NULL or hop.end != FOLLOWED or conn.redirects == REDIRECTS_AT_MOST:
-            self.count_failure(conn, ERROR_OTHER if hop == NULL else ERROR_REDIRECTS if hop.end == FOLLOWED else hop.end)
-            conn_list_remove(&self.expected, self.conns, index, LIST_EXPECTED)
-            if kept:
-                conn.state = CONN_IDLE
-            else:
-                self.close_slot(conn)
-            self.request_ended(index, done_ns)
-            return True
-        self.bank(conn).tally.redirects += 1
+    cdef ConnEvent follow(self, uint32_t index, Conn *conn, Redirect *redirect, int64_t done_ns, bint reusable) noexcept nogil:
+        """Send the request that a response leads to, or end in the error that it leads to."""
+        cdef bint ends = redirect == NULL or redirect.end != FOLLOWED or conn.redirects == REDIRECTS_AT_MOST
+        if ends:
+            self.end_in_error(conn, ERROR_OTHER if redirect == NULL
+                              else ERROR_REDIRECTS if redirect.end == FOLLOWED else redirect.end)
+            self.pool.stop_timeout(index)
+        if reusable:
+            conn.state = CONN_IDLE
+        else:
+            self.close(conn)
+        if ends:
+            return self.free(conn)
+        self.accounting.metrics(conn.key).counters.redirects += 1
         conn.redirects += 1
         conn.retries = 0
-        if conn.hop != NULL:
-            self.leave_hop(conn)
-        conn.hop = hop
-        hop.users += 1
-        conn.message = &hop.message
-        if kept:
-            conn.state = CONN_IDLE
-        else:
-            self.close_slot(conn)
-        if hop.origin != conn.origin:
-            self.turn_to(conn, hop.origin)
+        self.leave_redirect(conn)
+        conn.redirect = redirect
+        redirect.users += 1
+        conn.message = &redirect.message
+        if redirect.origin != conn.origin:
+            self.pool.switch_slot(conn, redirect.origin)
         if conn.state == CONN_IDLE:
-            conn.connect_took_ns = 0
-            self.send_request(index, conn, done_ns)
+            conn.connect_ns = 0
+            self.send(index, conn, done_ns)
         else:
-            self.open_connection(index, done_ns)
-        return True
+            self.pool.open(index, done_ns)
+        return CONN_EVENT_NONE
 
-    cdef inline void leave_hop(self, Conn *conn) noexcept nogil:
-        conn.hop.users -= 1
-        conn.hop = NULL
+    cdef inline void leave_redirect(self, Conn *conn) noexcept nogil:
+        if conn.redirect != NULL:
+            conn.redirect.users -= 1
+            conn.redirect = NULL
 
-    cdef inline void expire(self, int64_t now_ns) noexcept nogil:
-        """End what has waited longer than the timeout."""
-        cdef uint32_t index = self.expected.oldest
-        while index != NO_CONN and self.conns[index].waiting_since_ns + self.timeout_ns <= now_ns:
-            if self.conns[index].state == CONN_OPENING:
-                self.opening -= 1
-                self.connect_failed(index, ERROR_CONNECT_TIMEOUT)
-            else:
-                self.fail(index, ERROR_REQUEST_TIMEOUT)
-            index = self.expected.oldest
-        if self.continuing.oldest != NO_CONN:
-            self.release_late(now_ns)
+    cdef void retry(self, uint32_t index, bint reopen) noexcept nogil:
+        """Send a request again that the server seems not to have processed. Its timeout runs on."""
+        cdef Conn *conn = &self.conns[index]
+        conn.retries += 1
+        self.accounting.metrics(conn.key).counters.retries += 1
+        if not reopen:
+            self.send(index, conn, self.io.top.now())
+            return
+        self.close(conn)
+        self.pool.open(index, self.io.top.now())
+
+    cdef ConnEvent fail_response(self, uint32_t index, Http1Result result) noexcept nogil:
+        """End a request whose response can't be parsed."""
+        cdef Conn *conn = &self.conns[index]
+        if result == HTTP1_CLOSED_EARLY:
+            return self.fail(index, ERROR_CLOSED_EARLY)
+        if result == HTTP1_TOO_LARGE:
+            return self.fail(index, ERROR_HEADER_TOO_LARGE)
+        if conn.parser.reason >= HTTP1_REASON_CODING_BROKEN:
+            return self.fail(index, error_from_decode(conn.parser.reason - HTTP1_REASON_CODING_BROKEN + DECODE_BROKEN))
+        self.accounting.count_bad_response(conn)
+        return self.fail(index, ERROR_BAD_RESPONSE)
+
+    cdef ConnEvent fail(self, uint32_t index, int kind) noexcept nogil:
+        """End a connection's request in an error, and close the connection."""
+        self.end_in_error(&self.conns[index], kind)
+        self.drop(index)
+        self.last_event_ns = self.io.top.now()
+        return self.free(&self.conns[index])
+
+    cdef void end_in_error(self, Conn *conn, int kind) noexcept nogil:
+        self.accounting.count_failed(conn, kind)
+        self.leave_redirect(conn)
+        conn.has_request = False
+
+    cdef inline ConnEvent free(self, Conn *conn) noexcept nogil:
+        """Let a connection without a request lead to the target again, whether it is open or not."""
+        if conn.origin != 0:
+            self.pool.switch_slot(conn, 0)
+        return CONN_EVENT_FREE
+
+    cdef inline void close(self, Conn *conn) noexcept nogil:
+        self.expect.forget(conn)
+        self.pool.close(conn)
+
+    cdef void drop(self, uint32_t index) noexcept nogil:
+        """Close a connection, and stop its timeout."""
+        self.pool.stop_timeout(index)
+        self.close(&self.conns[index])
+
+    cdef ConnEvent expire(self, uint32_t index) noexcept nogil:
+        """End what has waited longer than the timeout: a connect or a request."""
+        if self.conns[index].state != CONN_OPENING:
+            return self.fail(index, ERROR_REQUEST_TIMEOUT)
+        self.pool.opening -= 1
+        return self.connect_failed(index, ERROR_CONNECT_TIMEOUT)
 
     cdef void abandon_all(self) noexcept nogil:
-        """End the requests that are in flight without an outcome of their own, and close every connection."""
+        """End the requests in flight without an outcome, and close every connection."""
         cdef uint32_t index
-        cdef Bank *part
-        for index in range(self.connection_count):
-            if self.conns[index].has_request:
-                self.bank(&self.conns[index]).tally.abandoned += 1
-                part = self.part(&self.conns[index])
-                if part != NULL:
-                    part.tally.abandoned += 1
-                self.in_flight -= 1
-                self.conns[index].has_request = False
+        cdef Conn *conn
+        for index in range(self.pool.count):
+            conn = &self.conns[index]
+            if conn.has_request:
+                self.accounting.count_abandoned(conn.key)
+                conn.has_request = False
             self.drop(index)
-            if self.conns[index].other_state != CONN_CLOSED:
-                self.turn_to(&self.conns[index], self.conns[index].origin)
+            if conn.other_state != CONN_CLOSED:
+                self.pool.switch_slot(conn, conn.origin)
                 self.drop(index)
 
 
 cdef int error_from_connect(int error) noexcept nogil:
-    """A reset in answer to a connect is a refusal of another make; what else can fail has the same kinds as ever."""
-    # EAGAIN: a Unix socket whose backlog is full.
+    """The error kind of a failed connect. A reset in response to one is a refusal."""
+    # EAGAIN: a unix socket whose backlog is full.
     if error == ECONNRESET or error == ECONNABORTED or error == EAGAIN:
         return ERROR_CONNECT_REFUSED
     return error_from_errno(error)

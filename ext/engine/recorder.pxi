@@ -1,6 +1,7 @@
-# What a worker measures. Two banks: the worker writes one while the other is read, so that a snapshot never stops the loop.
+# What a worker measures: histograms, counters and outcomes, twice. The worker writes into one buffer while the other one is
+# read, so that a snapshot never stops the loop.
 
-cdef enum:  # metrics; anonymous, since they index arrays
+cdef enum:  # anonymous, since they index arrays
     METRIC_LATENCY
     METRIC_SERVICE_TIME
     METRIC_LAG
@@ -9,45 +10,58 @@ cdef enum:  # metrics; anonymous, since they index arrays
     METRIC_WAIT
     METRIC_READ
     METRIC_LOOP_TURN
-    METRIC_OWN_LAG          # the part of the lag that is the generator's own: not the wait for a free connection
-    METRIC_WAKE_LATE        # a worker that slept until an instant looked again so much later
-    METRIC_KERNEL_LATENCY   # between the kernel's own stamps of the last byte sent and the last byte received
+    METRIC_GENERATOR_LAG    # lag caused by the generator itself, without the wait for a free connection
+    METRIC_WAKE_LATE        # how much later than its deadline a sleeping worker woke up
+    METRIC_KERNEL_LATENCY   # from the kernel's timestamp of the last byte sent to that of the last byte received
     METRIC_LOOKUP           # of the target's name; recorded outside of the loop
-    METRIC_HANDSHAKE        # of TLS; the part of METRIC_CONNECT that came after TCP's
+    METRIC_HANDSHAKE        # of TLS: the share of METRIC_CONNECT that follows TCP's
     METRICS
 
-# In the order of the metrics; these names go to the wire.
+# In the order of the enum; these names go to the wire.
 METRIC_NAMES = (
     "latency", "service_time", "lag", "connect", "request_write", "wait", "read", "loop_turn", "generator_lag", "wake_late",
     "kernel_latency", "lookup", "handshake",
 )
 
-cdef enum:
-    STATUS_CODES = 1000
-
-# Counts only, so that two tallies are added as arrays of uint64_t.
-cdef struct Tally:
-    uint64_t responses[STATUS_CODES]
-    uint64_t errors[ERROR_KINDS]
-    uint64_t bad_responses[HTTP1_REASONS]
+# The one definition of a counter: its field and, in the same order, its name. Both hold uint64_t only.
+cdef struct Counters:
     uint64_t sent
     uint64_t abandoned
-    uint64_t dropped             # not sent: the generator itself was too late for them
+    uint64_t dropped                # not sent, since the generator itself was too late
     uint64_t connections_opened
-    uint64_t handshakes_full    # of TLS
+    uint64_t handshakes_full        # of TLS
     uint64_t handshakes_resumed
-    uint64_t retries         # times that a request was sent once more, as the server had not looked at it
-    uint64_t redirects          # followed
-    uint64_t goaways            # connections that a server wanted no more requests on (HTTP/2)
-    uint64_t unsolicited_responses            # connections dropped because the peer sent what nobody had asked for
+    uint64_t retries                # requests sent again, since the server had not processed them
+    uint64_t redirects              # followed
+    uint64_t goaways                # HTTP/2 connections on which the server accepts no more requests
+    uint64_t unsolicited_responses  # connections closed because the peer sent what no request had asked for
     uint64_t bytes_sent
     uint64_t bytes_received
     uint64_t body_bytes
-    uint64_t decoded_bytes      # the same when decoded, where it is
+    uint64_t decoded_bytes          # body_bytes after decoding, where content is decoded
 
-cdef struct Bank:
-    Hdr metrics[METRICS]
-    Tally tally
+COUNTER_NAMES = (
+    "sent", "abandoned", "dropped", "connections_opened", "handshakes_full", "handshakes_resumed", "retries", "redirects",
+    "goaways", "unsolicited_responses", "bytes_sent", "bytes_received", "body_bytes", "decoded_bytes",
+)
+
+if len(COUNTER_NAMES) * sizeof(uint64_t) != sizeof(Counters):
+    raise ImportError("COUNTER_NAMES and struct Counters list different counters")
+
+cdef enum:
+    STATUS_CODES = 1000
+
+# How requests ended. uint64_t only, as in Counters.
+cdef struct Outcomes:
+    uint64_t responses[STATUS_CODES]
+    uint64_t errors[ERROR_KINDS]
+    uint64_t bad_responses[HTTP1_REASONS]
+
+# Everything measured of one group of requests.
+cdef struct Metrics:
+    Hdr histograms[METRICS]
+    Counters counters
+    Outcomes outcomes
 
 # One response of `-o csv`, as the trace holds it and as it goes to the wire.
 cdef struct TraceRow:
@@ -62,85 +76,147 @@ cdef struct TraceRow:
     int32_t reserved
 
 cdef enum:
-    # Addresses of the target in the whole run. What is beyond, or of other origins, is counted behind them, and not told.
+    # Addresses of the target in a whole run. The entry behind them counts further addresses and other origins; it is not reported.
     ADDRESSES_AT_MOST = 256
 
-# What became of connections to one address, and of requests on them; the warm-up is only in the connections.
-cdef struct AddressTally:
+# Connections to one address, and the requests on them. Of the warm-up only connections are counted.
+cdef struct AddressCounters:
     uint64_t connections
-    uint64_t failures           # connections that were not opened
+    uint64_t failures           # connections that could not be opened
     uint64_t responses
     uint64_t errors
 
-# Where the worker writes, or what is being read: everything; the warm-up, which is in nothing else; and, where a plan has
-# several stages or requests, everything once more by stage and request.
-cdef struct Side:
-    Bank all
-    Bank warmup
-    AddressTally addresses[ADDRESSES_AT_MOST + 1]
-    Bank *parts
+# One of the recorder's two buffers.
+cdef struct Buffer:
+    Metrics all                 # the measured part of the load
+    Metrics warmup              # requests of the warm-up, which are in nothing else
+    AddressCounters addresses[ADDRESSES_AT_MOST + 1]
+    Metrics *breakdowns         # `all` once more by stage and request, if the plan has several of either
 
 cdef struct Recorder:
-    Side *active
-    Side *inactive
-    uint32_t part_count
+    Buffer *active              # the worker writes into it
+    Buffer *inactive
+    uint32_t breakdown_count    # stages times requests; 0: a breakdown would equal the whole
     TraceRow *trace
     uint64_t trace_capacity
     uint64_t trace_length
     uint64_t trace_dropped
 
 
-cdef int bank_init(Bank *bank, int metrics) noexcept nogil:
-    """Room for the first so many metrics; 0, or -1 without memory."""
+# Which metrics a request counts into.
+cdef struct MetricsKey:
+    bint warm                   # it is intended during the warm-up
+    uint32_t breakdown          # its stage and request
+
+
+cdef int metrics_init(Metrics *metrics, int count) noexcept nogil:
+    """Allocate the first `count` histograms; 0, or -1 without memory."""
     cdef int metric
-    for metric in range(metrics):
-        if hdr_init(&bank.metrics[metric]) < 0:
+    for metric in range(count):
+        if hdr_init(&metrics.histograms[metric]) < 0:
             return -1
     return 0
 
 
-cdef Side *side_make(uint32_t parts) noexcept nogil:
+cdef void metrics_free(Metrics *metrics) noexcept nogil:
+    cdef int metric
+    for metric in range(METRICS):
+        hdr_free(&metrics.histograms[metric])
+
+
+cdef void metrics_reset(Metrics *metrics) noexcept nogil:
+    cdef int metric
+    for metric in range(METRICS):
+        hdr_reset(&metrics.histograms[metric])
+    memset(&metrics.counters, 0, sizeof(Counters))
+    memset(&metrics.outcomes, 0, sizeof(Outcomes))
+
+
+cdef void add_counts(void *into, const void *other, size_t bytes) noexcept nogil:
+    """Add structs that hold uint64_t only, field by field."""
+    cdef uint64_t *sums = <uint64_t *> into
+    cdef const uint64_t *counts = <const uint64_t *> other
+    cdef size_t index
+    for index in range(bytes // sizeof(uint64_t)):
+        sums[index] += counts[index]
+
+
+cdef bint all_zero(const void *counts, size_t bytes) noexcept nogil:
+    """Whether a struct that holds uint64_t only holds no count."""
+    cdef size_t index
+    for index in range(bytes // sizeof(uint64_t)):
+        if (<const uint64_t *> counts)[index] != 0:
+            return False
+    return True
+
+
+cdef void metrics_add(Metrics *into, const Metrics *other) noexcept nogil:
+    cdef int metric
+    for metric in range(METRICS):
+        if other.histograms[metric].count > 0:
+            hdr_add(&into.histograms[metric], &other.histograms[metric])
+    add_counts(&into.counters, &other.counters, sizeof(Counters))
+    add_counts(&into.outcomes, &other.outcomes, sizeof(Outcomes))
+
+
+cdef bint metrics_are_empty(const Metrics *metrics) noexcept nogil:
+    return all_zero(&metrics.counters, sizeof(Counters)) and all_zero(&metrics.outcomes, sizeof(Outcomes))
+
+
+cdef Buffer *buffer_new(uint32_t breakdowns) noexcept nogil:
     """NULL without memory. Pages that nothing touches cost nothing."""
-    cdef uint32_t part
-    cdef Side *side = <Side *> calloc(1, sizeof(Side))
-    if side == NULL:
+    cdef uint32_t index
+    cdef Buffer *buffer = <Buffer *> calloc(1, sizeof(Buffer))
+    if buffer == NULL:
         return NULL
-    side.parts = <Bank *> calloc(max(parts, 1), sizeof(Bank))
-    if side.parts != NULL and bank_init(&side.all, METRICS) == 0 and bank_init(&side.warmup, METRICS) == 0:
-        for part in range(parts):
-            if bank_init(&side.parts[part], METRIC_SERVICE_TIME + 1) < 0:
+    buffer.breakdowns = <Metrics *> calloc(max(breakdowns, 1), sizeof(Metrics))
+    if buffer.breakdowns != NULL and metrics_init(&buffer.all, METRICS) == 0 and metrics_init(&buffer.warmup, METRICS) == 0:
+        for index in range(breakdowns):
+            if metrics_init(&buffer.breakdowns[index], METRIC_SERVICE_TIME + 1) < 0:
                 break
         else:
-            return side
-    side_free(side, parts)
+            return buffer
+    buffer_free(buffer, breakdowns)
     return NULL
 
 
-cdef void bank_free(Bank *bank) noexcept nogil:
-    cdef int metric
-    for metric in range(METRICS):
-        hdr_free(&bank.metrics[metric])
-
-
-cdef void side_free(Side *side, uint32_t parts) noexcept nogil:
-    cdef uint32_t part
-    if side == NULL:
+cdef void buffer_free(Buffer *buffer, uint32_t breakdowns) noexcept nogil:
+    cdef uint32_t index
+    if buffer == NULL:
         return
-    bank_free(&side.all)
-    bank_free(&side.warmup)
-    if side.parts != NULL:
-        for part in range(parts):
-            bank_free(&side.parts[part])
-    free(side.parts)
-    free(side)
+    metrics_free(&buffer.all)
+    metrics_free(&buffer.warmup)
+    if buffer.breakdowns != NULL:
+        for index in range(breakdowns):
+            metrics_free(&buffer.breakdowns[index])
+    free(buffer.breakdowns)
+    free(buffer)
 
 
-cdef int recorder_init(Recorder *recorder, uint32_t parts, uint64_t trace_capacity) noexcept nogil:
-    """0, or -1 without memory. `parts`: stages times requests; 0 where a part would be the whole."""
+cdef void buffer_reset(Buffer *buffer, uint32_t breakdowns) noexcept nogil:
+    cdef uint32_t index
+    metrics_reset(&buffer.all)
+    metrics_reset(&buffer.warmup)
+    memset(buffer.addresses, 0, sizeof(buffer.addresses))
+    for index in range(breakdowns):
+        metrics_reset(&buffer.breakdowns[index])
+
+
+cdef void buffer_add(Buffer *into, const Buffer *other, uint32_t breakdowns) noexcept nogil:
+    cdef uint32_t index
+    metrics_add(&into.all, &other.all)
+    metrics_add(&into.warmup, &other.warmup)
+    add_counts(into.addresses, other.addresses, sizeof(into.addresses))
+    for index in range(breakdowns):
+        metrics_add(&into.breakdowns[index], &other.breakdowns[index])
+
+
+cdef int recorder_init(Recorder *recorder, uint32_t breakdowns, uint64_t trace_capacity) noexcept nogil:
+    """0, or -1 without memory."""
     memset(recorder, 0, sizeof(Recorder))
-    recorder.part_count = parts
-    recorder.active = side_make(parts)
-    recorder.inactive = side_make(parts)
+    recorder.breakdown_count = breakdowns
+    recorder.active = buffer_new(breakdowns)
+    recorder.inactive = buffer_new(breakdowns)
     if recorder.active == NULL or recorder.inactive == NULL:
         return -1
     if trace_capacity > 0:
@@ -152,57 +228,20 @@ cdef int recorder_init(Recorder *recorder, uint32_t parts, uint64_t trace_capaci
 
 
 cdef void recorder_free(Recorder *recorder) noexcept nogil:
-    side_free(recorder.active, recorder.part_count)
-    side_free(recorder.inactive, recorder.part_count)
+    buffer_free(recorder.active, recorder.breakdown_count)
+    buffer_free(recorder.inactive, recorder.breakdown_count)
     free(recorder.trace)
     memset(recorder, 0, sizeof(Recorder))
 
 
 cdef inline void recorder_swap(Recorder *recorder) noexcept nogil:
-    cdef Side *side = recorder.active
-    recorder.active = recorder.inactive
-    recorder.inactive = side
+    recorder.active, recorder.inactive = recorder.inactive, recorder.active
 
 
-cdef void bank_reset(Bank *bank) noexcept nogil:
-    cdef int metric
-    for metric in range(METRICS):
-        hdr_reset(&bank.metrics[metric])
-    memset(&bank.tally, 0, sizeof(Tally))
-
-
-cdef void bank_add(Bank *into, const Bank *other) noexcept nogil:
-    cdef uint64_t *counts = <uint64_t *> &into.tally
-    cdef const uint64_t *more = <const uint64_t *> &other.tally
-    cdef size_t index
-    cdef int metric
-    for metric in range(METRICS):
-        if other.metrics[metric].count > 0:
-            hdr_add(&into.metrics[metric], &other.metrics[metric])
-    for index in range(sizeof(Tally) // sizeof(uint64_t)):
-        counts[index] += more[index]
-
-
-cdef void side_reset(Side *side, uint32_t parts) noexcept nogil:
-    cdef uint32_t part
-    bank_reset(&side.all)
-    bank_reset(&side.warmup)
-    memset(side.addresses, 0, sizeof(side.addresses))
-    for part in range(parts):
-        bank_reset(&side.parts[part])
-
-
-cdef void side_add(Side *into, const Side *other, uint32_t parts) noexcept nogil:
-    cdef uint32_t part, address
-    bank_add(&into.all, &other.all)
-    bank_add(&into.warmup, &other.warmup)
-    for address in range(ADDRESSES_AT_MOST + 1):
-        into.addresses[address].connections += other.addresses[address].connections
-        into.addresses[address].failures += other.addresses[address].failures
-        into.addresses[address].responses += other.addresses[address].responses
-        into.addresses[address].errors += other.addresses[address].errors
-    for part in range(parts):
-        bank_add(&into.parts[part], &other.parts[part])
+cdef void recorder_merge(Recorder *recorder) noexcept nogil:
+    """Bring everything into the active buffer, once the worker has ended."""
+    buffer_add(recorder.active, recorder.inactive, recorder.breakdown_count)
+    buffer_reset(recorder.inactive, recorder.breakdown_count)
 
 
 cdef inline void recorder_trace(Recorder *recorder, const TraceRow *row) noexcept nogil:

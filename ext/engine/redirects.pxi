@@ -1,180 +1,141 @@
-# Redirects: what is asked next, prepared once for each place that answers lead to, and found again by all who come by.
+# Redirects: the next request is prepared once for each (message, status, Location), and found again by later responses.
 
+from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
 cdef enum:
-    REDIRECTS_AT_MOST = 10      # of one request; Go, and so hey, gives up at the tenth
-    HOP_BUCKETS = 1024
-    HOPS_AT_MOST = 4096         # prepared; then those that nobody is on are forgotten
-    ORIGINS_AT_MOST = 64
+    REDIRECTS_AT_MOST = 10      # of one request; Go's client, and so hey, gives up at the tenth
+    REDIRECT_BUCKETS = 1024
+    CACHED_REDIRECTS_AT_MOST = 4096     # above it, those that no request uses are forgotten
     FOLLOWED = -2
-    NOT_FOLLOWED = -1           # the answer is the last one
+    NOT_FOLLOWED = -1           # the response is the last one
+
+# What a response with a Location leads to.
+cdef struct Redirect:
+    Redirect *next              # in its bucket
+    uint64_t from_id            # of the message whose response it is; ids are never used twice
+    uint8_t *location
+    uint32_t location_bytes
+    uint16_t status
+    Message message
+    PyObject *data              # of the message
+    uint32_t origin
+    uint32_t users              # requests that are on it
+    int end                     # FOLLOWED, NOT_FOLLOWED, or the error kind that the request ends in
 
 
-cdef class Redirects(Tallies):
+cdef inline bint is_redirect(uint16_t status, const Http1Location *location) noexcept nogil:
+    """Whether a response leads elsewhere (RFC 9110, 15.4). Without a Location it does not."""
+    if location.bytes == 0:
+        return False
+    return 301 <= status <= 303 or status == 307 or status == 308
+
+
+@final
+cdef class RedirectCache:
+    """Asks a follower where redirects lead to, and remembers its answers."""
 
     cdef:
-        bint follower_there
+        object follower             # None: redirects are not followed
         bint http2
-        object follower             # called with (message's id, status, location); None: redirects are not followed
-        Hop **hops
-        uint32_t hop_count
-        Origin *origins
-        uint32_t origin_count
-        list origin_objects
-        list address_names          # of the target, by number
-        list tables                 # every piece of memory with addresses: connects may look at it as long as the engine lives
-        Origin next_target          # to be taken by the loop: see set_addresses
-        int addresses_pending
-        uint32_t generation         # of the target's addresses
-        TlsIo tls_io                # None: nothing has spoken TLS yet
-        TunnelIo tunnel_io          # None: nothing has gone through a tunnel yet
-        uint32_t slot_count         # two a connection, where redirects are followed: one for the target, one for elsewhere
+        Origins origins
+        Redirect **buckets
+        uint32_t count
 
-    cdef inline bint leads_on(self, const Conn *conn) noexcept nogil:
-        """Whether an answer names another place to ask (RFC 9110, 15.4); without a Location it is the last."""
-        cdef uint16_t status = conn.parser.status
-        if conn.kept.bytes == 0:
-            return False
-        return 301 <= status <= 303 or status == 307 or status == 308
+    def __cinit__(self, follower, bint http2, Origins origins not None):
+        self.follower = follower
+        self.http2 = http2
+        self.origins = origins
+        self.buckets = <Redirect **> calloc(REDIRECT_BUCKETS, sizeof(Redirect *))
+        if self.buckets == NULL:
+            raise MemoryError
 
-    cdef Hop *hop_from(self, const Conn *conn) noexcept nogil:
-        """What a connection's answer leads to; NULL without memory."""
-        cdef uint64_t hash = conn.message.id << 10 ^ conn.parser.status
-        cdef uint32_t place
-        cdef Hop *hop
-        for place in range(conn.kept.bytes):  # FNV-1a
-            hash = (hash ^ conn.kept.data[place]) * 1099511628211ULL
-        place = <uint32_t> (hash ^ hash >> 32) % HOP_BUCKETS
-        hop = self.hops[place]
-        while hop != NULL:
-            if (hop.from_id == conn.message.id and hop.status == conn.parser.status
-                    and hop.location_bytes == conn.kept.bytes
-                    and memcmp(hop.location, conn.kept.data, conn.kept.bytes) == 0):
-                return hop
-            hop = hop.next
-        return self.prepare_hop(conn, &self.hops[place])
+    def __dealloc__(self):
+        self.remove(True)
+        free(self.buckets)
 
-    cdef Hop *prepare_hop(self, const Conn *conn, Hop **bucket) noexcept with gil:
-        cdef Hop *hop
-        if self.hop_count >= HOPS_AT_MOST:
-            self.forget_hops(False)
-        hop = <Hop *> calloc(1, sizeof(Hop))
-        if hop == NULL:
+    cdef Redirect *find(self, const Message *message, uint16_t status, const Http1Location *location) noexcept nogil:
+        """Where a response to a message leads to; NULL without memory."""
+        cdef uint64_t hash = message.id << 10 ^ status
+        cdef uint32_t index
+        cdef Redirect *redirect
+        for index in range(location.bytes):  # FNV-1a
+            hash = (hash ^ location.data[index]) * 1099511628211ULL
+        index = <uint32_t> (hash ^ hash >> 32) % REDIRECT_BUCKETS
+        redirect = self.buckets[index]
+        while redirect != NULL:
+            if (redirect.from_id == message.id and redirect.status == status and redirect.location_bytes == location.bytes
+                    and memcmp(redirect.location, location.data, location.bytes) == 0):
+                return redirect
+            redirect = redirect.next
+        return self.add(message, status, location, &self.buckets[index])
+
+    cdef Redirect *add(self, const Message *message, uint16_t status, const Http1Location *location,
+                       Redirect **bucket) noexcept with gil:
+        cdef Redirect *redirect
+        if self.count >= CACHED_REDIRECTS_AT_MOST:
+            ids = self.remove(False)
+            if ids:
+                self.follower.forget(ids)
+        redirect = <Redirect *> calloc(1, sizeof(Redirect))
+        if redirect == NULL:
             return NULL
-        hop.location = <uint8_t *> malloc(conn.kept.bytes)
-        if hop.location == NULL:
-            free(hop)
+        redirect.location = <uint8_t *> malloc(location.bytes)
+        if redirect.location == NULL:
+            free(redirect)
             return NULL
-        memcpy(hop.location, conn.kept.data, conn.kept.bytes)
-        hop.location_bytes = conn.kept.bytes
-        hop.from_id = conn.message.id
-        hop.status = conn.parser.status
-        hop.end = FOLLOWED
+        memcpy(redirect.location, location.data, location.bytes)
+        redirect.location_bytes = location.bytes
+        redirect.from_id = message.id
+        redirect.status = status
+        redirect.end = FOLLOWED
         try:
-            self.ask_follower(conn, hop)
+            self.ask_follower(redirect)
         except Exception:
-            hop.end = ERROR_REDIRECT_BAD
-        hop.next = bucket[0]
-        bucket[0] = hop
-        self.hop_count += 1
-        return hop
+            redirect.end = ERROR_REDIRECT_BAD
+        redirect.next = bucket[0]
+        bucket[0] = redirect
+        self.count += 1
+        return redirect
 
-    cdef ask_follower(self, const Conn *conn, Hop *hop):
-        answer = self.follower(conn.message.id, hop.status, (<const char *> hop.location)[:hop.location_bytes])
+    cdef ask_follower(self, Redirect *redirect):
+        location = (<const char *> redirect.location)[:redirect.location_bytes]
+        answer = self.follower(redirect.from_id, redirect.status, location)
         if answer is None:
-            hop.end = NOT_FOLLOWED
+            redirect.end = NOT_FOLLOWED
             return
         if isinstance(answer, str):
-            hop.end = ERROR_NAMES.index(answer)
+            redirect.end = ERROR_NAMES.index(answer)
             return
         number, data, head, idempotent, origin = answer
-        if not 0 <= origin < self.origin_count or not isinstance(data, bytes):
-            raise ValueError("no request, or of no origin")
+        if not 0 <= origin < self.origins.count or not isinstance(data, bytes):
+            raise ValueError("a follower returned no request, or an unknown origin")
         Py_INCREF(data)
-        hop.data = <PyObject *> data
-        hop.message.data = <const uint8_t *> <const char *> data
-        hop.message.bytes = len(data)
-        hop.message.head_bytes = 0 if self.http2 else waiting_head_bytes(data)
-        hop.message.closes = not self.http2 and head_closes(data)
-        hop.message.head = head
-        hop.message.idempotent = idempotent
-        hop.message.id = number
-        hop.origin = origin
+        redirect.data = <PyObject *> data
+        message_set(&redirect.message, data, self.http2)
+        redirect.message.head = head
+        redirect.message.idempotent = idempotent
+        redirect.message.id = number
+        redirect.origin = origin
 
-    cdef void forget_hops(self, bint all):
-        """Those that no request is on; they are prepared anew when one comes by."""
-        cdef uint32_t place
-        cdef Hop **link
-        cdef Hop *hop
-        forgotten = []
-        for place in range(HOP_BUCKETS if self.hops != NULL else 0):
-            link = &self.hops[place]
-            while link[0] != NULL:
-                hop = link[0]
-                if hop.users > 0 and not all:
-                    link = &hop.next
-                    continue
-                link[0] = hop.next
-                if hop.data != NULL:
-                    forgotten.append(hop.message.id)
-                    Py_DECREF(<object> hop.data)
-                free(hop.location)
-                free(hop)
-                self.hop_count -= 1
-        if forgotten and not all:
-            self.follower.forget(forgotten)
-
-    cdef add_addresses(self, list addresses, TlsContext tls, bytes tunnel):
-        """One more origin, by its number; ValueError if there are too many."""
-        cdef Origin *origin
-        if self.origin_count == ORIGINS_AT_MOST:
-            raise ValueError(f"redirects lead to more than {ORIGINS_AT_MOST} hosts")
-        origin = &self.origins[self.origin_count]
-        self.fill_origin(origin, addresses, self.origin_count == 0)
-        if tls is not None:
-            origin.terms = &tls.shared
-            self.origin_objects.append(tls)
-        if tunnel:
-            origin.tunnel.data = tunnel
-            origin.tunnel.bytes = <size_t> len(tunnel)
-            self.origin_objects.append(tunnel)
-        self.origin_count += 1
-        return self.origin_count - 1
-
-    cdef fill_origin(self, Origin *origin, list addresses, bint counted):
-        """Literal addresses in the kernel's form; those of the target with their numbers."""
+    cdef list remove(self, bint used):
+        """Remove the redirects that no request uses, or all of them; return the ids of their messages."""
         cdef uint32_t index
-        origin.addresses = <sockaddr_storage *> calloc(len(addresses), sizeof(sockaddr_storage))
-        origin.lengths = <socklen_t *> calloc(len(addresses), sizeof(socklen_t))
-        origin.numbers = <uint32_t *> calloc(len(addresses), sizeof(uint32_t))
-        origin.count = 0
-        self.tables += [<size_t> origin.addresses, <size_t> origin.lengths, <size_t> origin.numbers]
-        if origin.addresses == NULL or origin.lengths == NULL or origin.numbers == NULL:
-            raise MemoryError
-        for index, (host, port) in enumerate(addresses):
-            origin.lengths[index] = fill_address(host, port, &origin.addresses[index])
-            origin.numbers[index] = ADDRESSES_AT_MOST
-            if not counted:
-                continue
-            if host not in self.address_names and len(self.address_names) < ADDRESSES_AT_MOST:
-                self.address_names.append(host)
-            if host in self.address_names:
-                origin.numbers[index] = self.address_names.index(host)
-        origin.count = len(addresses)
-
-    cdef void take_addresses(self) noexcept nogil:
-        """Let connections go to the target's new addresses from now on."""
-        self.origins[0].addresses = self.next_target.addresses
-        self.origins[0].lengths = self.next_target.lengths
-        self.origins[0].numbers = self.next_target.numbers
-        self.origins[0].count = self.next_target.count
-        self.generation += 1
-        store_flag(&self.addresses_pending, False)
-
-    cdef void free_redirects(self):
-        self.forget_hops(True)
-        free(self.hops)
-        for table in self.tables or []:
-            free(<void *> <size_t> table)
-        free(self.origins)
+        cdef Redirect **link
+        cdef Redirect *redirect
+        ids = []
+        for index in range(REDIRECT_BUCKETS if self.buckets != NULL else 0):
+            link = &self.buckets[index]
+            while link[0] != NULL:
+                redirect = link[0]
+                if redirect.users > 0 and not used:
+                    link = &redirect.next
+                    continue
+                link[0] = redirect.next
+                if redirect.data != NULL:
+                    ids.append(redirect.message.id)
+                    Py_DECREF(<object> redirect.data)
+                free(redirect.location)
+                free(redirect)
+                self.count -= 1
+        return ids

@@ -1,39 +1,68 @@
-# Requests that are not the same each time: a program of segments, rendered into the connection's own buffer before each sending.
+# Requests that differ each time: a program of segments, rendered into the connection's own buffer before each request is sent.
 #
-# Every value comes from the request's number in the plan and from the seed, so that it is the same in every run, and unique over
-# all workers and agents. Lengths that depend on values (Content-Length; strings and frames of HTTP/2) are computed first.
+# Every value follows from the request's number in the plan and from the seed. So it is the same in every run, and unique over all
+# workers and agents. Lengths that depend on values (Content-Length; strings and frames of HTTP/2) are computed first.
 
-# A column of the data: where each row's value begins in one text.
+cdef enum SegmentKind:
+    SEGMENT_TEXT
+    SEGMENT_SEQ                 # the request's number, from 0
+    SEGMENT_RAND                # an integer from low to high
+    SEGMENT_UUID                # of version 4 (RFC 9562, 5.4)
+    SEGMENT_COLUMN              # a value from the row of the request's number; rows repeat
+    SEGMENT_BODY                # the body begins here
+    SEGMENT_LENGTH              # the body's length in decimal digits
+    SEGMENT_STRING              # HTTP/2: the length of the string made by the next segments (RFC 7541, 5.2)
+    SEGMENT_FRAME               # HTTP/2: the head of a request as Http2Io takes it, before everything else
+
+SEGMENT_NAMES = ("text", "seq", "rand", "uuid", "column", "body", "length", "string", "frame")
+
+cdef enum:
+    SEGMENTS_AT_MOST = 512
+    SEGMENT_DIGITS = 40         # the longest generated value
+
+cdef struct Segment:
+    SegmentKind kind
+    const uint8_t *text
+    size_t bytes
+    int64_t low
+    uint64_t span
+    uint32_t column
+    uint32_t count
+
+cdef struct Template:
+    Segment *segments
+    uint32_t count
+    bint head                   # HTTP/2: its response has no content
+    bint expects_continue       # its body waits for 100 (Continue)
+
+# A column of the data: one text, and the offset in it at which each row's value begins.
 cdef struct Column:
     const uint8_t *text
     size_t *begins              # one more than rows
     uint64_t rows
 
+# The bytes of one segment of the request being rendered.
 cdef struct Piece:
     const uint8_t *text
     size_t bytes
 
-# A worker's place to render in.
-cdef struct Rendering:
-    Piece *pieces
-    uint8_t *digits
-
 
 cdef size_t put_decimal(uint8_t *out, uint64_t number) noexcept nogil:
-    """Digits of a number; how many."""
+    """Write a number in decimal digits; return how many."""
     cdef uint8_t digits[20]
     cdef size_t count = 0
-    cdef size_t place
+    cdef size_t index
     while count == 0 or number > 0:
         digits[19 - count] = <uint8_t> (c"0" + number % 10)
         number //= 10
         count += 1
-    for place in range(count):
-        out[place] = digits[20 - count + place]
+    for index in range(count):
+        out[index] = digits[20 - count + index]
     return count
 
 
 cdef size_t put_signed(uint8_t *out, int64_t number) noexcept nogil:
+    """Write a number in decimal digits, with its sign if it is negative; return the length."""
     if number >= 0:
         return put_decimal(out, <uint64_t> number)
     out[0] = c"-"
@@ -41,23 +70,23 @@ cdef size_t put_signed(uint8_t *out, int64_t number) noexcept nogil:
 
 
 cdef void put_uuid(uint8_t *out, uint64_t high, uint64_t low) noexcept nogil:
-    """36 characters, version 4."""
+    """Write the 36 characters of a version 4 UUID (RFC 9562, 5.4)."""
     cdef const char *letters = b"0123456789abcdef"
-    cdef int place = 0, nibble
+    cdef int nibble
     cdef uint64_t bits
     high = high & <uint64_t> 0xffffffffffff0fffULL | 0x4000
     low = low & <uint64_t> 0x3fffffffffffffffULL | <uint64_t> 0x8000000000000000ULL
     for nibble in range(32):
         if nibble == 8 or nibble == 12 or nibble == 16 or nibble == 20:
-            out[place] = c"-"
-            place += 1
+            out[0] = c"-"
+            out += 1
         bits = high if nibble < 16 else low
-        out[place] = <uint8_t> letters[bits >> (60 - 4 * (nibble % 16)) & 15]
-        place += 1
+        out[0] = <uint8_t> letters[bits >> (60 - 4 * (nibble % 16)) & 15]
+        out += 1
 
 
-cdef size_t string_head_bytes(size_t length) noexcept nogil:
-    """Of an HPACK string's length, whose first byte holds up to 126."""
+cdef size_t hpack_length_bytes(size_t length) noexcept nogil:
+    """How many bytes the length of an HPACK string takes; the first one holds up to 126 (RFC 7541, 5.1)."""
     cdef size_t bytes = 1
     if length < 127:
         return 1
@@ -68,7 +97,8 @@ cdef size_t string_head_bytes(size_t length) noexcept nogil:
     return bytes + 1
 
 
-cdef void put_string_head(uint8_t *out, size_t length) noexcept nogil:
+cdef void put_hpack_length(uint8_t *out, size_t length) noexcept nogil:
+    """Write the length of an HPACK string that is not Huffman coded."""
     if length < 127:
         out[0] = <uint8_t> length
         return
@@ -81,70 +111,170 @@ cdef void put_string_head(uint8_t *out, size_t length) noexcept nogil:
     out[1] = <uint8_t> length
 
 
-cdef class Templates(Redirects):
-    """Renders a worker's templates."""
+cdef list template_head_texts(list segments):
+    """The texts in a template's head, whatever its values."""
+    count = segments.index(("body",)) if ("body",) in segments else len(segments)
+    return [each[1] for each in segments[:count] if each[0] == "text"]
+
+
+cdef bint template_expects_continue(list segments):
+    """Whether a template has a body that waits for 100 (Continue)."""
+    has_body = ("body",) in segments and segments.index(("body",)) < len(segments) - 1
+    return has_body and any(head_expects_continue(text) for text in template_head_texts(segments))
+
+
+cdef Template *template_new(list segments, bint head, uint32_t columns) except NULL:
+    """Compile (name, ...) tuples, as RequestConfig describes them. Raises ValueError and MemoryError."""
+    cdef Template *template
+    cdef uint32_t index
+    if not 0 < len(segments) <= SEGMENTS_AT_MOST:
+        raise ValueError(f"a template has 1 to {SEGMENTS_AT_MOST} segments, not {len(segments)}")
+    if any(each[0] == "column" and each[1] >= columns for each in segments):
+        raise ValueError("a template names a column that the data does not have")
+    if any(each[0] == "string" and index + each[1] >= len(segments) for index, each in enumerate(segments)):
+        raise ValueError("a string extends past the end of its template")
+    template = <Template *> calloc(1, sizeof(Template))
+    if template == NULL:
+        raise MemoryError
+    template.head = head
+    template.segments = <Segment *> calloc(len(segments), sizeof(Segment))
+    if template.segments == NULL:
+        free(template)
+        raise MemoryError
+    template.count = len(segments)
+    try:
+        for index, segment in enumerate(segments):
+            segment_set(&template.segments[index], segment)
+    except BaseException:
+        template_free(template)
+        raise
+    return template
+
+
+cdef segment_set(Segment *segment, tuple source):
+    name, *arguments = source
+    segment.kind = <SegmentKind> <int> SEGMENT_NAMES.index(name)
+    if segment.kind == SEGMENT_TEXT:
+        segment.text = <const uint8_t *> <const char *> <bytes> arguments[0]
+        segment.bytes = len(arguments[0])
+    elif segment.kind == SEGMENT_RAND:
+        segment.low = arguments[0]
+        segment.span = <uint64_t> (arguments[1] - arguments[0])
+    elif segment.kind == SEGMENT_COLUMN:
+        segment.column = arguments[0]
+    elif segment.kind == SEGMENT_STRING:
+        segment.count = arguments[0]
+
+
+cdef void template_free(Template *template) noexcept:
+    if template != NULL:
+        free(template.segments)
+        free(template)
+
+
+@final
+cdef class TemplateRenderer:
+    """Renders templates, one at a time, with the columns of the data."""
 
     cdef:
-        Rendering rendering
         Column *columns
         uint32_t column_count
+        list texts                  # of the columns
         uint64_t seed
-        list column_objects
+        Piece *pieces               # of the request being rendered, by segment
+        uint8_t *digits             # room for generated values, by segment
 
-    cdef bint render(self, Conn *conn, const Template *template, uint64_t number) noexcept nogil:
-        """Make a connection's own message; False without memory."""
+    def __cinit__(self, list columns, uint64_t seed):
+        """Take columns, each a list of values. Raises ValueError and MemoryError."""
+        self.seed = seed
+        self.texts = []
+        self.columns = <Column *> calloc(max(len(columns), 1), sizeof(Column))
+        self.pieces = <Piece *> calloc(SEGMENTS_AT_MOST, sizeof(Piece))
+        self.digits = <uint8_t *> calloc(SEGMENTS_AT_MOST, SEGMENT_DIGITS)
+        if self.columns == NULL or self.pieces == NULL or self.digits == NULL:
+            raise MemoryError
+        for values in columns:
+            self.add_column(values)
+
+    def __dealloc__(self):
+        cdef uint32_t index
+        for index in range(self.column_count):
+            free(self.columns[index].begins)
+        free(self.columns)
+        free(self.pieces)
+        free(self.digits)
+
+    cdef add_column(self, list values):
+        cdef Column *column = &self.columns[self.column_count]
+        cdef uint64_t row
+        cdef size_t offset = 0
+        if not values:
+            raise ValueError("a column has at least one row")
+        column.begins = <size_t *> calloc(len(values) + 1, sizeof(size_t))
+        if column.begins == NULL:
+            raise MemoryError
+        self.column_count += 1
+        text = b"".join(values)
+        self.texts.append(text)
+        column.text = <const uint8_t *> <const char *> <bytes> text
+        column.rows = len(values)
+        for row, value in enumerate(values):
+            offset += <size_t> len(value)
+            column.begins[row + 1] = offset
+
+    cdef bint render(self, const Template *template, const Message *message, uint64_t number, RenderedMessage *own) noexcept nogil:
+        """Make the plan's request of a number from `message` and its template; False without memory."""
         cdef size_t total = self.measure(template, number)
         cdef const uint8_t *body
         cdef void *grown
-        if total > conn.room:
-            grown = realloc(conn.rendered, total + total // 4)
+        if total > own.room:
+            grown = realloc(own.data, total + total // 4)
             if grown == NULL:
                 return False
-            conn.rendered = <uint8_t *> grown
-            conn.room = total + total // 4
-        conn.own = conn.message[0]
-        body = self.write(template, conn.rendered)
-        if template.expects:
-            conn.own.head_bytes = <size_t> (body - conn.rendered)
-        conn.own.data = conn.rendered
-        conn.own.bytes = total
-        conn.message = &conn.own
+            own.data = <uint8_t *> grown
+            own.room = total + total // 4
+        own.message = message[0]
+        body = self.write(template, own.data)
+        if template.expects_continue:
+            own.message.head_bytes = <size_t> (body - own.data)
+        own.message.data = own.data
+        own.message.bytes = total
         return True
 
     cdef size_t measure(self, const Template *template, uint64_t number) noexcept nogil:
-        """Find every piece; the bytes of all together."""
-        cdef uint64_t random = chance_seed(self.seed, number)
-        cdef uint32_t place, body = template.count
+        """Fill in every piece; return their total length in bytes."""
+        cdef uint64_t random = random_seed(self.seed, number)
+        cdef uint32_t index, body = template.count
         cdef size_t total = 0, body_bytes = 0
         cdef Piece *piece
         cdef const Segment *segment
-        for place in range(template.count):
-            segment = &template.segments[place]
-            piece = &self.rendering.pieces[place]
-            piece.text = self.rendering.digits + place * SEGMENT_DIGITS
+        for index in range(template.count):
+            segment = &template.segments[index]
+            piece = &self.pieces[index]
+            piece.text = self.digits + index * SEGMENT_DIGITS
             piece.bytes = 0
             if segment.kind == SEGMENT_BODY:
-                body = place
+                body = index
             else:
-                self.find_piece(segment, piece, number, &random)
-            if place > body:
+                self.fill_piece(segment, piece, number, &random)
+            if index > body:
                 body_bytes += piece.bytes
             total += piece.bytes
-        for place in range(template.count):
-            segment = &template.segments[place]
-            piece = &self.rendering.pieces[place]
+        for index in range(template.count):
+            segment = &template.segments[index]
+            piece = &self.pieces[index]
             if segment.kind == SEGMENT_LENGTH:
                 piece.bytes = put_decimal(<uint8_t *> piece.text, body_bytes)
                 total += piece.bytes
             elif segment.kind == SEGMENT_FRAME:
                 piece.bytes = H2_REQUEST_HEAD_BYTES + H2_HEAD_BYTES
                 total += piece.bytes
-        for place in range(template.count):
-            if template.segments[place].kind == SEGMENT_STRING:
-                total += self.measure_string(template, place)
+        for index in range(template.count):
+            if template.segments[index].kind == SEGMENT_STRING:
+                total += self.fill_string_length(template, index)
         return total
 
-    cdef inline void find_piece(self, const Segment *segment, Piece *piece, uint64_t number, uint64_t *random) noexcept nogil:
+    cdef inline void fill_piece(self, const Segment *segment, Piece *piece, uint64_t number, uint64_t *random) noexcept nogil:
         cdef const Column *column
         cdef uint64_t row
         cdef uint64_t high
@@ -160,130 +290,52 @@ cdef class Templates(Redirects):
             piece.bytes = put_decimal(<uint8_t *> piece.text, number)
         elif segment.kind == SEGMENT_RAND:
             piece.bytes = put_signed(
-                <uint8_t *> piece.text, segment.low + <int64_t> (chance_draw(random) % (segment.span + 1))
+                <uint8_t *> piece.text, segment.low + <int64_t> (random_bits(random) % (segment.span + 1))
             )
         elif segment.kind == SEGMENT_UUID:
-            high = chance_draw(random)
-            put_uuid(<uint8_t *> piece.text, high, chance_draw(random))
+            high = random_bits(random)
+            put_uuid(<uint8_t *> piece.text, high, random_bits(random))
             piece.bytes = 36
 
-    cdef size_t measure_string(self, const Template *template, uint32_t place) noexcept nogil:
-        """The length of a string that follows, put into the piece before it; how long that is."""
-        cdef Piece *piece = &self.rendering.pieces[place]
+    cdef size_t fill_string_length(self, const Template *template, uint32_t place) noexcept nogil:
+        """Fill in the piece that holds the length of the string after it; return the length of that piece."""
+        cdef Piece *piece = &self.pieces[place]
         cdef size_t length = 0
-        cdef uint32_t next
-        for next in range(place + 1, place + 1 + template.segments[place].count):
-            length += self.rendering.pieces[next].bytes
-        piece.bytes = string_head_bytes(length)
-        put_string_head(<uint8_t *> piece.text, length)
+        cdef uint32_t index
+        for index in range(place + 1, place + 1 + template.segments[place].count):
+            length += self.pieces[index].bytes
+        piece.bytes = hpack_length_bytes(length)
+        put_hpack_length(<uint8_t *> piece.text, length)
         return piece.bytes
 
     cdef const uint8_t *write(self, const Template *template, uint8_t *out) noexcept nogil:
-        """Put all pieces together; where the body begins."""
+        """Join all pieces; return where the body begins."""
         cdef uint8_t *at = out
         cdef uint8_t *body = NULL
-        cdef uint32_t place
+        cdef uint32_t index
         cdef const Piece *piece
-        for place in range(template.count):
-            piece = &self.rendering.pieces[place]
-            if template.segments[place].kind == SEGMENT_BODY:
+        for index in range(template.count):
+            piece = &self.pieces[index]
+            if template.segments[index].kind == SEGMENT_BODY:
                 body = at
-            elif template.segments[place].kind == SEGMENT_FRAME:
+            elif template.segments[index].kind == SEGMENT_FRAME:
                 at += piece.bytes
             else:
                 memcpy(at, piece.text, piece.bytes)
                 at += piece.bytes
         if template.segments[0].kind == SEGMENT_FRAME:
-            self.write_frame(template, out, body if body != NULL else at, at)
+            write_request_frame(out, body if body != NULL else at, at, template.head)
         return body if body != NULL else at
 
-    cdef void write_frame(self, const Template *template, uint8_t *out, const uint8_t *body, const uint8_t *end) noexcept nogil:
-        """The numbers of the request, and the head of its only frame."""
-        cdef uint32_t fields = <uint32_t> (body - out) - H2_REQUEST_HEAD_BYTES
-        cdef uint8_t flags = H2_END_HEADERS | (H2_END_STREAM if body == end else 0)
-        h2_put_uint32(out + H2_REQUEST_TABLE, H2_REQUEST_UNPRIMED)
-        h2_put_uint32(out + H2_REQUEST_FIRST, fields)
-        h2_put_uint32(out + H2_REQUEST_LATER, 0)
-        h2_put_uint32(out + H2_REQUEST_PLAIN, 0)
-        h2_put_head(
-            out + H2_REQUEST_HEAD_BYTES, fields - H2_HEAD_BYTES, H2_HEADERS, flags, H2_HEAD_REQUEST if template.head else 0
-        )
 
-    cdef Template *make_template(self, list segments, bint head) except NULL:
-        """From (name, ...) tuples; see Engine. ValueError."""
-        cdef Template *template
-        cdef Segment *segment
-        cdef uint32_t index
-        if not 0 < len(segments) <= SEGMENTS_AT_MOST:
-            raise ValueError(f"a template has up to {SEGMENTS_AT_MOST} segments")
-        template = <Template *> calloc(1, sizeof(Template))
-        if template == NULL:
-            raise MemoryError
-        template.head = head
-        template.segments = <Segment *> calloc(len(segments), sizeof(Segment))
-        if template.segments == NULL:
-            free(template)
-            raise MemoryError
-        template.count = len(segments)
-        for index, (name, *more) in enumerate(segments):
-            segment = &template.segments[index]
-            segment.kind = <SegmentKind> <int> SEGMENT_NAMES.index(name)
-            if segment.kind == SEGMENT_TEXT:
-                segment.text = <const uint8_t *> <const char *> <bytes> more[0]
-                segment.bytes = len(more[0])
-            elif segment.kind == SEGMENT_RAND:
-                segment.low = more[0]
-                segment.span = <uint64_t> (more[1] - more[0])
-            elif segment.kind == SEGMENT_COLUMN:
-                segment.column = more[0]
-            elif segment.kind == SEGMENT_STRING:
-                segment.count = more[0]
-        if any(each[0] == "column" and each[1] >= self.column_count for each in segments):
-            free_template(template)
-            raise ValueError("a template names a column that is not there")
-        if any(each[0] == "string" and place + each[1] >= len(segments) for place, each in enumerate(segments)):
-            free_template(template)
-            raise ValueError("a string ends behind its template")
-        return template
-
-    cdef take_columns(self, list columns):
-        """Each a list of values; ValueError."""
-        cdef Column *column
-        cdef uint64_t row
-        cdef size_t at
-        self.column_objects = []
-        self.columns = <Column *> calloc(max(len(columns), 1), sizeof(Column))
-        self.rendering.pieces = <Piece *> calloc(SEGMENTS_AT_MOST, sizeof(Piece))
-        self.rendering.digits = <uint8_t *> calloc(SEGMENTS_AT_MOST, SEGMENT_DIGITS)
-        if self.columns == NULL or self.rendering.pieces == NULL or self.rendering.digits == NULL:
-            raise MemoryError
-        for values in columns:
-            if not values:
-                raise ValueError("a column has at least one row")
-            column = &self.columns[self.column_count]
-            column.begins = <size_t *> calloc(len(values) + 1, sizeof(size_t))
-            if column.begins == NULL:
-                raise MemoryError
-            self.column_count += 1
-            text = b"".join(values)
-            self.column_objects.append(text)
-            column.text = <const uint8_t *> <const char *> <bytes> text
-            column.rows = len(values)
-            at = 0
-            for row, value in enumerate(values):
-                at += <size_t> len(value)
-                column.begins[row + 1] = at
-
-    cdef void free_templates(self):
-        cdef uint32_t index
-        for index in range(self.column_count):
-            free(self.columns[index].begins)
-        free(self.columns)
-        free(self.rendering.pieces)
-        free(self.rendering.digits)
-
-
-cdef void free_template(Template *template) noexcept:
-    if template != NULL:
-        free(template.segments)
-        free(template)
+cdef void write_request_frame(uint8_t *out, const uint8_t *body, const uint8_t *end, bint head) noexcept nogil:
+    """Fill in the head of a request as Http2Io takes it, and that of its only HEADERS frame."""
+    cdef uint32_t fields = <uint32_t> (body - out) - H2_REQUEST_HEAD_BYTES
+    cdef uint8_t flags = H2_END_HEADERS | (H2_END_STREAM if body == end else 0)
+    h2_put_uint32(out + H2_REQUEST_TABLE, H2_REQUEST_UNPRIMED)
+    h2_put_uint32(out + H2_REQUEST_FIRST, fields)
+    h2_put_uint32(out + H2_REQUEST_LATER, 0)
+    h2_put_uint32(out + H2_REQUEST_PLAIN, 0)
+    h2_put_head(
+        out + H2_REQUEST_HEAD_BYTES, fields - H2_HEAD_BYTES, H2_HEADERS, flags, H2_HEAD_REQUEST if head else 0
+    )

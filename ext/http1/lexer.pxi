@@ -3,15 +3,15 @@
 from heyfleet.ext.c_bytes16 cimport equal_run16, text_end, word_run16
 
 
-cdef inline void http1_start(Http1 *parser, bint head_request, Http1Kept *kept, Decoding *decoding=NULL) noexcept nogil:
+cdef inline void http1_start(Http1 *parser, bint head_request, Http1Location *location, Decoding *decoding=NULL) noexcept nogil:
     """Make ready for one response; the answer to a HEAD request has no content (RFC 9112 6.3).
 
-    `kept`: where the Location of a redirect goes; NULL: nowhere. `decoding`: what decodes content; NULL: nothing does.
+    `location`: where the Location of a redirect goes; NULL: nowhere. `decoding`: what decodes content; NULL: nothing does.
     """
     memset(parser, 0, sizeof(Http1))
-    parser.kept = kept
-    if kept != NULL:
-        kept.bytes = 0
+    parser.location = location
+    if location != NULL:
+        location.bytes = 0
     if decoding != NULL:
         parser.decoding = decoding
         decode_start(decoding)
@@ -67,38 +67,38 @@ cdef inline Http1State http1_end_line(
     return next_state
 
 
-cdef bint http1_keep(Http1Kept *kept, const uint8_t *text, size_t length) noexcept nogil:
+cdef bint http1_append_location(Http1Location *location, const uint8_t *text, size_t length) noexcept nogil:
     """Keep more of a Location, without spaces before it; whether there is room."""
     cdef void *grown
-    while kept.bytes == 0 and length > 0 and text[0] == HTTP1_SP:
+    while location.bytes == 0 and length > 0 and text[0] == HTTP1_SP:
         text += 1
         length -= 1
-    if length > HTTP1_LOCATION_LIMIT_BYTES - kept.bytes:
+    if length > HTTP1_LOCATION_LIMIT_BYTES - location.bytes:
         return False
-    if kept.bytes + length > kept.room:
-        grown = realloc(kept.data, 2 * (kept.bytes + length))
+    if location.bytes + length > location.room:
+        grown = realloc(location.data, 2 * (location.bytes + length))
         if grown == NULL:
             return False
-        kept.data = <uint8_t *> grown
-        kept.room = <uint32_t> (2 * (kept.bytes + length))
+        location.data = <uint8_t *> grown
+        location.room = <uint32_t> (2 * (location.bytes + length))
     if length > 0:
-        memcpy(kept.data + kept.bytes, text, length)
-    kept.bytes += <uint32_t> length
+        memcpy(location.data + location.bytes, text, length)
+    location.bytes += <uint32_t> length
     return True
 
 
 cdef Http1State http1_location(Http1 *parser, Http1Cursor *cursor) noexcept nogil:
     cdef const uint8_t *start = cursor.at
     cursor.at = text_end(cursor.at, cursor.end)
-    if not http1_keep(parser.kept, start, <size_t> (cursor.at - start)):
+    if not http1_append_location(parser.location, start, <size_t> (cursor.at - start)):
         return http1_broken(parser, HTTP1_REASON_LOCATION)
     if cursor.at == cursor.end:
         return HTTP1_IN_LOCATION
     if cursor.at[0] == HTTP1_HT:
         cursor.at += 1
         return HTTP1_IN_LOCATION
-    while parser.kept.bytes > 0 and parser.kept.data[parser.kept.bytes - 1] == HTTP1_SP:
-        parser.kept.bytes -= 1
+    while parser.location.bytes > 0 and parser.location.data[parser.location.bytes - 1] == HTTP1_SP:
+        parser.location.bytes -= 1
     return http1_end_line(parser, cursor, HTTP1_AT_LINE_START, HTTP1_REASON_CONTROL)
 
 

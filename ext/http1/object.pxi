@@ -18,7 +18,7 @@ cdef class Http1Parser:
     """
 
     cdef Http1 parser
-    cdef Http1Kept kept
+    cdef Http1Location kept_location
     cdef bint keeps
     cdef ParserDecoding *decoding
 
@@ -32,7 +32,7 @@ cdef class Http1Parser:
         self.start(head_request)
 
     def __dealloc__(self):
-        free(self.kept.data)
+        free(self.kept_location.data)
         if self.decoding != NULL:
             decode_forget(&self.decoding.answer)
             decode_pool_free(&self.decoding.pool)
@@ -40,7 +40,7 @@ cdef class Http1Parser:
 
     def start(self, head_request: bool = False) -> None:
         """Forget everything and expect a status line."""
-        http1_start(&self.parser, head_request, &self.kept if self.keeps else NULL,
+        http1_start(&self.parser, head_request, &self.kept_location if self.keeps else NULL,
                     &self.decoding.answer if self.decoding != NULL else NULL)
 
     def feed(self, data) -> tuple[str, int]:
@@ -83,7 +83,7 @@ cdef class Http1Parser:
     @property
     def location(self) -> bytes:
         """The Location of a redirect, if it is kept; else empty."""
-        return (<const char *> self.kept.data)[:self.kept.bytes] if self.kept.bytes else b""
+        return (<const char *> self.kept_location.data)[:self.kept_location.bytes] if self.kept_location.bytes else b""
 
     @property
     def reason(self) -> str:

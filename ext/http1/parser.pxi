@@ -56,7 +56,7 @@ cdef inline Http1State http1_line_start(Http1 *parser, Http1Cursor *cursor) noex
     cdef uint8_t index = http1_names[byte]
     if index != HTTP1_NO_TOKEN:
         cursor.at += 1
-        if parser.kept != NULL and byte | 0x20 == c"l" and 300 <= parser.status < 400:
+        if parser.location != NULL and byte | 0x20 == c"l" and 300 <= parser.status < 400:
             index = HTTP1_TEXT_LOCATION + 1
         parser.index = index
         parser.field = HTTP1_OTHER_FIELD
@@ -79,7 +79,7 @@ cdef inline Http1State http1_framing_field(Http1 *parser) noexcept nogil:
         return HTTP1_IN_LENGTH
     if parser.index == HTTP1_TEXT_LOCATION_END:
         # The first counts, if there are several.
-        return HTTP1_IN_LOCATION if parser.kept.bytes == 0 else HTTP1_IN_TEXT
+        return HTTP1_IN_LOCATION if parser.location.bytes == 0 else HTTP1_IN_TEXT
     if parser.index == HTTP1_TEXT_CONTENT_ENCODING_END:
         if parser.decoding.text_bytes > 0:
             decode_text(parser.decoding, b",", 1)

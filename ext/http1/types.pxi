@@ -117,14 +117,14 @@ cdef enum Http1Number:
     HTTP1_AFTER_DIGITS
 
 # Where the Location of a redirect is kept, from one response to the next; somebody else's memory.
-cdef struct Http1Kept:
+cdef struct Http1Location:
     uint8_t *data
     uint32_t bytes
     uint32_t room
 
 cdef struct Http1:
     # NULL: nothing is kept.
-    Http1Kept *kept
+    Http1Location *location
     # NULL: content is not decoded.
     Decoding *decoding
     # Content received, without chunk framing.

@@ -325,7 +325,7 @@ cdef class SimIo(Io):
     # Chance.
 
     cdef uint64_t draw(self) noexcept nogil:
-        return chance_draw(&self.random)
+        return random_bits(&self.random)
 
     cdef uint64_t below(self, uint64_t bound) noexcept nogil:
         return self.draw() % bound

@@ -1,4 +1,4 @@
-# Instants at which connections have something to do: a binary heap, with at most one for each connection.
+# Instants at which connections have something to do: a binary heap with at most one instant a connection.
 
 cdef struct Timer:
     int64_t due_ns
@@ -10,12 +10,12 @@ cdef struct Timers:
 
 
 cdef inline int64_t timers_next_ns(const Timers *timers) noexcept nogil:
-    """When the first is due; NEVER_NS if there is none."""
+    """When the first timer is due; NEVER_NS if there is none."""
     return timers.heap[0].due_ns if timers.count > 0 else <int64_t> NEVER_NS
 
 
 cdef void timers_add(Timers *timers, uint32_t index, int64_t due_ns) noexcept nogil:
-    """Ask to be told of a connection, which has no timer now."""
+    """Add a timer for a connection that has none."""
     cdef uint32_t hole = timers.count
     cdef uint32_t parent
     timers.count += 1
@@ -30,7 +30,7 @@ cdef void timers_add(Timers *timers, uint32_t index, int64_t due_ns) noexcept no
 
 
 cdef Timer timers_take(Timers *timers) noexcept nogil:
-    """Take the first off; there is one."""
+    """Remove and return the first timer. There must be one."""
     cdef Timer first = timers.heap[0]
     cdef Timer *last
     cdef uint32_t hole = 0

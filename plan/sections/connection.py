@@ -24,9 +24,13 @@ class ConnectionOptions:
 
     title: ClassVar[str] = "Connection"
 
-    disable_keepalive: bool = switch("--disable-keepalive", help="Open a new connection for each request.")
+    disable_keepalive: bool = switch(
+        "--disable-keepalive", help="Open a new connection for each request.", plan_field="disable_keepalive"
+    )
     disable_redirects: bool = switch(
-        "--disable-redirects", help="Count a redirect as the response. By default up to ten are followed."
+        "--disable-redirects",
+        help="Count a redirect as the response. By default up to ten are followed.",
+        plan_field="disable_redirects",
     )
     http2: bool = switch(
         "-h2",
@@ -39,19 +43,21 @@ class ConnectionOptions:
         parse=parse_small_count,
         default=1,
         metavar="N",
+        plan_field="streams",
         help="Number of concurrent requests on each HTTP/2 connection.",
     )
     resolve: tuple[Resolve, ...] = list_option(
         "--resolve",
         parse=parse_resolve_rule,
         metavar="HOST:PORT:ADDRESS",
-        help="Connect to ADDRESS instead of looking HOST up; several are joined by commas. May be repeated.",
+        help="Connect to ADDRESS, or to several joined by commas, instead of looking HOST up. May be repeated.",
     )
     connect_to: tuple[Resolve, ...] = list_option(
         "--connect-to",
         parse=parse_connect_rule,
         metavar="HOST:PORT:HOST2:PORT2",
-        help="Connect to HOST2:PORT2 instead of HOST:PORT. An empty part matches any, or stays as it is. May be repeated.",
+        help="Connect to HOST2:PORT2 instead of HOST:PORT. An empty HOST or PORT matches any, "
+        "an empty HOST2 or PORT2 keeps it. May be repeated.",
     )
     proxy: Proxy | None = option(
         "-x",
@@ -59,7 +65,8 @@ class ConnectionOptions:
         parse=parse_proxy,
         default=None,
         metavar="HOST:PORT",
-        help="HTTP proxy, also as http://USER:PASSWORD@HOST:PORT. Requests to https URLs go through a tunnel.",
+        plan_field="proxy",
+        help="HTTP proxy, also as http://USER:PASSWORD@HOST:PORT. For https URLs it tunnels.",
     )
     ipv4: bool = switch("-4", "--ipv4", help="Use IPv4 addresses only.")
     ipv6: bool = switch("-6", "--ipv6", help="Use IPv6 addresses only.")
@@ -69,13 +76,15 @@ class ConnectionOptions:
         default=0,
         default_text="look up once",
         metavar="DURATION",
-        help="Time after which to look the host up again and move connections to new addresses.",
+        plan_field="dns_ttl_ns",
+        help="How often to look the host up again and move connections to new addresses.",
     )
     unix_socket: str | None = option(
         "--unix-socket",
         parse=parse_unix_path,
         default=None,
         metavar="PATH",
+        plan_field="unix_socket",
         help="Connect to a Unix socket instead of the URL's host. @NAME is an abstract socket.",
     )
     sources: tuple[str, ...] = option(
@@ -85,11 +94,13 @@ class ConnectionOptions:
         metavar="ADDRESSES",
         separator=",",
         plan_key="sources",
+        plan_field="sources",
         help="Local addresses to connect from, in turn: 10.0.0.5,10.0.0.6 or 127.0.0.2-127.0.0.9.",
     )
     kernel_timestamps: bool = switch(
         "--kernel-timestamps",
         help="Also measure latency between the kernel's timestamps, free of the generator's scheduling. Needs epoll.",
+        plan_field="kernel_timestamps",
     )
 
 
@@ -99,9 +110,7 @@ class TlsOptions:
 
     title: ClassVar[str] = "TLS"
 
-    insecure: bool = switch(
-        "-k", "--insecure", help="Don't verify the server's certificate. (hey never verifies it.)"
-    )
+    insecure: bool = switch("-k", "--insecure", help="Don't verify the server's certificate; hey never does.")
     authorities: str | None = option(
         "--cacert",
         parse=str,
@@ -135,6 +144,6 @@ class TlsOptions:
         default_text="1.2 or 1.3",
         metavar="1.2|1.3",
         choices=("1.2", "1.3"),
-        help="TLS version to insist on.",
+        help="The only TLS version to allow.",
     )
     no_resume: bool = switch("--no-resume", help="Make every handshake a full one; don't resume sessions.")

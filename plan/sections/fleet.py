@@ -28,14 +28,14 @@ class FleetOptions:
         parse=parse_small_count,
         default=0,
         metavar="N",
-        help="Number of agents on other hosts to wait for and send the load from.",
+        help="Number of agents that send the load; wait here until they have joined from other hosts.",
     )
     local_agents: int = option(
         "--local-agents",
         parse=parse_small_count,
         default=0,
         metavar="N",
-        help="Number of agents to start on this host and send the load from.",
+        help="Number of agents to start on this host to send the load.",
     )
     controller: str = option(
         "--controller",
@@ -58,7 +58,7 @@ class FleetOptions:
         default=600 * _SECOND_NS,
         default_text="10m",
         metavar="DURATION",
-        help="Time to wait for agents to join.",
+        help="How long to wait for agents to join.",
     )
     lost_timeout_ns: int = option(
         "--lost-timeout",
@@ -66,7 +66,7 @@ class FleetOptions:
         default=15 * _SECOND_NS,
         default_text="15s",
         metavar="DURATION",
-        help="Time to wait at the end for agents whose connection was lost.",
+        help="How long to wait at the end for agents whose connection was lost.",
     )
     lease_ns: int = option(
         "--lease",
@@ -74,7 +74,7 @@ class FleetOptions:
         default=10 * _SECOND_NS,
         default_text="10s",
         metavar="DURATION",
-        help="Time without word from the controller after which an agent stops its load.",
+        help="How long an agent keeps sending without contact to its controller.",
     )
     listen: str = option(
         "--listen",
@@ -158,7 +158,7 @@ class DeploymentOptions:
         default="",
         default_text="2h",
         metavar="DURATION",
-        help="Time after which launched agents end by themselves, whatever happens.",
+        help="Maximum lifetime of launched agents; they end by themselves after it.",
     )
     keep: bool = switch("--keep", help="Don't remove the launched hosts after the run.")
     dry_run: bool = switch("--dry-run", help="Print what --on would launch, need and cost, and do nothing.")

@@ -56,7 +56,7 @@ class LoadOptions:
         default=None,
         default_text=f"{DEFAULT_CONNECTIONS}, or {DEFAULT_CONNECTIONS_OF_RATE} with --rate",
         metavar="N",
-        help="Number of connections, each with one request at a time. Never more than requests.",
+        help="Number of connections, each with one request at a time. Limited to the number of requests.",
     )
     rate_per_connection: float = option(
         "-q",
@@ -73,7 +73,7 @@ class LoadOptions:
         parse=parse_duration_ns,
         default=0,
         metavar="DURATION",
-        help="Time to send for, instead of -n.",
+        help="How long to send, instead of -n.",
     )
     timeout_ns: int = option(
         "-t",
@@ -82,6 +82,7 @@ class LoadOptions:
         default=DEFAULT_TIMEOUT_NS,
         default_text="20s",
         metavar="SECONDS",
+        plan_field="timeout_ns",
         help="Time limit of each request, in seconds or as a DURATION. 0 sets no limit.",
     )
 
@@ -120,14 +121,15 @@ class ProfileOptions:
         default=None,
         default_text="all at once",
         metavar="RATE",
-        help="Number of --users to start each second.",
+        help="Number of --users to start per second.",
     )
     think: Think | None = option(
         "--think",
         parse=parse_think_time,
         default=None,
         metavar="TIME",
-        help="Pause of a user after each response: 1s, 0.5s-2s (uniform) or exp:1s (exponential, by its mean).",
+        plan_field="think",
+        help="Pause of each user after a response: 1s, 0.5s-2s (uniform) or exp:1s (exponential, by its mean).",
     )
     poisson: bool = option(
         "--arrivals",
@@ -136,18 +138,21 @@ class ProfileOptions:
         default_text="constant",
         metavar="constant|poisson",
         choices=("constant", "poisson"),
+        plan_field="poisson",
         help="Spacing of a rate's requests: even, or random as from many independent clients.",
     )
     catch_up: bool = switch(
         "--catch-up",
-        help="Send requests that the generator itself delayed in a burst, instead of leaving them unsent.",
+        help="Send requests that the generator itself delayed late and in a burst, instead of leaving them unsent.",
+        plan_field="catch_up",
     )
     warmup_ns: int = option(
         "--warmup",
         parse=parse_duration_ns,
         default=0,
         metavar="DURATION",
-        help="Time at the start to keep out of the results. -n and -z count from its end.",
+        plan_field="warmup_ns",
+        help="How long to leave out of the results at the start. -n and -z count from its end.",
     )
     seed: int | None = option(
         "--seed",
@@ -155,7 +160,7 @@ class ProfileOptions:
         default=None,
         default_text="a new one for each run",
         metavar="N",
-        help="Seed of everything random. The report names it.",
+        help="Seed for everything random. The report shows it.",
     )
 
 
@@ -171,6 +176,7 @@ class ThresholdOptions:
         default=(),
         metavar="THRESHOLDS",
         separator=", ",
+        plan_field="slo",
         help="Exit with code 5 unless all of these hold: 'p99<250ms, errors<0.1%, rate>=4950, p95[login]<1s'.",
     )
     abort_on: tuple[str, ...] = option(
@@ -179,6 +185,7 @@ class ThresholdOptions:
         default=(),
         metavar="THRESHOLDS",
         separator=", ",
+        plan_field="abort_on",
         help="Stop the load and exit with code 5 as soon as one of these is true: 'errors>50% for 5s'.",
     )
     find_max: tuple[str, ...] = option(

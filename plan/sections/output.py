@@ -63,6 +63,7 @@ class GeneratorOptions:
         default=0,
         default_text="one for each core",
         metavar="N",
+        plan_field="workers",
         help="Number of worker threads.",
     )
     io: str = option(
@@ -72,5 +73,6 @@ class GeneratorOptions:
         default_text="auto, the best that the host allows",
         metavar="auto|io_uring|epoll",
         choices=("auto", "io_uring", "epoll"),
+        plan_field="io",
         help="I/O backend.",
     )

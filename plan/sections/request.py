@@ -93,6 +93,7 @@ class RequestOptions:
     decode: bool = switch(
         "--decode",
         help="Ask for compressed responses (gzip, deflate, br, zstd), decode them, and count broken ones as errors.",
+        plan_field="decode",
     )
     targets: str = option(
         "--targets",

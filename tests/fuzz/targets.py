@@ -22,6 +22,7 @@ from heyfleet.results.metrics import InvalidSnapshotError
 from heyfleet.results.stats import Stats
 
 from ..codings import raw_deflate
+from ..engines import make_engine
 from ..http2_peer import (
     CONTINUATION,
     DATA,
@@ -93,14 +94,14 @@ def http2(data: bytes) -> None:
     peer = SimPeer(
         "answer", response=data[2:], request_bytes=64, split_bytes=data[1], requests_per_connection=2
     )
-    engine = Engine(
+    engine = make_engine(
         io=SimIo({80: peer}),
         addresses=[("127.0.0.1", 80)],
         messages=[(http2_request(_GET, b"body" * (data[0] & 1), False), False, True)],
         http2=True,
         connections=1,
         streams=1 + (data[0] >> 1 & 3),
-        requests=REQUESTS,
+        request_count=REQUESTS,
         decode=bool(data[0] & 8),
         timeout_ns=SECOND_NS,
     )
@@ -152,13 +153,13 @@ def template(data: bytes) -> None:
     )
     compiler = Compiler(plan)
     io = SimIo({80: SimPeer("answer", response=b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")})
-    engine = Engine(
+    engine = make_engine(
         io=io,
         addresses=[("127.0.0.1", 80)],
         messages=[(compiler.http1(plan.requests[0]), False)],
         columns=compiler.columns,
         connections=1,
-        requests=REQUESTS,
+        request_count=REQUESTS,
         timeout_ns=SECOND_NS,
     )
     _runs_to_its_end(engine)
@@ -234,7 +235,7 @@ def _runs_to_its_end(engine: Engine) -> None:
     engine.run()
     snapshot = engine.snapshot()
     answered, failed = sum(snapshot.responses.values()), sum(snapshot.errors.values())
-    assert snapshot.sent == answered + failed + snapshot.abandoned == REQUESTS
+    assert snapshot.counters["sent"] == answered + failed + snapshot.counters["abandoned"] == REQUESTS
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

@@ -1,4 +1,4 @@
-"""The practice target over HTTP/2 and TLS: what it breaks is counted for what it is, and both sides count the same."""
+"""The practice target over HTTP/2 and TLS: every fault is counted as such, and both sides count the same."""
 
 from __future__ import annotations
 

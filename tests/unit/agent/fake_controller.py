@@ -52,6 +52,7 @@ class World:
         self.random = Random(seed)
         self.faulty = faulty  # whether runners refuse and fail now and then
         self.answer: Ready | Refusal | Exception = Ready(addresses=["127.0.0.1"], workers=1)
+        self.stop_s = 0.05  # how long a load takes to stop, at most
         self.disk_error: OSError | None = None
         self.runners: list[FakeRunner] = []
         self.active: FakeRunner | None = None
@@ -138,7 +139,7 @@ class FakeRunner:
             try:
                 await asyncio.wait_for(self.stopped.wait(), min(1.0, max(end_s - loop.time(), 0.001)))
                 self._stopped_by = "signal"
-                await asyncio.sleep(world.random.uniform(0, 0.05))
+                await asyncio.sleep(world.random.uniform(world.stop_s / 2, world.stop_s))
             except TimeoutError:
                 pass
             if self.stopped.is_set() or loop.time() >= end_s:

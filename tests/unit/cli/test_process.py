@@ -1,4 +1,4 @@
-"""What only a process of its own shows: what it imports, how it ends, and pipes that nobody reads."""
+"""The command in a process of its own: imports, exit codes and closed pipes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WITH_AGENT = """
 import sys, types
 from heyfleet.proto.stats_pb2 import Refusal
 class Runner:
-    def prepare(self, assignment): return Refusal(reason="here only to be refused")
+    def prepare(self, assignment): return Refusal(reason="refused by the test")
     def stop(self): pass
 module = types.ModuleType("heyfleet.agent.runner")
 module.Runner = Runner
@@ -31,7 +31,7 @@ def python(*args: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_run_imports_nothing_that_it_does_not_use() -> None:
+def test_a_run_imports_only_what_it_uses() -> None:
     banned = ["aiohttp", "asyncio", "grpc", "uvloop", "rich", "hdrh", "json", "heyfleet.lab", "difflib"]
     ended = python(
         "-c",
@@ -40,7 +40,7 @@ def test_a_run_imports_nothing_that_it_does_not_use() -> None:
         + f"except SystemExit as end: print(end.code, [name for name in {banned} if name in sys.modules])",
     )
     assert ended.stdout == "2 []\n"
-    assert ended.stderr == "heyfleet: here only to be refused\n"
+    assert ended.stderr == "heyfleet: refused by the test\n"
 
 
 def test_the_package_is_a_program() -> None:
@@ -48,7 +48,7 @@ def test_the_package_is_a_program() -> None:
     assert (ended.returncode, ended.stdout) == (0, f"heyfleet {heyfleet.__version__}\n")
 
 
-def test_its_exit_code_and_one_line() -> None:
+def test_bad_input_gives_one_line_and_an_exit_code() -> None:
     ended = python("-m", "heyfleet", "run", "-n", "0", "http://localhost/")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == "heyfleet: -n: 0 is too small; the minimum is 1\n"
@@ -61,7 +61,7 @@ def test_its_exit_code_and_one_line() -> None:
         (["-c", "from heyfleet.console import write_stdout; write_stdout(['x' * 9] * 99_999)"], 0),
     ],
 )
-def test_nobody_reads(args: list[str], code: int) -> None:
+def test_a_closed_pipe_is_not_an_error(args: list[str], code: int) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:

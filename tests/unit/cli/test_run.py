@@ -1,4 +1,4 @@
-"""The command line: what becomes of the words that were typed."""
+"""The command line: options from flags, errors of bad input, and help."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ URL = "http://localhost:8080/"
 DEFAULTS = RunOptions(url=URL)
 
 
-def nobody(*_arguments: Any) -> Any:
-    """No agent, and no fleet."""
+def no_factory(*_arguments: Any) -> Any:
+    """Stand in for the factories of agents and fleets."""
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[RunOptions]:
-    """The flags of each run that was asked for; none takes place."""
-    runs: list[RunOptions] = []
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[RunOptions]:
+    """The options of each run that the command would make; no run takes place."""
+    recorded: list[RunOptions] = []
 
     def run_and_report(options: RunOptions, _executor: Any, _archiver: Any, _live_exports: Any) -> int:
-        runs.append(options)
+        recorded.append(options)
         return 0
 
     monkeypatch.setattr("heyfleet.cli.run_report.run_and_report", run_and_report)
-    monkeypatch.setitem(COMMANDS, "run", (lambda: command.run_command(nobody, nobody), ""))
-    return runs
+    monkeypatch.setitem(COMMANDS, "run", (lambda: command.run_command(no_factory, no_factory), ""))
+    return recorded
 
 
 def invoke(*args: str) -> tuple[int, str, str]:
@@ -85,10 +85,10 @@ def invoke(*args: str) -> tuple[int, str, str]:
         (["-x", "", "-h2=false", URL], {}),
     ],
 )
-def test_flags(asked: list[RunOptions], args: list[str], changes: dict[str, Any]) -> None:
+def test_flags(runs: list[RunOptions], args: list[str], changes: dict[str, Any]) -> None:
     code, _, err = invoke("run", *args, *([] if URL in args else [URL]))
     assert (code, err) == (0, "")
-    assert asked == [dataclasses.replace(DEFAULTS, **changes)]
+    assert runs == [dataclasses.replace(DEFAULTS, **changes)]
 
 
 @pytest.mark.parametrize(
@@ -134,12 +134,12 @@ def test_flags(asked: list[RunOptions], args: list[str], changes: dict[str, Any]
         (["-bad\nflag", URL], "unknown flag -bad flag"),
     ],
 )
-def test_bad_input(asked: list[RunOptions], args: list[str], words: str) -> None:
+def test_bad_input(runs: list[RunOptions], args: list[str], words: str) -> None:
     code, out, err = invoke("run", *args)
     assert (code, out) == (2, "")
     assert err.startswith(f"heyfleet: {words}")
     assert err.count("\n") == 1
-    assert asked == []
+    assert runs == []
 
 
 @pytest.mark.parametrize("flag", ["-h", "-help", "--help"])
@@ -147,12 +147,12 @@ def test_help_shows_every_flag(flag: str) -> None:
     code, out, err = invoke("run", flag)
     assert (code, err) == (0, "")
     assert out.startswith("Usage: ")
-    for param in command.run_command(nobody, nobody).params:
+    for param in command.run_command(no_factory, no_factory).params:
         assert getattr(param, "hidden", False) or param.name == "url" or f"  {param.opts[0]}" in out
     assert "heyfleet run -n 10k -c 100 http://localhost:8080/" in out
 
 
-def test_help_of_all_imports_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_general_help_imports_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Main, "get_command", None)
     code, out, _ = invoke("--help")
     assert code == 0
@@ -163,14 +163,14 @@ def test_help_of_all_imports_no_command(monkeypatch: pytest.MonkeyPatch) -> None
     ("args", "words"),
     [([URL], "try heyfleet run [flags] URL"), (["-n", "5", URL], "try heyfleet run [flags] URL")],
 )
-def test_a_forgotten_run(args: list[str], words: str) -> None:
+def test_a_missing_subcommand(args: list[str], words: str) -> None:
     code, _, err = invoke(*args)
     assert code == 2
     assert words in err
     assert err.count("\n") == 1
 
 
-def test_nothing_typed_shows_the_help() -> None:
+def test_no_arguments_show_the_help() -> None:
     code, out, err = invoke()
     assert (code, out) == (2, "")
     assert err.startswith("Usage: ")
@@ -180,7 +180,7 @@ def test_version() -> None:
     assert invoke("--version") == (0, f"heyfleet {__version__}\n", "")
 
 
-def test_a_fault_is_one_line(asked: list[RunOptions], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_is_one_line(runs: list[RunOptions], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> int:
         raise RuntimeError("one\ntwo")
 
@@ -194,7 +194,7 @@ def test_a_fault_is_one_line(asked: list[RunOptions], monkeypatch: pytest.Monkey
     assert isinstance(CliRunner().invoke(main, ["run", URL]).exception, RuntimeError)
 
 
-def test_an_interrupt_outside_the_run(asked: list[RunOptions], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_outside_of_the_run(runs: list[RunOptions], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: Any) -> int:
         raise KeyboardInterrupt
 

@@ -6,9 +6,10 @@ import gzip
 
 import pytest
 
-from heyfleet.ext import Engine, EngineSnapshot, hpack_encode, http2_request
+from heyfleet.ext import EngineSnapshot, hpack_encode, http2_request
 
 from ...codings import ENCODE
+from ...engines import make_engine
 from ...http2_peer import (
     DATA,
     END_HEADERS,
@@ -38,14 +39,14 @@ def answer(stream: int, content: bytes, *codings: bytes, frame_bytes: int = 16_0
 
 
 def run(peer: Http2Peer, requests: int = 6, streams: int = 2) -> EngineSnapshot:
-    engine = Engine(
+    engine = make_engine(
         io="epoll",
         addresses=[("127.0.0.1", peer.port)],
         messages=[(http2_request(GET, b"", False), False)],
         http2=True,
         connections=1,
         streams=streams,
-        requests=requests,
+        request_count=requests,
         timeout_ns=60_000_000_000,  # a gibibyte takes its time
         decode=True,
     )
@@ -67,7 +68,10 @@ def test_as_its_fields_say(codings: tuple[bytes, ...], frame_bytes: int, piece_b
     ) as peer:
         snapshot = run(peer)
     assert snapshot.responses == {200: 6}
-    assert (snapshot.body_bytes, snapshot.decoded_bytes) == (6 * len(content), 6 * len(CONTENT))
+    assert (snapshot.counters["body_bytes"], snapshot.counters["decoded_bytes"]) == (
+        6 * len(content),
+        6 * len(CONTENT),
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,4 +94,4 @@ def test_what_is_broken_ends_its_stream(content: bytes, codings: list[bytes], ki
         snapshot = run(peer)
     assert snapshot.responses == {200: 5}
     assert snapshot.errors == {kind: 1}
-    assert snapshot.connections_opened == 1
+    assert snapshot.counters["connections_opened"] == 1

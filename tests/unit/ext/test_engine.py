@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from heyfleet.ext import Engine, EngineSnapshot, Histogram, SimIo, SimPeer
 
+from ...engines import make_engine
+
 PORT = 80
 REQUEST = b"GET / HTTP/1.1\r\nHost: sim\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -37,8 +39,8 @@ class Run:
         )
         assert sum(self.snapshot.responses.values()) == self.totals["responses"]
         assert sum(self.snapshot.errors.values()) == self.totals["errors"]
-        assert self.snapshot.sent == self.totals["sent"]
-        assert self.snapshot.abandoned == self.totals["abandoned"]
+        assert self.snapshot.counters["sent"] == self.totals["sent"]
+        assert self.snapshot.counters["abandoned"] == self.totals["abandoned"]
         assert self.histogram("latency").count == self.totals["responses"]
 
     def histogram(self, metric: str) -> Histogram:
@@ -47,12 +49,12 @@ class Run:
 
 def simulate(peer: SimPeer, *, seed: int = 1, **plan: Any) -> Run:
     network = SimIo({PORT: peer}, seed=seed)
-    return Run(Engine(io=network, addresses=[("127.0.0.1", PORT)], messages=MESSAGES, **plan), network)
+    return Run(make_engine(io=network, addresses=[("127.0.0.1", PORT)], messages=MESSAGES, **plan), network)
 
 
 def ticks(rate: float) -> dict[str, Any]:
     """A constant rate for all connections, each with ticks of its own."""
-    return {"loop": "ticks", "stages": [(0, rate, rate)]}
+    return {"model": "connection_rate", "stages": [(0, rate, rate)]}
 
 
 def answering(**behaviour: Any) -> SimPeer:
@@ -60,11 +62,11 @@ def answering(**behaviour: Any) -> SimPeer:
 
 
 def test_the_count_is_exact_and_so_are_the_latencies() -> None:
-    run = simulate(answering(delay_ns=3 * MS), connections=50, requests=105)
+    run = simulate(answering(delay_ns=3 * MS), connections=50, request_count=105)
     assert run.totals["responses"] == run.totals["planned"] == 105
-    assert run.snapshot.body_bytes == 5 * 105
-    assert run.snapshot.bytes_received == len(ANSWER) * 105
-    assert run.snapshot.bytes_sent == len(REQUEST) * 105
+    assert run.snapshot.counters["body_bytes"] == 5 * 105
+    assert run.snapshot.counters["bytes_received"] == len(ANSWER) * 105
+    assert run.snapshot.counters["bytes_sent"] == len(REQUEST) * 105
     latency = run.histogram("latency")
     assert 3 * MS <= latency.min_ns <= latency.max_ns < 3.1 * MS
     assert run.engine.stopped_by == "count"
@@ -72,14 +74,14 @@ def test_the_count_is_exact_and_so_are_the_latencies() -> None:
 
 
 def test_phases_add_up_to_the_latency() -> None:
-    run = simulate(answering(delay_ns=2 * MS, jitter_ns=MS, split_bytes=7), connections=3, requests=300)
+    run = simulate(answering(delay_ns=2 * MS, jitter_ns=MS, split_bytes=7), connections=3, request_count=300)
     phases = [run.histogram(metric) for metric in ("request_write", "wait", "read")]
     assert sum(phase.sum_ns for phase in phases) == run.histogram("latency").sum_ns
     assert run.histogram("read").max_ns > 0
 
 
 def test_connections_are_open_before_the_start() -> None:
-    run = simulate(answering(connect_delay_ns=500 * MS), connections=10, requests=100)
+    run = simulate(answering(connect_delay_ns=500 * MS), connections=10, request_count=100)
     assert run.histogram("connect").count == 10
     assert run.histogram("connect").min_ns >= 500 * MS
     assert run.histogram("latency").max_ns < 500 * MS
@@ -87,8 +89,8 @@ def test_connections_are_open_before_the_start() -> None:
 
 def test_without_keep_alive_the_connect_is_part_of_the_latency() -> None:
     peer = answering(connect_delay_ns=5 * MS, delay_ns=MS)
-    run = simulate(peer, connections=4, requests=40, keep_alive=False)
-    assert run.snapshot.connections_opened == 40
+    run = simulate(peer, connections=4, request_count=40, keep_alive=False)
+    assert run.snapshot.counters["connections_opened"] == 40
     assert run.histogram("latency").min_ns >= 6 * MS
     assert run.histogram("wait").max_ns < 2 * MS
 
@@ -121,7 +123,7 @@ def test_a_schedule_that_is_kept_has_no_lag() -> None:
 
 
 def test_a_schedule_with_a_count() -> None:
-    run = simulate(answering(), connections=4, requests=10, **ticks(4 * 2))
+    run = simulate(answering(), connections=4, request_count=10, **ticks(4 * 2))
     assert run.totals["responses"] == 10
     assert run.totals["elapsed_ns"] == pytest.approx(9 * S / 8, rel=0.01)
 
@@ -142,14 +144,14 @@ def test_a_schedule_with_a_count() -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_peer_that_always_fails(peer: SimPeer, kind: str) -> None:
-    run = simulate(peer, connections=3, requests=30)
+    run = simulate(peer, connections=3, request_count=30)
     assert run.totals["errors"] == 30
     assert all(name.startswith(kind) for name in run.snapshot.errors), run.snapshot.errors
 
 
 @pytest.mark.parametrize(("kind", "error"), [("silent", "request timeout"), ("blackhole", "connect timeout")])
 def test_timeouts(kind: Any, error: str) -> None:
-    run = simulate(SimPeer(kind), connections=3, requests=6, timeout_ns=2 * S)
+    run = simulate(SimPeer(kind), connections=3, request_count=6, timeout_ns=2 * S)
     assert run.snapshot.errors == {error: 6}
     assert run.totals["elapsed_ns"] == pytest.approx(4 * S, rel=0.01)
 
@@ -166,10 +168,10 @@ def test_failing_connects_do_not_keep_the_loop_from_its_clock() -> None:
 
 
 def test_bytes_behind_an_answer_cost_the_connection() -> None:
-    run = simulate(SimPeer("answer", response=ANSWER + b"more"), connections=2, requests=20)
+    run = simulate(SimPeer("answer", response=ANSWER + b"more"), connections=2, request_count=20)
     assert run.totals["responses"] == 20
-    assert run.snapshot.unsolicited_responses == 20
-    assert run.snapshot.connections_opened >= 20
+    assert run.snapshot.counters["unsolicited_responses"] == 20
+    assert run.snapshot.counters["connections_opened"] >= 20
 
 
 @settings(max_examples=60, deadline=None)
@@ -186,7 +188,7 @@ def test_nothing_is_lost_whatever_the_network_does(
         jitter_ns=5 * MS, split_bytes=split, reset_probability=0.1, close_probability=0.1, stall_probability=0.05,
         requests_per_connection=7,
     )  # fmt: skip
-    run = simulate(peer, seed=seed, connections=connections, requests=requests, timeout_ns=50 * MS)
+    run = simulate(peer, seed=seed, connections=connections, request_count=requests, timeout_ns=50 * MS)
     assert run.totals["sent"] == requests
     assert run.totals["abandoned"] == 0
     assert run.totals["responses"] <= run.network.answers_sent
@@ -195,7 +197,7 @@ def test_nothing_is_lost_whatever_the_network_does(
 def test_the_same_seed_is_the_same_run() -> None:
     def once() -> tuple[dict[str, int], Histogram, dict[str, int]]:
         peer = answering(jitter_ns=5 * MS, split_bytes=9, reset_probability=0.2)
-        run = simulate(peer, seed=7, connections=5, requests=200)
+        run = simulate(peer, seed=7, connections=5, request_count=200)
         totals = {name: value for name, value in run.totals.items() if name not in ("cpu_ns", "wall_ns")}
         return totals, run.histogram("latency"), run.snapshot.errors
 
@@ -204,8 +206,8 @@ def test_the_same_seed_is_the_same_run() -> None:
 
 def test_snapshots_during_a_run_add_up_to_its_totals() -> None:
     network = SimIo({PORT: answering(delay_ns=MS)})
-    engine = Engine(
-        io=network, addresses=[("127.0.0.1", PORT)], messages=MESSAGES, connections=10, requests=300_000
+    engine = make_engine(
+        io=network, addresses=[("127.0.0.1", PORT)], messages=MESSAGES, connections=10, request_count=300_000
     )
     thread = threading.Thread(target=engine.run)
     thread.start()
@@ -223,19 +225,19 @@ def test_snapshots_during_a_run_add_up_to_its_totals() -> None:
             latency.add(part.histograms["latency"])
     assert responses == {200: 300_000}
     assert latency.count == 300_000
-    assert sum(part.sent for part in parts) == 300_000
+    assert sum(part.counters["sent"] for part in parts) == 300_000
     assert len(parts) > 2
 
 
 def test_a_stop_ends_a_run_at_once() -> None:
     network = SimIo({PORT: answering(delay_ns=MS)})
-    engine = Engine(
+    engine = make_engine(
         io=network, addresses=[("127.0.0.1", PORT)], messages=MESSAGES, connections=10, duration_ns=10**15
     )
     thread = threading.Thread(target=engine.run)
     thread.start()
     engine.start(1)
-    while engine.snapshot().sent == 0:
+    while engine.snapshot().counters["sent"] == 0:
         pass
     engine.stop()
     thread.join(timeout=60)
@@ -247,12 +249,12 @@ def test_a_stop_ends_a_run_at_once() -> None:
 
 def test_the_trace_keeps_what_fits_and_counts_the_rest() -> None:
     network = SimIo({PORT: answering(delay_ns=MS)})
-    engine = Engine(
+    engine = make_engine(
         io=network,
         addresses=[("127.0.0.1", PORT)],
         messages=MESSAGES,
         connections=2,
-        requests=30,
+        request_count=30,
         trace_rows=20,
     )
     engine.start(1)
@@ -270,13 +272,13 @@ def test_the_trace_keeps_what_fits_and_counts_the_rest() -> None:
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        ({"connections": 0, "requests": 1}, "at least one connection"),
+        ({"connections": 0, "request_count": 1}, "at least one connection"),
         ({"connections": 1}, "a number of requests or a duration"),
-        ({"connections": 1, "requests": 1, "timeout_ns": -1}, "can't be negative"),
-        ({"connections": 1, "requests": 1, "loop": "rate", "stages": [(0, -1, -1)]}, "levels from 0"),
-        ({"connections": 1, "requests": 1, "io": "kqueue"}, "io must be"),
+        ({"connections": 1, "request_count": 1, "timeout_ns": -1}, "can't be negative"),
+        ({"connections": 1, "request_count": 1, "model": "rate", "stages": [(0, -1, -1)]}, "levels from 0"),
+        ({"connections": 1, "request_count": 1, "io": "kqueue"}, "io must be"),
     ],
 )
 def test_arguments_that_make_no_sense(bad: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Engine(**{"io": "epoll", "addresses": [("127.0.0.1", 1)], "messages": MESSAGES, **bad})
+        make_engine(**{"io": "epoll", "addresses": [("127.0.0.1", 1)], "messages": MESSAGES, **bad})

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from heyfleet.ext import Engine, EngineSnapshot, TlsContext
+from heyfleet.ext import EngineSnapshot, TlsContext
 
 from ...certificates import Authority
+from ...engines import make_engine
 
 BODY = b"x" * 100_000
 HEAD = b"PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(BODY)
@@ -79,20 +80,24 @@ def server(talk: Talk, tls: ssl.SSLContext | None = None) -> Iterator[int]:
 
 
 def run(
-    port: int, requests: int = 20, message: Any = HEAD + BODY, io: str = "epoll", **more: Any
+    port: int, request_count: int = 20, message: Any = HEAD + BODY, io: str = "epoll", **more: Any
 ) -> EngineSnapshot:
-    engine = Engine(
+    engine = make_engine(
         io=io,
         addresses=[("127.0.0.1", port)],
         messages=[(message, False, False)],
         connections=2,
-        requests=requests,
+        request_count=request_count,
         **{"timeout_ns": 10_000_000_000, **more},
     )
     engine.start(1)
     engine.run()
     snapshot: EngineSnapshot = engine.snapshot()
-    assert snapshot.sent == requests == sum(snapshot.responses.values()) + sum(snapshot.errors.values())
+    assert (
+        snapshot.counters["sent"]
+        == request_count
+        == sum(snapshot.responses.values()) + sum(snapshot.errors.values())
+    )
     return snapshot
 
 
@@ -119,8 +124,8 @@ def test_the_body_follows_the_word_of_the_server(io: str) -> None:
     with server(agrees) as port:
         snapshot = run(port, io=io)
     assert snapshot.responses == {200: 20}
-    assert snapshot.connections_opened == 2
-    assert snapshot.bytes_sent == 20 * len(HEAD + BODY)
+    assert snapshot.counters["connections_opened"] == 2
+    assert snapshot.counters["bytes_sent"] == 20 * len(HEAD + BODY)
     # From the body's last byte to the answer's first, which is not that of 100.
     assert snapshot.histograms["wait"].count == 20
     assert snapshot.histograms["request_write"].min_ns > 2_000_000
@@ -133,8 +138,8 @@ def test_over_tls(tmp_path: Path) -> None:
     with server(plain, context) as port:
         snapshot = run(port, tls=TlsContext("localhost", ca_pem=authority.pem))
     assert snapshot.responses == {200: 20}
-    assert snapshot.connections_opened == 2
-    assert snapshot.bytes_sent == 20 * len(HEAD + BODY)
+    assert snapshot.counters["connections_opened"] == 2
+    assert snapshot.counters["bytes_sent"] == 20 * len(HEAD + BODY)
 
 
 def test_a_template(tmp_path: Path) -> None:
@@ -142,7 +147,9 @@ def test_a_template(tmp_path: Path) -> None:
         segments = [("text", HEAD[:-2] + b"N: "), ("seq",), ("text", b"\r\n\r\n"), ("body",), ("text", BODY)]
         snapshot = run(port, message=segments)
     assert snapshot.responses == {200: 20}
-    assert snapshot.bytes_sent == 20 * len(HEAD + BODY) + sum(len(f"N: {number}\r\n") for number in range(20))
+    assert snapshot.counters["bytes_sent"] == 20 * len(HEAD + BODY) + sum(
+        len(f"N: {number}\r\n") for number in range(20)
+    )
 
 
 @pytest.mark.parametrize("words", [(NO,), (NO[:20], NO[20:])])
@@ -156,8 +163,8 @@ def test_a_final_answer_leaves_the_body_unsent_and_ends_the_connection(words: tu
     with server(refuses) as port:
         snapshot = run(port)
     assert snapshot.responses == {417: 20}
-    assert snapshot.bytes_sent == 20 * len(HEAD)
-    assert snapshot.connections_opened == 20
+    assert snapshot.counters["bytes_sent"] == 20 * len(HEAD)
+    assert snapshot.counters["connections_opened"] == 20
 
 
 def test_a_server_that_says_nothing_gets_the_body_after_a_second() -> None:
@@ -167,10 +174,10 @@ def test_a_server_that_says_nothing_gets_the_body_after_a_second() -> None:
         client.say(OK)
 
     with server(silent) as port:
-        snapshot = run(port, requests=2)
+        snapshot = run(port, request_count=2)
     assert snapshot.responses == {200: 2}
     assert snapshot.histograms["request_write"].min_ns >= 1_000_000_000
-    assert snapshot.bytes_sent == 2 * len(HEAD + BODY)
+    assert snapshot.counters["bytes_sent"] == 2 * len(HEAD + BODY)
 
 
 def test_an_answer_that_has_begun_is_waited_for_without_the_body() -> None:
@@ -186,9 +193,9 @@ def test_an_answer_that_has_begun_is_waited_for_without_the_body() -> None:
         raise ConnectionError
 
     with server(slow) as port:
-        snapshot = run(port, requests=2)
+        snapshot = run(port, request_count=2)
     assert snapshot.responses == {417: 2}
-    assert snapshot.bytes_sent == 2 * len(HEAD)
+    assert snapshot.counters["bytes_sent"] == 2 * len(HEAD)
 
 
 def test_the_timeout_ends_the_wait() -> None:
@@ -198,9 +205,9 @@ def test_the_timeout_ends_the_wait() -> None:
         raise ConnectionError
 
     with server(mute) as port:
-        snapshot = run(port, requests=4, timeout_ns=50_000_000)
+        snapshot = run(port, request_count=4, timeout_ns=50_000_000)
     assert snapshot.errors == {"request timeout": 4}
-    assert snapshot.bytes_sent == 4 * len(HEAD)
+    assert snapshot.counters["bytes_sent"] == 4 * len(HEAD)
 
 
 def test_without_a_body_there_is_nothing_to_wait_for() -> None:
@@ -211,4 +218,4 @@ def test_without_a_body_there_is_nothing_to_wait_for() -> None:
     with server(answers) as port:
         snapshot = run(port, message=HEAD.replace(b"%d" % len(BODY), b"0"))
     assert snapshot.responses == {200: 20}
-    assert snapshot.connections_opened == 2
+    assert snapshot.counters["connections_opened"] == 2

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from heyfleet.ext import Engine, EngineSnapshot, http2_request
+from heyfleet.ext import EngineSnapshot, http2_request
 
+from ...engines import make_engine
 from ...http2_peer import (
     ACK,
     CONTINUATION,
@@ -56,18 +57,22 @@ def run(peer: Http2Peer, message: bytes = b"", start_in_ns: int = 0, **more: Any
     options: dict[str, Any] = {
         "io": "epoll",
         "connections": 1,
-        "requests": 6,
+        "request_count": 6,
         "timeout_ns": 5_000_000_000,
         **more,
     }
-    engine = Engine(
+    engine = make_engine(
         addresses=[("127.0.0.1", peer.port)], messages=[(message or request(), False)], http2=True, **options
     )
     engine.start(time.monotonic_ns() + start_in_ns)
     engine.run()
     snapshot: EngineSnapshot = engine.snapshot()
     answered, failed = sum(snapshot.responses.values()), sum(snapshot.errors.values())
-    assert snapshot.sent == answered + failed + snapshot.abandoned == options["requests"]
+    assert (
+        snapshot.counters["sent"]
+        == answered + failed + snapshot.counters["abandoned"]
+        == options["request_count"]
+    )
     return snapshot
 
 
@@ -95,15 +100,15 @@ def test_answers_in_any_pieces(io: str, piece_bytes: int, streams: int) -> None:
     with Http2Peer(
         lambda _, stream: noise + in_two(stream) + window_update(0, 7), settings(frame=20000), piece_bytes
     ) as peer:
-        snapshot = run(peer, io=io, streams=streams, requests=30)
+        snapshot = run(peer, io=io, streams=streams, request_count=30)
     assert snapshot.responses == {200: 30}
-    assert snapshot.body_bytes == 30 * 5
-    assert snapshot.connections_opened == 1
+    assert snapshot.counters["body_bytes"] == 30 * 5
+    assert snapshot.counters["connections_opened"] == 1
     heard = Counter((each.type, each.flags) for each in peer.frames)
     assert heard[SETTINGS, 0] == heard[SETTINGS, ACK] == 1
     assert heard[HEADERS, END_HEADERS | END_STREAM] == 30
     assert heard[PING, ACK] >= 20  # the last ones may meet the end
-    assert snapshot.bytes_received >= 20 * len(noise + in_two(1))
+    assert snapshot.counters["bytes_received"] >= 20 * len(noise + in_two(1))
 
 
 WRONG = {
@@ -161,18 +166,18 @@ def test_a_broken_answer_ends_its_stream_only() -> None:
         return frame(DATA, END_STREAM, stream, b"x") if connection.requests % 2 else hello(stream)
 
     with Http2Peer(answer) as peer:
-        snapshot = run(peer, streams=3, requests=12)
+        snapshot = run(peer, streams=3, request_count=12)
     assert snapshot.responses == {200: 6}
     assert snapshot.errors == {PROTOCOL_ERROR: 6}
-    assert snapshot.connections_opened == 1
+    assert snapshot.counters["connections_opened"] == 1
 
 
 def test_a_reset_stream_is_an_error_of_its_own() -> None:
     with Http2Peer(lambda _, stream: reset(stream, 2)) as peer:
         snapshot = run(peer, streams=3)
     assert snapshot.errors == {"HTTP/2: stream reset by the server": 6}
-    assert snapshot.connections_opened == 1
-    assert snapshot.retries == 0
+    assert snapshot.counters["connections_opened"] == 1
+    assert snapshot.counters["retries"] == 0
 
 
 def test_a_refused_stream_is_sent_again() -> None:
@@ -180,18 +185,18 @@ def test_a_refused_stream_is_sent_again() -> None:
         return reset(stream, 7) if connection.requests % 2 else hello(stream)
 
     with Http2Peer(answer) as peer:
-        snapshot = run(peer, requests=10)
+        snapshot = run(peer, request_count=10)
     assert snapshot.responses == {200: 10}
-    assert snapshot.retries == 10
-    assert snapshot.connections_opened == 1
+    assert snapshot.counters["retries"] == 10
+    assert snapshot.counters["connections_opened"] == 1
 
 
 def test_what_is_always_refused_is_an_error_in_the_end() -> None:
     with Http2Peer(lambda _, stream: reset(stream, 7)) as peer:
         snapshot = run(peer, streams=2)
     assert snapshot.errors == {"HTTP/2: refused by the server": 6}
-    assert snapshot.retries == 60
-    assert snapshot.sent == 6
+    assert snapshot.counters["retries"] == 60
+    assert snapshot.counters["sent"] == 6
 
 
 @pytest.mark.parametrize("streams", [1, 4])
@@ -204,10 +209,10 @@ def test_a_server_that_goes_away_loses_nothing(streams: int) -> None:
         return hello(stream) + (goaway(stream) if connection.requests == 3 else b"")
 
     with Http2Peer(answer) as peer:
-        snapshot = run(peer, streams=streams, requests=30)
+        snapshot = run(peer, streams=streams, request_count=30)
     assert snapshot.responses == {200: 30}
-    assert snapshot.connections_opened == len(peer.connections) >= 10
-    assert snapshot.goaways >= 9
+    assert snapshot.counters["connections_opened"] == len(peer.connections) >= 10
+    assert snapshot.counters["goaways"] >= 9
 
 
 def test_a_server_that_goes_away_still_answers_what_it_has() -> None:
@@ -225,7 +230,7 @@ def test_a_server_that_goes_away_still_answers_what_it_has() -> None:
         return b""
 
     with Http2Peer(answer) as peer:
-        snapshot = run(peer, streams=3, requests=12)
+        snapshot = run(peer, streams=3, request_count=12)
     assert snapshot.responses == {200: 12}
     assert snapshot.errors == {}
     assert len(peer.connections) == 2
@@ -238,10 +243,10 @@ def test_a_connection_that_ends_is_opened_again() -> None:
         return b""
 
     with Http2Peer(answer) as peer:
-        snapshot = run(peer, streams=1, requests=8)
+        snapshot = run(peer, streams=1, request_count=8)
     assert snapshot.responses[200] >= 4
     assert set(snapshot.errors) <= {"closed early", "reset"}
-    assert snapshot.connections_opened >= 4
+    assert snapshot.counters["connections_opened"] >= 4
 
 
 def test_an_answer_cut_off_is_an_error() -> None:
@@ -266,7 +271,7 @@ def test_no_more_streams_than_the_server_allows() -> None:
         return hello(stream)
 
     with Http2Peer(answer, settings(streams=2)) as peer:
-        engine_run = run(peer, streams=8, requests=40)
+        engine_run = run(peer, streams=8, request_count=40)
     assert engine_run.responses == {200: 40}
     assert most <= 2
 
@@ -295,7 +300,7 @@ def test_a_body_goes_out_as_the_windows_allow(io: str) -> None:
                 connection.send(window_update(stream, 70_000))
 
     with Http2Peer(lambda _, stream: hello(stream), settings(window=10), heard=heard) as peer:
-        snapshot = run(peer, request(b"POST", body), streams=2, requests=4, io=io)
+        snapshot = run(peer, request(b"POST", body), streams=2, request_count=4, io=io)
     assert snapshot.responses == {200: 4}
     bodies: dict[int, bytes] = {}
     for each in peer.frames:
@@ -313,7 +318,7 @@ def test_a_window_may_shrink_below_nothing() -> None:
             connection.send(settings(window=80_000))
 
     with Http2Peer(lambda _, stream: hello(stream), heard=heard) as peer:
-        snapshot = run(peer, request(b"POST", body), requests=1)
+        snapshot = run(peer, request(b"POST", body), request_count=1)
     assert snapshot.responses == {200: 1}
     assert sum(len(each.payload) for each in peer.frames if each.type == DATA) == 70_000
 
@@ -326,16 +331,16 @@ def test_an_early_answer_ends_the_request() -> None:
             connection.send(hello(what.stream))
 
     with Http2Peer(lambda _, stream: b"", settings(window=5), heard=heard) as peer:
-        snapshot = run(peer, request(b"POST", bytes(50)), requests=5)
+        snapshot = run(peer, request(b"POST", bytes(50)), request_count=5)
     assert snapshot.responses == {200: 5}
     assert [each.payload for each in peer.frames if each.type == RST_STREAM][:4] == [bytes(4)] * 4
-    assert snapshot.connections_opened == 1
+    assert snapshot.counters["connections_opened"] == 1
 
 
 def test_a_request_with_many_fields_goes_in_several_frames() -> None:
     extra = [(f"x-{number}".encode(), bytes(range(128, 228)) * 5) for number in range(60)]
     with Http2Peer(lambda _, stream: hello(stream)) as peer:
-        snapshot = run(peer, request(extra=extra), requests=2)
+        snapshot = run(peer, request(extra=extra), request_count=2)
     assert snapshot.responses == {200: 2}
     assert [each.type for each in peer.frames if each.type in (HEADERS, CONTINUATION)] == [
         HEADERS,
@@ -348,7 +353,7 @@ def test_a_silent_server_meets_the_timeout_and_a_new_connection() -> None:
         lambda connection, stream: b"" if connection is peer.connections[0] else hello(stream)
     ) as peer:
         # The server's settings come before the start.
-        snapshot = run(peer, start_in_ns=100_000_000, streams=2, requests=6, timeout_ns=200_000_000)
+        snapshot = run(peer, start_in_ns=100_000_000, streams=2, request_count=6, timeout_ns=200_000_000)
     assert snapshot.errors == {"request timeout": 2}
     assert snapshot.responses == {200: 4}
     assert len(peer.connections) == 2
@@ -360,7 +365,7 @@ def test_a_slow_stream_does_not_end_the_others() -> None:
         return b"" if stream == 1 else hello(stream)
 
     with Http2Peer(answer) as peer:
-        snapshot = run(peer, streams=2, requests=20, timeout_ns=200_000_000)
+        snapshot = run(peer, streams=2, request_count=20, timeout_ns=200_000_000)
     assert snapshot.errors == {"request timeout": 1}
     assert snapshot.responses == {200: 19}
     assert len(peer.connections) == 1
@@ -369,7 +374,7 @@ def test_a_slow_stream_does_not_end_the_others() -> None:
 def test_nobody_listens() -> None:
     with Http2Peer(lambda _, stream: b"") as peer:
         pass
-    snapshot = run(peer, streams=3, requests=9)
+    snapshot = run(peer, streams=3, request_count=9)
     assert snapshot.errors == {"connect refused": 9}
 
 
@@ -377,7 +382,7 @@ def test_each_request_on_a_connection_of_its_own() -> None:
     with Http2Peer(lambda _, stream: hello(stream)) as peer:
         snapshot = run(peer, keep_alive=False, connections=2)
     assert snapshot.responses == {200: 6}
-    assert snapshot.connections_opened == len(peer.connections) == 6
+    assert snapshot.counters["connections_opened"] == len(peer.connections) == 6
 
 
 def test_a_flood_of_questions_ends_the_connection() -> None:
@@ -388,7 +393,7 @@ def test_a_flood_of_questions_ends_the_connection() -> None:
         return flood
 
     with Http2Peer(answer) as peer:
-        snapshot = run(peer, requests=1, timeout_ns=3_000_000_000)
+        snapshot = run(peer, request_count=1, timeout_ns=3_000_000_000)
     assert sum(snapshot.errors.values()) == 1
 
 
@@ -406,7 +411,7 @@ def test_mutated_answers_never_break_the_engine(seed: int) -> None:
         return b""
 
     with Http2Peer(answer, piece_bytes=chance.choice((0, 5))) as peer:
-        run(peer, streams=chance.choice((1, 4)), requests=20, timeout_ns=50_000_000)
+        run(peer, streams=chance.choice((1, 4)), request_count=20, timeout_ns=50_000_000)
 
 
 def test_the_engine_takes_what_fits_together_only() -> None:
@@ -414,33 +419,33 @@ def test_the_engine_takes_what_fits_together_only() -> None:
         "io": "epoll",
         "addresses": [("127.0.0.1", 9)],
         "connections": 1,
-        "requests": 1,
+        "request_count": 1,
     }
     with pytest.raises(ValueError, match="several streams"):
-        Engine(messages=[(b"GET", False)], streams=2, **options)
+        make_engine(messages=[(b"GET", False)], streams=2, **options)
     with pytest.raises(ValueError, match="several streams"):
-        Engine(
+        make_engine(
             messages=[(request(), False)],
             streams=2,
             http2=True,
-            loop="ticks",
+            model="connection_rate",
             stages=[(0, 1.0, 1.0)],
             **options,
         )
     with pytest.raises(ValueError, match="stamps"):
-        Engine(messages=[(request(), False)], http2=True, kernel_timestamps=True, **options)
+        make_engine(messages=[(request(), False)], http2=True, kernel_timestamps=True, **options)
 
 
 def test_a_stop_cuts_streams_off() -> None:
     with Http2Peer(lambda _, stream: b"") as peer:
-        engine = Engine(
+        engine = make_engine(
             io="epoll",
             addresses=[("127.0.0.1", peer.port)],
             messages=[(request(), False)],
             http2=True,
             connections=1,
             streams=4,
-            requests=100,
+            request_count=100,
         )
         engine.start(1)
         thread = threading.Thread(target=engine.run)

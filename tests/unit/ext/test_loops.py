@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from heyfleet.ext import Engine, EngineSnapshot, Histogram, SimIo, SimPeer
+from heyfleet.ext import EngineSnapshot, Histogram, SimIo, SimPeer
 from heyfleet.plan.sharding import request_order
+
+from ...engines import make_engine
 
 PORT = 80
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -19,18 +21,18 @@ S = 1000 * MS
 
 def simulate(peer: SimPeer | None = None, **plan: Any) -> tuple[dict[str, int], EngineSnapshot, SimIo]:
     network = SimIo({PORT: peer or SimPeer("answer", response=ANSWER, delay_ns=MS)})
-    engine = Engine(io=network, addresses=[("127.0.0.1", PORT)], **{"messages": MESSAGES, **plan})
+    engine = make_engine(io=network, addresses=[("127.0.0.1", PORT)], **{"messages": MESSAGES, **plan})
     engine.start(1)
     engine.run()
     totals, snapshot = engine.totals, engine.snapshot()
     assert totals["planned"] == totals["sent"] + totals["unsent"]
     assert totals["sent"] == totals["responses"] + totals["errors"] + totals["abandoned"]
-    assert totals["sent"] == snapshot.sent
+    assert totals["sent"] == snapshot.counters["sent"]
     return totals, snapshot, network
 
 
 def rate(level: float, **more: Any) -> dict[str, Any]:
-    return {"loop": "rate", "stages": [(0, level, level)], **more}
+    return {"model": "rate", "stages": [(0, level, level)], **more}
 
 
 def histogram(snapshot: EngineSnapshot, metric: str) -> Histogram:
@@ -46,10 +48,12 @@ def test_a_rate_that_can_be_kept_is_kept() -> None:
 
 def test_connections_are_opened_as_they_are_needed() -> None:
     _, snapshot, _ = simulate(connections=1000, duration_ns=2 * S, **rate(500))
-    assert snapshot.connections_opened == 11  # ahead of the start: what answers of 20 ms would need, and one
+    assert (
+        snapshot.counters["connections_opened"] == 11
+    )  # ahead of the start: what answers of 20 ms would need, and one
     slow = SimPeer("answer", response=ANSWER, delay_ns=100 * MS)
     _, snapshot, _ = simulate(slow, connections=1000, duration_ns=2 * S, **rate(500))
-    assert 50 <= snapshot.connections_opened <= 60
+    assert 50 <= snapshot.counters["connections_opened"] <= 60
 
 
 def test_requests_without_a_free_connection_wait_and_the_rest_is_unsent() -> None:
@@ -67,27 +71,33 @@ def test_requests_without_a_free_connection_wait_and_the_rest_is_unsent() -> Non
 
 def test_a_stage_of_nothing_sends_nothing() -> None:
     stages = [(S, 100, 100), (3 * S, 0, 0), (S, 100, 100)]
-    totals, snapshot, _ = simulate(connections=50, duration_ns=5 * S, loop="rate", stages=stages)
+    totals, snapshot, _ = simulate(connections=50, duration_ns=5 * S, model="rate", stages=stages)
     assert totals["planned"] == 200
-    assert {place: part.sent for place, part in snapshot.parts.items()} == {(0, 0): 100, (2, 0): 100}
+    assert {place: part.counters["sent"] for place, part in snapshot.breakdowns.items()} == {
+        (0, 0): 100,
+        (2, 0): 100,
+    }
 
 
 def test_parts_add_up_to_the_whole() -> None:
     stages = [(S, 0, 200), (2 * S, 200, 200)]
     messages = [*MESSAGES, (b"HEAD / HTTP/1.1\r\nHost: sim\r\n\r\n", False)]
     totals, snapshot, _ = simulate(
-        connections=50, duration_ns=3 * S, loop="rate", stages=stages, messages=messages, order=[0, 0, 1]
+        connections=50, duration_ns=3 * S, model="rate", stages=stages, messages=messages, order=[0, 0, 1]
     )
     assert totals["planned"] == 500
-    assert sum(part.sent for part in snapshot.parts.values()) == 500
-    assert sum((Counter(part.responses) for part in snapshot.parts.values()), Counter()) == snapshot.responses
+    assert sum(part.counters["sent"] for part in snapshot.breakdowns.values()) == 500
+    assert (
+        sum((Counter(part.responses) for part in snapshot.breakdowns.values()), Counter())
+        == snapshot.responses
+    )
     latency = Histogram()
-    for part in snapshot.parts.values():
+    for part in snapshot.breakdowns.values():
         latency.add(part.histograms["latency"])
     assert latency.encode() == histogram(snapshot, "latency").encode()
     by_request = Counter({1: 0})
-    for (_, request), part in snapshot.parts.items():
-        by_request[request] += part.sent
+    for (_, request), part in snapshot.breakdowns.items():
+        by_request[request] += part.counters["sent"]
     assert by_request == {0: 334, 1: 166}
 
 
@@ -99,23 +109,23 @@ def test_a_mix_goes_evenly_and_each_as_often_as_its_weight() -> None:
 
 def test_the_warm_up_is_sent_and_kept_apart() -> None:
     totals, snapshot, network = simulate(connections=50, duration_ns=3 * S, warmup_ns=S, **rate(100))
-    assert totals["planned"] == snapshot.sent == 300
+    assert totals["planned"] == snapshot.counters["sent"] == 300
     assert snapshot.warmup is not None
-    assert snapshot.warmup.sent == sum(snapshot.warmup.responses.values()) == 100
+    assert snapshot.warmup.counters["sent"] == sum(snapshot.warmup.responses.values()) == 100
     assert network.requests_seen == 400
     assert histogram(snapshot, "latency").count == sum(snapshot.responses.values())
     assert totals["elapsed_ns"] == pytest.approx(3 * S, rel=0.01)
 
 
 def test_a_count_begins_after_the_warm_up() -> None:
-    totals, snapshot, _ = simulate(connections=4, requests=100, warmup_ns=S)
+    totals, snapshot, _ = simulate(connections=4, request_count=100, warmup_ns=S)
     assert totals["responses"] == 100
     assert snapshot.warmup is not None
-    assert snapshot.warmup.sent == pytest.approx(4 * 1000, rel=0.05)
+    assert snapshot.warmup.counters["sent"] == pytest.approx(4 * 1000, rel=0.05)
 
 
 def users(stages: list[tuple[int, float, float]], **more: Any) -> dict[str, Any]:
-    return {"loop": "users", "stages": stages, **more}
+    return {"model": "users", "stages": stages, **more}
 
 
 def test_users_come_one_after_the_other() -> None:
@@ -134,7 +144,7 @@ def test_users_go_when_their_stage_ends() -> None:
         duration_ns=5 * S,
         **users(stages),
     )
-    sent = {stage: part.sent for (stage, _), part in snapshot.parts.items()}
+    sent = {stage: part.counters["sent"] for (stage, _), part in snapshot.breakdowns.items()}
     assert sent[0] == pytest.approx(200, abs=10)
     assert sent[1] == pytest.approx(100, abs=6)
     assert 2 not in sent
@@ -160,25 +170,25 @@ def test_thinking_is_a_function_of_the_seed() -> None:
 
 
 def test_failing_users_do_not_stop_the_run() -> None:
-    totals, _, _ = simulate(SimPeer("refuse"), connections=5, requests=50, **users([(0, 5, 5)]))
+    totals, _, _ = simulate(SimPeer("refuse"), connections=5, request_count=50, **users([(0, 5, 5)]))
     assert totals["errors"] == 50
 
 
 def test_a_dropped_connection_is_opened_again() -> None:
     peer = SimPeer("answer", response=ANSWER, delay_ns=MS, requests_per_connection=3)
-    totals, snapshot, _ = simulate(peer, connections=10, requests=300, **rate(100))
+    totals, snapshot, _ = simulate(peer, connections=10, request_count=300, **rate(100))
     assert totals["responses"] == 300
-    assert snapshot.connections_opened == 100
+    assert snapshot.counters["connections_opened"] == 100
 
 
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        ({"loop": "bursts"}, "loop must be"),
-        ({"loop": "rate"}, "needs a stage"),
-        ({"loop": "users", "stages": [(0, 1, 1)], "think": ("uniform", 5, 1)}, "no time"),
-        ({"order": [1]}, "by their places"),
-        ({"order": []}, "by their places"),
+        ({"model": "bursts"}, "load model must be"),
+        ({"model": "rate"}, "needs a stage"),
+        ({"model": "users", "stages": [(0, 1, 1)], "think": ("uniform", 5, 1)}, "think time"),
+        ({"order": [1]}, "by their index"),
+        ({"order": []}, "by their index"),
         ({"messages": [(b"", False)]}, "a request"),
         ({"warmup_ns": -1}, "negative"),
         ({"io": "io_uring", "kernel_timestamps": True}, "epoll"),
@@ -186,13 +196,13 @@ def test_a_dropped_connection_is_opened_again() -> None:
 )
 def test_arguments_that_make_no_sense(bad: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Engine(
+        make_engine(
             **{
                 "io": "epoll",
                 "addresses": [("127.0.0.1", 1)],
                 "messages": MESSAGES,
                 "connections": 1,
-                "requests": 1,
+                "request_count": 1,
                 **bad,
             }
         )

@@ -10,9 +10,9 @@ import pytest
 
 from heyfleet.agent.http.dns_refresh import DnsRefresh
 from heyfleet.agent.policy import HostPolicy
-from heyfleet.ext import Engine
 from heyfleet.proto.plan_pb2 import Plan, Resolve, Target
 
+from ...engines import make_engine
 from ...recorder import Recorder
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -21,7 +21,7 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 @pytest.mark.parametrize("io", ["epoll", "io_uring"])
 def test_connections_move_after_their_answers(io: str) -> None:
     with Recorder() as first, Recorder("127.0.0.2") as second:
-        engine = Engine(
+        engine = make_engine(
             io=io,
             addresses=[("127.0.0.1", first.port)],
             messages=[(GET, False)],

@@ -190,3 +190,9 @@ def test_completion_prints_a_script(shell: str) -> None:
     done = CliRunner().invoke(main, ["completion", shell])
     assert done.exit_code == 0
     assert "_HEYFLEET_COMPLETE" in done.output
+
+
+def test_plan_fields_are_those_of_the_message() -> None:
+    fields = [option.plan_field for option in OPTIONS if option.plan_field]
+    assert [name for name in fields if name not in Plan.DESCRIPTOR.fields_by_name] == []
+    assert len(set(fields)) == len(fields)

@@ -1,4 +1,4 @@
-"""What -x takes."""
+"""Proxies of -x, and what can't go through one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_proxies(text: str, expected: Proxy | None) -> None:
         (":3128", "has no host"),
     ],
 )
-def test_what_is_no_proxy(text: str, words: str) -> None:
+def test_bad_proxies(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         parse_proxy(text)
     assert "secret" not in str(caught.value)
@@ -52,7 +52,7 @@ def test_what_is_no_proxy(text: str, words: str) -> None:
         (["--h2c", "http://a.test/"], "--h2c can't go through a proxy"),
     ],
 )
-def test_what_does_not_go_through_one(flags: list[str], words: str) -> None:
+def test_options_that_exclude_a_proxy(flags: list[str], words: str) -> None:
     outcome = heyfleet("run", "-x", "127.0.0.1:1", *flags)
     assert outcome.exit_code == 2
     assert words in outcome.stderr

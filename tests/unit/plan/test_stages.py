@@ -1,4 +1,4 @@
-"""Stages, users, thinking and weights from text; and what can't be one plan."""
+"""Load profiles: stages, users, think times and weights."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def test_stages_of_users() -> None:
     assert (plan.load_model, plan.connections, plan.duration_ns) == (USERS, 50, 70 * S)
 
 
-def test_the_third_experiment() -> None:
+def test_users_that_spawn_over_time() -> None:
     plan = plan_of(users=1100, spawn_rate=100.0, duration_ns=30 * S)
     assert (plan.load_model, plan.connections) == (USERS, 1100)
     assert levels(plan) == [("spawn", 11 * S, 0, 1100), ("all", 0, 1100, 1100)]
     assert levels(plan_of(users=5)) == [("1", 0, 5, 5)]
 
 
-def test_a_rate_on_each_connection_is_hey_s() -> None:
+def test_a_rate_for_each_connection() -> None:
     plan = plan_of(rate_per_connection=2.5, connections=4)
     assert (plan.load_model, levels(plan)) == (CONNECTION_RATE, [("1", 0, 10, 10)])
 
@@ -62,12 +62,12 @@ def test_a_rate_on_each_connection_is_hey_s() -> None:
         ("0", Think.UNIFORM, 0, 0),
     ],
 )
-def test_thinking(text: str, kind: Think.Kind, low_ns: int, high_ns: int) -> None:
+def test_think_times(text: str, kind: Think.Kind, low_ns: int, high_ns: int) -> None:
     assert parse_think_time(text) == Think(kind=kind, low_ns=low_ns, high_ns=high_ns)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "not a stage"),
         ("30s", "not a stage"),
@@ -83,8 +83,8 @@ def test_thinking(text: str, kind: Think.Kind, low_ns: int, high_ns: int) -> Non
         ("1s:2000M", "too large"),
     ],
 )
-def test_bad_stages(text: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_bad_stages(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         parse_stages(text)
 
 
@@ -94,13 +94,13 @@ def test_too_many_stages() -> None:
 
 
 @pytest.mark.parametrize("text", ["2s-1s", "soon", "exp:", "1"])
-def test_bad_thinking(text: str) -> None:
+def test_bad_think_times(text: str) -> None:
     with pytest.raises(ValueError, match=r"goes from more to less|not a duration"):
         parse_think_time(text)
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         ({"rate": 5.0, "users": 5}, "--rate and --users exclude each other"),
         ({"rate": 5.0, "rate_per_connection": 5.0}, "-q and --rate exclude"),
@@ -113,29 +113,29 @@ def test_bad_thinking(text: str) -> None:
         ({"kernel_timestamps": True, "io": "io_uring"}, "needs epoll"),
     ],
 )
-def test_flags_that_contradict_each_other(flags: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_flags_that_contradict_each_other(flags: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         plan_of(**flags)
 
 
-def test_what_no_connection_can_carry_is_said_before() -> None:
+def test_a_rate_that_connections_can_hardly_carry_is_warned_about() -> None:
     assert list(warnings(plan_of(rate=1000.0, connections=10))) == []
     (warning,) = warnings(plan_of(rate=50_000.0, connections=10))
     assert "each connection must respond within 0.2 ms on average" in warning
 
 
-def test_the_warm_up_is_cut_off_the_stages_and_comes_before_a_duration() -> None:
+def test_the_warm_up_is_part_of_the_stages_and_precedes_a_duration() -> None:
     assert plan_of(stages=parse_stages("5s:1"), warmup_ns=2 * S).duration_ns == 3 * S
     assert plan_of(rate=5.0, duration_ns=9 * S, warmup_ns=2 * S).duration_ns == 9 * S
 
 
-def test_when_stages_end() -> None:
+def test_the_ends_of_stages() -> None:
     assert stage_ends_ns(plan_of(stages=parse_stages("5s:1,5s:2"))) == [5 * S, 10 * S]
     assert stage_ends_ns(plan_of(users=10, spawn_rate=5.0, duration_ns=7 * S)) == [2 * S, 7 * S]
     assert stage_ends_ns(plan_of(users=10, spawn_rate=5.0, requests=7)) == [2 * S, 0]
 
 
-def test_a_seed_of_its_own_for_what_is_random() -> None:
+def test_random_plans_get_a_new_seed() -> None:
     assert plan_of(rate=5.0).seed == 0
     assert plan_of(rate=5.0, seed=7).seed == 7
     drawn = {plan_of(rate=5.0, poisson=True).seed for _ in range(4)}
@@ -146,7 +146,7 @@ def test_a_seed_of_its_own_for_what_is_random() -> None:
     ("weights", "whole"),
     [(["1", "3"], [1, 3]), (["0.5", "0.25"], [2, 1]), (["10", "20"], [1, 2]), (["0.1", "1"], [1, 10])],
 )
-def test_weights_in_whole_numbers(weights: list[str], whole: list[int]) -> None:
+def test_weights_become_whole_numbers(weights: list[str], whole: list[int]) -> None:
     assert whole_weights(map(parse_weight, weights)) == whole
 
 

@@ -1,4 +1,4 @@
-"""Targets files in both of vegeta's formats, and what is said of those that are in neither."""
+"""Targets files in both of vegeta's formats, and the errors of malformed ones."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_json_format() -> None:
         ('{"url": "http://a/", "weight": "x"}', "weight"),
     ],
 )
-def test_what_is_wrong_is_said(text: str, words: str | None) -> None:
+def test_bad_files(text: str, words: str | None) -> None:
     if words is None:
         assert parse(text)
         return
@@ -88,13 +88,13 @@ def write(folder: Path, text: str) -> str:
     return str(path)
 
 
-def test_one_host_for_all(tmp_path: Path) -> None:
+def test_targets_are_reduced_to_paths_of_one_host(tmp_path: Path) -> None:
     url, entries = load(write(tmp_path, "GET http://a.test/x?y\nGET http://A.test:80/z\n"), "")
     assert url == "http://a.test/x?y"
     assert [entry.url for entry in entries] == ["/x?y", "/z"]
 
 
-def test_paths_are_of_the_url_beside_them(tmp_path: Path) -> None:
+def test_paths_take_the_host_of_the_url(tmp_path: Path) -> None:
     url, entries = load(write(tmp_path, "GET /x\nPOST https://a.test:8443/y\n"), "https://a.test:8443/base")
     assert url == "https://a.test:8443/base"
     assert [entry.url for entry in entries] == ["/x", "/y"]
@@ -110,14 +110,14 @@ def test_paths_are_of_the_url_beside_them(tmp_path: Path) -> None:
         ("GET http://a/\n@nowhere\n", "line 1: can't read 'nowhere'"),
     ],
 )
-def test_what_can_t_be_one_run(tmp_path: Path, text: str, words: str) -> None:
+def test_targets_of_several_hosts_are_refused(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(InputError) as error:
         load(write(tmp_path, text), "")
     assert words in str(error.value)
 
 
 @given(st.text())
-def test_any_text_has_a_result(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         assert parse(text)
     except TargetsError:

@@ -1,4 +1,4 @@
-"""Placeholders: what is one, what only looks like it, and what is said of those that are none."""
+"""The grammar of placeholders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from heyfleet.plan.template import Piece, TemplateError, Value, parse
         ("a{\n}b", ["a{\n}b"]),
     ],
 )
-def test_what_is_a_placeholder(text: str, pieces: list[Piece]) -> None:
+def test_placeholders(text: str, pieces: list[Piece]) -> None:
     assert parse(text) == pieces
 
 
@@ -48,7 +48,7 @@ def test_what_is_a_placeholder(text: str, pieces: list[Piece]) -> None:
         ("{foo}", "or {{foo}} for the text itself"),
     ],
 )
-def test_what_is_said_of_others(text: str, words: str) -> None:
+def test_bad_placeholders(text: str, words: str) -> None:
     with pytest.raises(TemplateError) as error:
         parse(f"before {text} after")
     assert words in str(error.value)
@@ -60,7 +60,7 @@ def test_text_without_braces_is_text(text: str) -> None:
 
 
 @given(st.text())
-def test_any_text_has_a_result(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         pieces = parse(text)
     except TemplateError:

@@ -65,7 +65,7 @@ def test_headers(text: str, pair: tuple[str, str]) -> None:
         (values.parse_io_backend, "kqueue", "auto, io_uring or epoll"),
     ],
 )
-def test_what_is_refused(convert: Callable[[str], Any], text: str, words: str) -> None:
+def test_bad_values(convert: Callable[[str], Any], text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         convert(text)
 

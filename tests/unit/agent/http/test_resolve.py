@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from heyfleet.agent.http.resolve import ResolveError, resolve, resolve_plan, where
+from heyfleet.agent.http.resolve import ResolveError, resolve, resolve_plan, server_endpoint
 from heyfleet.proto.plan_pb2 import IPV4, IPV6, Plan, Resolve, Target
 
 
@@ -62,11 +62,14 @@ def test_resolve_rules() -> None:
     rule = Resolve(host="name.test", port=80, to_hosts=["192.0.2.1", "192.0.2.2"])
     other = Resolve(host="other.test", port=80, to_hosts=["192.0.2.3"])
     anywhere = Resolve(to_hosts=["third.test"], to_port=8080)
-    assert where(plan()) == (["name.test"], 80)
-    assert where(plan(other, rule, anywhere)) == (["192.0.2.1", "192.0.2.2"], 80)
-    assert where(plan(other, anywhere)) == (["third.test"], 8080)
-    assert where(plan(Resolve(port=80, to_port=81))) == (["name.test"], 81)
-    assert where(plan(Resolve(host="name.test", port=443, to_hosts=["192.0.2.1"]))) == (["name.test"], 80)
+    assert server_endpoint(plan()) == (["name.test"], 80)
+    assert server_endpoint(plan(other, rule, anywhere)) == (["192.0.2.1", "192.0.2.2"], 80)
+    assert server_endpoint(plan(other, anywhere)) == (["third.test"], 8080)
+    assert server_endpoint(plan(Resolve(port=80, to_port=81))) == (["name.test"], 81)
+    assert server_endpoint(plan(Resolve(host="name.test", port=443, to_hosts=["192.0.2.1"]))) == (
+        ["name.test"],
+        80,
+    )
 
 
 def test_sources_choose_the_family(monkeypatch: pytest.MonkeyPatch) -> None:

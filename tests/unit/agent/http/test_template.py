@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heyfleet.agent.http.template import Compiler
-from heyfleet.ext import Engine
 from heyfleet.plan.template import Value, parse
 from heyfleet.proto.plan_pb2 import Column, Header, Plan, Request, Target
 
+from ....engines import make_engine
 from ....http2_peer import DATA, HEADERS, Frame, Http2Peer, hello
 from ....recorder import Recorder
 
@@ -45,13 +45,13 @@ def request(
 def send(made: Plan, count: int, port: int, *, http2: bool = False, seed: int = SEEDED, **more: Any) -> None:
     compiler = Compiler(made)
     segments = compiler.http2(made.requests[0]) if http2 else compiler.http1(made.requests[0])
-    engine = Engine(
+    engine = make_engine(
         io="epoll",
         addresses=[("127.0.0.1", port)],
         messages=[(segments, made.requests[0].method == "HEAD")],
         columns=compiler.columns,
         connections=1,
-        requests=count,
+        request_count=count,
         seed=seed,
         http2=http2,
         timeout_ns=5_000_000_000,
@@ -182,6 +182,10 @@ def test_fields_that_exceed_a_frame_are_refused() -> None:
 )
 def test_invalid_segments_are_refused(segments: list[Any]) -> None:
     with pytest.raises(ValueError, match=r"a template|a string|not in"):
-        Engine(
-            io="epoll", addresses=[("127.0.0.1", 9)], messages=[(segments, False)], connections=1, requests=1
+        make_engine(
+            io="epoll",
+            addresses=[("127.0.0.1", 9)],
+            messages=[(segments, False)],
+            connections=1,
+            request_count=1,
         )

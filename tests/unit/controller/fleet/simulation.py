@@ -16,7 +16,7 @@ from heyfleet.proto.protocol import PROTOCOL
 from heyfleet.proto.stats_pb2 import Done, Ready, Refusal, Snapshot
 from heyfleet.proto.stats_pb2 import Histogram as HistogramMessage
 
-from ...virtual_time import VirtualTimeLoop
+from ....virtual_time import VirtualLoop
 
 NS = 1_000_000_000
 _LEASE_CHECK_S = 0.5
@@ -79,6 +79,7 @@ class Behavior:
     max_delay_s: float = 0.01
     notice_s: float = 1.0  # at most, until a side notices a broken stream
     reattach_s: float = 0.5  # at most
+    min_reattach_s: float = 0.0
     duplicate_probability: float = 0.0
     break_s: list[float] = field(default_factory=list)  # when its stream breaks
     die_s: float | None = None
@@ -248,7 +249,7 @@ class SimulatedAgent:
         self.held.clear()
         self.break_stream()
         self._link = None
-        self.simulation.loop.call_later(self.random.uniform(0, self.behavior.reattach_s), self._attach)
+        self._attach_later()
 
     def _leave(self) -> None:
         """End as on SIGTERM: stop the load, deliver the results for at most 5 s, say goodbye."""
@@ -293,7 +294,11 @@ class SimulatedAgent:
         """Attach again after a while."""
         if link is self._link:
             self._link = None
-            self.simulation.loop.call_later(self.random.uniform(0, self.behavior.reattach_s), self._attach)
+            self._attach_later()
+
+    def _attach_later(self) -> None:
+        delay_s = self.random.uniform(self.behavior.min_reattach_s, self.behavior.reattach_s)
+        self.simulation.loop.call_later(delay_s, self._attach)
 
     def _send(self, message: FromAgent) -> None:
         if self._link is not None:
@@ -465,7 +470,7 @@ class SimulatedAgent:
 class Simulation:
     """A registry with its agents, in the virtual time of the running loop."""
 
-    def __init__(self, loop: VirtualTimeLoop, lease_ns: int = 10 * NS) -> None:
+    def __init__(self, loop: VirtualLoop, lease_ns: int = 10 * NS) -> None:
         self.loop = loop
         self.log: list[str] = []
         self._lease_ns = lease_ns

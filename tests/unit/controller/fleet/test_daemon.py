@@ -15,7 +15,7 @@ from heyfleet.proto.plan_pb2 import Plan, Target
 from heyfleet.proto.protocol import PROTOCOL
 from heyfleet.results.measurements import DONE
 
-from ...virtual_time import run_virtually, virtual_loop
+from ....virtual_time import current_loop, run
 from .operators import Operator, collect
 from .schedules import check_measurements, random_behavior, random_request
 from .simulation import NS, Behavior, Simulation
@@ -30,7 +30,7 @@ class Fleet:
     """A daemon with agents."""
 
     def __init__(self, *behaviors: Behavior) -> None:
-        self.loop = virtual_loop()
+        self.loop = current_loop()
         self.simulation = Simulation(self.loop)
         self.log = self.simulation.log
         self.daemon = Daemon(self.simulation.registry, self.log.append)
@@ -68,7 +68,7 @@ class Fleet:
 
 
 def play(scenario: Coroutine[Any, Any, None]) -> None:
-    run_virtually(scenario)
+    run(scenario)
 
 
 def request(agents: int = 2, **plan: Any) -> RunRequest:
@@ -150,7 +150,9 @@ def test_the_results_of_an_operator_who_disconnects_can_be_collected() -> None:
         answers = await collect(fleet.daemon)
         assert answers.measurements is not None
         assert answers.measurements.interrupted
-        assert answers.measurements.recovery_note == "collected after the operator of this run had disconnected"
+        assert (
+            answers.measurements.recovery_note == "collected after the operator of this run had disconnected"
+        )
         check_measurements(fleet.simulation, answers.measurements)
         await asyncio.sleep(1)
         assert all(agent.held == {} for agent in fleet.simulation.agents.values())
@@ -169,7 +171,9 @@ def test_an_operator_who_does_not_confirm_the_result_keeps_nobody_waiting() -> N
         assert first.answers.measurements is not None
         unconfirmed = first.answers.measurements.run_id
         await asyncio.sleep(1)
-        assert {run for agent in fleet.simulation.agents.values() for run in agent.held} == {unconfirmed}
+        assert {run_id for agent in fleet.simulation.agents.values() for run_id in agent.held} == {
+            unconfirmed
+        }
         assert (await collect(fleet.daemon, unconfirmed)).measurements is not None
 
     play(scenario())
@@ -261,10 +265,10 @@ async def play_schedule(seed: int) -> None:
 
 
 def _random_operator(source: random.Random, agents: int) -> Operator:
-    run = random_request(source, agents)
-    run.join_timeout_ns = min(run.join_timeout_ns, 10 * NS)
+    run_request = random_request(source, agents)
+    run_request.join_timeout_ns = min(run_request.join_timeout_ns, 10 * NS)
     return Operator(
-        request=run,
+        request=run_request,
         stop_s=source.uniform(0, 15) if source.random() < 0.2 else None,
         disconnect_s=source.choice([1.0, source.uniform(0, 15)]) if source.random() < 0.3 else None,
         confirms=source.random() < 0.9,
@@ -299,7 +303,7 @@ async def _check_everything_can_be_collected(fleet: Fleet) -> None:
 def test_random_schedules(first: int) -> None:
     for seed in range(first, first + CHUNK):
         try:
-            run_virtually(play_schedule(seed))
+            run(play_schedule(seed))
         except BaseException as error:
             error.add_note(f"seed {seed}")
             raise

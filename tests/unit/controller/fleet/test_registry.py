@@ -13,7 +13,7 @@ from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.proto.protocol import PROTOCOL
 from heyfleet.proto.stats_pb2 import Ready
 
-from ...virtual_time import run_virtually, virtual_loop
+from ....virtual_time import current_loop, run
 
 NS = 1_000_000_000
 
@@ -141,7 +141,7 @@ def test_the_reason_of_a_departure_is_kept_until_the_agent_is_back() -> None:
 
 def test_waiting_coroutines_are_woken_by_changes() -> None:
     async def scenario() -> list[float]:
-        loop = virtual_loop()
+        loop = current_loop()
         registry = AgentRegistry(now_ns=loop.now_ns)
         times: list[float] = []
 
@@ -159,13 +159,13 @@ def test_waiting_coroutines_are_woken_by_changes() -> None:
         await waiting[1]
         return times
 
-    first, second = run_virtually(scenario())
+    first, second = run(scenario())
     assert second - first == pytest.approx(1)
 
 
 def test_a_complete_clock_burst_wakes_waiting_coroutines() -> None:
     async def scenario() -> int:
-        loop = virtual_loop()
+        loop = current_loop()
         registry = AgentRegistry(now_ns=loop.now_ns)
         connection, stream = registry.attach(hello(), None)
         synchronized = asyncio.ensure_future(
@@ -186,12 +186,12 @@ def test_a_complete_clock_burst_wakes_waiting_coroutines() -> None:
         assert await synchronized
         return pings
 
-    assert run_virtually(scenario()) == 8
+    assert run(scenario()) == 8
 
 
 def test_leases_are_renewed_only_where_nothing_else_was_sent() -> None:
     async def scenario() -> tuple[int, int]:
-        loop = virtual_loop()
+        loop = current_loop()
         registry = AgentRegistry(now_ns=loop.now_ns)
         (busy, busy_stream), (idle, idle_stream) = (
             registry.attach(hello("a1"), None),
@@ -206,7 +206,7 @@ def test_leases_are_renewed_only_where_nothing_else_was_sent() -> None:
         assert idle.attached
         return kinds(busy_stream).count("ping"), kinds(idle_stream).count("ping")
 
-    busy_pings, idle_pings = run_virtually(scenario())
+    busy_pings, idle_pings = run(scenario())
     assert busy_pings == 0
     assert idle_pings in (9, 10)
 

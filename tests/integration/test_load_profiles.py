@@ -1,4 +1,4 @@
-"""Rates, users, stages, plan files and thresholds as a user types them, against real servers."""
+"""Rates, users, stages, plan files and thresholds against real servers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .command import heyfleet, measure
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "report.schema.json").read_text())
 
 
-def test_a_rate_is_what_the_server_gets(nginx: Any) -> None:
+def test_the_server_receives_the_rate(nginx: Any) -> None:
     before = nginx.requests()
     report = measure("--rate", "1k/s", "-z", "2s", nginx.url("/"))
     jsonschema.validate(report, SCHEMA)
@@ -29,7 +29,7 @@ def test_a_rate_is_what_the_server_gets(nginx: Any) -> None:
 
 
 def test_random_arrivals_are_the_same_for_a_seed(nginx: Any) -> None:
-    """Their number depends on the workers that share them, and so on a host; here it is one."""
+    """The number of users depends on the workers that share them, so this test uses one worker."""
     planned = [
         measure(
             "--rate", "500", "--arrivals", "poisson", "--seed", seed, "-z", "1s", "-cpus", "1", nginx.url("/")
@@ -54,7 +54,7 @@ def test_stages_and_warm_up(nginx: Any) -> None:
     assert nginx.requests() - before == 600
 
 
-def test_users_come_think_and_stay(faulty: Any) -> None:
+def test_users_spawn_think_and_stay(faulty: Any) -> None:
     report = measure(
         *("--users", "20", "--spawn-rate", "20", "--think", "50ms", "-z", "2s", faulty.url("/ok?delay=50ms"))
     )
@@ -108,17 +108,17 @@ def test_a_plan_file_with_several_requests(faulty: Any, tmp_path: Path) -> None:
     assert heyfleet("run", "-f", str(path)).exit_code == 0
 
 
-def test_a_threshold_that_is_met_and_one_that_is_not(faulty: Any) -> None:
+def test_a_threshold_that_passes_and_one_that_fails(faulty: Any) -> None:
     url = faulty.url("/ok?delay=20ms")
     met = heyfleet("run", "-n", "100", "-c", "10", "--slo", "p50>=20ms, errors<=0", url)
     assert met.exit_code == 0
     assert "passed\tp50>=20ms" in met.stdout
-    missed = heyfleet("run", "-n", "100", "-c", "10", "--slo", "p50<20ms", url)
-    assert missed.exit_code == 5
-    assert "missed\tp50<20ms" in missed.stdout
+    failed = heyfleet("run", "-n", "100", "-c", "10", "--slo", "p50<20ms", url)
+    assert failed.exit_code == 5
+    assert "failed\tp50<20ms" in failed.stdout
 
 
-def test_a_run_is_ended_by_its_errors() -> None:
+def test_abort_on_ends_the_run() -> None:
     outcome = heyfleet(
         "run", "--json", "--rate", "50", "-z", "30s", "--abort-on", "errors>50% for 2s", "http://127.0.0.1:1/"
     )
@@ -130,7 +130,7 @@ def test_a_run_is_ended_by_its_errors() -> None:
     assert outcome.exit_code == 3  # no request was answered at all, which says more
 
 
-def test_the_kernel_s_stamps(nginx: Any) -> None:
+def test_kernel_timestamps(nginx: Any) -> None:
     report = measure("-n", "500", "-c", "2", "--kernel-timestamps", nginx.url("/"))
     jsonschema.validate(report, SCHEMA)
     kernel = report["kernel_latency"]
@@ -139,7 +139,7 @@ def test_the_kernel_s_stamps(nginx: Any) -> None:
     assert 0 < kernel["average_ns"] < report["latency"]["average_ns"]
 
 
-def test_the_highest_rate_is_searched_for(faulty: Any) -> None:
+def test_find_max(faulty: Any) -> None:
     """One connection and 20 ms an answer carry less than 50 a second."""
     outcome = heyfleet(
         *(
@@ -156,16 +156,16 @@ def test_the_highest_rate_is_searched_for(faulty: Any) -> None:
             faulty.url("/ok?delay=20ms"),
         ),
     )
-    found = json.loads(outcome.stdout)
+    search = json.loads(outcome.stdout)
     assert outcome.exit_code == 0
-    assert 0 < found["highest_rate"] < 50  # lower than it is on a machine that is busy
-    results = {step["result"] for step in found["steps"]}
+    assert 0 < search["highest_rate"] < 50  # lower than it is on a machine that is busy
+    results = {step["result"] for step in search["steps"]}
     assert "passed" in results
     assert results & {"failed", "unreliable"}  # which of them, a busy machine decides
-    jsonschema.validate(found["best"], SCHEMA)
+    jsonschema.validate(search["best"], SCHEMA)
 
 
-def test_a_search_that_finds_nothing(faulty: Any) -> None:
+def test_find_max_without_a_result(faulty: Any) -> None:
     outcome = heyfleet(
         "run", "--find-max", "max<1ms", "--rate", "2", "-z", "500ms", faulty.url("/ok?delay=20ms")
     )
@@ -174,7 +174,7 @@ def test_a_search_that_finds_nothing(faulty: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (("--rate", "-5"), "not a rate"),
         (("--rate", "0"), "above 0"),
@@ -185,18 +185,18 @@ def test_a_search_that_finds_nothing(faulty: Any) -> None:
         (("--arrivals", "often"), "constant or poisson"),
         (("--users", "5", "-c", "5"), "exclude each other"),
         (("--find-max", "p99<1s", "--agents", "2"), "--local-agents"),
-        (("--find-max", "p99<1s", "--users", "2"), "sets the rate itself"),
+        (("--find-max", "p99<1s", "--users", "2"), "chooses the rate itself"),
         (("-f", "no-such-plan.yaml"), "can't be read"),
     ],
 )
-def test_what_can_not_be_begins_nothing(faulty: Any, flags: tuple[str, ...], said: str) -> None:
+def test_bad_options_are_refused(faulty: Any, flags: tuple[str, ...], message: str) -> None:
     outcome = heyfleet("run", *flags, faulty.url("/ok"))
     assert outcome.exit_code == 2
-    assert said in outcome.stderr
+    assert message in outcome.stderr
     assert outcome.stdout == ""
 
 
-def test_a_rate_that_the_connections_can_hardly_carry_is_warned_of(faulty: Any) -> None:
+def test_a_rate_that_connections_can_hardly_carry_is_warned_about(faulty: Any) -> None:
     outcome = heyfleet("run", "--rate", "5000", "-c", "1", "-z", "300ms", faulty.url("/ok?delay=5ms"))
     assert "warning: 5000 requests/s over -c 1" in outcome.stderr
     assert "unsent" in outcome.stdout
