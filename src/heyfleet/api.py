@@ -47,7 +47,7 @@ class Result:
         self._source = RunView(find_run(str(folder), runs_folder() or DEFAULT_FOLDER), selection)
         self._owner: Result | None = None  # of the folder, if that is not to outlive it
         self.exit_code = exit_code
-        """Of the command, as docs/reference/report.md lists them; None if the run was loaded."""
+        """Exit code of the run, as docs/reference/report.md lists them; None if the run was loaded."""
 
     @property
     def folder(self) -> Path:
@@ -154,7 +154,7 @@ class Result:
         return f"<heyfleet.Result {self.requests} requests, {self.rate:.1f}/s{p99}, trust {self.trust}>"
 
     def _repr_html_(self) -> str:
-        """For notebooks: a small table."""
+        """Return a small table for notebooks."""
         rows = [("requests", f"{self.requests:,}"), ("requests/s", f"{self.rate:,.1f}")]
         if self._source.metrics.histogram("latency"):
             rows += [(f"p{each:g}", f"{self.percentile(each) * 1e3:,.3f} ms") for each in (50, 90, 99, 99.9)]
@@ -195,7 +195,7 @@ def run(url: str = "", *, out: str | PathLike[str] | None = None, **flags: Any) 
 
 
 async def arun(url: str = "", *, out: str | PathLike[str] | None = None, **flags: Any) -> Result:
-    """The same without blocking; when it is cancelled the load ends at once."""
+    """Run without blocking; cancelling it stops the load at once."""
     folder, around = _folder(out)
     try:
         process = await asyncio.create_subprocess_exec(

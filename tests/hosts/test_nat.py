@@ -57,7 +57,7 @@ def behind_nat(three_hosts: Hosts) -> Hosts:
 
 
 def answered_after(hosts: Hosts, idle_s: float) -> str:
-    """What a plain connection through the NAT gets when it was idle for so long."""
+    """Return what a plain connection through the NAT receives after an idle time."""
     with socket.create_server((hosts.here, 0)) as server:
         command = [
             *hosts.enter(1),
