@@ -246,7 +246,7 @@ cdef class H2Sender(Io):
             self.finish_request(stream, connection)
 
     cdef void push_bodies(self, uint32_t number, H2Connection *connection) noexcept nogil:
-        """Go on with what reopens for a window, or for room."""
+        """Go on with bodies that waited for a window, or for room."""
         cdef uint32_t slot = number % self.connection_count
         while slot < self.slots and connection.blocked > 0 and connection.out_bytes < H2_AHEAD_BYTES:
             if self.streams[slot].connection == number and self.streams[slot].state == STREAM_BUSY and self.streams[slot].body_left > 0:

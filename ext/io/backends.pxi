@@ -1,10 +1,10 @@
-# The real backends, the best first, and whether this host has them.
+# The backends that talk to the kernel, the best first, and whether this host supports them.
 
 IO_NAMES = {UringIo: "io_uring", EpollIo: "epoll"}
 
 
 def backends():
-    """(name, available, why not) of each real io backend, the best first; tried out by opening it."""
+    """Open each backend as a trial. Documented in _core.pyi."""
     cdef Io io
     cdef int result
     found = []
