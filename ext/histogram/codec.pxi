@@ -116,10 +116,10 @@ cdef int hdr_check_header(bytes payload) except -1:
     if len(payload) < HDR_HEADER_BYTES:
         raise ValueError(f"histogram payload has {len(payload)} bytes, expected at least {HDR_HEADER_BYTES}")
     expected = hdr_header_values(len(payload) - HDR_HEADER_BYTES)
-    for name, found, wanted in zip(HDR_HEADER_FIELDS, HDR_HEADER.unpack_from(payload), expected, strict=True):
-        if found != wanted:
+    for name, value, expected_value in zip(HDR_HEADER_FIELDS, HDR_HEADER.unpack_from(payload), expected, strict=True):
+        if value != expected_value:
             show = hex if name == "cookie" else str
-            raise ValueError(f"histogram payload has {name} {show(found)}, expected {show(wanted)}")
+            raise ValueError(f"histogram payload has {name} {show(value)}, expected {show(expected_value)}")
     return 0
 
 

@@ -65,31 +65,31 @@ _HUFFMAN_LENGTHS = (
 
 cdef uint32_t[HUFFMAN_LONGEST + 1] huffman_first    # code of each length
 cdef uint32_t[HUFFMAN_LONGEST + 1] huffman_count
-cdef uint32_t[HUFFMAN_LONGEST + 1] huffman_place    # of the first one's symbol
+cdef uint32_t[HUFFMAN_LONGEST + 1] huffman_index    # of the first one's symbol
 cdef uint16_t[HUFFMAN_END + 1] huffman_symbols
 _HUFFMAN_CODES = {}                                 # by symbol: (code, bits)
-_HPACK_PLACES = {}                                  # by name, and by (name, value)
+_HPACK_INDEXES = {}                                  # by name, and by (name, value)
 
 
 cdef void hpack_make_tables():
-    cdef uint32_t code = 0, length, place = 0
+    cdef uint32_t code = 0, length, index = 0
     lengths = [int(letter, 36) for letter in _HUFFMAN_LENGTHS]
     for length in range(1, HUFFMAN_LONGEST + 1):
         code <<= 1
         huffman_first[length] = code
-        huffman_place[length] = place
+        huffman_index[length] = index
         for symbol in range(HUFFMAN_END + 1):
             if lengths[symbol] == length:
-                huffman_symbols[place] = symbol
+                huffman_symbols[index] = symbol
                 _HUFFMAN_CODES[symbol] = (code, length)
-                place += 1
+                index += 1
                 code += 1
-        huffman_count[length] = place - huffman_place[length]
+        huffman_count[length] = index - huffman_index[length]
     for index in range(HPACK_ENTRIES, 0, -1):
         name = _HPACK_NAMES[index - 1].encode()
-        _HPACK_PLACES[name] = index
+        _HPACK_INDEXES[name] = index
         if index <= len(_HPACK_VALUES) and _HPACK_VALUES[index - 1]:
-            _HPACK_PLACES[name, _HPACK_VALUES[index - 1].encode()] = index
+            _HPACK_INDEXES[name, _HPACK_VALUES[index - 1].encode()] = index
 
 
 hpack_make_tables()
@@ -120,17 +120,17 @@ cdef int huffman_decode(const uint8_t *data, size_t bytes, uint8_t *text, int ro
     cdef uint32_t code = 0, bits = 0
     cdef uint16_t symbol
     cdef int length = 0
-    cdef size_t place
+    cdef size_t index
     cdef int shift
-    for place in range(bytes):
+    for index in range(bytes):
         for shift in range(7, -1, -1):
-            code = code << 1 | (data[place] >> shift & 1)
+            code = code << 1 | (data[index] >> shift & 1)
             bits += 1
             if bits > HUFFMAN_LONGEST:
                 return -1
             if code - huffman_first[bits] >= huffman_count[bits]:
                 continue
-            symbol = huffman_symbols[huffman_place[bits] + code - huffman_first[bits]]
+            symbol = huffman_symbols[huffman_index[bits] + code - huffman_first[bits]]
             if symbol == HUFFMAN_END:
                 return -1
             if length < room:
@@ -165,14 +165,14 @@ cdef HpackResult hpack_name(const HpackText *name, uint32_t *index) noexcept nog
     """Which of the fields that matter has a literal name. Names are in lower case (RFC 9113, 8.2.1)."""
     cdef uint8_t text[HPACK_TEXT_BYTES]
     cdef int length = hpack_decoded(name, text, HPACK_TEXT_BYTES)
-    cdef int place
+    cdef int at
     if length < 0:
         return HPACK_BROKEN
     index[0] = HPACK_LITERAL
     if length == 0:
         return HPACK_MALFORMED
-    for place in range(min(length, <int> HPACK_TEXT_BYTES)):
-        if c"A" <= text[place] <= c"Z" or text[place] <= c" " or text[place] >= 0x7f or (place and text[place] == c":"):
+    for at in range(min(length, <int> HPACK_TEXT_BYTES)):
+        if c"A" <= text[at] <= c"Z" or text[at] <= c" " or text[at] >= 0x7f or (at and text[at] == c":"):
             return HPACK_MALFORMED
     if length == 7 and memcmp(text, b":status", 7) == 0:
         index[0] = HPACK_STATUS
@@ -194,13 +194,13 @@ cdef int64_t hpack_decimal(const HpackText *value) noexcept nogil:
     cdef uint8_t text[HPACK_TEXT_BYTES]
     cdef int length = hpack_decoded(value, text, HPACK_TEXT_BYTES)
     cdef int64_t number = 0
-    cdef int place
+    cdef int index
     if length < 1 or length > 19:
         return -1
-    for place in range(length):
-        if not c"0" <= text[place] <= c"9" or number > <int64_t> HPACK_DECIMAL_LIMIT:
+    for index in range(length):
+        if not c"0" <= text[index] <= c"9" or number > <int64_t> HPACK_DECIMAL_LIMIT:
             return -1
-        number = number * 10 + text[place] - c"0"
+        number = number * 10 + text[index] - c"0"
     return number
 
 
@@ -316,13 +316,13 @@ def hpack_encode(fields, shared=(), bint insert=False):
     missing = list(shared) if insert else []
     for name, value in fields:
         field = (name, value)
-        index = _HPACK_PLACES.get(field)
+        index = _HPACK_INDEXES.get(field)
         if index is None and field in shared and not insert:
             index = HPACK_ENTRIES + len(shared) - shared.index(field)
         if index is not None:
             block += _hpack_integer(index, 0x7f, 0x80)
             continue
-        index = _HPACK_PLACES.get(name, HPACK_LITERAL)
+        index = _HPACK_INDEXES.get(name, HPACK_LITERAL)
         if missing and field == missing[0]:
             missing.pop(0)
             block += _hpack_integer(index, 0x3f, 0x40)
@@ -343,7 +343,7 @@ def hpack_shared(requests):
     shared = []
     for field in first:
         bytes = len(field[0]) + len(field[1]) + HPACK_ENTRY_BYTES
-        if field in shared or field in _HPACK_PLACES or bytes > room or not all(field in other for other in others):
+        if field in shared or field in _HPACK_INDEXES or bytes > room or not all(field in other for other in others):
             continue
         # Every request must have them in this order, since any can be the one that adds them.
         if all(_in_order([*shared, field], other) for other in others):

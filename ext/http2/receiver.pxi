@@ -174,14 +174,14 @@ cdef class H2Receiver(H2Sender):
         """Take the content codings from a response's head."""
         cdef Decoding *decoding = &self.decodings[self.slot_of(stream)]
         cdef uint8_t text[CODING_TEXT_BYTES]
-        cdef uint32_t place
+        cdef uint32_t index
         cdef int bytes
         if head.coding_count > HPACK_CODINGS_AT_MOST:
             decoding.text_bytes = CODING_TEXT_BYTES + 1  # too many
             return
-        for place in range(head.coding_count):
-            bytes = hpack_decoded(&head.codings[place], text, CODING_TEXT_BYTES)
-            if place > 0:
+        for index in range(head.coding_count):
+            bytes = hpack_decoded(&head.codings[index], text, CODING_TEXT_BYTES)
+            if index > 0:
                 decode_text(decoding, b",", 1)
             if bytes < 0:
                 decoding.text_bytes = CODING_TEXT_BYTES + 1
@@ -265,7 +265,7 @@ cdef class H2Receiver(H2Sender):
 
     cdef bint on_settings(self, uint32_t number, H2Connection *connection, const uint8_t *payload, uint32_t bytes) noexcept nogil:
         """Apply settings (6.5). False: they are invalid."""
-        cdef uint32_t place = 0, name, value
+        cdef uint32_t offset = 0, name, value
         if connection.flags & H2_ACK:
             return bytes == 0 and connection.settled
         if bytes % 6 != 0 or connection.out_bytes >= H2_FLOOD_BYTES:
@@ -273,10 +273,10 @@ cdef class H2Receiver(H2Sender):
         if not connection.settled:
             connection.allowed = self.streams_per_connection
             connection.settled = True
-        while place < bytes:
-            name = <uint32_t> payload[place] << 8 | payload[place + 1]
-            value = h2_uint32(payload + place + 2)
-            place += 6
+        while offset < bytes:
+            name = <uint32_t> payload[offset] << 8 | payload[offset + 1]
+            value = h2_uint32(payload + offset + 2)
+            offset += 6
             if name == H2_MAX_STREAMS:
                 connection.allowed = min(value, self.streams_per_connection)
                 self.streams_allowed = min(value, self.streams_allowed or value)

@@ -162,7 +162,7 @@ cdef class H2Sender(Io):
         cdef size_t bytes
         cdef const uint8_t *frames = self.frames_of(stream, connection, &bytes)
         cdef uint8_t *at = self.room(number, bytes)
-        cdef size_t place = 0
+        cdef size_t offset = 0
         cdef uint32_t id = connection.next_id
         if at == NULL:
             self.post(stream, H2_EVENT_ANSWER, -ENOMEM, self.inner.now())
@@ -176,9 +176,9 @@ cdef class H2Sender(Io):
         self.cell(number, id)[0] = self.slot_of(stream)
         memcpy(at, frames, bytes)
         stream.no_content = at[8] == H2_HEAD_REQUEST
-        while place < bytes:
-            h2_put_uint32(at + place + 5, id)
-            place += H2_HEAD_BYTES + (<size_t> at[place + 1] << 8 | at[place + 2])
+        while offset < bytes:
+            h2_put_uint32(at + offset + 5, id)
+            offset += H2_HEAD_BYTES + (<size_t> at[offset + 1] << 8 | at[offset + 2])
         connection.open_streams += 1
         stream.state = STREAM_BUSY
         stream.id = id

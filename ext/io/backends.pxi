@@ -7,10 +7,10 @@ def backends():
     """Open each backend as a trial. Documented in _core.pyi."""
     cdef Io io
     cdef int result
-    found = []
+    results = []
     for kind, name in IO_NAMES.items():
         io = kind()
         result = io.open(1)
         io.shut()
-        found.append((name, result == 0, "" if result == 0 else strerror(-result).decode()))
-    return found
+        results.append((name, result == 0, "" if result == 0 else strerror(-result).decode()))
+    return results

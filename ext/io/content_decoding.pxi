@@ -57,7 +57,7 @@ cdef struct DecodeChain:
 # The decoders of a worker that are not in use.
 cdef struct DecodePool:
     DecodeChain *free
-    uint8_t *out                # DECODE_BYTES for each place in a chain
+    uint8_t *out                # DECODE_BYTES for each decoder of a chain
 
 # The content of the response on one connection.
 cdef struct Decoding:
@@ -78,13 +78,13 @@ cdef void decode_pool_free(DecodePool *pool) noexcept nogil:
     """Free the pool, after every chain was returned."""
     cdef DecodeChain *chain = pool.free
     cdef DecodeChain *next
-    cdef int place
+    cdef int index
     while chain != NULL:
         next = chain.next_free
-        for place in range(CODINGS_AT_MOST):
-            if chain.decoders[place].zlib_made:
-                codings.inflateEnd(&chain.decoders[place].zlib)
-            codings.ZSTD_freeDCtx(chain.decoders[place].zstd)
+        for index in range(CODINGS_AT_MOST):
+            if chain.decoders[index].zlib_made:
+                codings.inflateEnd(&chain.decoders[index].zlib)
+            codings.ZSTD_freeDCtx(chain.decoders[index].zstd)
         free(chain)
         chain = next
     free(pool.out)
@@ -95,13 +95,13 @@ cdef void decode_pool_free(DecodePool *pool) noexcept nogil:
 cdef void decode_forget(Decoding *decoding) noexcept nogil:
     """Return the decoders of a response to the pool."""
     cdef DecodeChain *chain = decoding.chain
-    cdef uint32_t place
+    cdef uint32_t index
     if chain == NULL:
         return
-    for place in range(chain.count):
+    for index in range(chain.count):
         if chain.decoders[place].brotli != NULL:  # it can't be reused
-            codings.BrotliDecoderDestroyInstance(chain.decoders[place].brotli)
-            chain.decoders[place].brotli = NULL
+            codings.BrotliDecoderDestroyInstance(chain.decoders[index].brotli)
+            chain.decoders[index].brotli = NULL
     chain.next_free = decoding.pool.free
     decoding.pool.free = chain
     decoding.chain = NULL
@@ -129,11 +129,11 @@ cdef void decode_text(Decoding *decoding, const uint8_t *text, size_t bytes) noe
 
 
 cdef inline bint decode_is(const uint8_t *word, size_t bytes, const char *name, size_t name_bytes) noexcept nogil:
-    cdef size_t place
+    cdef size_t index
     if bytes != name_bytes:
         return False
-    for place in range(bytes):
-        if word[place] | 0x20 != <uint8_t> name[place] | 0x20:
+    for index in range(bytes):
+        if word[index] | 0x20 != <uint8_t> name[index] | 0x20:
             return False
     return True
 
@@ -218,7 +218,7 @@ cdef DecodeResult decode_begin(Decoding *decoding) noexcept nogil:
     """Set up decoders for a response whose encoded content begins."""
     cdef DecodeChain *chain = decoding.pool.free
     cdef DecodeResult result
-    cdef uint32_t place
+    cdef uint32_t index
     if chain != NULL:
         decoding.pool.free = chain.next_free
     else:
@@ -230,8 +230,8 @@ cdef DecodeResult decode_begin(Decoding *decoding) noexcept nogil:
     if result != DECODE_GOOD:
         chain.count = 0
         return result
-    for place in range(chain.count):
-        if not decoder_begin(&chain.decoders[place]):
+    for index in range(chain.count):
+        if not decoder_begin(&chain.decoders[index]):
             return DECODE_NO_MEMORY
     return DECODE_GOOD
 
@@ -251,41 +251,41 @@ cdef DecodeResult decode_feed(Decoding *decoding, const uint8_t *data, size_t by
 
 cdef DecodeResult decode_end(Decoding *decoding) noexcept nogil:
     """End the content; DECODE_BROKEN if a coding has not ended."""
-    cdef uint32_t place
+    cdef uint32_t index
     cdef DecodeResult result = DECODE_GOOD
     if decoding.chain == NULL:
         return DECODE_GOOD
-    for place in range(decoding.chain.count):
-        if not decoding.chain.decoders[place].ended:
+    for index in range(decoding.chain.count):
+        if not decoding.chain.decoders[index].ended:
             result = DECODE_BROKEN
     decode_forget(decoding)
     return result
 
 
-cdef DecodeResult decode_from(Decoding *decoding, uint32_t place, const uint8_t *data, size_t bytes) noexcept nogil:
+cdef DecodeResult decode_from(Decoding *decoding, uint32_t index, const uint8_t *data, size_t bytes) noexcept nogil:
     """Give bytes to a decoder of the chain; behind the last one they are only counted."""
     cdef DecodeChain *chain = decoding.chain
     cdef Decoder *decoder
-    if place > 0:
+    if index > 0:
         chain.decoded_bytes_of_all += bytes
         if chain.decoded_bytes_of_all > DECODED_BYTES_AT_MOST:
             return DECODE_TOO_LARGE
-    if place == chain.count:
+    if index == chain.count:
         decoding.decoded_bytes += bytes
         return DECODE_GOOD
-    decoder = &chain.decoders[place]
+    decoder = &chain.decoders[index]
     if decoder.coding == CODING_BROTLI:
-        return decode_brotli(decoding, place, data, bytes)
+        return decode_brotli(decoding, index, data, bytes)
     if decoder.coding == CODING_ZSTD:
-        return decode_zstd(decoding, place, data, bytes)
+        return decode_zstd(decoding, index, data, bytes)
     if decoder.coding == CODING_DEFLATE and not decoder.decided:
-        return decode_wrapped(decoding, place, data, bytes)
-    return decode_zlib(decoding, place, data, bytes)
+        return decode_wrapped(decoding, index, data, bytes)
+    return decode_zlib(decoding, index, data, bytes)
 
 
-cdef DecodeResult decode_wrapped(Decoding *decoding, uint32_t place, const uint8_t *data, size_t bytes) noexcept nogil:
+cdef DecodeResult decode_wrapped(Decoding *decoding, uint32_t index, const uint8_t *data, size_t bytes) noexcept nogil:
     """Detect the wrapper of deflate: its first two bytes are divisible by 31 (RFC 1950, 2.2)."""
-    cdef Decoder *decoder = &decoding.chain.decoders[place]
+    cdef Decoder *decoder = &decoding.chain.decoders[index]
     cdef uint8_t first = decoder.first
     cdef uint8_t second
     cdef bint alone = decoder.first_there
@@ -302,15 +302,15 @@ cdef DecodeResult decode_wrapped(Decoding *decoding, uint32_t place, const uint8
     if not decoder_zlib(decoder, ZLIB_WINDOW if first & 15 == 8 and (first << 8 | second) % 31 == 0 else -ZLIB_WINDOW):
         return DECODE_NO_MEMORY
     if alone:
-        result = decode_zlib(decoding, place, &first, 1)
+        result = decode_zlib(decoding, index, &first, 1)
         if result != DECODE_GOOD:
             return result
-    return decode_zlib(decoding, place, data, bytes)
+    return decode_zlib(decoding, index, data, bytes)
 
 
-cdef DecodeResult decode_zlib(Decoding *decoding, uint32_t place, const uint8_t *data, size_t bytes) noexcept nogil:
-    cdef Decoder *decoder = &decoding.chain.decoders[place]
-    cdef uint8_t *out = decoding.pool.out + place * DECODE_BYTES
+cdef DecodeResult decode_zlib(Decoding *decoding, uint32_t index, const uint8_t *data, size_t bytes) noexcept nogil:
+    cdef Decoder *decoder = &decoding.chain.decoders[index]
+    cdef uint8_t *out = decoding.pool.out + index * DECODE_BYTES
     cdef z_stream *stream = &decoder.zlib
     cdef DecodeResult result
     cdef int status
@@ -330,16 +330,16 @@ cdef DecodeResult decode_zlib(Decoding *decoding, uint32_t place, const uint8_t 
             return DECODE_BROKEN
         decoder.ended = status == codings.Z_STREAM_END
         if stream.avail_out < DECODE_BYTES:
-            result = decode_from(decoding, place + 1, out, DECODE_BYTES - stream.avail_out)
+            result = decode_from(decoding, index + 1, out, DECODE_BYTES - stream.avail_out)
             if result != DECODE_GOOD:
                 return result
         if not decoder.ended and stream.avail_out > 0:
             return DECODE_GOOD
 
 
-cdef DecodeResult decode_brotli(Decoding *decoding, uint32_t place, const uint8_t *data, size_t bytes) noexcept nogil:
-    cdef Decoder *decoder = &decoding.chain.decoders[place]
-    cdef uint8_t *out = decoding.pool.out + place * DECODE_BYTES
+cdef DecodeResult decode_brotli(Decoding *decoding, uint32_t index, const uint8_t *data, size_t bytes) noexcept nogil:
+    cdef Decoder *decoder = &decoding.chain.decoders[index]
+    cdef uint8_t *out = decoding.pool.out + index * DECODE_BYTES
     cdef uint8_t *next
     cdef size_t room
     cdef codings.BrotliDecoderResult status
@@ -353,7 +353,7 @@ cdef DecodeResult decode_brotli(Decoding *decoding, uint32_t place, const uint8_
         if status == codings.BROTLI_DECODER_RESULT_ERROR:
             return DECODE_BROKEN
         if room < DECODE_BYTES:
-            result = decode_from(decoding, place + 1, out, DECODE_BYTES - room)
+            result = decode_from(decoding, index + 1, out, DECODE_BYTES - room)
             if result != DECODE_GOOD:
                 return result
         if status == codings.BROTLI_DECODER_RESULT_SUCCESS:
@@ -363,8 +363,8 @@ cdef DecodeResult decode_brotli(Decoding *decoding, uint32_t place, const uint8_
             return DECODE_GOOD
 
 
-cdef DecodeResult decode_zstd(Decoding *decoding, uint32_t place, const uint8_t *data, size_t bytes) noexcept nogil:
-    cdef Decoder *decoder = &decoding.chain.decoders[place]
+cdef DecodeResult decode_zstd(Decoding *decoding, uint32_t index, const uint8_t *data, size_t bytes) noexcept nogil:
+    cdef Decoder *decoder = &decoding.chain.decoders[index]
     cdef ZSTD_inBuffer taken
     cdef ZSTD_outBuffer output
     cdef size_t left
@@ -375,7 +375,7 @@ cdef DecodeResult decode_zstd(Decoding *decoding, uint32_t place, const uint8_t 
         # Pass a frame's first bytes one by one. libzstd reads whole frames in another way, with other errors, and looks for its
         # formats before version 1 wherever a piece begins.
         taken.size = bytes if decoder.first == ZSTD_MAGIC else taken.pos + 1
-        output.dst = decoding.pool.out + place * DECODE_BYTES
+        output.dst = decoding.pool.out + index * DECODE_BYTES
         output.size = DECODE_BYTES
         output.pos = 0
         left = codings.ZSTD_decompressStream(decoder.zstd, &output, &taken)
@@ -387,7 +387,7 @@ cdef DecodeResult decode_zstd(Decoding *decoding, uint32_t place, const uint8_t 
         elif decoder.first < ZSTD_MAGIC:
             decoder.first += 1
         if output.pos > 0:
-            result = decode_from(decoding, place + 1, <const uint8_t *> output.dst, output.pos)
+            result = decode_from(decoding, index + 1, <const uint8_t *> output.dst, output.pos)
             if result != DECODE_GOOD:
                 return result
         if taken.pos == bytes and (decoder.ended or output.pos < output.size):

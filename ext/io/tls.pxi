@@ -136,7 +136,7 @@ cdef class TlsIo(Io):
                     return True
             elif not self.inner.next(event):
                 return False
-            elif self.took(event):
+            elif self.on_inner_event(event):
                 return True
 
     cdef inline void release(self, TlsSlot *at) noexcept nogil:
@@ -184,7 +184,7 @@ cdef class TlsIo(Io):
 
     # Events.
 
-    cdef inline bint took(self, IoEvent *event) noexcept nogil:
+    cdef inline bint on_inner_event(self, IoEvent *event) noexcept nogil:
         """Handle an event of the inner backend; return whether it is now one for the caller."""
         cdef TlsSlot *at = &self.table[event.slot]
         if at.terms == NULL:

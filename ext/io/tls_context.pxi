@@ -77,7 +77,7 @@ cdef class TlsContext:
         cdef bytes offered = b"".join(bytes([len(each)]) + each.encode() for each in protocols)
         cdef const unsigned char *offer = offered
         if self.shared.context != NULL:
-            raise ValueError("a TLS context is made once")
+            raise ValueError("a TLS context can be initialised only once")
         self.shared.context = tls.SSL_CTX_new(tls.TLS_client_method())
         if self.shared.context == NULL:
             raise MemoryError
@@ -199,6 +199,6 @@ cdef int X509_up_ref_or_fail(X509 *certificate) except -1:
 cdef str _tls_reason():
     """Return OpenSSL's text for its latest error, in brackets, and clear the error."""
     cdef const char *words = tls.ERR_reason_error_string(tls.ERR_peek_last_error())
-    said = f" ({(<bytes> words).decode()})" if words != NULL else ""
+    text = f" ({(<bytes> words).decode()})" if words != NULL else ""
     tls.ERR_clear_error()
-    return said
+    return text

@@ -56,11 +56,11 @@ cdef class TunnelIo(Io):
         cdef TunnelHead *own
         if slot >= self.slots:
             raise ValueError(f"slot {slot} is none of {self.slots}")
-        place = bytearray(sizeof(TunnelHead))
-        own = <TunnelHead *> <char *> place
+        memory = bytearray(sizeof(TunnelHead))
+        own = <TunnelHead *> <char *> memory
         own.data = head
         own.bytes = <size_t> len(head)
-        self.heads[slot] = (head, place)
+        self.heads[slot] = (head, memory)
         self.lead_by(slot, own)
 
     cdef int open(self, uint32_t slots) noexcept nogil:
@@ -143,11 +143,11 @@ cdef class TunnelIo(Io):
             self.stashed = NO_SLOT
             return True
         while self.inner.next(event):
-            if self.took(&self.table[event.slot], event):
+            if self.on_inner_event(&self.table[event.slot], event):
                 return True
         return False
 
-    cdef inline bint took(self, TunnelSlot *at, IoEvent *event) noexcept nogil:
+    cdef inline bint on_inner_event(self, TunnelSlot *at, IoEvent *event) noexcept nogil:
         """Handle an event of the inner backend; return whether it is now one for the caller."""
         if at.state == TUNNEL_NONE:
             return True
