@@ -36,16 +36,16 @@ def refused(code: str) -> ClientError:
     ],
 )
 def test_temporary_errors_are_retried_and_others_are_not(error: Exception, attempts: int) -> None:
-    asked, slept = 0, list[float]()
+    calls, slept = 0, list[float]()
 
     def ask() -> None:
-        nonlocal asked
-        asked += 1
+        nonlocal calls
+        calls += 1
         raise error
 
     with pytest.raises(type(error)):
         retry(ask, slept.append)
-    assert asked == attempts
+    assert calls == attempts
     assert slept == [2.0**number for number in range(attempts - 1)]
 
 

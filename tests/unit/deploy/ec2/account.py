@@ -93,14 +93,14 @@ class Account:
     def forget_terminated(self) -> None:
         """Forget terminated instances as AWS does after an hour; moto would get slower with each."""
         for region in ec2_backends[DEFAULT_ACCOUNT_ID].values():
-            for name, held in list(region.reservations.items()):
-                if all(each.state == "terminated" for each in held.instances):
+            for name, reservation in list(region.reservations.items()):
+                if all(each.state == "terminated" for each in reservation.instances):
                     del region.reservations[name]
 
     def left(self) -> list[str]:
         """Return the ids of resources that cost money."""
-        held = self.ec2.describe_instances()["Reservations"]
-        instances = [each for each in held for each in each["Instances"]]
+        reservations = self.ec2.describe_instances()["Reservations"]
+        instances = [each for each in reservations for each in each["Instances"]]
         alive = [each["InstanceId"] for each in instances if each["State"]["Name"] != "terminated"]
         return alive + [each["Key"] for each in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
 
@@ -129,22 +129,22 @@ def account(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # moto would load hundreds of images
     with mock_aws():
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        made = Account(folder)
+        fake = Account(folder)
         call = botocore.client.BaseClient._make_api_call
 
         def hook(self: Any, name: str, arguments: Any) -> Any:
-            made.calls.append(f"{self.meta.service_model.service_name}:{name}")
-            made.requests.append((name, dict(arguments)))
-            made.kill_at -= 1
-            if made.kill_at == 0 and not made.after:
+            fake.calls.append(f"{self.meta.service_model.service_name}:{name}")
+            fake.requests.append((name, dict(arguments)))
+            fake.kill_at -= 1
+            if fake.kill_at == 0 and not fake.after:
                 raise Killed
             answer = call(self, name, arguments)
-            if made.kill_at == 0:
+            if fake.kill_at == 0:
                 raise Killed
             return answer
 
         monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", hook)
-        yield made
+        yield fake
 
 
 def allowed(action: str, policy: dict[str, Any]) -> bool:

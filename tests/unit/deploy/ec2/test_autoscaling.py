@@ -55,8 +55,8 @@ class Groups:
             "InstanceType": "t3.micro",
             "UserData": base64.b64encode(script.encode()).decode(),
         }
-        made = self.aws.ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
-        which = {"LaunchTemplateId": made["LaunchTemplate"]["LaunchTemplateId"], "Version": "$Latest"}
+        response = self.aws.ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
+        which = {"LaunchTemplateId": response["LaunchTemplate"]["LaunchTemplateId"], "Version": "$Latest"}
         settings = {"MinSize": 0, "MaxSize": 10, "DesiredCapacity": 0, "LaunchTemplate": which, **overrides}
         settings = {key: value for key, value in settings.items() if value is not None}
         self.client.create_auto_scaling_group(
@@ -72,8 +72,8 @@ class Groups:
         )
 
     def group(self, name: str = "load") -> dict[str, Any]:
-        (found,) = self.client.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
-        return dict(found)
+        (group,) = self.client.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        return dict(group)
 
     def tags(self, name: str = "load") -> dict[str, str]:
         return {each["Key"]: each["Value"] for each in self.group(name)["Tags"]}
@@ -92,16 +92,16 @@ class Groups:
 
 @pytest.fixture
 def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Groups]:
-    with account(tmp_path, monkeypatch) as made:
-        yield Groups(made)
+    with account(tmp_path, monkeypatch) as fake:
+        yield Groups(fake)
 
 
 def test_up_status_and_down(groups: Groups) -> None:
     groups.make(DesiredCapacity=1)
     (old,) = groups.group()["Instances"]
-    made = groups.provider().launch(launch_request(3), quiet)
-    assert (len(made.instances), made.failures) == (3, [])
-    assert old["InstanceId"] not in {instance.id for instance in made.instances}
+    result = groups.provider().launch(launch_request(3), quiet)
+    assert (len(result.instances), result.failures) == (3, [])
+    assert old["InstanceId"] not in {instance.id for instance in result.instances}
     tags = groups.tags()
     assert (tags["heyfleet:fleet"], tags["heyfleet:capacity-before"]) == ("demo", "1")
     assert not any(tag["PropagateAtLaunch"] for tag in groups.group()["Tags"])
@@ -109,7 +109,7 @@ def test_up_status_and_down(groups: Groups) -> None:
     assert (action["AutoScalingGroupName"], action["DesiredCapacity"]) == ("load", 1)
     assert action["StartTime"] == datetime.fromtimestamp(int(tags["heyfleet:expires"]), UTC)
     again = groups.provider("")  # like another process, which knows only the fleet's name
-    assert {instance.id for instance in made.instances} < {instance.id for instance in again.list("demo")}
+    assert {instance.id for instance in result.instances} < {instance.id for instance in again.list("demo")}
     assert {(instance.fleet, instance.state) for instance in again.list()} == {("demo", RUNNING)}
     assert again.list("other") == []
     assert len(list(again.logs("demo"))) == 4
@@ -278,25 +278,25 @@ def test_missing_instances_are_explained_by_the_group_s_activities(
     groups.provider().launch(launch_request(1, "first"), quiet)
     groups.provider().stop("first", quiet)
     call = botocore.client.BaseClient._make_api_call
-    asked: list[int] = []
+    calls: list[int] = []
 
     def limit(self: Any, name: str, arguments: Any) -> Any:
         """Limit the zone to one instance."""
         if name == "SetDesiredCapacity" and arguments["DesiredCapacity"]:
-            asked.append(arguments["DesiredCapacity"])
+            calls.append(arguments["DesiredCapacity"])
             arguments = {**arguments, "DesiredCapacity": 1}
         if name == "DescribeScalingActivities":
             old = {"ActivityId": "0", "StatusCode": "Failed", "StatusMessage": "long ago"}
             new = [
                 {"ActivityId": str(n), "StatusCode": "Failed", "StatusMessage": "no\nroom"} for n in (1, 2)
             ]
-            return {"Activities": [*(new if asked else []), old]}
+            return {"Activities": [*(new if calls else []), old]}
         return call(self, name, arguments)
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", limit)
-    made = groups.provider().launch(launch_request(3), quiet)
-    assert asked == [3]
-    assert (len(made.instances), made.failures) == (1, ["load: no room"])
+    result = groups.provider().launch(launch_request(3), quiet)
+    assert calls == [3]
+    assert (len(result.instances), result.failures) == (1, ["load: no room"])
     groups.provider().stop("demo", quiet)
     assert groups.is_unchanged(0)
 

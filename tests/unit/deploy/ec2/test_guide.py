@@ -29,7 +29,7 @@ COMMANDS = [line for line in heyfleet_commands("docs/how-to/deploy-ec2.md") if "
 
 @pytest.fixture
 def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    with account(tmp_path, monkeypatch) as made:
+    with account(tmp_path, monkeypatch) as fake:
         monkeypatch.setattr(ec2_provider, "_POLL_S", 0.01)
         # moto's addresses lead to no instance, and must not be dialed.
         nowhere = "127.0.0.1:9"
@@ -39,7 +39,7 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
             lambda _, key, *more: HeadNode(id=key, internal_address=nowhere, external_address=nowhere),
         )
         monkeypatch.chdir(tmp_path)
-        yield made
+        yield fake
 
 
 def test_the_commands(aws: Account) -> None:
@@ -59,23 +59,23 @@ def test_the_commands(aws: Account) -> None:
         if words[1] == "status":
             aws.provider().launch(launch_request(2), quiet)
         result = CliRunner().invoke(main, words)
-        said = result.output
+        output = result.output
         if "--dry-run" in words:
-            assert result.exit_code == 0, said
-            assert "required permissions:" in said
+            assert result.exit_code == 0, output
+            assert "required permissions:" in output
         elif words[0] == "run":
-            assert result.exit_code == 2, said
-            assert "0 of 20 agents joined within 0.1 s" in said
-            assert "removed: " in said
+            assert result.exit_code == 2, output
+            assert "0 of 20 agents joined within 0.1 s" in output
+            assert "removed: " in output
         elif "--head" in words:
-            assert result.exit_code == 1, said
-            assert "open port 7700 to this host and to the agents" in said
-            assert "removed instance " in said
+            assert result.exit_code == 1, output
+            assert "open port 7700 to this host and to the agents" in output
+            assert "removed instance " in output
         elif words[1] == "up":
-            assert result.exit_code == 2, said
-            assert "--credentials" in said
+            assert result.exit_code == 2, output
+            assert "--credentials" in output
         else:
-            assert result.exit_code == 0, said
+            assert result.exit_code == 0, output
         assert words[1] in {"status", "logs"} or aws.left() == []
         seen.append(words[1])
     assert seen[3:] == ["status", "logs", "down", "reap", "up", "down"]

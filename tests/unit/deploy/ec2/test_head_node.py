@@ -32,13 +32,13 @@ def head_request(fleet: str = "demo", lifetime_s: int = 600) -> HeadNodeRequest:
 
 @pytest.fixture
 def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    with account(tmp_path, monkeypatch) as made:
-        yield made
+    with account(tmp_path, monkeypatch) as fake:
+        yield fake
 
 
 def instance(aws: Account, key: str) -> dict[str, Any]:
-    (held,) = aws.ec2.describe_instances(InstanceIds=[key])["Reservations"]
-    return dict(held["Instances"][0])
+    (reservation,) = aws.ec2.describe_instances(InstanceIds=[key])["Reservations"]
+    return dict(reservation["Instances"][0])
 
 
 def test_a_head_node_is_one_more_instance_of_the_fleet(aws: Account) -> None:
@@ -46,14 +46,14 @@ def test_a_head_node_is_one_more_instance_of_the_fleet(aws: Account) -> None:
     provider = aws.provider(head_security_groups=[group], spot=True)
     assert isinstance(provider, HeadNodeProvider)
     head_node = provider.launch_head_node(head_request(), quiet)
-    found = instance(aws, head_node.id)
-    assert head_node.internal_address == f"{found['PrivateIpAddress']}:7700"
-    assert head_node.external_address == f"{found['PublicIpAddress']}:7700"
+    description = instance(aws, head_node.id)
+    assert head_node.internal_address == f"{description['PrivateIpAddress']}:7700"
+    assert head_node.external_address == f"{description['PublicIpAddress']}:7700"
     (request,) = [arguments for name, arguments in aws.requests if name == "RunInstances"]
     assert request["SecurityGroupIds"] == [group]
     assert request["InstanceInitiatedShutdownBehavior"] == "terminate"
     assert "InstanceMarketOptions" not in request  # never spot: a run would be lost with its controller
-    tags = {each["Key"]: each["Value"] for each in found["Tags"]}
+    tags = {each["Key"]: each["Value"] for each in description["Tags"]}
     assert (tags["heyfleet:fleet"], tags["heyfleet:role"]) == ("demo", "head")
     attribute = aws.ec2.describe_instance_attribute(InstanceId=head_node.id, Attribute="userData")
     script = base64.b64decode(attribute["UserData"]["Value"]).decode()
@@ -107,9 +107,9 @@ def test_a_head_node_that_fails_is_reported_with_the_reason(
     def terminate(self: Any, name: str, arguments: Any) -> Any:
         answer = call(self, name, arguments)
         if name == "DescribeInstances" and states:
-            found = answer["Reservations"][0]["Instances"][0]
-            found["State"]["Name"] = states.pop(0)
-            found["StateReason"] = {"Message": "no volume"}
+            description = answer["Reservations"][0]["Instances"][0]
+            description["State"]["Name"] = states.pop(0)
+            description["StateReason"] = {"Message": "no volume"}
         return answer
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", terminate)

@@ -20,8 +20,8 @@ SPOT = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "persistent", 
 
 @pytest.fixture
 def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    with account(tmp_path, monkeypatch) as made:
-        yield made
+    with account(tmp_path, monkeypatch) as fake:
+        yield fake
 
 
 def template(aws: Account, **data: Any) -> str:
@@ -36,15 +36,15 @@ def template(aws: Account, **data: Any) -> str:
         **data,
     }
     data = {name: value for name, value in whole.items() if value}
-    made = aws.ec2.create_launch_template(LaunchTemplateName="load", LaunchTemplateData=data)
-    return str(made["LaunchTemplate"]["LaunchTemplateId"])
+    response = aws.ec2.create_launch_template(LaunchTemplateName="load", LaunchTemplateData=data)
+    return str(response["LaunchTemplate"]["LaunchTemplateId"])
 
 
 def run_instances_parameters(aws: Account, **overrides: object) -> dict[str, Any]:
     """Launch two instances with these settings, and return the parameters without what differs each time."""
     del aws.requests[:]
-    made = aws.provider(**overrides).launch(launch_request(2), quiet)
-    assert (len(made.instances), made.failures) == (2, [])
+    result = aws.provider(**overrides).launch(launch_request(2), quiet)
+    assert (len(result.instances), result.failures) == (2, [])
     (given_to, *_) = [arguments for name, arguments in aws.requests if name == "RunInstances"]
     request: dict[str, Any] = json.loads(json.dumps(given_to))
     assert "boss:7700" in request.pop("UserData")
@@ -77,8 +77,8 @@ def test_instances_follow_the_template_and_still_end_by_themselves(aws: Account)
         .launch(launch_request(1), quiet)
         .instances
     )
-    (held,) = aws.ec2.describe_instances(InstanceIds=[instance.id])["Reservations"]
-    (description,) = held["Instances"]
+    (reservation,) = aws.ec2.describe_instances(InstanceIds=[instance.id])["Reservations"]
+    (description,) = reservation["Instances"]
     assert (description["InstanceType"], description["ImageId"]) == ("t3.nano", aws.ami)
     assert description["MetadataOptions"]["HttpTokens"] == "required"
     for name, value in (

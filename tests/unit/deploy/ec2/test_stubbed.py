@@ -23,26 +23,32 @@ def test_the_default_image_is_debian_for_the_type_s_architecture(
     aws: Account, monkeypatch: pytest.MonkeyPatch, kind: str, machine: str
 ) -> None:
     name = f"/aws/service/debian/release/12/latest/{machine}"
-    asked = refusing(monkeypatch, "RunInstances")
+    calls = refusing(monkeypatch, "RunInstances")
     with aws.stubbed("ssm") as stub:
-        held = {"Name": name, "Type": "String", "Value": aws.ami, "Version": 74, "DataType": "aws:ec2:image"}
-        stub.add_response("get_parameter", {"Parameter": held}, {"Name": name})
-        made = aws.provider(ami="", type=kind).launch(launch_request(1), quiet)
+        parameter = {
+            "Name": name,
+            "Type": "String",
+            "Value": aws.ami,
+            "Version": 74,
+            "DataType": "aws:ec2:image",
+        }
+        stub.add_response("get_parameter", {"Parameter": parameter}, {"Name": name})
+        result = aws.provider(ami="", type=kind).launch(launch_request(1), quiet)
         stub.assert_no_pending_responses()
-    assert (len(made.instances), made.failures) == (1, [])
-    assert (asked[0]["ImageId"], asked[0]["InstanceType"]) == (aws.ami, kind)
+    assert (len(result.instances), result.failures) == (1, [])
+    assert (calls[0]["ImageId"], calls[0]["InstanceType"]) == (aws.ami, kind)
 
 
 def test_spot_instances_are_one_time(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = refusing(monkeypatch, "RunInstances")
-    made = aws.provider(spot="true").launch(launch_request(1), quiet)
-    assert (len(made.instances), made.failures) == (1, [])
-    assert asked[0]["InstanceMarketOptions"] == {
+    calls = refusing(monkeypatch, "RunInstances")
+    result = aws.provider(spot="true").launch(launch_request(1), quiet)
+    assert (len(result.instances), result.failures) == (1, [])
+    assert calls[0]["InstanceMarketOptions"] == {
         "MarketType": "spot",
         "SpotOptions": {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"},
     }
-    (held,) = aws.ec2.describe_instances(InstanceIds=[made.instances[0].id])["Reservations"]
-    assert held["Instances"][0]["InstanceLifecycle"] == "spot"
+    (reservation,) = aws.ec2.describe_instances(InstanceIds=[result.instances[0].id])["Reservations"]
+    assert reservation["Instances"][0]["InstanceLifecycle"] == "spot"
 
 
 def history(*prices: str) -> dict[str, Any]:
@@ -68,14 +74,14 @@ def test_the_spot_price_is_that_of_the_most_expensive_zone(aws: Account) -> None
         "ProductDescriptions": ["Linux/UNIX"],
         "StartTime": ANY,
     }
-    for answer, said in (
+    for answer, message in (
         (history("0.003100", "0.004200", "0.002900"), "cost: 0.042 USD per hour (current spot price)"),
         (history(), "cost: unknown (the price list has no t3.micro for this region)"),
     ):
         # The client for prices repeats calls by itself.
         with aws.stubbed("ec2", attempts=3) as stub:
             stub.add_response("describe_spot_price_history", answer, question)
-            assert said in "\n".join(aws.provider(spot="true").plan(launch_request(10)).lines())
+            assert message in "\n".join(aws.provider(spot="true").plan(launch_request(10)).lines())
             stub.assert_no_pending_responses()
 
 
@@ -91,13 +97,13 @@ def test_the_on_demand_price_is_that_of_the_launched_type(aws: Account) -> None:
     filters = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()]
     question = {"ServiceCode": "AmazonEC2", "Filters": filters, "MaxResults": 100}
     product = listed("BoxUsage:t3.micro", "0.0104000000", "AmazonEC2", **wanted)
-    for products, said in (
+    for products, message in (
         ([product], "cost: 0.208 USD per hour (on-demand price list"),
         ([], "cost: unknown (the price list has no t3.micro for this region)"),
     ):
         with aws.stubbed("pricing", region_name="us-east-1") as stub:
             stub.add_response("get_products", {"FormatVersion": "aws_v1", "PriceList": products}, question)
-            assert said in "\n".join(aws.provider().plan(launch_request(20)).lines())
+            assert message in "\n".join(aws.provider().plan(launch_request(20)).lines())
             stub.assert_no_pending_responses()
 
 
@@ -123,11 +129,11 @@ def test_a_quota_keeps_the_instances_so_far_and_is_reported(aws: Account, code: 
     with aws.stubbed("ec2") as stub:
         stub.add_response("run_instances", {"ReservationId": "r-1", "Instances": had}, question)
         stub.add_client_error("run_instances", code, "You have requested more than your current limit.", 400)
-        made = aws.provider().launch(launch_request(250), quiet)
+        result = aws.provider().launch(launch_request(250), quiet)
         stub.assert_no_pending_responses()
-    assert len(made.instances) == 100
-    assert len(made.failures) == 1
-    assert made.failures[0].startswith(
+    assert len(result.instances) == 100
+    assert len(result.failures) == 1
+    assert result.failures[0].startswith(
         f"ec2: {code}: You have requested more than your current limit; {cure}"
     )
     # The object stays: a hundred instances are about to fetch it.
@@ -166,10 +172,10 @@ def test_missing_credentials_are_reported_in_one_line(
         text=True,
         check=False,
     )
-    said = run.stdout + run.stderr
-    assert run.returncode == code, said
-    assert "Traceback" not in said
-    assert "no AWS credentials; run aws configure, set AWS_PROFILE, or use an instance profile" in said
+    output = run.stdout + run.stderr
+    assert run.returncode == code, output
+    assert "Traceback" not in output
+    assert "no AWS credentials; run aws configure, set AWS_PROFILE, or use an instance profile" in output
     if code:
         assert (run.stdout, run.stderr.count("\n")) == ("", 1)
 

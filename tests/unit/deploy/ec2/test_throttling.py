@@ -48,9 +48,9 @@ class Api:
         (wanted,) = Filters
         ids = wanted["Values"] if wanted["Name"] == "instance-id" else list(self.states)
         start, end = int(NextToken), int(NextToken) + MaxResults
-        found = [{"InstanceId": each, "State": {"Name": self.states[each]}} for each in ids[start:end]]
+        instances = [{"InstanceId": each, "State": {"Name": self.states[each]}} for each in ids[start:end]]
         more = {"NextToken": str(end)} if end < len(ids) else {}
-        return {"Reservations": [{"Instances": [each]} for each in found], **more}
+        return {"Reservations": [{"Instances": [each]} for each in instances], **more}
 
     def terminate_instances(self, *, InstanceIds: list[str]) -> None:
         self._rates.admit("TerminateInstances", {"InstanceIds": InstanceIds})
@@ -78,13 +78,13 @@ def test_calls_throttled_because_of_others_are_repeated(
     rates.others = 0.4
     for number in range(6):
         fleet = f"f{number}"
-        made = aws.provider(clock).launch(launch_request(2, fleet), quiet)
-        assert (len(made.instances), made.failures) == (2, [])
+        result = aws.provider(clock).launch(launch_request(2, fleet), quiet)
+        assert (len(result.instances), result.failures) == (2, [])
         assert len(aws.provider(clock).list(fleet)) == 2
         assert len(list(aws.provider(clock).logs(fleet))) == 2
         assert len(aws.provider(clock).stop(fleet, quiet)) == 3
-    asked = ("RunInstances", "DescribeInstances", "GetConsoleOutput", "TerminateInstances")
-    assert min(rates.refused[name] for name in asked) > 0
+    operations = ("RunInstances", "DescribeInstances", "GetConsoleOutput", "TerminateInstances")
+    assert min(rates.refused[name] for name in operations) > 0
     rates.others = 0
     assert aws.left() == []
 
@@ -97,10 +97,10 @@ def test_endless_throttling_is_reported_and_the_fleet_can_still_be_removed(
     rates.install(monkeypatch)
     rates.others = 1
     reason = "RequestLimitExceeded: Rate exceeded; still throttled after 8 attempts in 127 s"
-    made = aws.provider(clock).launch(launch_request(250), quiet)
-    assert made.instances == []
-    assert len(made.failures) == 1
-    assert reason in made.failures[0]
+    result = aws.provider(clock).launch(launch_request(250), quiet)
+    assert result.instances == []
+    assert len(result.failures) == 1
+    assert reason in result.failures[0]
     assert rates.calls["RunInstances"] == 8  # those of one batch; no other is started
     assert 127 <= clock.now_s <= 128
     rates.others = 0

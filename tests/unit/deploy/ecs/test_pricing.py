@@ -41,18 +41,18 @@ def lines(aws: Account, answers: list[dict[str, Any]], agents: int = 20, **overr
         for answer in answers:
             stub.add_response("get_products", {"FormatVersion": "aws_v1", **answer}, {**ASKED, **token})
             token = {"NextToken": answer["NextToken"]} if "NextToken" in answer else {}
-        said = "\n".join(aws.provider(**overrides).plan(launch_request(agents)).lines())
+        output = "\n".join(aws.provider(**overrides).plan(launch_request(agents)).lines())
         stub.assert_no_pending_responses()
-    return said
+    return output
 
 
 def test_the_price_covers_cores_and_memory(aws: Account) -> None:
     pages: list[dict[str, Any]] = [{"PriceList": FIRST, "NextToken": "more"}, {"PriceList": SECOND}]
-    said = lines(aws, pages)
+    output = lines(aws, pages)
     # 20 tasks of one core at 0.04048, and of 2 GB at 0.004445
-    assert "cost: 0.987 USD per hour (price list of Fargate on Linux and x86, without logs" in said
-    said = lines(aws, pages, agents=1, cpu="4096", memory="30720")
-    assert "cost: 0.295 USD per hour" in said
+    assert "cost: 0.987 USD per hour (price list of Fargate on Linux and x86, without logs" in output
+    output = lines(aws, pages, agents=1, cpu="4096", memory="30720")
+    assert "cost: 0.295 USD per hour" in output
 
 
 def test_a_region_without_a_prefix_is_understood(aws: Account) -> None:
@@ -61,9 +61,10 @@ def test_a_region_without_a_prefix_is_understood(aws: Account) -> None:
 
 
 def test_spot_has_no_listed_price(aws: Account) -> None:
-    said = lines(aws, [{"PriceList": FIRST + SECOND}], spot=True)
+    output = lines(aws, [{"PriceList": FIRST + SECOND}], spot=True)
     assert (
-        "cost: unknown (no price list has Fargate Spot; on demand, a task costs 0.0494 USD per hour)" in said
+        "cost: unknown (no price list has Fargate Spot; on demand, a task costs 0.0494 USD per hour)"
+        in output
     )
 
 
@@ -71,20 +72,20 @@ def test_spot_has_no_listed_price(aws: Account) -> None:
     "products", [[], FIRST, ["{"], [listed("USE1-Fargate-vCPU-Hours:perCPU", "much"), *FIRST]]
 )
 def test_a_list_without_fargate_is_reported(aws: Account, products: list[str]) -> None:
-    said = lines(aws, [{"PriceList": products}])
-    assert "cost: unknown (the price list has no Fargate for us-east-1)" in said
+    output = lines(aws, [{"PriceList": products}])
+    assert "cost: unknown (the price list has no Fargate for us-east-1)" in output
 
 
 def test_a_refused_price_does_not_prevent_a_plan(aws: Account) -> None:
     with aws.pricing() as stub:
         stub.add_client_error("get_products", "AccessDeniedException", "User is not authorized", 400)
-        said = "\n".join(aws.provider().plan(launch_request()).lines())
+        output = "\n".join(aws.provider().plan(launch_request()).lines())
     assert (
         "cost: unknown (AccessDeniedException: User is not authorized; grant the permissions that --dry-run"
-        in said
+        in output
     )
-    assert "required permissions:" in said
-    assert '"pricing:GetProducts"' in said
+    assert "required permissions:" in output
+    assert '"pricing:GetProducts"' in output
 
 
 def test_an_unreachable_price_list_is_reported() -> None:
@@ -95,9 +96,9 @@ def test_an_unreachable_price_list_is_reported() -> None:
             raise EndpointConnectionError(endpoint_url="https://pricing")
 
     session = AwsSession("", make_session=lambda **_: OfflineSession())
-    found, why = price(session, "us-east-1", cpu="1024", memory="2048", spot=False)
-    assert found is None
-    assert "Could not connect to the endpoint" in why
+    usd, reason = price(session, "us-east-1", cpu="1024", memory="2048", spot=False)
+    assert usd is None
+    assert "Could not connect to the endpoint" in reason
 
 
 @pytest.mark.parametrize(

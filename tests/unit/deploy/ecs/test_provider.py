@@ -92,30 +92,30 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
     monkeypatch.setattr(inventory, "_POLL_S", 0.01)
     with mock_aws():
-        made = Account()
+        fake = Account()
         call = botocore.client.BaseClient._make_api_call
 
         def counted(self: Any, name: str, arguments: Any) -> Any:
-            made.calls.append(f"{self.meta.service_model.service_name}:{name}")
-            made.kill_at -= 1
-            if made.kill_at == 0 and not made.after:
+            fake.calls.append(f"{self.meta.service_model.service_name}:{name}")
+            fake.kill_at -= 1
+            if fake.kill_at == 0 and not fake.after:
                 raise Killed
             answer = call(self, name, arguments)
-            if made.kill_at == 0:
+            if fake.kill_at == 0:
                 raise Killed
             return answer
 
         monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", counted)
-        yield made
+        yield fake
 
 
 def test_up_status_and_down(aws: Account) -> None:
-    made = aws.provider().launch(launch_request(13), quiet)
-    assert (len(made.instances), made.failures) == (13, [])
+    result = aws.provider().launch(launch_request(13), quiet)
+    assert (len(result.instances), result.failures) == (13, [])
     assert aws.calls.count("ecs:RunTask") == 2
     again = aws.provider()
-    assert {instance.id for instance in again.list("demo")} == {instance.id for instance in made.instances}
-    assert {instance.expires_s for instance in again.list()} == {made.instances[0].expires_s}
+    assert {instance.id for instance in again.list("demo")} == {instance.id for instance in result.instances}
+    assert {instance.expires_s for instance in again.list()} == {result.instances[0].expires_s}
     assert again.list("dem") == []
     removed = again.stop("demo", quiet)
     assert len(removed) == 15
@@ -136,13 +136,13 @@ def test_stop_leaves_fleets_with_a_longer_name_alone(aws: Account) -> None:
 def test_a_fleet_is_found_in_its_own_cluster_whatever_the_settings(aws: Account) -> None:
     for remove in ("stop", "reap"):
         aws.provider(cluster="other").launch(launch_request(2, lifetime_s=-1), quiet)
-        said: list[str] = []
-        asked = aws.provider(cluster="load")
-        assert len(asked.list("demo")) == 2
-        removed = asked.stop("demo", said.append) if remove == "stop" else asked.reap(said.append)
+        log: list[str] = []
+        provider = aws.provider(cluster="load")
+        assert len(provider.list("demo")) == 2
+        removed = provider.stop("demo", log.append) if remove == "stop" else provider.reap(log.append)
         assert len(removed) == 4, removed
         assert aws.left() == []
-        assert "demo is in the cluster other" in said
+        assert "demo is in the cluster other" in log
 
 
 def test_a_fleet_of_a_deleted_cluster_can_be_removed(aws: Account) -> None:
@@ -169,7 +169,7 @@ def test_resources_with_similar_names_stay(aws: Account) -> None:
 
 
 def test_stop_waits_until_tasks_have_stopped(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    call, late, said = botocore.client.BaseClient._make_api_call, [2], list[str]()
+    call, late, log = botocore.client.BaseClient._make_api_call, [2], list[str]()
     aws.provider().launch(launch_request(2), quiet)
 
     def slow(self: Any, name: str, arguments: Any) -> Any:
@@ -183,8 +183,8 @@ def test_stop_waits_until_tasks_have_stopped(aws: Account, monkeypatch: pytest.M
         return answer
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", slow)
-    aws.provider().stop("demo", said.append)
-    assert said.count("waiting for 2 tasks to stop") >= 3
+    aws.provider().stop("demo", log.append)
+    assert log.count("waiting for 2 tasks to stop") >= 3
     assert aws.left() == []
 
 
@@ -241,10 +241,10 @@ def test_the_policy_allows_every_call(aws: Account) -> None:
 
 
 def test_credentials_are_in_the_secret_only(aws: Account) -> None:
-    said: list[str] = []
-    aws.provider().launch(launch_request(1), said.append)
+    log: list[str] = []
+    aws.provider().launch(launch_request(1), log.append)
     defined = aws.ecs.describe_task_definition(taskDefinition="heyfleet-demo")["taskDefinition"]
-    assert "secret\n" not in json.dumps(defined) + " ".join(said)
+    assert "secret\n" not in json.dumps(defined) + " ".join(log)
     value = aws.secrets.get_secret_value(SecretId="heyfleet/demo")["SecretString"]
     assert json.loads(value)["HEYFLEET_JOIN_TOKEN"] == "heyfleet-token-1\nsecret\n"
 
@@ -259,8 +259,8 @@ def test_the_task_s_script_turns_secrets_into_files(tmp_path: Path) -> None:
         region="us-east-1",
         cluster="load",
     )
-    made = task_definition(launch_request(lifetime_s=60), settings, "arn:secret", 1_800_000_000)
-    (container,) = made["containerDefinitions"]
+    definition = task_definition(launch_request(lifetime_s=60), settings, "arn:secret", 1_800_000_000)
+    (container,) = definition["containerDefinitions"]
     assert container["secrets"][1] == {
         "name": "HEYFLEET_JOIN_TOKEN",
         "valueFrom": "arn:secret:HEYFLEET_JOIN_TOKEN::",
@@ -294,13 +294,13 @@ def test_missing_capacity_is_retried_and_then_reported(aws: Account, monkeypatch
         return {"tasks": tasks, "failures": [{"reason": "RESOURCE:ENI", "detail": "none"}] * missing}
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", limit)
-    made = aws.provider().launch(launch_request(6), quiet)
-    assert (len(made.instances), made.failures) == (6, [])
+    result = aws.provider().launch(launch_request(6), quiet)
+    assert (len(result.instances), result.failures) == (6, [])
     aws.provider().stop("demo", quiet)
     short[:] = [4] * 5
-    made = aws.provider().launch(launch_request(6), quiet)
-    assert len(made.instances) == 2
-    assert made.failures == ["ecs: 4 tasks: RESOURCE:ENI none"]
+    result = aws.provider().launch(launch_request(6), quiet)
+    assert len(result.instances) == 2
+    assert result.failures == ["ecs: 4 tasks: RESOURCE:ENI none"]
 
 
 def test_temporary_failures_are_repeated_with_the_same_client_token(
@@ -320,8 +320,8 @@ def test_temporary_failures_are_repeated_with_the_same_client_token(
         return call(self, name, arguments)
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", refuse)
-    made = aws.provider().launch(launch_request(2), quiet)
-    assert (len(made.instances), made.failures) == (2, [])
+    result = aws.provider().launch(launch_request(2), quiet)
+    assert (len(result.instances), result.failures) == (2, [])
     assert (len(tokens), len(set(tokens))) == (3, 1)
 
 
@@ -330,9 +330,9 @@ def test_missing_settings_and_resources_are_reported(aws: Account) -> None:
         with pytest.raises(SettingError, match=f"{name}: --on ecs needs it; use --with {name}"):
             aws.provider(**{name: ""}).launch(launch_request(), quiet)
     assert aws.left() == []
-    made = aws.provider(cluster="nowhere").launch(launch_request(), quiet)
-    assert made.instances == []
-    assert "--with cluster=NAME must exist" in made.failures[0]
+    result = aws.provider(cluster="nowhere").launch(launch_request(), quiet)
+    assert result.instances == []
+    assert "--with cluster=NAME must exist" in result.failures[0]
     aws.provider().launch(launch_request(1, "other"), quiet)
     with pytest.raises(DeployError, match="ResourceExistsException"):
         aws.provider().launch(launch_request(1, "other"), quiet)
@@ -351,19 +351,19 @@ def test_the_commands_of_the_guide(aws: Account, monkeypatch: pytest.MonkeyPatch
         if words[1] == "logs":
             aws.provider().launch(launch_request(2), quiet)
         result = CliRunner().invoke(main, words)
-        said = result.output
+        output = result.output
         if "--dry-run" in words:
-            assert result.exit_code == 0, said
-            assert "required permissions:" in said
+            assert result.exit_code == 0, output
+            assert "required permissions:" in output
         elif words[0] == "run":
-            assert result.exit_code == 2, said
-            assert "0 of 6 agents joined within 0.1 s" in said
-            assert "removed: task " in said
+            assert result.exit_code == 2, output
+            assert "0 of 6 agents joined within 0.1 s" in output
+            assert "removed: task " in output
         elif words[1] in {"up", "status"}:
-            assert result.exit_code == 2, said
-            assert "--credentials" in said
+            assert result.exit_code == 2, output
+            assert "--credentials" in output
         else:
-            assert result.exit_code == 0, said
+            assert result.exit_code == 0, output
         assert words[1] == "logs" or aws.left() == []
         seen.append(words[1])
     assert seen[2:] == ["up", "status", "logs", "down", "reap"]

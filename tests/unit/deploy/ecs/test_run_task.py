@@ -83,10 +83,10 @@ class TaskStates:
     def __init__(self, clock: Clock, doomed: set[int], at_s: float = 20.0) -> None:
         self._clock, self._doomed, self._at_s = clock, doomed, at_s
         self._seen: dict[str, float] = {}
-        self.asked = 0
+        self.calls = 0
 
     def describe(self, arns: list[str]) -> list[dict[str, Any]]:
-        self.asked += 1
+        self.calls += 1
         known = [arn for arn in arns if arn in self._seen]  # ECS does not know a task right after its start
         self._seen = {arn: self._seen.get(arn, self._clock.now_s) for arn in arns}
         return [self._of(arn) for arn in known]
@@ -117,9 +117,9 @@ def settled(
 
 
 def test_a_task_that_never_ran_is_replaced() -> None:
-    said: list[str] = []
+    log: list[str] = []
     launcher, _, _ = settled(
-        60, {7, 30, 61}, log=said.append
+        60, {7, 30, 61}, log=log.append
     )  # 61 replaces one of the others, and fails as well
     assert sorted(launcher.replaced) == ["30", "61", "7"]
     numbers = {int(each["taskArn"].rpartition("/")[2]) for each in launcher.started}
@@ -127,14 +127,14 @@ def test_a_task_that_never_ran_is_replaced() -> None:
     assert not numbers & {7, 30, 61}
     assert launcher.failures == []
     reason = "Timeout waiting for network interface provisioning to complete."
-    assert f"replacing 7, which never ran: {reason}" in said
+    assert f"replacing 7, which never ran: {reason}" in log
 
 
 def test_a_task_that_keeps_failing_is_not_replaced_forever() -> None:
     launcher, states, _ = settled(1, {0, 1, 2, 3})
     assert launcher.replaced == ["0", "1"]
     assert [each["taskArn"] for each in launcher.started] == ["t/2"]  # its state tells why it does not run
-    assert states.asked < 20
+    assert states.calls < 20
 
 
 def test_no_task_is_replaced_if_many_fail() -> None:

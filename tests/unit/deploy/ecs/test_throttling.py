@@ -32,8 +32,8 @@ def test_many_tasks_are_ended_at_the_documented_rate(aws: Account, monkeypatch: 
     clock = Clock()
     rates = limits(clock)
     rates.install(monkeypatch)
-    made = aws.provider(clock).launch(launch_request(300), quiet)
-    assert (len(made.instances), made.failures) == (300, [])
+    result = aws.provider(clock).launch(launch_request(300), quiet)
+    assert (len(result.instances), result.failures) == (300, [])
     clock.sleep(60)  # the duration of a run
     begun_s = clock.now_s
     assert len(aws.provider(clock).stop("demo", quiet)) == 302
@@ -96,10 +96,10 @@ def test_all_pages_of_task_definitions_are_read() -> None:
             return {"families": [f"heyfleet-{number}"], **more}
 
         def describe_task_definition(self, *, taskDefinition: str, include: list[str]) -> None:
-            asked.append(taskDefinition)
+            calls.append(taskDefinition)
             raise ClientError({"Error": {"Code": "ClientException", "Message": "no"}}, "")
 
-    asked: list[str] = []
+    calls: list[str] = []
     clock = Clock()
     assert list(FleetInventory(Api(), None, "load", clock.now, clock.sleep).with_definition()) == []
-    assert asked == ["heyfleet-0", "heyfleet-1", "heyfleet-2"]
+    assert calls == ["heyfleet-0", "heyfleet-1", "heyfleet-2"]

@@ -31,8 +31,8 @@ def job(server: tuple[int, int] = (1, 29), shape: PodSettings = FULL) -> dict[st
     )
 
 
-def valid(made: dict[str, Any]) -> None:
-    kubernetes_validate.validate(made, VERSION, strict=True)
+def valid(resource: dict[str, Any]) -> None:
+    kubernetes_validate.validate(resource, VERSION, strict=True)
 
 
 def test_the_job_equals_the_reviewed_one() -> None:
@@ -63,8 +63,8 @@ def test_older_servers_get_only_fields_they_know() -> None:
 def test_plain_manifests_are_current(name: str) -> None:
     text = (plain.FOLDER / name).read_text()
     assert text == plain.texts()[name]
-    for made in yaml.safe_load_all(text):
-        valid(made)
+    for resource in yaml.safe_load_all(text):
+        valid(resource)
 
 
 def test_there_are_no_other_plain_manifests() -> None:

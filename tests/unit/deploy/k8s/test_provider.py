@@ -27,12 +27,12 @@ TOKEN = b"a-very-secret-token"
 
 @pytest.fixture
 def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    with serving() as made:
+    with serving() as server:
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "here",
-            "clusters": [{"name": "c", "cluster": {"server": made.url}}],
+            "clusters": [{"name": "c", "cluster": {"server": server.url}}],
             "users": [{"name": "u", "user": {"token": "t"}}],
             "contexts": [
                 {"name": "here", "context": {"cluster": "c", "user": "u", "namespace": NAMESPACE}},
@@ -42,7 +42,7 @@ def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
         path = tmp_path / "config"
         path.write_text(yaml.safe_dump(config))
         monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
-        yield made
+        yield server
 
 
 def provider(**overrides: object) -> K8sProvider:
@@ -60,11 +60,11 @@ def quiet(_: str) -> None:
 
 
 def test_up_status_logs_down(double: Double) -> None:
-    said: list[str] = []
-    made = provider().launch(launch_request(), said.append)
-    assert len(made.instances) == 3
-    assert not made.failures
-    assert TOKEN.decode() not in " ".join(said)
+    log: list[str] = []
+    result = provider().launch(launch_request(), log.append)
+    assert len(result.instances) == 3
+    assert not result.failures
+    assert TOKEN.decode() not in " ".join(log)
     assert double.left() == [
         "jobs/heyfleet-demo",
         "secrets/heyfleet-demo",
@@ -76,13 +76,13 @@ def test_up_status_logs_down(double: Double) -> None:
     assert job["spec"]["activeDeadlineSeconds"] == 600
 
     provider().launch(launch_request(2, "second"), quiet)
-    found = provider().list("demo")
-    assert [(instance.fleet, instance.state) for instance in found] == [("demo", STARTING)] * 3
-    assert abs(found[0].expires_s - time.time() - 600) < 300
-    assert [instance.name for instance in found] == [instance.name for instance in made.instances]
+    instances = provider().list("demo")
+    assert [(instance.fleet, instance.state) for instance in instances] == [("demo", STARTING)] * 3
+    assert abs(instances[0].expires_s - time.time() - 600) < 300
+    assert [instance.name for instance in instances] == [instance.name for instance in result.instances]
     assert len(provider().list()) == 5
     assert dict(provider().logs("second")) == {
-        f"heyfleet-second-{i:04}-x": f"said by heyfleet-second-{i:04}-x\n" for i in range(2)
+        f"heyfleet-second-{i:04}-x": f"log of heyfleet-second-{i:04}-x\n" for i in range(2)
     }
     assert provider().stop("demo", quiet) == ["Job heyfleet-demo"]
     assert {instance.fleet for instance in provider().list()} == {"second"}
@@ -102,12 +102,12 @@ class Killed(BaseException):
     """Raised in place of a SIGKILL: nothing in the process runs after it."""
 
 
-def go_through_life(made: K8sProvider) -> None:
+def go_through_life(provider: K8sProvider) -> None:
     """Go through a fleet's whole life, with more calls than any seed allows."""
-    made.launch(launch_request(3, lifetime_s=0), quiet)
-    made.stop("demo", quiet)
+    provider.launch(launch_request(3, lifetime_s=0), quiet)
+    provider.stop("demo", quiet)
     for _ in range(3):
-        made.list("demo")
+        provider.list("demo")
 
 
 def test_reap_cleans_up_after_a_kill_at_any_call(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_reap_cleans_up_after_a_kill_at_any_call(double: Double, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("method", "kind", "status", "said", "cure"),
+    ("method", "kind", "status", "text", "cure"),
     [
         ("POST", "jobs", 403, "User u cannot create resource jobs", "ask for the Role that --dry-run prints"),
         ("POST", "jobs", 403, "forbidden: exceeded quota: count/jobs.batch", "ask for a larger quota"),
@@ -150,13 +150,13 @@ def test_reap_cleans_up_after_a_kill_at_any_call(double: Double, monkeypatch: py
     ],
 )
 def test_a_refused_call_is_one_line_and_leaves_nothing(
-    double: Double, method: str, kind: str, status: int, said: str, cure: str
+    double: Double, method: str, kind: str, status: int, text: str, cure: str
 ) -> None:
-    double.refusals[method, kind] = (status, said)
+    double.refusals[method, kind] = (status, text)
     with pytest.raises(DeployError) as caught:
         provider().launch(launch_request(), quiet)
     message = str(caught.value)
-    assert said in message
+    assert text in message
     assert cure in message
     assert "\n" not in message
     assert TOKEN.decode() not in message
@@ -232,14 +232,14 @@ def test_a_plan_changes_nothing(double: Double) -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
         ({"image": ""}, "image: --on k8s needs it"),
         ({"cpu": "many"}, "cpu: 'many' is not a quantity"),
         ({"node_selector": "gpu"}, "node_selector: 'gpu' is not NAME=VALUE"),
     ],
 )
-def test_invalid_settings_are_refused(double: Double, overrides: dict[str, str], said: str) -> None:
-    with pytest.raises(SettingError, match=said):
+def test_invalid_settings_are_refused(double: Double, overrides: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
         provider(**overrides).launch(launch_request(), quiet)
     assert double.calls == []
