@@ -119,7 +119,7 @@ def _describe_errors(row: Row) -> str:
 
 def _range(least: float, most: float, exact: bool) -> str:
     if exact:
-        return f"{least:.0%} (no interval is known)"
+        return f"{least:.0%} (its variation is not known)"
     ends = dict.fromkeys((_percent(least), _percent(most)))  # one, if both have the same text
     return f"{' to '.join(ends)} (95 %)"
 
