@@ -144,16 +144,16 @@ LIES: dict[str, tuple[Callable[[Snapshot], None], str]] = {
     "another layout": (other_layout, "number of significant digits 2, expected 3"),
     "huge": (huge, "beyond the highest trackable value"),
     "half": (half_bad, "max_ns"),
-    "count": (in_histogram(count=7), "2 responses, and 7 latencies"),
+    "count": (in_histogram(count=7), "2 responses but 7 latencies"),
     "more responses than latencies": (
         lambda part: part.responses.update({200: 3}),
-        "3 responses, and 2 latencies",
+        "3 responses but 2 latencies",
     ),
     "status": (lambda part: part.responses.update({7: 0}), "status 7"),
     "error kind": (lambda part: part.errors.update({"bad luck": 1}), "'bad luck'"),
-    "metric": (lambda part: part.histograms["luck"].SetInParent(), "'luck', which is no metric"),
+    "metric": (lambda part: part.histograms["luck"].SetInParent(), "'luck', which is not a metric"),
     "backwards": (changed(begin_ns=9 * 10**9), "it goes from 9000000000 to 2000000000 ns"),
-    "rows": (changed(trace=b"x" * 63), "63 bytes of rows"),
+    "rows": (changed(trace=b"x" * 63), "is cut off (63 bytes)"),
     "somebody else's": (changed(agent="a9"), "names the agent 'a9'"),
 }
 
