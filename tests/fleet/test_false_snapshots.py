@@ -138,29 +138,29 @@ def huge(part: Snapshot) -> None:
     )
 
 
-LIES: dict[str, tuple[Callable[[Snapshot], None], str]] = {
+FALSE_SNAPSHOTS: dict[str, tuple[Callable[[Snapshot], None], str]] = {
     "corrupt": (corrupt, "histogram"),
     "truncated": (in_histogram(counts_v2=b"\x1c\x84\x93\x13"), "histogram payload has 4 bytes"),
     "another layout": (other_layout, "number of significant digits 2, expected 3"),
     "huge": (huge, "beyond the highest trackable value"),
     "half": (half_bad, "max_ns"),
-    "count": (in_histogram(count=7), "2 responses, and 7 latencies"),
+    "count": (in_histogram(count=7), "2 responses but 7 latencies"),
     "more responses than latencies": (
         lambda part: part.responses.update({200: 3}),
-        "3 responses, and 2 latencies",
+        "3 responses but 2 latencies",
     ),
     "status": (lambda part: part.responses.update({7: 0}), "status 7"),
     "error kind": (lambda part: part.errors.update({"bad luck": 1}), "'bad luck'"),
-    "metric": (lambda part: part.histograms["luck"].SetInParent(), "'luck', which is no metric"),
+    "metric": (lambda part: part.histograms["luck"].SetInParent(), "'luck', which is not a metric"),
     "backwards": (changed(begin_ns=9 * 10**9), "it goes from 9000000000 to 2000000000 ns"),
-    "rows": (changed(trace=b"x" * 63), "63 bytes of rows"),
+    "rows": (changed(trace=b"x" * 63), "cut off (63 bytes)"),
     "somebody else's": (changed(agent="a9"), "names the agent 'a9'"),
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_what_can_not_be_is_refused_whole(tmp_path: Path, lie: str) -> None:
-    change, words = LIES[lie]
+@pytest.mark.parametrize("name", FALSE_SNAPSHOTS)
+def test_a_false_snapshot_is_refused_as_a_whole(tmp_path: Path, name: str) -> None:
+    change, reason_part = FALSE_SNAPSHOTS[name]
 
     def messages(agent: str) -> list[Any]:
         first, second, third, last = honest(agent)
@@ -171,17 +171,19 @@ def test_what_can_not_be_is_refused_whole(tmp_path: Path, lie: str) -> None:
     measurements = play(tmp_path, [agent, FakeAgent("a2", honest)])
     refused = [reason for sequence, reason in agent.acks if sequence == 2]
     assert len(refused) == 1
-    assert words in refused[0]
+    assert reason_part in refused[0]
     merged = expected()
     for value in VALUES[0] + VALUES[2]:
         merged.record(value)
     assert measurements.stats.histograms == {"latency": merged}
     faults = balance(measurements).faults
-    assert any(fault.startswith("agent a1: snapshot 2 was refused") and words in fault for fault in faults)
+    assert any(
+        fault.startswith("agent a1: snapshot 2 was refused") and reason_part in fault for fault in faults
+    )
     assert not any("agent a2" in fault for fault in faults)
 
 
-def test_more_than_its_share(tmp_path: Path) -> None:
+def test_more_requests_than_the_share_are_refused(tmp_path: Path) -> None:
     measurements = play(tmp_path, [FakeAgent("a1", honest)], requests=10)
     faults = balance(measurements).faults
     assert any("55 requests sent are more than the agent's share of 10" in fault for fault in faults)
@@ -197,7 +199,7 @@ def test_totals_that_contradict_the_snapshots(tmp_path: Path) -> None:
     assert "agent a1: responses: the snapshots add up to 55, the agent's total is 56" in faults
 
 
-def test_many_lies_of_one_agent_are_told_in_few_lines(tmp_path: Path) -> None:
+def test_many_false_snapshots_of_one_agent_take_few_lines(tmp_path: Path) -> None:
     def messages(agent: str) -> list[Any]:
         parts = [snapshot(agent, number, [1000]) for number in range(1, 31)]
         for part in parts:
