@@ -22,7 +22,7 @@ class LaunchTemplate:
 
     id: str
     version: str
-    """Its number, so that what was checked is launched even if the template changes meanwhile."""
+    """Version number, so that what was checked is launched even if the template changes meanwhile."""
     data: dict[str, Any]
     label: str
     """The template as the user named it."""

@@ -12,11 +12,11 @@ class RosterEntry:
     """One agent that the controller knows."""
 
     agent: str
-    """Its unique name: the one it asked for, `-` and four hex digits."""
+    """Unique name of the agent: the one it asked for, `-` and four hex digits."""
     attached: bool
     cores: int = 0
     open_files: int = 0
-    """Its limit on open files; 0 if unknown."""
+    """Limit on open files; 0 if unknown."""
     left: str = ""
     """Why it left for good; empty if it did not."""
 
