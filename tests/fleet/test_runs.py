@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from typing import Any
@@ -231,12 +232,12 @@ def test_too_few_agents(fleet: Fleet, faulty: Any) -> None:
     run = fleet.run(3, "-n", "10", "-c", "3", "--join-timeout", "3s", faulty.url("/ok"))
     fleet.agents(2)
     assert run.end() == 2
-    assert "2 of 3 agents joined within 3 s" in run.stderr
+    assert re.search(r"[0-2] of 3 agents joined within 3 s; wait longer with --join-timeout", run.stderr)
 
 
 def test_enough_agents(fleet: Fleet, faulty: Any) -> None:
     run = fleet.run(
-        3, "-n", "100", "-c", "10", "--join-timeout", "3s", "--min-agents", "2", faulty.url("/ok")
+        3, "-n", "100", "-c", "10", "--join-timeout", "15s", "--min-agents", "2", faulty.url("/ok")
     )
     fleet.agents(2)
     assert run.end() == 0
