@@ -26,8 +26,8 @@ VALUES = [[1000, 2000, 3000], [4000, 5_000_000], [6000] * 50]
 
 
 def honest(agent: str) -> list[Any]:
-    parts = [snapshot(agent, number, values) for number, values in enumerate(VALUES, 1)]
-    return [*parts, done(agent, parts)]
+    snapshots = [snapshot(agent, number, values) for number, values in enumerate(VALUES, 1)]
+    return [*snapshots, done(agent, snapshots)]
 
 
 def expected(times: int = 1) -> Histogram:
@@ -39,21 +39,21 @@ def expected(times: int = 1) -> Histogram:
 
 
 def test_four_agents_are_one(tmp_path: Path) -> None:
-    """The same values dealt to one agent and to four: identical histograms, bucket by bucket."""
+    """One agent and four agents with the same values give identical histograms, bucket by bucket."""
     flat = [value for values in VALUES for value in values]
 
-    def part(number: int) -> Callable[[str], list[Any]]:
+    def share(number: int) -> Callable[[str], list[Any]]:
         def messages(agent: str) -> list[Any]:
             mine = flat[number::4]
-            parts = [snapshot(agent, 1, mine[:1]), snapshot(agent, 2, mine[1:])]
-            return [*parts, done(agent, parts)]
+            snapshots = [snapshot(agent, 1, mine[:1]), snapshot(agent, 2, mine[1:])]
+            return [*snapshots, done(agent, snapshots)]
 
         return messages
 
     (tmp_path / "one").mkdir()
     (tmp_path / "four").mkdir()
     one = play(tmp_path / "one", [FakeAgent("a1", honest)])
-    four = play(tmp_path / "four", [FakeAgent(f"a{number}", part(number)) for number in range(4)])
+    four = play(tmp_path / "four", [FakeAgent(f"a{number}", share(number)) for number in range(4)])
     assert one.stats.histograms == four.stats.histograms
     assert one.stats.histograms["latency"].buckets() == four.stats.histograms["latency"].buckets()
     assert one.stats.responses == four.stats.responses
@@ -64,8 +64,17 @@ def test_four_agents_are_one(tmp_path: Path) -> None:
 
 def test_duplicates_and_reordering(tmp_path: Path) -> None:
     def messages(agent: str) -> list[Any]:
-        *parts, last = honest(agent)
-        return [parts[2], parts[0], parts[2], parts[0], parts[1], parts[1], last, last]
+        *snapshots, last = honest(agent)
+        return [
+            snapshots[2],
+            snapshots[0],
+            snapshots[2],
+            snapshots[0],
+            snapshots[1],
+            snapshots[1],
+            last,
+            last,
+        ]
 
     agent = FakeAgent("a1", messages)
     measurements = play(tmp_path, [agent])
@@ -191,9 +200,9 @@ def test_more_requests_than_the_share_are_refused(tmp_path: Path) -> None:
 
 def test_totals_that_contradict_the_snapshots(tmp_path: Path) -> None:
     def messages(agent: str) -> list[Any]:
-        *parts, last = honest(agent)
+        *snapshots, last = honest(agent)
         last.responses += 1
-        return [*parts, last]
+        return [*snapshots, last]
 
     faults = balance(play(tmp_path, [FakeAgent("a1", messages)])).faults
     assert "agent a1: responses: the snapshots add up to 55, the agent's total is 56" in faults
@@ -201,10 +210,10 @@ def test_totals_that_contradict_the_snapshots(tmp_path: Path) -> None:
 
 def test_many_false_snapshots_of_one_agent_take_few_lines(tmp_path: Path) -> None:
     def messages(agent: str) -> list[Any]:
-        parts = [snapshot(agent, number, [1000]) for number in range(1, 31)]
-        for part in parts:
+        snapshots = [snapshot(agent, number, [1000]) for number in range(1, 31)]
+        for part in snapshots:
             part.responses[200] += 1
-        return [*parts, done(agent, parts)]
+        return [*snapshots, done(agent, snapshots)]
 
     faults = balance(play(tmp_path, [FakeAgent("a1", messages)])).faults
     assert "agent a1: and 20 more of this kind" in faults
