@@ -1,4 +1,4 @@
-"""From command-line flags to a deployment, for `heyfleet run --on` and `heyfleet fleet`."""
+"""Build deployments from command-line flags, for `heyfleet run --on` and `heyfleet fleet`."""
 
 from __future__ import annotations
 

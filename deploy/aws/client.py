@@ -14,7 +14,7 @@ from heyfleet.deploy.aws.rate_limit import TokenBucket
 
 MakeSession = Callable[..., Any]
 Rates = Iterable[tuple[tuple[str, ...], float, float]]
-"""For each group of operations that share a limit: their names, the burst, and the rate per second after it."""
+"""Groups of operations that share a limit: their names, the burst, and the rate per second after it."""
 
 
 class AwsSession:

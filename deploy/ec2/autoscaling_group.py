@@ -29,7 +29,7 @@ class AutoScalingGroup:
     """One group at one moment."""
 
     description: dict[str, Any]
-    """Its entry in the response of DescribeAutoScalingGroups."""
+    """The group's entry in the response of DescribeAutoScalingGroups."""
 
     @property
     def name(self) -> str:
