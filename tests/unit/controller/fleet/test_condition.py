@@ -17,36 +17,22 @@ def test_a_true_predicate_needs_no_wait() -> None:
 
 def test_a_wait_ends_with_its_timeout() -> None:
     async def scenario() -> float:
-<<<<<<< HEAD
-        begin_s = current_loop().time()
-        assert not await Condition().until(lambda: False, 7)
-        return current_loop().time() - begin_s
-=======
         started_s = current_loop().time()
         assert not await Condition().until(lambda: False, 7)
         return current_loop().time() - started_s
->>>>>>> refs/heads/controller
 
     assert run(scenario()) == pytest.approx(7)
 
 
 def test_a_wait_is_not_prolonged_by_changes() -> None:
     async def scenario() -> float:
-<<<<<<< HEAD
-        condition, begin_s = Condition(), current_loop().time()
-=======
         condition, started_s = Condition(), current_loop().time()
->>>>>>> refs/heads/controller
         waiting = asyncio.ensure_future(condition.until(lambda: False, 7))
         for _ in range(20):
             await asyncio.sleep(0.5)
             condition.notify()
         assert not await waiting
-<<<<<<< HEAD
-        return current_loop().time() - begin_s
-=======
         return current_loop().time() - started_s
->>>>>>> refs/heads/controller
 
     assert run(scenario()) == pytest.approx(10)
 
