@@ -23,7 +23,7 @@ from heyfleet.deploy.lifecycle.head_node import (
 from heyfleet.deploy.provider import Instance, LaunchPlan, LaunchSpec
 from heyfleet.deploy.providers import provider_class
 from heyfleet.deploy.settings import SettingError
-from heyfleet.durations import format_duration, parse_duration_ns
+from heyfleet.durations import parse_duration_ns
 from heyfleet.errors import ExitCode, HeyfleetError
 from heyfleet.proto.protocol import DEFAULT_PORT
 
@@ -57,7 +57,10 @@ def _fleet_options(command: Callable[..., None]) -> Callable[..., None]:
                 help="Setting of the provider; may be repeated. `heyfleet fleet settings` lists them.",
             ),
             click.option(
-                "--name", default="", help="Name of the fleet. Default: the fleet file's, or `fleet`."
+                "--name",
+                default="",
+                metavar="NAME",
+                help="Name of the fleet. Default: the fleet file's, or `fleet`.",
             ),
         )
     ):
@@ -150,8 +153,7 @@ def up(**flags: Any) -> None:
             f"heyfleet run --controller {controller.address} --credentials {flags['credentials']} ... URL"
         )
         console.info(f"next: {command}")
-    lifetime = format_duration(spec.lifetime_s * 1_000_000_000)
-    console.info(f"the fleet ends by itself after {lifetime}; {removal} removes it before")
+    console.info(f"the fleet ends by itself after {launch_spec.lifetime}; {removal} removes it before")
 
 
 def _check_up(flags: dict[str, Any], spec: FleetSpec) -> None:
@@ -216,7 +218,10 @@ def _clean_up(bring_up: FleetBringUp, removal: str, *, keep: bool) -> None:
 @_fleet_options
 @_controller_options
 def status(**flags: Any) -> None:
-    """List the instances of one fleet or of all; with --controller, say which agents have joined."""
+    """List the instances of one fleet or of all.
+
+    With --controller, also show which agents have joined.
+    """
 
     spec = fleet_spec(flags)
     instances = spec.provider.list(spec.name)

@@ -41,7 +41,7 @@ class LocalProvider:
         """See Provider.plan."""
         return LaunchPlan(
             resources=[f"{spec.agents} agents on this host, in {_home() / 'runs'}"],
-            notes=[f"each agent ends after {spec.lifetime_s} s"],
+            notes=[f"each agent ends after {spec.lifetime}"],
             usd_per_hour=0.0,
             price_source="this host is yours",
         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from heyfleet.deploy.settings import Setting
+from heyfleet.durations import format_duration
 
 Log = Callable[[str], None]
 """Receives progress, a line at a time."""
@@ -24,6 +25,7 @@ TAG_EXPIRES = "heyfleet:expires"
 Kubernetes labels have `.` in place of `:`.
 """
 
+_NS_PER_S = 1_000_000_000
 STARTING, RUNNING, ENDED, UNKNOWN = "starting", "running", "ended", "unknown"
 
 
@@ -40,6 +42,11 @@ class LaunchSpec:
     """Whether `join` is an address on this host, which the provider makes reachable for its agents until it is closed."""
     lifetime_s: int
     """Seconds after which every agent ends, together with the instance it runs on, whether or not anyone intervenes."""
+
+    @property
+    def lifetime(self) -> str:
+        """The lifetime as people write it, such as 1h30m."""
+        return format_duration(self.lifetime_s * _NS_PER_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,9 +43,8 @@ def read(provider: str, settings: Iterable[Setting], values: Mapping[str, object
     table = {setting.name: setting for setting in settings}
     for name in values:
         if name not in table:
-            raise SettingError(
-                f"{name}: {provider} has no such setting", f"its settings are {', '.join(table) or 'none'}"
-            )
+            cure = f"its settings are {', '.join(table)}" if table else "it has no settings"
+            raise SettingError(f"{name}: {provider} has no such setting", cure)
     return {
         name: setting.read(values[name]) if name in values else setting.default
         for name, setting in table.items()

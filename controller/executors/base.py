@@ -80,15 +80,15 @@ class Deployment(Protocol):
         """Begin to launch agents that join at this host's port, and return. `log` is called from another thread."""
         ...
 
-    def absent(self) -> list[str]:
+    def absent_agents(self) -> list[str]:
         """Return a line `name: reason` for each agent that will never join."""
         ...
 
-    def awaited(self) -> list[str]:
+    def pending_agents(self) -> list[str]:
         """Return a line for each agent that has not joined yet, with what is known about it."""
         ...
 
-    def joined(self) -> None:
+    def stop_watching(self) -> None:
         """Stop watching, because the run has its agents."""
         ...
 

@@ -77,7 +77,7 @@ class FleetExecutor:
         coordinator = RunCoordinator(
             registry,
             run_request(options, plan),
-            absent=deployment.absent if deployment else list,
+            absent=deployment.absent_agents if deployment else list,
             on_interval=on_interval,
         )
         credentials = enrollment.load_credentials(options.credentials_folder)
@@ -123,7 +123,7 @@ async def _coordinate(
             coordinator.release()
             return measurements
         except CannotStartError as error:
-            pending = deployment.awaited() if deployment else []
+            pending = deployment.pending_agents() if deployment else []
             raise CannotStartError("; ".join([error.cause, *pending]), error.cure) from None
         finally:
             registry.dismiss_all("the run is over")
@@ -135,7 +135,7 @@ async def _show(coordinator: RunCoordinator, live: Live, deployment: Deployment 
     while True:
         live.show(run_status(coordinator))
         if coordinator.collector.agent_runs and deployment is not None:
-            deployment.joined()
+            deployment.stop_watching()
         # Nothing reports that an agent will never join; the coordinator must look for it now and then.
         coordinator.registry.changes.notify()
         await asyncio.sleep(status_interval_s(coordinator))

@@ -89,7 +89,7 @@ class AutoScalingProvider:
             usd_per_hour=None if price is None else price * spec.agents,
             price_source=source,
             notes=[
-                f"a scheduled action of the group restores its capacity of {group.desired} after {spec.lifetime_s} s",
+                f"a scheduled action of the group restores its capacity of {group.desired} after {spec.lifetime}",
                 "what the instances do, and which controller their agents join, is in the user-data of the launch"
                 f" template {template.label}",
             ],
@@ -122,7 +122,7 @@ class AutoScalingProvider:
         target = group.desired + request.agents
         with translate_errors():
             self._hold(group, request.fleet, expires_s, log)
-            log(f"scheduling the end of the fleet in {request.lifetime_s} s")
+            log(f"scheduling the end of the fleet in {request.lifetime}")
             end_s = max(expires_s, int(time.time()) + _SOONEST_ACTION_S)
             self._autoscaling.put_scheduled_update_group_action(
                 AutoScalingGroupName=group.name,

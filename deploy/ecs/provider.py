@@ -103,7 +103,7 @@ class EcsProvider:
             ),
             usd_per_hour=None if price is None else price * spec.agents,
             price_source=source,
-            notes=[f"each agent ends {spec.lifetime_s} s after its start, and its task with it"],
+            notes=[f"each agent ends {spec.lifetime} after its start, and its task with it"],
         )
 
     def _check(self) -> None:

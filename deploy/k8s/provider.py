@@ -79,7 +79,7 @@ class K8sProvider:
         self._require_image()
         cluster, name, pod = self._cluster, job_name(spec.fleet), self._pod_settings
         notes = [
-            f"the cluster ends the Job after {spec.lifetime_s} s, and removes it {manifests.KEPT_S} s later",
+            f"the cluster ends the Job after {spec.lifetime}, and removes it {manifests.KEPT_S} s later",
             "agents are spread over the nodes; those that find no room wait, and `fleet status` shows why",
             "the seccomp profile RuntimeDefault often forbids io_uring; agents then use epoll",
         ]

@@ -23,7 +23,7 @@ class _LaunchCancelledError(Exception):
 class RunFleet:
     """A context manager. However the run ends, the fleet is removed, unless it is to be kept or can't be removed.
 
-    `start` returns at once, and the launch continues on a thread. `absent` tells which agents will never join.
+    `start` returns at once, and the launch continues on a thread. `absent_agents` tells which agents will never join.
     """
 
     def __init__(
@@ -63,16 +63,16 @@ class RunFleet:
         join = f"127.0.0.1:{port}" if self.loopback else self._spec.join
         return self._spec.launch_spec(fleet=self.name, join=join, tunnel=self.loopback)
 
-    def absent(self) -> list[str]:
+    def absent_agents(self) -> list[str]:
         """Return a line for each agent that will never join: not started, or its instance ended."""
         ended = [f"{each.name}: {reason_of(each)}" for each in self._watch.ended()]
         return [*self._failures, *ended]
 
-    def awaited(self) -> list[str]:
+    def pending_agents(self) -> list[str]:
         """Return a line for each instance that is not ready, with what the provider says about it."""
         return [f"{each.name}: {each.state}: {each.reason}" for each in self._watch.pending()]
 
-    def joined(self) -> None:
+    def stop_watching(self) -> None:
         """Stop watching: the run has its agents."""
         self._is_over.set()
 

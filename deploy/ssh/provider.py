@@ -73,7 +73,7 @@ class SshProvider:
     def plan(self, spec: LaunchSpec) -> LaunchPlan:
         """See Provider.plan."""
         hosts, spare = self._hosts[: spec.agents], self._hosts[spec.agents :]
-        notes = [f"each agent ends after {spec.lifetime_s} s"]
+        notes = [f"each agent ends after {spec.lifetime}"]
         if len(self._hosts) < spec.agents:
             notes.append(self._too_few_hosts(spec.agents))
         if spare:

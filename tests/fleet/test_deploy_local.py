@@ -1,4 +1,4 @@
-"""Agents brought up on this host by `--on local`: the commands of docs/how-to/deploy-local.md, and what goes wrong."""
+"""Agents launched on this host by `--on local`: the commands of docs/how-to/deploy-local.md, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_command_of_the_guide(home: Path, tmp_path: Path, start_faulty: An
         port = listener.getsockname()[1]
     url = start_faulty().url("/ok")
     controller: subprocess.Popen[str] | None = None
-    said = []
+    output = []
     try:
         for command in COMMANDS:
             line = command.replace("http://localhost:8080/", url).replace(
@@ -63,12 +63,12 @@ def test_every_command_of_the_guide(home: Path, tmp_path: Path, start_faulty: An
                 continue
             run = heyfleet(*words, cwd=tmp_path)
             assert run.returncode == 0, (line, run.stdout, run.stderr)
-            said.append(run.stdout + run.stderr)
+            output.append(run.stdout + run.stderr)
     finally:
         if controller is not None:
             controller.send_signal(signal.SIGTERM)
             controller.communicate(timeout=20)
-    found = "\n".join(said)
+    found = "\n".join(output)
     assert found.count("[200]\t3000 responses") == 2
     assert "cost: nothing (this host is yours)" in found
     assert "3 of 3 agents have joined" in found
@@ -78,8 +78,8 @@ def test_every_command_of_the_guide(home: Path, tmp_path: Path, start_faulty: An
     assert left(home) == []
 
 
-def test_too_few_by_wish_or_by_mistake(home: Path) -> None:
-    for flags, complaint in (
+def test_contradicting_flags_are_refused(home: Path) -> None:
+    for flags, message in (
         (["--on", "local"], "needs a number of agents; use --agents N"),
         (
             ["--on", "local", "--agents", "1", "--min-agents", "2"],
@@ -95,7 +95,7 @@ def test_too_few_by_wish_or_by_mistake(home: Path) -> None:
     ):
         run = heyfleet("run", *flags, "http://127.0.0.1:1/")
         assert (run.returncode, run.stdout) == (2, ""), flags
-        assert complaint in run.stderr
+        assert message in run.stderr
     assert left(home) == []
 
 
@@ -121,7 +121,7 @@ def running(url: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_the_fleet_of_a_killed_run_is_removed_by_another_command(home: Path, start_faulty: Any) -> None:
+def test_reap_removes_the_fleet_of_a_killed_run(home: Path, start_faulty: Any) -> None:
     process = running(start_faulty().url("/ok"))
     process.kill()
     process.communicate()
@@ -132,7 +132,7 @@ def test_the_fleet_of_a_killed_run_is_removed_by_another_command(home: Path, sta
     assert left(home) == []
 
 
-def test_interrupted_it_reports_and_leaves_nothing(home: Path, start_faulty: Any) -> None:
+def test_an_interrupted_run_reports_and_leaves_nothing(home: Path, start_faulty: Any) -> None:
     process = running(start_faulty().url("/ok"))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -141,7 +141,9 @@ def test_interrupted_it_reports_and_leaves_nothing(home: Path, start_faulty: Any
     assert left(home) == []
 
 
-def test_one_that_ended_is_replaced_by_one_of_its_name(home: Path, tmp_path: Path, start_faulty: Any) -> None:
+def test_a_fleet_that_ended_gives_way_to_one_of_the_same_name(
+    home: Path, tmp_path: Path, start_faulty: Any
+) -> None:
     (tmp_path / "fleet.yaml").write_text("on: local\nagents: 1\nname: demo\n")
     for _ in range(2):
         flags = ["--fleet-file", str(tmp_path / "fleet.yaml"), "--keep", "-n", "10", "-c", "1"]
@@ -154,7 +156,7 @@ def test_one_that_ended_is_replaced_by_one_of_its_name(home: Path, tmp_path: Pat
     assert left(home) == []
 
 
-def test_a_fleet_that_can_t_join_is_taken_down_again(home: Path, tmp_path: Path) -> None:
+def test_fleet_up_without_a_reachable_controller_leaves_nothing(home: Path, tmp_path: Path) -> None:
     assert heyfleet("ca", "init", "fleet", cwd=tmp_path).returncode == 0
     flags = ["--on", "local", "--count", "1", "--credentials", "fleet"]
     run = heyfleet("fleet", "up", *flags, "--controller", "127.0.0.1:9", cwd=tmp_path)

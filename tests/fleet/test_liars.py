@@ -208,7 +208,7 @@ def test_many_lies_of_one_agent_are_told_in_few_lines(tmp_path: Path) -> None:
     assert "agent a1: and 20 more of this kind" in faults
 
 
-def test_another_version_is_turned_away(tmp_path: Path) -> None:
+def test_another_version_is_rejected(tmp_path: Path) -> None:
     agent = FakeAgent("a1", honest, protocol_number=99)
     with pytest.raises(CannotStartError, match="0 of 1 agents joined"):
         play_briefly(tmp_path, agent)

@@ -1,4 +1,4 @@
-"""Hosts for tests: they need root, and are run by `make hosts`."""
+"""Fixtures for tests on hosts, which need root; `make hosts` runs them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .hosts import Hosts, hosts
 
 @pytest.fixture
 def three_hosts() -> Iterator[Hosts]:
-    """Three of them."""
+    """Three hosts in network namespaces."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("network namespaces need root and the command ip (iproute2)")
     with hosts(3) as made:
@@ -24,7 +24,7 @@ def three_hosts() -> Iterator[Hosts]:
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    """Processes that end with the test."""
+    """Return a fleet whose processes end with the test."""
     made = Fleet(tmp_path)
     yield made
     made.stop()

@@ -1,7 +1,7 @@
-"""A link that takes its time: `python delay.py INNER OUTER SECONDS` makes two TAP devices and carries frames between them.
+"""A link with a delay: `python delay.py INNER OUTER SECONDS` creates two TAP devices and carries frames between them.
 
-Each frame comes so much later; not every kernel has netem for that. The devices are there until this ends; who started it
-puts them where they belong when it says `ready`.
+It delays every frame, because not every kernel has netem. It prints `ready` when the devices exist, so that the caller can move
+them into place; they vanish when it ends.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _AT_ONCE = 64
 
 
 def tap(name: str) -> int:
-    """The descriptor of a new device."""
+    """Create a device and return its descriptor."""
     found = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(found, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI))
     return found
 
 
 def carry(one: int, other: int, delay_s: float) -> None:
-    """For ever, or until it is stopped."""
+    """Carry frames until the process is stopped."""
     on_the_way: dict[int, deque[tuple[float, bytes]]] = {one: deque(), other: deque()}
     to = {one: other, other: one}
     while True:

@@ -1,4 +1,4 @@
-"""`make demo-fleet`: boots five hosts on this machine, and runs one load from four of them against the fifth."""
+"""`make demo-fleet`: boot five hosts on this machine, and send load from four of them to the fifth."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AGENTS = 4
 
 
 def main() -> int:
-    """The exit code of the run."""
+    """Return the exit code of the run."""
     if why := lacking():
         print(f"demo-fleet: {why}", file=sys.stderr)
         return 2

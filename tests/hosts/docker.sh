@@ -1,6 +1,6 @@
 #!/bin/sh
-# What stands for docker in tests: buildah and podman, which have its words. For the nested kernel of a test machine builds are in
-# a chroot, and containers have runc, no systemd for their cgroups, no network of their own, and no limit that it does not grant.
+# A stand-in for docker in tests: buildah and podman, which take the same arguments. A nested test machine needs chroot builds,
+# and containers with runc, without systemd cgroups, without a network of their own, and with limits that its kernel grants.
 case "$1" in
 build)
     shift

@@ -1,4 +1,4 @@
-"""What stands for EC2: moto's API as a server, and for each of its instances a host that boots with cloud-init.
+"""A test double of EC2: moto as the API server, and for each of its instances a host that boots with cloud-init.
 
 moto knows instances as rows. Whoever watches them here does what EC2 does with them: gives each an address, a console and a
 metadata service, boots it, powers it off when it is told to end, and says that it ended when it powered itself off.
@@ -40,7 +40,7 @@ from .moto_server import REGION, moto_server
 BUCKET = "my-bucket"
 PUBLIC = "203.0.113.0/24"
 _LOOK_EVERY_S = 0.2
-_OFF_WITHIN_S = 15.0  # then its plug is pulled
+_OFF_WITHIN_S = 15.0  # after that it is killed
 _PLACES = range(1, 200)
 _CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopped": 80}
 _CLOUD = """
@@ -53,17 +53,17 @@ locale: false
 
 
 def public_address(number: int) -> str:
-    """Of an instance; whoever has a route to PUBLIC by the bridge reaches it."""
+    """Return an instance's public address, reachable through a route to PUBLIC over the bridge."""
     return f"{PUBLIC.rpartition('.')[0]}.{number}"
 
 
 class Host:
-    """One instance's: a namespace, a metadata service in it, and a machine."""
+    """The host of one instance: a network namespace, a metadata service in it, and a machine."""
 
     def __init__(self, network: Hosts, number: int, folder: Path, base: Path, instance: Any) -> None:
         self.number = number
         self.folder = folder / instance.id
-        self.told_to_end_at = 0.0
+        self.terminated_at = 0.0
         self._network = network
         address = network.address(number)
         name = f"ip-{address.replace('.', '-')}"
@@ -87,7 +87,7 @@ class Host:
         file.write_text(text)
 
     def boot(self, names: str, routes: Iterable[tuple[str, str]]) -> None:
-        """Start the machine, which knows these names and routes, and nothing else of the world."""
+        """Start the machine with these names and routes only."""
         for to, via in routes:
             ip("-n", self._network.space(self.number), "route", "add", to, "via", via)
         self.machine.prepare()
@@ -96,11 +96,11 @@ class Host:
         self.machine.boot("read-only")
 
     def notice(self) -> None:
-        """Tell it that it is taken back, as EC2 does with spot instances."""
+        """Announce that the instance is reclaimed, as EC2 does with spot instances."""
         self._put("meta-data/spot/instance-action", '{"action": "terminate", "time": "2026-01-01T00:00:00Z"}')
 
     def remove(self) -> None:
-        """What it had here; its console stays."""
+        """Remove the host; its console output stays."""
         self.machine.remove()
         shutil.rmtree(self.machine.root.with_name("upper"), ignore_errors=True)
         self._metadata.terminate()
@@ -109,16 +109,16 @@ class Host:
 
 
 class Ec2:
-    """The account's instances, each booted once."""
+    """The account's instances; each is booted once."""
 
     def __init__(self, network: Hosts, folder: Path, base: Path) -> None:
         self.network = network
         self.names = ""
-        """What instances have in /etc/hosts, in place of a DNS server."""
+        """Lines for the instances' /etc/hosts, in place of a DNS server."""
         self.routes: list[tuple[str, str]] = []
-        """What instances reach by whom, beside their own network."""
+        """The instances' routes beyond their own network: destination and gateway."""
         self.on_call: Callable[[bool], bool] = lambda done: True
-        """Told of every call of the API before it takes effect and after; False: the call, or its answer, is lost."""
+        """Called before every API call (False) and after it (True); if it returns False, the call or its response is lost."""
         self._folder = folder
         self._base = base
         self._backend: Any = ec2_backends[DEFAULT_ACCOUNT_ID][REGION]
@@ -127,11 +127,11 @@ class Ec2:
         self._watch = threading.Thread(target=self._look)
 
     def start(self) -> None:
-        """Begin to look for instances."""
+        """Start watching for instances."""
         self._watch.start()
 
     def stop(self) -> None:
-        """Leave nothing running."""
+        """End everything that runs."""
         self._over.set()
         self._watch.join()
         for host in self._hosts.values():
@@ -141,11 +141,11 @@ class Ec2:
 
     @property
     def running(self) -> list[str]:
-        """Instances whose host is there."""
+        """The ids of instances whose host exists."""
         return list(self._hosts)
 
     def left(self) -> list[str]:
-        """All that there is: by the API, and of hosts."""
+        """Return everything that exists, in the API and as hosts."""
         ec2, s3 = boto3.client("ec2"), boto3.client("s3")
         held = [each for one in ec2.describe_instances()["Reservations"] for each in one["Instances"]]
         alive = [each["InstanceId"] for each in held if each["State"]["Name"] != "terminated"]
@@ -154,21 +154,21 @@ class Ec2:
         return [*alive, *objects, *volumes, *self.running]
 
     def console(self, instance_id: str) -> str:
-        """What an instance printed, also when it is gone."""
+        """Return an instance's console output, even after its end."""
         found = list(self._folder.glob(f"{instance_id}/*/console"))
         return found[0].read_text(errors="replace") if found else ""
 
     def notice(self, instance_id: str) -> None:
-        """Tell a spot instance that it is taken back."""
+        """Announce to a spot instance that it is reclaimed."""
         self._hosts[instance_id].notice()
 
     def _look(self) -> None:
         while not self._over.wait(_LOOK_EVERY_S):
             for reservation in list(self._backend.reservations.values()):
                 for instance in list(reservation.instances):
-                    self._see_to(instance, self._hosts.get(instance.id))
+                    self._update(instance, self._hosts.get(instance.id))
 
-    def _see_to(self, instance: Any, host: Host | None) -> None:
+    def _update(self, instance: Any, host: Host | None) -> None:
         state = instance.state
         if host is None:
             if state == "pending":
@@ -179,22 +179,22 @@ class Ec2:
             host.remove()
             del self._hosts[instance.id]
             self._off(instance)
-        elif state == "shutting-down" and not host.told_to_end_at:
-            host.told_to_end_at = time.monotonic()
+        elif state == "shutting-down" and not host.terminated_at:
+            host.terminated_at = time.monotonic()
             host.machine.power_off()
-        elif host.told_to_end_at and time.monotonic() - host.told_to_end_at > _OFF_WITHIN_S:
+        elif host.terminated_at and time.monotonic() - host.terminated_at > _OFF_WITHIN_S:
             host.machine.kill()
 
     def _boot(self, instance: Any) -> None:
         taken = {host.number for host in self._hosts.values()}
         number = next(each for each in _PLACES if each not in taken)
-        # moto's addresses are of networks that are not there.
+        # moto's addresses belong to networks that do not exist.
         instance.nics[0].private_ip_address = self.network.address(number)
         instance.nics[0].public_ip = public_address(number)
         host = Host(self.network, number, self._folder, self._base, instance)
         self._hosts[instance.id] = host
         host.boot(self.names, self.routes)
-        if instance.state == "pending":  # it may have been told to end meanwhile
+        if instance.state == "pending":  # it may have been terminated meanwhile
             set_state(instance, "running")
 
     @staticmethod
@@ -209,7 +209,7 @@ class Ec2:
             instance.state_reason = StateReason(f"{code}: Instance initiated shutdown", code)
 
     def as_ec2_does(self, undo: contextlib.ExitStack) -> None:
-        """moto has instances run and end at once, without a console; here they do as their host does."""
+        """Let instances start, end and print as their host does; in moto they start and end at once, without a console."""
         backend, run = self._backend, self._backend.run_instances
 
         def run_instances(*words: Any, **more: Any) -> Any:
@@ -240,7 +240,7 @@ class Ec2:
         answers.get_console_output = get_console_output
 
     def hears_calls(self, app: Any) -> Any:
-        """moto's application, with `on_call` around what the deployer asks; hosts, which have no credentials, are not heard."""
+        """Wrap moto's application so that `on_call` sees calls with credentials, which excludes those of the hosts."""
 
         def heard(environ: dict[str, Any], respond: Any) -> Iterable[bytes]:
             if "HTTP_AUTHORIZATION" not in environ:
@@ -256,7 +256,7 @@ class Ec2:
 
 
 def _as_many_as_there_may_be(environ: dict[str, Any]) -> None:
-    """Where moto would give the least that RunInstances asks for, EC2 with its room gives the most."""
+    """Let RunInstances start MaxCount instances as EC2 does; moto starts MinCount."""
     if not environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
         return
     body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
@@ -270,7 +270,7 @@ def set_state(instance: Any, name: str) -> None:
 
 
 def _image() -> None:
-    """Debian's image, under the name by which the provider asks for it; the API lets nobody write that one."""
+    """Define Debian's image parameter, which the API does not allow to write."""
     image = boto3.client("ec2").register_image(Name="Debian 12", Architecture="x86_64")["ImageId"]
     name = "/aws/service/debian/release/12/latest/amd64"
     kind: Any = Parameter
@@ -280,7 +280,7 @@ def _image() -> None:
 
 @contextmanager
 def ec2_double() -> Iterator[tuple[Ec2, dict[str, str]]]:
-    """The double on a network of its own, and the environment in which the AWS client finds it."""
+    """Yield the double on a network of its own, and the environment for the AWS client."""
     base = base_of_machines("cloud-init")
     with contextlib.ExitStack() as undo:
         folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="heyfleet-machines-")))

@@ -1,4 +1,4 @@
-"""What stands for Fargate: moto's ECS as a server, and for each of its tasks a container of the agent's image in a namespace.
+"""A test double of Fargate: moto as the API server, and for each of its tasks a container of the agent image in a namespace.
 
 moto knows tasks as rows. Whoever runs this does what ECS does with them: reads their secrets, starts the container that their
 definition describes, tells it its name, passes signals on, and says what became of it. No permissions, no pulling, no Fargate.
@@ -33,7 +33,7 @@ _PODMAN = ("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", "run",
 
 
 class _Metadata(BaseHTTPRequestHandler):
-    """The task metadata endpoint; a task's URI ends with its ARN."""
+    """The task metadata endpoint, whose URI ends with the task's ARN."""
 
     def do_GET(self) -> None:
         arn = self.path.removeprefix("/").removesuffix("/task")
@@ -48,14 +48,14 @@ class _Metadata(BaseHTTPRequestHandler):
 
 
 class Fargate:
-    """The tasks of one cluster, each run once, in the first of so many namespaces that is free."""
+    """The tasks of one cluster; each runs once, in the first free namespace."""
 
-    def __init__(self, network: Hosts, image: str, places: int, names: Mapping[str, str]) -> None:
+    def __init__(self, network: Hosts, image: str, hosts_at_most: int, names: Mapping[str, str]) -> None:
         self._network = network
         self._image = image
-        self._free = range(1, places + 1)
+        self._free = range(1, hosts_at_most + 1)
         self._names = names
-        self._places: dict[str, int] = {}
+        self._hosts_at_most: dict[str, int] = {}
         self._backend = ecs_backends[DEFAULT_ACCOUNT_ID][REGION]
         self._over = threading.Event()
         self._watch = threading.Thread(target=self._look)
@@ -63,19 +63,19 @@ class Fargate:
         self._said: dict[str, list[str]] = {}
         self._readers: list[threading.Thread] = []
         self.refuse: Callable[[int], str] = lambda number: ""
-        """Of a task's number, from 1 on: why it does not start, or nothing."""
+        """Returns for a task's number, from 1 on, why it does not start, or an empty string."""
         self._metadata = ThreadingHTTPServer((network.here, 0), _Metadata)
         self._serve = threading.Thread(
             target=self._metadata.serve_forever, kwargs={"poll_interval": _LOOK_EVERY_S}
         )
 
     def start(self) -> None:
-        """Begin to look for tasks."""
+        """Start watching for tasks."""
         self._serve.start()
         self._watch.start()
 
     def stop(self) -> None:
-        """Leave nothing running."""
+        """End everything that runs."""
         self._over.set()
         self._watch.join()
         for container in self._containers.values():
@@ -92,23 +92,23 @@ class Fargate:
         self._metadata.server_close()
 
     def notice(self, number: int) -> None:
-        """Take a task back, as Fargate Spot does: SIGTERM, and some time."""
+        """Reclaim a task as Fargate Spot does: SIGTERM, and some time to end."""
         task = self._backend.tasks[CLUSTER][self.arns[number - 1]]
         task.stopped_reason = "Your Spot Task was interrupted."
         task.desired_status = "STOPPED"
 
-    def said(self, arn: str) -> str:
-        """What a task's container has printed."""
+    def output(self, arn: str) -> str:
+        """Return the output of a task's container."""
         return "".join(self._said.get(arn, ()))
 
     @property
     def arns(self) -> list[str]:
-        """Of all tasks that were ever started."""
+        """The ARNs of all tasks that were ever started."""
         return list(self._containers)
 
     @property
     def running(self) -> list[str]:
-        """Of those whose container is there."""
+        """The ARNs of tasks whose container exists."""
         return [arn for arn, container in self._containers.items() if container.poll() is None]
 
     def _look(self) -> None:
@@ -124,8 +124,8 @@ class Fargate:
                         task.status, task.desired_status, task.stopped_reason = "STOPPED", "STOPPED", why
                         task.stop_code = "TaskFailedToStart"
                         continue
-                    taken = {self._places[each] for each in self.running}
-                    place = self._places[arn] = next(each for each in self._free if each not in taken)
+                    taken = {self._hosts_at_most[each] for each in self.running}
+                    place = self._hosts_at_most[arn] = next(each for each in self._free if each not in taken)
                     self._containers[arn] = self._run(task, place)
                     task.status = "RUNNING"
                 elif container is not None and task.status != "STOPPED":
@@ -136,7 +136,7 @@ class Fargate:
                     elif task.desired_status == "STOPPED" and arn not in asked:
                         asked.add(arn)
                         task.status = "STOPPING"
-                        container.terminate()  # podman hands it to the first process in there
+                        container.terminate()  # podman forwards the signal to the first process in it
 
     def _run(self, task: Any, place: int) -> subprocess.Popen[str]:
         found = self._backend.describe_task_definition(task.task_definition_arn)
@@ -149,9 +149,9 @@ class Fargate:
             *("--name", f"heyfleet-task-{task.id}"),
             *("--network", f"ns:/run/netns/{self._network.space(place)}"),
             *(word for name, at in self._names.items() for word in ("--add-host", f"{name}:{at}")),
-            # What the kernel of a test machine grants; the definition wants more.
+            # The limit that a test machine's kernel grants; the definition has more.
             *("--ulimit", "nofile=20000:20000", "--ulimit", "nproc=4096:4096"),
-            # By name alone, as values would be on a command line.
+            # By name only, because values would show on a command line.
             *(word for name in names for word in ("-e", name)),
             *("-e", f"ECS_CONTAINER_METADATA_URI_V4=http://{here!s}:{port}/{task.task_arn}"),
             *("--entrypoint", json.dumps(container["entryPoint"]), self._image, *container["command"]),
@@ -180,7 +180,7 @@ class Fargate:
 
 
 def _secret(value_from: str) -> str:
-    """As ECS reads it: ARN:KEY::."""
+    """Return a secret's value for ECS's notation ARN:KEY::."""
     arn, _, key = value_from.removesuffix("::").rpartition(":")
     held: Any = secretsmanager_backends[DEFAULT_ACCOUNT_ID][REGION].get_secret_value(arn, "", "")
     text: str = json.loads(held["SecretString"])[key]
@@ -188,7 +188,7 @@ def _secret(value_from: str) -> str:
 
 
 def _log_stream(container: dict[str, Any], task: Any) -> Any:
-    """What the driver awslogs makes for a container, if it has that."""
+    """Return the log stream of the awslogs driver for a container, if it uses that driver."""
     if "logConfiguration" not in container:
         return None
     options = container["logConfiguration"]["options"]
@@ -199,7 +199,7 @@ def _log_stream(container: dict[str, Any], task: Any) -> Any:
 
 
 def _as_ecs_does(backend: Any, subnet: str, group: str) -> None:
-    """moto has tasks run at once, and stop at once; here they do when their container does. All subnets are the only one."""
+    """Let tasks start and stop with their container; in moto they do at once. All subnets are the same."""
     run, stop = backend.run_task, backend.stop_task
 
     def run_task(*words: Any, **more: Any) -> Any:
@@ -224,11 +224,11 @@ def _as_ecs_does(backend: Any, subnet: str, group: str) -> None:
 
 @contextmanager
 def fargate(
-    network: Hosts, image: str, places: int = 6, names: Mapping[str, str] | None = None
+    network: Hosts, image: str, hosts_at_most: int = 6, names: Mapping[str, str] | None = None
 ) -> Iterator[tuple[Fargate, dict[str, str], list[str]]]:
-    """The double, the environment in which the AWS client finds it, and the settings of its only subnet.
+    """Yield the double, the environment for the AWS client, and the settings of its only subnet.
 
-    Tasks are hosts 1 to `places` of the network, know these names by their addresses, and find their log group, `agents`.
+    Tasks are hosts 1 to `hosts_at_most` of the network. They resolve these names, and write to the log group `agents`.
     """
     with contextlib.ExitStack() as undo:
         _, environment = undo.enter_context(moto_server(network.here))
@@ -249,7 +249,7 @@ def fargate(
             "subnets=subnet-1",
             "execution_role=arn:aws:iam::123456789012:role/pull",
         ]
-        made = Fargate(network, image, places, names or {})
+        made = Fargate(network, image, hosts_at_most, names or {})
         made.start()
         undo.callback(made.stop)
         yield made, environment, [word for each in settings for word in ("--with", each)]

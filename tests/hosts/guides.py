@@ -12,7 +12,7 @@ from pathlib import Path
 from .hosts import Hosts
 
 _READY_S = 60.0
-# What a command in the background says when others can begin.
+# The output by which a background command says that it is ready.
 _READY = re.compile(r"listening|heyfleet agent --join")
 
 
@@ -23,7 +23,10 @@ def run_all(
     prefix: Callable[[str], tuple[str, ...]] = lambda line: (),
     timeout_s: float = 180,
 ) -> dict[str, str]:
-    """What each has said; each must end well, those with an `&` after the others. `prefix` says where one is run."""
+    """Run the commands and return their outputs. All must succeed; those with `&` end after the others.
+
+    `prefix` returns what to put in front of a command.
+    """
     background: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
     said: dict[str, str] = {}
     try:
@@ -64,9 +67,9 @@ def _until_ready(process: subprocess.Popen[bytes], output: Path) -> None:
 
 
 def on_host(network: Hosts, number: int, folder: Path, names: Mapping[str, str]) -> tuple[str, ...]:
-    """What to put before a command that is to run on a host where these names are known, as they would be by DNS.
+    """Return what to put in front of a command to run it on a host that resolves these names.
 
-    Only the network is the host's; /sys stays, since containers want their cgroups.
+    Only the network is the host's. /sys is not, because containers need their cgroups.
     """
     file = folder / f"hosts-{number}"
     file.write_text(

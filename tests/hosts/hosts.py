@@ -1,4 +1,4 @@
-"""Hosts in network namespaces of our own: a bridge, a link each, and nothing that leads anywhere else."""
+"""Hosts as network namespaces: a bridge, a link for each, and no route anywhere else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-NETWORKS = 250  # 10.77.0.0/24 and on: one for each test run that this machine has at the same time
+NETWORKS = 250  # 10.77.0.0/24 and on: one for each concurrent test run on this machine
 
 
 def ip(*arguments: str, check: bool = True) -> None:
@@ -16,10 +16,10 @@ def ip(*arguments: str, check: bool = True) -> None:
 
 
 class Hosts:
-    """Namespaces `1` to `count`, each with an address of the network, all reachable from here."""
+    """Namespaces `1` to `count`, each with an address in the network, all reachable from here."""
 
     here: str
-    """This side's address, which all of them reach."""
+    """This side's address, which all hosts reach."""
 
     def __init__(self, count: int) -> None:
         self._tag = ""
@@ -28,7 +28,7 @@ class Hosts:
         self._relays: list[subprocess.Popen[str]] = []
 
     def make(self) -> None:
-        """Bridge, namespaces, links."""
+        """Create the bridge, the namespaces and the links."""
         network, bridge = self._take_network()
         self.here = f"{network}.254"
         ip("addr", "add", f"{self.here}/24", "dev", bridge)
@@ -37,7 +37,7 @@ class Hosts:
             self.add(number)
 
     def add(self, number: int) -> None:
-        """One more."""
+        """Add a host."""
         self._numbers.add(number)
         space, link = self.space(number), self._link(number)
         ip("netns", "add", space)
@@ -45,20 +45,20 @@ class Hosts:
         ip("link", "set", link, "master", f"{self._tag}b", "up")
         ip("-n", space, "addr", "add", f"{self.address(number)}/24", "dev", "eth0")
         ip("-n", space, "link", "set", "lo", "up")
-        ip("-n", space, "link", "set", "eth0", "up")  # and no default route: nothing can leave
+        ip("-n", space, "link", "set", "eth0", "up")  # no default route, so that nothing can leave
 
     def drop(self, number: int) -> None:
-        """One less; also the root end of its link, which outlives a namespace with sockets that still try."""
+        """Remove a host and our end of its link, which outlives a namespace whose sockets still send."""
         self._numbers.discard(number)
         ip("netns", "del", self.space(number), check=False)
         ip("link", "del", self._link(number), check=False)
 
     def _take_network(self) -> tuple[str, str]:
-        """The first network whose bridge nobody has yet: a name is given once, so two test runs never share one."""
+        """Take the first network without a bridge. Bridge names are unique, so two test runs never share one."""
         for number in range(NETWORKS):
             bridge = f"hf{number}b"
             try:
-                # Its own hardware address: else it takes one of its ports', and is not found for a minute when that one goes.
+                # With a port's hardware address, the bridge would be lost for a minute when that port goes.
                 ip("link", "add", bridge, "address", f"02:00:0a:4d:{number:02x}:fe", "type", "bridge")
             except subprocess.CalledProcessError:
                 continue
@@ -67,7 +67,7 @@ class Hosts:
         raise RuntimeError("no network is left for the tests' hosts; see `ip link` for bridges named hf*b")
 
     def remove(self) -> None:
-        """All of it."""
+        """Remove everything."""
         for relay in self._relays:
             relay.kill()
             relay.communicate()
@@ -78,23 +78,23 @@ class Hosts:
         ip("link", "del", f"{self._tag}b", check=False)
 
     def address(self, number: int) -> str:
-        """Of a host."""
+        """Return a host's address."""
         return f"{self.here.rpartition('.')[0]}.{number}"
 
     def enter(self, number: int) -> tuple[str, ...]:
-        """What to put before a command that is to run on a host."""
+        """Return what to put in front of a command to run it on a host."""
         return ("ip", "netns", "exec", self.space(number))
 
     def cut(self, number: int) -> None:
-        """Cut a host's link without a word: no FIN, no RST."""
+        """Cut a host's link silently: no FIN, no RST."""
         ip("link", "set", self._link(number), "down")
 
     def mend(self, number: int) -> None:
-        """Connect it again."""
+        """Connect a host's link again."""
         ip("link", "set", self._link(number), "up")
 
     def delay(self, number: int, seconds: float) -> None:
-        """Replace a host's link by one on which each frame takes so long, either way."""
+        """Replace a host's link by one that delays every frame in both directions."""
         space, link = self.space(number), self._link(number)
         inner = f"{link}i"
         ip("link", "del", link)
@@ -110,7 +110,7 @@ class Hosts:
         ip("link", "set", link, "master", f"{self._tag}b", "up")
 
     def lose(self, number: int, percent: int) -> None:
-        """Drop so many percent of the packets that a host receives."""
+        """Drop a percentage of the packets that a host receives."""
         rules = (
             "add table ip lossy",
             "add chain ip lossy in { type filter hook input priority 0 ; }",
@@ -119,11 +119,11 @@ class Hosts:
         ip("netns", "exec", self.space(number), "nft", "; ".join(rules))
 
     def lose_nothing(self, number: int) -> None:
-        """Drop none any more."""
+        """Stop dropping packets."""
         ip("netns", "exec", self.space(number), "nft", "delete", "table", "ip", "lossy")
 
     def space(self, number: int) -> str:
-        """The name of a namespace."""
+        """Return the name of a host's namespace."""
         return f"{self._tag}-{number}"
 
     def _link(self, number: int) -> str:
@@ -132,7 +132,7 @@ class Hosts:
 
 @contextmanager
 def hosts(count: int) -> Iterator[Hosts]:
-    """Hosts for one test."""
+    """Yield hosts for one test."""
     made = Hosts(count)
     try:
         made.make()

@@ -1,7 +1,7 @@
-"""Hosts that boot: a real systemd and sshd each, in a network namespace of its own, from one root made once.
+"""Hosts that boot: each a real systemd and sshd in its own network namespace, from one root file system built once.
 
-They share this machine's kernel; all else is theirs: files, processes, address, name. Needs root; nothing of pytest is in here,
-since `make demo-fleet` uses them as well.
+They share this machine's kernel; files, processes, address and name are their own. Needs root. Must not import pytest,
+because `make demo-fleet` uses this module as well.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Subsystem sftp /usr/lib/openssh/sftp-server
 
 
 def lacking() -> str:
-    """Why hosts can't be booted here, or nothing."""
+    """Return why hosts can't be booted here, or an empty string."""
     if os.geteuid() != 0:
         return "booting hosts needs root"
     missing = [
@@ -44,7 +44,7 @@ def lacking() -> str:
 
 
 class Machine:
-    """One of them, `h1`, `h2`, ... unless it is given another name."""
+    """One host, called `h1`, `h2`, ... by default."""
 
     def __init__(self, network: Hosts, number: int, folder: Path, base: Path, name: str = "") -> None:
         self.name = name or f"h{number}"
@@ -58,7 +58,7 @@ class Machine:
         self._cgroups: list[Path] = []
 
     def prepare(self) -> None:
-        """Its own files over the common root, and its name."""
+        """Mount the host's own files over the common root, and set its name."""
         for part in ("upper", "work", "root"):
             (self._folder / part).mkdir(parents=True)
         layers = f"lowerdir={self._base},upperdir={self._folder}/upper,workdir={self._folder}/work"
@@ -66,24 +66,24 @@ class Machine:
         self.write("etc/hostname", f"{self.name}\n")
 
     def admit(self, authorized: str, host_key: Path) -> None:
-        """Let the holder of a key in, by an sshd that is known by this one."""
+        """Authorize a key, and set the key of the host's sshd."""
         self.write("root/.ssh/authorized_keys", authorized, 0o600)
         self.write("etc/ssh/sshd_config", SSHD)
         self.write("etc/ssh/ssh_host_ed25519_key", host_key.read_text(), 0o600)
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
-        """A file in its root, before or after it booted."""
+        """Write a file in the host's root, before or after it boots."""
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
         file.chmod(mode)
 
     def boot(self, console: str = "pipe") -> None:
-        """Start it; it takes a while until sshd answers. With "read-only" it has a device for its console, as real ones do."""
+        """Start the host; sshd answers some time later. "read-only" gives it a console device as real hosts have."""
         self._cgroups = [found / f"heyfleet-{uuid.uuid4().hex[:8]}" for found in _hierarchies()]
         for cgroup in self._cgroups:
             cgroup.mkdir()
-        # A cgroup of its own for each, else all guests share one; the shell that enters it becomes the guest.
+        # A cgroup for each guest, or they would share one; the shell that enters it becomes the guest.
         enter = " && ".join(f"echo $$ > {cgroup}/cgroup.procs" for cgroup in self._cgroups) or "true"
         limit = str(min(20000, _open_files()))
         command = [
@@ -106,21 +106,21 @@ class Machine:
 
     @property
     def console(self) -> str:
-        """What it printed while it booted."""
+        """Return what the host printed at boot."""
         return (self._folder / "console").read_text(errors="replace")
 
     @property
     def running(self) -> bool:
-        """Whether its processes are there."""
+        """Whether the host's processes exist."""
         return self._guest is not None and self._guest.poll() is None
 
     def power_off(self) -> None:
-        """Ask it to, and don't wait; what has just begun to boot may not hear it."""
+        """Request a shutdown without waiting; a host that has just begun to boot may miss it."""
         if self.running and self._guest is not None:
             self._guest.send_signal(signal.SIGTERM)
 
     def halt(self) -> None:
-        """Power it off in order."""
+        """Shut the host down, and wait for its end."""
         self.power_off()
         if self.running and self._guest is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -128,18 +128,18 @@ class Machine:
         self.kill()
 
     def kill(self) -> None:
-        """Pull the plug: nobody gets a FIN or a RST of it."""
+        """Kill the host without a FIN or RST to anyone."""
         if not self.running or self._guest is None:
             return
         self._network.cut(self._number)
         children = Path(f"/proc/{self._guest.pid}/task/{self._guest.pid}/children").read_text().split()
-        for pid in children:  # nspawn itself, killed, would leave its guest running
+        for pid in children:  # killing nspawn itself would leave its guest running
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
         self._guest.wait(_HALT_S)
 
     def remove(self) -> None:
-        """What it had here."""
+        """Remove the host's files and mounts."""
         self.halt()
         subprocess.run(["umount", "-l", str(self.root)], check=False, capture_output=True)
         for cgroup in self._cgroups:
@@ -151,7 +151,7 @@ class Machine:
 
 
 class Machines:
-    """Several, in a network that leads nowhere else; `here` is this side's address, which all reach."""
+    """Several hosts in an isolated network; `here` is this side's address, which all reach."""
 
     def __init__(self, network: Hosts, count: int, folder: Path, base: Path) -> None:
         self.network = network
@@ -161,7 +161,7 @@ class Machines:
         self.ssh_config = folder / "ssh_config"
 
     def start(self) -> None:
-        """Boot all at once, and wait until each one's sshd answers."""
+        """Boot all hosts at once, and wait until every sshd answers."""
         for name in ("user_key", "host_key"):
             subprocess.run(
                 ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / name)], check=True
@@ -188,20 +188,20 @@ class Machines:
                 time.sleep(0.2)
 
     def run(self, name: str, command: str) -> subprocess.CompletedProcess[str]:
-        """A command on one of them, by ssh."""
+        """Run a command on a host by ssh."""
         line = ["ssh", "-F", str(self.ssh_config), "-o", "ConnectTimeout=5", name, command]
         return subprocess.run(line, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
     def remove(self) -> None:
-        """All of them, the network last."""
-        for machine in self.all:  # at once, not one after the other
+        """Remove all hosts, then the network."""
+        for machine in self.all:  # in parallel
             machine.power_off()
         for machine in self.all:
             machine.remove()
 
 
 def base_of_machines(*packages: str) -> Path:
-    """The root that they have in common, with further packages of Debian; made once."""
+    """Return the common root with additional Debian packages, built once."""
     script = [str(ROOT / "scripts/machine-base.sh"), *packages]
     made = subprocess.run(script, stdout=subprocess.PIPE, text=True, check=True)
     return Path(made.stdout.strip())
@@ -209,7 +209,7 @@ def base_of_machines(*packages: str) -> Path:
 
 @contextmanager
 def machines(count: int) -> Iterator[Machines]:
-    """So many of them, `h1` and on; gone at the end."""
+    """Yield hosts `h1` and on, and remove them at the end."""
     base = base_of_machines()
     network = Hosts(count)
     with tempfile.TemporaryDirectory(prefix="heyfleet-machines-") as folder:
@@ -226,7 +226,7 @@ def machines(count: int) -> Iterator[Machines]:
 
 
 def _hierarchies() -> list[Path]:
-    """Where cgroups of our own can be made: in each that systemd in a guest looks at, or in the one there is."""
+    """Return the cgroup hierarchies in which guests get their own cgroups: those systemd uses, or the unified one."""
     if (_CGROUPS / "cgroup.procs").exists():
         return [_CGROUPS]
     return [_CGROUPS / name for name in ("systemd", "unified", "cpu", "pids") if (_CGROUPS / name).is_dir()]

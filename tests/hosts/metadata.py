@@ -21,7 +21,7 @@ class Handler(BaseHTTPRequestHandler):
         )
 
     def do_GET(self) -> None:
-        # Version 2 only, but for cloud-init: it wants tokens where the firmware says EC2, which that of a test machine doesn't.
+        # Only IMDSv2, except for cloud-init, which uses tokens only if the firmware identifies EC2.
         trusted = self.headers.get("User-Agent", "").startswith(("Cloud-Init/", "python-requests/"))
         if not trusted and self.headers.get("X-aws-ec2-metadata-token") != TOKEN:
             self._answer(401)

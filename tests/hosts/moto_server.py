@@ -1,4 +1,4 @@
-"""moto as a server in this process, so that commands find AWS there, and a test can reach behind it."""
+"""moto as a server in this process: commands use it as AWS, and tests can change its state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REGION = "us-east-1"
 
 @contextmanager
 def moto_server(address: str) -> Iterator[tuple[Any, dict[str, str]]]:
-    """The WSGI server at this address, and the environment in which the AWS client finds it, which is also ours meanwhile."""
+    """Yield the WSGI server at this address and the environment for the AWS client, which also becomes this process's own."""
     server = ThreadedMotoServer(ip_address=address, port=0, verbose=False)
     server.start()
     url = f"http://{address}:{server.get_host_and_port()[1]}"

@@ -1,4 +1,4 @@
-"""A name whose addresses change during the run, as a load balancer's do: a real DNS server, in a namespace of its own."""
+"""A name whose addresses change during the run, as a load balancer's do, on a real DNS server in a namespace."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ http {{
 
 @dataclass
 class Names:
-    """The namespace, its DNS server, and what that says."""
+    """A namespace with a DNS server, and the server's answers."""
 
     host: Hosts
     folder: Path
     server: subprocess.Popen[bytes]
 
-    def say(self, *addresses: str) -> None:
-        """From now on svc.test has these addresses."""
+    def answer(self, *addresses: str) -> None:
+        """Let svc.test have these addresses from now on."""
         (self.folder / "names").write_text("".join(f"{address} svc.test\n" for address in addresses))
         self.server.send_signal(signal.SIGHUP)
         time.sleep(0.2)
 
     def run(self, *flags: str) -> subprocess.Popen[str]:
-        """`heyfleet run` in the namespace, asking that DNS server."""
+        """Start `heyfleet run` in the namespace, with its DNS server."""
         inside = f'mount --bind {self.folder}/resolv.conf /etc/resolv.conf && exec "$@"'
         command = [
             *self.host.enter(1),
@@ -117,7 +117,7 @@ def by_address(report: dict[str, Any]) -> dict[str, dict[str, int]]:
 def test_load_moves_with_the_name(names: Names, how: tuple[str, ...]) -> None:
     run = names.run(*how, "-z", "5s", "--dns-ttl", "200ms", "http://svc.test/")
     time.sleep(2)
-    names.say("127.0.0.1", "127.0.0.2", "127.0.0.3")
+    names.answer("127.0.0.1", "127.0.0.2", "127.0.0.3")
     report = report_of(run)
     assert set(report["statuses"]) == {"200"}
     assert report["errors"] == {}
@@ -126,7 +126,7 @@ def test_load_moves_with_the_name(names: Names, how: tuple[str, ...]) -> None:
     assert sum(line["responses"] for line in lines.values()) == report["ledger"]["responses"]
     assert sum(line["connections"] for line in lines.values()) == report["generator"]["connections_opened"]
     if "--rate" not in how:
-        # Of each twelve, four stay and eight move.
+        # Of every twelve connections, four stay and eight move.
         assert lines["127.0.0.2"]["connections"] == lines["127.0.0.3"]["connections"] == 4
     assert report["address_changes"] == 1
     assert report["phases"]["lookup"]["count"] > 5
@@ -138,7 +138,7 @@ def test_http2_connections_move_too(names: Names) -> None:
         "-c", "4", "--streams", "5", "--h2c", "-z", "5s", "--dns-ttl", "200ms", "http://svc.test:81/"
     )
     time.sleep(2)
-    names.say("127.0.0.2")
+    names.answer("127.0.0.2")
     report = report_of(run)
     assert set(report["statuses"]) == {"200"}
     assert report["errors"] == {}
@@ -147,10 +147,10 @@ def test_http2_connections_move_too(names: Names) -> None:
     assert lines["127.0.0.2"]["responses"] > 0
 
 
-def test_a_name_that_goes_keeps_its_addresses(names: Names) -> None:
+def test_a_name_that_vanishes_keeps_its_addresses(names: Names) -> None:
     run = names.run("-c", "3", "-z", "4s", "--dns-ttl", "200ms", "http://svc.test/")
     time.sleep(1.5)
-    names.say()
+    names.answer()
     report = report_of(run)
     assert report["errors"] == {}
     assert report["lookups_failed"] > 0
@@ -158,10 +158,10 @@ def test_a_name_that_goes_keeps_its_addresses(names: Names) -> None:
     assert any("was not found again" in note for note in report["notes"])
 
 
-def test_without_it_a_name_is_looked_up_once(names: Names) -> None:
+def test_without_the_flag_a_name_is_resolved_once(names: Names) -> None:
     run = names.run("-c", "3", "-z", "3s", "http://svc.test/")
     time.sleep(1)
-    names.say("127.0.0.2")
+    names.answer("127.0.0.2")
     report = report_of(run)
     assert report["addresses"] == ["127.0.0.1"]
     assert report["by_address"] == []

@@ -1,4 +1,4 @@
-"""Settings of a real kernel, set and put back in a network namespace."""
+"""Settings of a real kernel, tuned and restored in a network namespace."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def settings(found: dict[str, Any]) -> dict[str, str]:
     return {check["name"]: check["value"] for check in found["checks"] if check["name"].startswith(wanted)}
 
 
-def test_tuned_and_put_back(tmp_path: Path) -> None:
+def test_settings_are_tuned_and_restored(tmp_path: Path) -> None:
     with hosts(1) as host:
         before = doctor(host, tmp_path)
         tuned = doctor(host, tmp_path, "--tune")
         assert ports(tuned) == "1024 to 65535"
         assert tuned["capacity"]["quickly"] > before["capacity"]["quickly"]
         assert settings(doctor(host, tmp_path, "--restore")) == settings(before) != settings(tuned)
-    assert ports(doctor_here()) == ports(before)  # nothing of it reached this host
+    assert ports(doctor_here()) == ports(before)  # this host is unchanged
 
 
 def doctor_here() -> dict[str, Any]:

@@ -34,13 +34,13 @@ pytestmark = [
     pytest.mark.timeout(400),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
 ]
-# In moto's Auto Scaling groups nothing boots.
+# Instances of moto's Auto Scaling groups never boot.
 COMMANDS = [line for line in commands("docs/how-to/deploy-ec2.md", "heyfleet") if "--on asg" not in line]
-# The guide's fleet is larger than a test machine.
+# The guide's fleet is too large for a test machine.
 SIZES = {"--count 20": "--count 3", "--agents 20": "--agents 3", "-z 30s -c 200000": "-z 3s -c 60"}
 INSTANCES = int(os.environ.get("INSTANCES", "4"))
 KILLS = int(os.environ.get("KILLS", "5"))
-BOSS, SERVICE = 250, 251  # where commands are typed, and who is loaded
+BOSS, SERVICE = 250, 251  # host for the commands, host under load
 JOIN = "10.0.0.1:7700"
 URL = "http://service.internal/"
 NGINX = """
@@ -73,7 +73,7 @@ def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ec2]:
 
 
 class Cloud:
-    """The double for one test, and how to call it."""
+    """The double for one test, and commands that use it."""
 
     def __init__(self, double: Ec2, fleet: Fleet) -> None:
         self.double = double
@@ -83,11 +83,11 @@ class Cloud:
         self._credentials = str(fleet.folder / "fleet")
 
     def heyfleet(self, *words: str) -> Process:
-        """A command, typed where the agents reach it."""
+        """Start a command where agents reach it."""
         return self._fleet.start(*words, prefix=self.boss)
 
     def done(self, *words: str) -> Process:
-        """A command that must succeed."""
+        """Run a command that must succeed."""
         command = self.heyfleet(*words)
         assert command.end(120) == 0, command.said
         return command
@@ -97,13 +97,13 @@ class Cloud:
         return ("--on", "ec2", "--with", f"bucket={BUCKET}", "--with", f"bundle={self.bundle}")
 
     def run(self, agents: int, *more: str) -> Process:
-        """A run with its agents on EC2."""
+        """Start a run with agents on EC2."""
         flags = ("--agents", str(agents), "--join", JOIN, "--json", "--no-archive", *more)
         return self.heyfleet("run", *self.settings, *flags, URL)
 
     @property
     def controller(self) -> tuple[str, ...]:
-        """The flags for the one that `control` starts."""
+        """The flags for the controller that `control` starts."""
         return ("--controller", JOIN, "--credentials", self._credentials)
 
     def control(self) -> None:
@@ -114,7 +114,7 @@ class Cloud:
         )
 
     def up(self, name: str, count: int, *more: str) -> Process:
-        """A fleet for that controller."""
+        """Launch a fleet for that controller."""
         words = ("fleet", "up", *self.settings, "--name", name, "--count", str(count), *self.controller)
         return self.heyfleet(*words, *more)
 
@@ -123,13 +123,13 @@ class Cloud:
 def cloud(double: Ec2, fleet: Fleet) -> Iterator[Cloud]:
     yield Cloud(double, fleet)
     double.on_call = lambda done: True
-    if double.running:  # the test failed
+    if double.running:  # after a failed test
         boto3.client("ec2").terminate_instances(InstanceIds=double.running)
         until(lambda: not double.running, 60)
 
 
 def names(run: Process) -> set[str]:
-    """Of the agents that took part, as they wished to be called."""
+    """Return the names that the run's agents asked for."""
     return {agent["agent"].rpartition("-")[0] for agent in run.report["fleet"]["agents"]}
 
 
@@ -144,7 +144,7 @@ def test_a_fleet_up_two_runs_and_down(cloud: Cloud) -> None:
         run = cloud.done("run", *cloud.controller, *flags, URL)
         adds_up(run.report)
         assert run.report["ledger"]["responses"] == requests
-        assert names(run) == set(instances)  # as the metadata service calls them
+        assert names(run) == set(instances)  # from the metadata service
     cloud.done("fleet", "down", *cloud.settings[:4], "--name", "web")
     assert cloud.double.left() == []
     for instance in instances:
@@ -196,7 +196,7 @@ def test_every_command_of_the_guide(cloud: Cloud, tmp_path: Path) -> None:
     assert down_again.count("removed instance i-") == 4
 
 
-def test_a_spot_notice_ends_in_a_drain(cloud: Cloud) -> None:
+def test_a_spot_notice_lets_the_agent_hand_over_its_results(cloud: Cloud) -> None:
     run = cloud.run(2, "--with", "spot=true", "-z", "15s", "-c", "6", "--rate", "200", "--lost-timeout", "1s")
     run.wait_for("running: ", 90)
     stays, goes = cloud.double.running
@@ -205,7 +205,7 @@ def test_a_spot_notice_ends_in_a_drain(cloud: Cloud) -> None:
     assert "AWS reclaims this instance: " in cloud.double.console(goes)
     assert run.end(90) == 0, run.said
     adds_up(run.report)
-    assert run.report["fleet"]["agents_lost"] == 0  # what it had measured came before it went
+    assert run.report["fleet"]["agents_lost"] == 0  # its results arrived before it ended
     parts = {agent["agent"].rpartition("-")[0]: agent["responses"] for agent in run.report["fleet"]["agents"]}
     assert 0 < parts[goes] < parts[stays]
     assert sum(parts.values()) == run.report["ledger"]["responses"]
@@ -213,7 +213,7 @@ def test_a_spot_notice_ends_in_a_drain(cloud: Cloud) -> None:
 
 
 def ended_alone(instance: str) -> bool:
-    """Whether it powered itself off, and nobody called TerminateInstances."""
+    """Return whether the instance powered itself off without TerminateInstances."""
     held = boto3.client("ec2").describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
     return (held["State"]["Name"], held.get("StateReason", {}).get("Code")) == (
         "terminated",
@@ -234,7 +234,7 @@ def test_an_instance_ends_after_its_agent(cloud: Cloud) -> None:
     assert cloud.double.left() == []
 
 
-def test_its_time_ends_an_instance_whoever_is_there(cloud: Cloud) -> None:
+def test_an_instance_ends_after_its_lifetime(cloud: Cloud) -> None:
     cloud.control()
     up = cloud.up("short", 1, "--for", "60s")
     assert up.end(90) == 0, up.said
@@ -245,7 +245,7 @@ def test_its_time_ends_an_instance_whoever_is_there(cloud: Cloud) -> None:
     assert cloud.double.left() == []
 
 
-def test_what_goes_wrong_is_in_the_logs_and_the_instance_ends(cloud: Cloud) -> None:
+def test_problems_are_in_the_logs_and_the_instance_ends(cloud: Cloud) -> None:
     address = os.environ["AWS_ENDPOINT_URL"]
     boto3.client("s3").put_object(Bucket=BUCKET, Key="other.tar.gz", Body=b"another", ACL="public-read")
     bundle = ("--with", f"bundle={address}/{BUCKET}/other.tar.gz", "--with", f"sha256={'0' * 64}")
@@ -270,34 +270,34 @@ def test_what_goes_wrong_is_in_the_logs_and_the_instance_ends(cloud: Cloud) -> N
 
 
 class Killer:
-    """Ends a deployer with SIGKILL at its n-th call of the API: before that takes effect, or before the answer comes."""
+    """Kill the command at its n-th API call, before the call takes effect or before its response."""
 
     def __init__(self, at: int, *, done: bool) -> None:
-        self.deployer: Process | None = None
+        self.command: Process | None = None
         self._at = at
         self._done = done
         self._calls = 0
 
     def __call__(self, done: bool) -> bool:
         self._calls += not done
-        if (self._calls, done) != (self._at, self._done) or self.deployer is None:
+        if (self._calls, done) != (self._at, self._done) or self.command is None:
             return True
-        self.deployer.process.kill()
-        self.deployer.process.wait()
+        self.command.process.kill()
+        self.command.process.wait()
         return False
 
 
-def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(cloud: Cloud) -> None:
-    chance, had_left, killed = random.Random(100), 0, 0
+def test_reap_cleans_up_after_a_kill_at_any_call(cloud: Cloud) -> None:
+    rng, incomplete_removals, killed = random.Random(100), 0, 0
     cloud.control()
     for number in range(KILLS):
-        at, done = chance.randint(1, 6), chance.random() < 0.5
+        at, done = rng.randint(1, 6), rng.random() < 0.5
         cloud.double.on_call = killer = Killer(at, done=done)
-        killer.deployer = up = cloud.up(f"f{number}", 2)
+        killer.command = up = cloud.up(f"f{number}", 2)
         killed += up.end(120) == -signal.SIGKILL
         cloud.double.on_call = lambda done: True
-        had_left += bool(cloud.double.left())
+        incomplete_removals += bool(cloud.double.left())
         cloud.done("fleet", "reap", *cloud.settings, "--all")
         assert cloud.double.left() == [], (number, at, done)
-    assert had_left
-    assert killed > KILLS / 2  # those who live were done before
+    assert incomplete_removals
+    assert killed > KILLS / 2  # the others had finished before

@@ -19,24 +19,24 @@ pytestmark = [
     pytest.mark.timeout(400),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
 ]
-image = test_image.image  # the fixture that builds it, or says what is missing
+image = test_image.image  # the fixture that builds the image or skips
 PORT = 7700
 
 
 class Cloud:
-    """One double for one test, and how to call it."""
+    """The double for one test, and commands that use it."""
 
     def __init__(self, network: Hosts, tasks: Fargate, settings: list[str]) -> None:
         self.network, self.tasks, self.settings = network, tasks, settings
 
     def run(self, fleet: Fleet, agents: int, *more: str) -> Process:
-        """A run with its agents on ECS; its port is known only to itself and to them."""
+        """Start a run with agents on ECS, on a random port."""
         where = f"{self.network.here}:{PORT}"
         flags = ("--on", "ecs", *self.settings, "--agents", str(agents), "--join", where, "--listen", where)
         return fleet.start("run", *flags, "--json", *more)
 
     def left(self) -> list[str]:
-        """All that there is, by the API."""
+        """Return everything that exists in the API."""
         ecs, secrets = boto3.client("ecs"), boto3.client("secretsmanager")
         tasks = ecs.list_tasks(cluster=CLUSTER, desiredStatus="RUNNING")["taskArns"]
         defined = ecs.list_task_definitions(status="ACTIVE")["taskDefinitionArns"]
@@ -56,23 +56,21 @@ def target(cloud: Cloud, start_faulty: object) -> str:
     return f"http://{cloud.network.here}:{found.port}"
 
 
-def test_four_tasks_up_run_and_gone(cloud: Cloud, fleet: Fleet, target: str) -> None:
+def test_a_run_on_four_tasks_leaves_nothing(cloud: Cloud, fleet: Fleet, target: str) -> None:
     run = cloud.run(fleet, 4, "-n", "800", "-c", "8", f"{target}/ok")
-    assert run.end(120) == 0, (run.said, *map(cloud.tasks.said, cloud.tasks.arns))
+    assert run.end(120) == 0, (run.said, *map(cloud.tasks.output, cloud.tasks.arns))
     adds_up(run.report)
     assert run.report["ledger"]["responses"] == 800
     names = {agent["agent"].rpartition("-")[0] for agent in run.report["fleet"]["agents"]}
-    assert names == {arn.rpartition("/")[2] for arn in cloud.tasks.arns}  # they asked for their own
+    assert names == {arn.rpartition("/")[2] for arn in cloud.tasks.arns}  # from the metadata endpoint
     assert len(names) == 4
     assert cloud.left() == []
     for arn in cloud.tasks.arns:
-        assert "dismissed: the run is over" in cloud.tasks.said(arn)
-        assert "heyfleet-token" not in cloud.tasks.said(arn)
+        assert "dismissed: the run is over" in cloud.tasks.output(arn)
+        assert "heyfleet-token" not in cloud.tasks.output(arn)
 
 
-def test_a_task_that_spot_takes_back_hands_over_what_it_measured(
-    cloud: Cloud, fleet: Fleet, target: str
-) -> None:
+def test_a_reclaimed_spot_task_hands_over_its_results(cloud: Cloud, fleet: Fleet, target: str) -> None:
     run = cloud.run(
         fleet,
         2,
@@ -112,7 +110,7 @@ def test_a_task_that_never_ran_is_replaced(cloud: Cloud, fleet: Fleet, target: s
     assert cloud.left() == []
 
 
-def test_what_never_runs_is_named_with_its_reason(cloud: Cloud, fleet: Fleet, target: str) -> None:
+def test_tasks_that_never_run_are_reported_with_the_reason(cloud: Cloud, fleet: Fleet, target: str) -> None:
     cloud.tasks.refuse = lambda number: REASON if number >= 3 else ""
     run = cloud.run(fleet, 3, "--join-timeout", "60s", "-n", "10", f"{target}/ok")
     assert run.end(120) == 2, run.said
@@ -131,10 +129,10 @@ def test_ctrl_c_removes_the_tasks(cloud: Cloud, fleet: Fleet, target: str) -> No
     assert cloud.left() == []
 
 
-def test_its_time_ends_a_task_whoever_is_there(cloud: Cloud, fleet: Fleet, target: str) -> None:
+def test_a_task_ends_after_its_lifetime(cloud: Cloud, fleet: Fleet, target: str) -> None:
     run = cloud.run(fleet, 1, "--for", "15s", "-z", "300s", "-c", "2", f"{target}/ok?delay=2ms")
     run.wait_for("running: ", 90)
-    run.process.kill()  # nobody is left to end it
+    run.process.kill()  # no one else can end the task
     run.end()
     assert len(cloud.tasks.running) == 1
     until(lambda: not cloud.tasks.running, 90)

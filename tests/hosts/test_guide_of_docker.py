@@ -1,4 +1,4 @@
-"""Every command of docs/how-to/deploy-docker.md as it stands there: built, pushed to a registry, pulled from it, run."""
+"""Every command of docs/how-to/deploy-docker.md as written: build, push to a registry, pull, run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ http: {addr: "ADDRESS:443", secret: tests, tls: {certificate: CERTIFICATE, key: 
 
 @contextmanager
 def storage(folder: Path) -> Iterator[dict[str, str]]:
-    """Images of this test alone, with a base under the official one's name: there is no registry here that has that."""
+    """Image storage for this test, with a base image under the official one's name, which no registry here has."""
     file = folder / "storage.conf"
     file.write_text(
         f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/images"\nrunroot = "{folder}/running"\n'
@@ -61,13 +61,13 @@ def storage(folder: Path) -> Iterator[dict[str, str]]:
         assert pack.wait() == 0
         yield {"CONTAINERS_STORAGE_CONF": str(file)}
     finally:
-        # Podman leaves its folder mounted on itself.
+        # Podman leaves its folder bind-mounted.
         subprocess.run(["umount", "-R", str(folder / "images/overlay")], check=False, capture_output=True)
 
 
 @contextmanager
 def registry(network: Hosts, folder: Path) -> Iterator[dict[str, str]]:
-    """Debian's, at registry.example with a certificate for that name; the environment of those who trust it."""
+    """Run Debian's registry at registry.example with a certificate; return the environment of clients that trust it."""
     authority = Authority()
     (folder / "authority.pem").write_bytes(authority.pem)
     certificate, key = authority.sign("registry.example").write(folder, "registry")
@@ -86,7 +86,7 @@ def registry(network: Hosts, folder: Path) -> Iterator[dict[str, str]]:
 
 
 def answers(address: str, port: int) -> bool:
-    """Whether somebody listens there."""
+    """Return whether a server listens at the address."""
     with contextlib.suppress(OSError):
         socket.create_connection((address, port), 1).close()
         return True
@@ -94,7 +94,7 @@ def answers(address: str, port: int) -> bool:
 
 
 def run_guide(network: Hosts, folder: Path, more: Mapping[str, str]) -> dict[str, str]:
-    """What each command says; the bundle is made where packages can be had, and all else typed on the host `boss`."""
+    """Run the commands and return their outputs: the bundle is built with network access, all else runs on the host `boss`."""
     numbers = {"boss": BOSS, "registry.example": REGISTRY, "service.internal": SERVICE}
     names = {name: network.address(number) for name, number in numbers.items()}
     bin_ = folder / "bin"
@@ -107,7 +107,7 @@ def run_guide(network: Hosts, folder: Path, more: Mapping[str, str]) -> dict[str
     }
     environment |= {"PATH": f"{bin_}:{Path(sys.executable).parent}:{os.environ['PATH']}", **more}
     boss = on_host(network, BOSS, folder, names)
-    # make works on the checkout, not on this folder with links to it.
+    # make must run in the checkout, not in this folder of links.
     lines = [
         line.replace("make ", f"make -C {ROOT} ", 1) if line.startswith("make ") else line
         for line in COMMANDS
@@ -116,7 +116,7 @@ def run_guide(network: Hosts, folder: Path, more: Mapping[str, str]) -> dict[str
     said = run_all(
         lines[: pushed + 1], folder, environment, lambda line: () if line.startswith("make") else boss, 400
     )
-    # From here on it is another host's: the image must come from the registry.
+    # The rest happens on another host, which must pull the image from the registry.
     subprocess.run(["podman", "rmi", "-f", IMAGE], env=environment, check=True, capture_output=True)
     return said | run_all(lines[pushed + 1 :], folder, environment, lambda line: boss)
 

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
 ]
-image = test_image.image  # the fixture that builds it, or says what is missing
+image = test_image.image  # the fixture that builds the image or skips
 COMMANDS = commands("docs/how-to/deploy-ecs.md", "heyfleet", "printf")
 TASKS, BOSS, SERVICE = 6, 7, 8
 
@@ -70,7 +70,7 @@ def test_every_command_of_the_guide(image: str, tmp_path: Path) -> None:
 
 
 def answers(address: str) -> bool:
-    """Whether the service listens."""
+    """Return whether the service listens."""
     try:
         socket.create_connection((address, 80), 1).close()
     except OSError:
@@ -79,7 +79,7 @@ def answers(address: str) -> bool:
 
 
 def everything() -> list[str]:
-    """All that there is, by the API."""
+    """Return everything that exists in the API."""
     ecs, secrets = boto3.client("ecs"), boto3.client("secretsmanager")
     tasks = ecs.list_tasks(cluster=CLUSTER, desiredStatus="RUNNING")["taskArns"]
     defined = ecs.list_task_definitions(status="ACTIVE")["taskDefinitionArns"]

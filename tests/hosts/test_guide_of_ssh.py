@@ -1,4 +1,4 @@
-"""The commands of docs/how-to/deploy-ssh.md as they stand there, the wheel, and the systemd unit, on hosts that boot."""
+"""The commands of docs/how-to/deploy-ssh.md as written, the wheel, and the systemd unit, on hosts that boot."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_wheel_runs_without_compiler_and_headers(booted: Machines, tmp_path:
     wheels = list((ROOT / "dist").glob("heyfleet-*-abi3-*.whl"))
     assert len(wheels) == 1, "make wheel makes it"
     assert booted.run("h3", "command -v gcc cc; ls /usr/include/python3*/Python.h").stdout == ""
-    # The host has no way out: all that pip would fetch is brought along.
+    # The host has no network: everything pip needs is copied to it.
     version = booted.run(
         "h3", "python3 -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])'"
     ).stdout.strip()
@@ -110,7 +110,7 @@ def test_the_systemd_unit(booted: Machines, fleet: Fleet) -> None:
     assert run.end() == 0, (run.said, booted.run("h4", "journalctl -u heyfleet-agent --no-pager").stdout)
     adds_up(run.report)
     assert run.report["ledger"]["responses"] == 400
-    # It is there again, and says what is in its way: the token was for one agent, and this controller is gone.
+    # systemd has restarted it, and it logs the problem: the token was for one agent, and the controller is gone.
     deadline = time.monotonic() + 30
     while "can't be reached" not in (
         said := booted.run("h4", "journalctl -u heyfleet-agent --no-pager").stdout

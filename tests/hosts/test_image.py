@@ -20,9 +20,9 @@ from .machines import ROOT, lacking
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(300)]
 
 GUIDE = (ROOT / "docs/how-to/deploy-docker.md").read_text()
-# Of this run alone: another one on this machine removes its own when it ends, under containers of ours if they had one name.
+# Unique to this test run: a concurrent run removes its image when it ends.
 IMAGE, BASE = f"localhost/heyfleet-agent:test-{os.getpid()}", f"localhost/heyfleet-base:{os.getpid()}"
-# Where the nested kernel of a test machine wants it: runc, no systemd for cgroups, and no limit raised.
+# What a nested test machine needs: runc, no systemd for cgroups, and no raised limit.
 RUN = ["podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", "run", "--network", "host"]
 LIMITS = ["--ulimit", "nofile=20000:20000", "--ulimit", "nproc=4096:4096"]
 LOCKED = re.findall(r"--(?:read-only|cap-drop all|security-opt no-new-privileges|tmpfs \S+)", GUIDE)
@@ -36,7 +36,7 @@ def image() -> Iterator[str]:
     made = subprocess.run(
         [str(ROOT / "scripts/machine-base.sh")], stdout=subprocess.PIPE, text=True, check=True
     )
-    # There is no registry here: the base is the Debian of the hosts that boot, with Python 3.11.
+    # Without a registry, the base is the Debian of the hosts that boot, with Python 3.11.
     pack = subprocess.Popen(["tar", "-C", made.stdout.strip(), "-c", "."], stdout=subprocess.PIPE)
     subprocess.run(["podman", "import", "-q", "-", BASE], stdin=pack.stdout, check=True, capture_output=True)
     assert pack.stdout is not None
@@ -56,7 +56,7 @@ def command(image: str, *arguments: str, more: tuple[str, ...] = ()) -> list[str
     return [*RUN, "--rm", *flags, *LIMITS, *more, image, *arguments]
 
 
-def test_what_the_guide_locks(image: str) -> None:
+def test_the_container_is_locked_down(image: str) -> None:
     assert len(set(LOCKED)) == 4
     run = subprocess.run(command(image, "doctor", "--json"), capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
@@ -69,7 +69,7 @@ def test_what_the_guide_locks(image: str) -> None:
 
 
 def started(image: str, fleet: Fleet, name: str) -> subprocess.Popen[str]:
-    """An agent in a container, with the secrets mounted as the guide has it."""
+    """Start an agent in a container, with secrets mounted as in the guide."""
     secrets = fleet.folder / "join"
     for file in ("ca.pem", "join.token"):
         os.chown(secrets / file, 65532, 65532)
@@ -92,15 +92,13 @@ def test_an_agent_in_it_joins_and_makes_load(image: str, fleet: Fleet, start_fau
     assert agent.returncode == 0
 
 
-def test_the_end_of_the_container_hands_the_results_over(
-    image: str, fleet: Fleet, start_faulty: object
-) -> None:
+def test_a_stopped_container_hands_over_its_results(image: str, fleet: Fleet, start_faulty: object) -> None:
     url = start_faulty().url("/ok?delay=1ms")  # type: ignore[operator]
     run = fleet.run(1, "-z", "60s", "-c", "4", url)
     agent = started(image, fleet, "heyfleet-test-drains")
     run.wait_for("running: ")
     time.sleep(1)
-    agent.send_signal(signal.SIGTERM)  # which podman hands to the first process in it
+    agent.send_signal(signal.SIGTERM)  # podman forwards it to the container's first process
     code = run.end()
     adds_up(run.report)
     assert code == 0, run.said
@@ -109,12 +107,12 @@ def test_the_end_of_the_container_hands_the_results_over(
     agent.communicate(timeout=30)
 
 
-def test_the_script_says_what_is_missing(tmp_path: Path) -> None:
+def test_the_build_script_reports_missing_inputs(tmp_path: Path) -> None:
     script = str(ROOT / "deploy/docker/build.sh")
-    for words, complaint in (
+    for words, message in (
         ([], "usage: build.sh TAG"),
         (["x", str(tmp_path / "none.tar.gz")], "there is no bundle: run make bundle"),
         (["x", str(Path(__file__))], "is not named like a bundle of make bundle"),
     ):
         run = subprocess.run([script, *words], capture_output=True, text=True, check=False)
-        assert (run.returncode, complaint in run.stderr) == (2, True), run.stderr
+        assert (run.returncode, message in run.stderr) == (2, True), run.stderr

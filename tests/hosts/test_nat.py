@@ -1,4 +1,4 @@
-"""A NAT between an agent and its controller, which forgets a connection that was idle for some seconds."""
+"""A NAT between an agent and its controller that forgets connections after some idle seconds."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), 5) as sock:
 
 @pytest.fixture
 def behind_nat(three_hosts: Hosts) -> Hosts:
-    """The first host has no link but one to the second, which is a router with NAT; the third is as it was."""
+    """Connect the first host only to the second, a router with NAT; the third is unchanged."""
     inside, router = three_hosts.space(1), three_hosts.space(2)
     ip("-n", inside, "link", "del", "eth0")
     ip("-n", inside, "link", "add", "eth0", "type", "veth", "peer", "name", "inside", "netns", router)
@@ -57,7 +57,7 @@ def behind_nat(three_hosts: Hosts) -> Hosts:
 
 
 def answered_after(hosts: Hosts, idle_s: float) -> str:
-    """Return what a plain connection through the NAT receives after an idle time."""
+    """Return what a plain connection through the NAT receives after some idle seconds."""
     with socket.create_server((hosts.here, 0)) as server:
         command = [
             *hosts.enter(1),
@@ -84,13 +84,13 @@ def test_an_agent_that_waits_behind_it_is_there_when_the_run_begins(
     fleet: Fleet, behind_nat: Hosts, start_faulty: Any
 ) -> None:
     assert answered_after(behind_nat, 0.5) == "two"
-    assert answered_after(behind_nat, FORGETS_S + 3) == "TimeoutError"  # it does forget
+    assert answered_after(behind_nat, FORGETS_S + 3) == "TimeoutError"  # the NAT does forget connections
     target = start_faulty("--host", behind_nat.here, "--allow-remote")
     url = f"http://{behind_nat.here}:{target.port}/ok?delay=2ms"
     run = fleet.run(2, "-z", "4s", "-c", "4", url, listen=f"{behind_nat.here}:0")
     waiting = fleet.agent("inside", host=behind_nat.here, prefix=behind_nat.enter(1))
     run.wait_for(r"inside-\w+ .*joined|1 of 2")
-    time.sleep(3 * FORGETS_S)  # nothing is said meanwhile but keepalive's pings
+    time.sleep(3 * FORGETS_S)  # only keepalive pings are sent meanwhile
     fleet.agent("outside", host=behind_nat.here, prefix=behind_nat.enter(3))
     assert run.end() == 0, run.said
     adds_up(run.report)

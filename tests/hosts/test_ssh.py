@@ -1,4 +1,4 @@
-"""Agents brought to hosts by ssh: a real sshd in each namespace, with nothing there but Python."""
+"""Agents launched by ssh: a real sshd in each namespace, with nothing but Python."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Host h*
 
 @dataclass
 class Reached:
-    """Hosts with sshd, and the script that works on them."""
+    """Hosts with sshd, and the script that manages them."""
 
     hosts: Hosts
     folder: Path
@@ -54,7 +54,7 @@ class Reached:
             )
         key = (self.folder / "host_key.pub").read_text()
         config, known = CLIENT.format(folder=self.folder), ""
-        Path("/run/sshd").mkdir(exist_ok=True)  # where sshd's child lives, empty
+        Path("/run/sshd").mkdir(exist_ok=True)  # sshd's privilege separation folder
         for number in range(1, count + 1):
             name, here = f"h{number}", f"{address.rpartition('.')[0]}.{number}"
             path = self.folder / f"{name}.conf"
@@ -68,7 +68,7 @@ class Reached:
         (self.folder / "known_hosts").write_text(known)
 
     def fleet(self, *arguments: str, good: bool = True) -> str:
-        """What fleet.sh says."""
+        """Run fleet.sh and return its output."""
         environment = {**os.environ, "HEYFLEET_SSH_CONFIG": str(self.folder / "ssh_config")}
         run = subprocess.run(
             [str(ROOT / "deploy/ssh/fleet.sh"), *arguments],
@@ -97,7 +97,7 @@ def reached(tmp_path: Path) -> Iterator[Reached]:
 
 
 def states(reached: Reached) -> list[tuple[str, ...]]:
-    """Host, run, and state of each line."""
+    """Return host, run and state of each line."""
     lines = reached.fleet("status", "h1,h2").splitlines()
     return [(host.rstrip(":"), run, state) for host, run, state, *_ in map(str.split, lines)]
 
@@ -109,7 +109,7 @@ def wait_until(reached: Reached, wanted: list[tuple[str, ...]]) -> None:
         time.sleep(0.3)
 
 
-def test_a_run_over_hosts_that_have_nothing(fleet: Fleet, reached: Reached, start_faulty: Any) -> None:
+def test_a_run_on_bare_hosts(fleet: Fleet, reached: Reached, start_faulty: Any) -> None:
     here = reached.hosts.here
     target = start_faulty("--host", here, "--allow-remote")
     run = fleet.run(
@@ -132,9 +132,9 @@ def test_a_run_over_hosts_that_have_nothing(fleet: Fleet, reached: Reached, star
     assert bundle.stat().st_ino == copied
 
 
-def test_agents_end_by_themselves_or_when_told(fleet: Fleet, reached: Reached) -> None:
+def test_agents_end_after_their_lifetime_or_on_request(fleet: Fleet, reached: Reached) -> None:
     here = reached.hosts.here
-    run = fleet.run(3, "-n", "10", "http://127.0.0.1:1/", listen=f"{here}:0")  # the third never comes
+    run = fleet.run(3, "-n", "10", "http://127.0.0.1:1/", listen=f"{here}:0")  # the third agent never joins
     up = ("--join", f"{here}:{fleet.port}", "--files", str(fleet.folder / "join"))
     reached.fleet("up", "short", "h1", *up, "--for", "12s")
     reached.fleet("up", "long", "h2", *up)
@@ -148,7 +148,7 @@ def test_agents_end_by_themselves_or_when_told(fleet: Fleet, reached: Reached) -
     run.end()
 
 
-def test_what_is_wrong_is_said(reached: Reached, tmp_path: Path) -> None:
+def test_errors_name_the_problem(reached: Reached, tmp_path: Path) -> None:
     files = tmp_path / "files"
     files.mkdir()
     for name in ("ca.pem", "join.token"):

@@ -1,4 +1,4 @@
-"""`heyfleet run --on ssh`, over hosts that boot, with a systemd and an sshd of their own and nothing of ours."""
+"""`heyfleet run --on ssh` on hosts that boot with systemd and sshd, and without heyfleet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..certificates import Authority
 from ..fleet.processes import adds_up
 from .machines import ROOT, Machines, lacking, machines
 
-# More with KILLS=200; each takes three seconds.
+# KILLS=200 for more; each takes three seconds.
 KILLS = int(os.environ.get("KILLS", "5"))
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(300 + 10 * KILLS)]
 
@@ -61,13 +61,13 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def left(booted: Machines) -> dict[str, str]:
-    """What is on the hosts of any run, by host."""
+    """Return the remains of runs by host."""
     look = "ls ~/.heyfleet/runs 2>/dev/null; pgrep -af 'heyfleet [a]gent'"
     said = {machine.name: booted.run(machine.name, look).stdout for machine in booted.all if machine.running}
     return {name: text for name, text in said.items() if text.strip()}
 
 
-def test_nothing_is_needed_there_and_nothing_is_left(booted: Machines) -> None:
+def test_a_run_needs_nothing_on_hosts_and_leaves_nothing(booted: Machines) -> None:
     assert booted.run("h1", "command -v gcc cc heyfleet").stdout == ""
     code, out, err = ended(run(booted, "-n", "4000", "-c", "16", url(booted)))
     assert code == 0, err
@@ -77,14 +77,14 @@ def test_nothing_is_needed_there_and_nothing_is_left(booted: Machines) -> None:
     agents = {agent["agent"].rpartition("-")[0]: agent["responses"] for agent in report["fleet"]["agents"]}
     assert agents == {"h1": 1000, "h2": 1000, "h3": 1000, "h4": 1000}
     assert left(booted) == {}
-    # Another run finds the bundle there.
+    # The next run uses the installed bundle.
     written = booted.run("h1", "stat -c %i ~/.heyfleet/bundles/*").stdout
     code, _, err = ended(run(booted, "-n", "100", "-c", "4", url(booted)))
     assert code == 0, err
     assert booted.run("h1", "stat -c %i ~/.heyfleet/bundles/*").stdout == written != ""
 
 
-def test_authorities_where_another_distribution_has_them(booted: Machines) -> None:
+def test_authorities_in_another_distribution_s_folder_are_found(booted: Machines) -> None:
     authority, target = Authority(), booted.all[-1]
     pair = authority.sign(target.address)
     target.write("etc/nginx/pair.pem", pair.certificate.decode())
@@ -94,9 +94,11 @@ def test_authorities_where_another_distribution_has_them(booted: Machines) -> No
     assert booted.run(target.name, "systemctl reload nginx").returncode == 0
     there = f"https://{target.address}/"
     code, out, _ = ended(run(booted, "-n", "20", "-c", "2", there, hosts="h1"))
-    assert code == 3  # nobody there knows our authority
+    assert code == 3  # the hosts don't trust our authority
     for machine in booted.all[:2]:
-        assert booted.run(machine.name, "rm -r /etc/ssl/certs").returncode == 0  # Debian's place
+        assert (
+            booted.run(machine.name, "rm -r /etc/ssl/certs").returncode == 0
+        )  # where Debian keeps authorities
         machine.write("etc/pki/tls/certs/ca-bundle.crt", authority.pem.decode())
     code, out, _ = ended(run(booted, "-n", "20", "-c", "2", there, hosts="h1,h2"))
     assert code == 0, json.loads(out)["errors"]
@@ -115,7 +117,7 @@ def test_lost_packets_lose_no_result(booted: Machines) -> None:
         booted.network.lose_nothing(1)
 
 
-def test_interrupted_it_reports_and_leaves_nothing(booted: Machines) -> None:
+def test_an_interrupted_run_reports_and_leaves_nothing(booted: Machines) -> None:
     process = run(booted, "-z", "60s", "-c", "8", url(booted))
     assert process.stderr is not None
     for line in process.stderr:
@@ -130,7 +132,7 @@ def test_interrupted_it_reports_and_leaves_nothing(booted: Machines) -> None:
     assert left(booted) == {}
 
 
-def test_interrupted_while_hosts_start(booted: Machines) -> None:
+def test_an_interrupted_launch_leaves_nothing(booted: Machines) -> None:
     process = run(booted, "-z", "60s", "-c", "8", url(booted))
     assert process.stderr is not None
     assert "starting agents on" in next(iter(process.stderr))
@@ -148,7 +150,7 @@ def test_a_tunnel_that_breaks_comes_back(booted: Machines) -> None:
         if "running: " in line:
             break
     cut = booted.run("h2", "pkill -f 'sshd: root@notty'")
-    assert cut.returncode in {0, 255}, cut.stderr  # its own session was one of them
+    assert cut.returncode in {0, 255}, cut.stderr  # its own ssh connection was cut, too
     code, out, err = ended(process)
     assert code == 0, err
     assert "is away" in err
@@ -159,7 +161,7 @@ def test_a_tunnel_that_breaks_comes_back(booted: Machines) -> None:
     assert report["ledger"]["responses"] == report["ledger"]["planned"]
 
 
-def test_what_hosts_lack_is_named(booted: Machines) -> None:
+def test_hosts_that_fail_are_reported_with_the_reason(booted: Machines) -> None:
     code, _, err = ended(run(booted, "--with", "python=python9", url(booted), hosts="h1,h2"))
     assert code == 2
     assert "h1: there is no python3 here: install Python 3.11 or newer, or set HEYFLEET_PYTHON" in err
@@ -172,34 +174,34 @@ def test_what_hosts_lack_is_named(booted: Machines) -> None:
     assert left(booted) == {}
 
 
-def test_an_agent_s_time_ends_whoever_is_there(booted: Machines) -> None:
+def test_agents_end_after_their_lifetime(booted: Machines) -> None:
     process = run(booted, "--for", "8s", "-z", "60s", "-c", "4", "--lost-timeout", "1s", url(booted))
     code, out, err = ended(process)
     report = json.loads(out)
     adds_up(report)
-    assert report["fleet"]["agents_lost"] == 0, err  # their last word was all that they had measured
+    assert report["fleet"]["agents_lost"] == 0, err  # all results arrived before their end
     assert report["stopped_by"] == "signal"
-    assert "interrupted: the report is of what was done until then" in report["notes"]
+    assert "interrupted: the report covers the run until then" in report["notes"]
     assert report["ledger"]["responses"] > 0
     assert report["total_ns"] < 30e9
     assert code == 0, err
     assert left(booted) == {}
 
 
-def test_killed_at_any_moment_and_reaped(booted: Machines) -> None:
-    chance = random.Random(7)
+def test_reap_cleans_up_after_a_kill_at_any_moment(booted: Machines) -> None:
+    rng = random.Random(7)
     for _ in range(KILLS):
         process = run(booted, "-z", "2s", "-c", "4", url(booted), hosts="h1,h2")
-        time.sleep(chance.uniform(0.1, 3.0))
+        time.sleep(rng.uniform(0.1, 3.0))
         process.kill()
         process.communicate()
-        time.sleep(0.5)  # what was on its way to a host has arrived
+        time.sleep(0.5)  # commands on their way to a host have arrived
         code, _, err = ended(heyfleet(booted, "fleet", "reap", "--on", "ssh", "--hosts", "h1,h2", "--all"))
         assert code == 0, err
         assert left(booted) == {}
 
 
-def test_a_dead_host_is_replaced_or_done_without(booted: Machines) -> None:
+def test_a_dead_host_is_replaced_or_tolerated(booted: Machines) -> None:
     booted.all[1].kill()
     code, out, err = ended(run(booted, "--agents", "3", "-n", "300", "-c", "3", url(booted)))
     assert code == 0, err

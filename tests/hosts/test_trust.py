@@ -1,6 +1,6 @@
-"""The verdict on the generator: bad in each of six ways to be wronged, good when left alone.
+"""The verdict on the generator: bad under each of six disturbances, good without any.
 
-They are here, and not among the quick tests, since they need root, and a machine that does nothing else.
+They need root and an otherwise idle machine, so they are not among the quick tests.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _root() -> None:
 
 @contextmanager
 def busy(core: int, count: int) -> Iterator[None]:
-    """Neighbours that want all of a core."""
+    """Run processes that use all of a core."""
     command = ["taskset", "-c", str(core), sys.executable, "-c", "while True: pass"]
     neighbours = [subprocess.Popen(command) for _ in range(count)]
     try:
@@ -51,7 +51,7 @@ def busy(core: int, count: int) -> Iterator[None]:
 
 @contextmanager
 def quota(share: float) -> Iterator[tuple[str, ...]]:
-    """What to put before a command so that it gets no more than this share of one core."""
+    """Yield what to put in front of a command to limit it to a share of one core."""
     name = f"heyfleet-test-{os.getpid()}"
     group = (CGROUP_V1 if (CGROUP_V1 / "cpu.cfs_quota_us").exists() else CGROUP_V2) / name
     try:
@@ -85,14 +85,14 @@ def trust_of(run: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def is_bad(trust: dict[str, Any], *words: str) -> None:
-    """Bad, and for a reason that has one of these words."""
+    """Assert that the verdict is bad, for a reason with one of these words."""
     assert trust["verdict"] == "bad", trust
     assert any(word in reason for reason in trust["reasons"] for word in words), trust
 
 
 @pytest.mark.parametrize("attempt", range(5))
-def test_left_alone_it_is_good(nginx: Any, faulty: Any, attempt: int) -> None:
-    """Ten clean runs, five of each loop."""
+def test_an_undisturbed_run_is_good(nginx: Any, faulty: Any, attempt: int) -> None:
+    """Ten undisturbed runs, five of each generator."""
     for flags, url in ((RATE, nginx.url("/")), (CLOSED, faulty.url("/ok?delay=5ms"))):
         trust = measure(*flags, url)["trust"]
         assert trust["verdict"] == "good", (attempt, trust)
@@ -101,7 +101,7 @@ def test_left_alone_it_is_good(nginx: Any, faulty: Any, attempt: int) -> None:
 def test_a_busy_neighbour(nginx: Any) -> None:
     with busy(0, 4):
         trust = trust_of(start(*RATE, nginx.url("/"), prefix=("taskset", "-c", "0")))
-    is_bad(trust, "late", "without getting a core")
+    is_bad(trust, "late", "waited for a CPU")
 
 
 def test_a_cpu_quota(nginx: Any) -> None:
@@ -113,7 +113,7 @@ def test_a_cpu_quota(nginx: Any) -> None:
 def test_a_cpu_quota_in_a_closed_loop(nginx: Any) -> None:
     with quota(0.1) as prefix:
         trust = trust_of(start("-c", "20", "-z", "3s", nginx.url("/"), prefix=prefix))
-    is_bad(trust, "CPU quota", "without getting a core")
+    is_bad(trust, "CPU quota", "waited for a CPU")
 
 
 @pytest.mark.parametrize("flags", [RATE, CLOSED])
@@ -132,11 +132,11 @@ def test_file_descriptors_that_run_out(faulty: Any) -> None:
     run = start("-c", "50", "-disable-keepalive", "-z", "4s", faulty.url("/ok?delay=5ms"))
     time.sleep(1.5)
     subprocess.run(["prlimit", "--pid", str(run.pid), "--nofile=50:50"], check=True)
-    is_bad(trust_of(run), "no file descriptors left")
+    is_bad(trust_of(run), "ran out of file descriptors")
 
 
 def test_ports_that_run_out(three_hosts: Hosts, start_faulty: Any) -> None:
-    """A new connection for each request, and 200 ports, each of them closed by us and so in use for a minute."""
+    """A connection per request with 200 ports: each port stays in use for a minute because we close the connection."""
     target = start_faulty("--host", three_hosts.here, "--allow-remote")
     inside = three_hosts.enter(1)
     subprocess.run([*inside, "sysctl", "-qw", "net.ipv4.ip_local_port_range=40000 40199"], check=True)
@@ -149,20 +149,20 @@ def test_ports_that_run_out(three_hosts: Hosts, start_faulty: Any) -> None:
         f"http://{three_hosts.here}:{target.port}/ok",
         prefix=inside,
     )
-    is_bad(trust_of(run), "no ports left")
+    is_bad(trust_of(run), "ran out of ports")
 
 
 def test_a_link_that_loses_packets(three_hosts: Hosts, start_faulty: Any) -> None:
-    """One packet in twenty that comes in is dropped, at random, before TCP sees it."""
+    """One in twenty received packets is dropped at random, before TCP sees it."""
     target = start_faulty("--host", three_hosts.here, "--allow-remote")
     three_hosts.lose(1, percent=5)
     url = f"http://{three_hosts.here}:{target.port}/ok?delay=2ms"
     trust = trust_of(start("-c", "20", "-z", "5s", url, prefix=three_hosts.enter(1)))
-    is_bad(trust, "sent again")
+    is_bad(trust, "retransmitted")
 
 
 def test_one_slow_agent(fleet: Fleet, faulty: Any) -> None:
-    """Three agents, one of which has to share its core with neighbours that are four and go before it."""
+    """Three agents, of which one gets only 2 % of a core."""
     run = fleet.run(3, "-c", "30", "-z", "5s", faulty.url("/ok?delay=2ms"))
     with ExitStack() as stack:
         for number in (1, 2):
@@ -173,4 +173,4 @@ def test_one_slow_agent(fleet: Fleet, faulty: Any) -> None:
         trust = run.report["trust"]
         fleet.stop()
     is_bad(trust, "slow")
-    assert not any("quick" in reason for reason in trust["reasons"] if "did only" in reason)
+    assert not any("quick" in reason for reason in trust["reasons"] if "completed only" in reason)

@@ -1,4 +1,4 @@
-"""How often a deployer is killed by each test of that: KILLS=200 in the environment for as many as the documents say."""
+"""How many processes each test of kills ends; the environment variable KILLS overrides it (the documentation says 200)."""
 
 from __future__ import annotations
 

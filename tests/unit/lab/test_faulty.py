@@ -1,4 +1,4 @@
-"""The bytes of every behaviour, through a plain socket, from the real server."""
+"""The bytes of every behavior, through a plain socket, from the real server."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def exchange(target: Faulty, *requests: bytes) -> tuple[bytes, str]:
 
 
 def answer(target: Faulty, path: str, method: str = "GET") -> bytes:
-    """The answer of a behaviour that keeps the connection, which the request that follows it proves."""
+    """The answer of a behavior that keeps the connection, which the request that follows it proves."""
     received, end = exchange(target, get(path, method), get("/connection/close"))
     assert end == "close"
     assert received.endswith(LAST)

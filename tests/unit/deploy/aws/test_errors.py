@@ -1,4 +1,4 @@
-"""What of AWS is asked for again, how often, and what is said at once."""
+"""Which AWS errors are retried, and how often."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def refused(code: str) -> ClientError:
 
 
 @pytest.mark.parametrize(
-    ("error", "tries"),
+    ("error", "attempts"),
     [
         (refused("RequestLimitExceeded"), 8),
         (refused("ThrottlingException"), 8),
@@ -35,21 +35,21 @@ def refused(code: str) -> ClientError:
         (refused("UnauthorizedOperation"), 1),
     ],
 )
-def test_so_often_it_is_asked(error: Exception, tries: int) -> None:
-    asked, slept = 0, list[float]()
+def test_temporary_errors_are_retried_and_others_are_not(error: Exception, attempts: int) -> None:
+    calls, slept = 0, list[float]()
 
     def ask() -> None:
-        nonlocal asked
-        asked += 1
+        nonlocal calls
+        calls += 1
         raise error
 
     with pytest.raises(type(error)):
         retry(ask, slept.append)
-    assert asked == tries
-    assert slept == [2.0**number for number in range(tries - 1)]
+    assert calls == attempts
+    assert slept == [2.0**number for number in range(attempts - 1)]
 
 
-def test_an_answer_at_last_is_the_answer() -> None:
+def test_the_first_success_is_the_result() -> None:
     answers = [refused("Throttling"), EndpointConnectionError(endpoint_url="https://ec2"), "done"]
 
     def ask() -> object:

@@ -1,4 +1,4 @@
-"""AWS's rates over moto, which has none: buckets as AWS documents them, on a clock that only sleeping moves."""
+"""AWS's rate limits on top of moto, which has none, in virtual time."""
 
 from __future__ import annotations
 
@@ -16,48 +16,48 @@ from ..clock import Clock
 Cost = Callable[[dict[str, Any]], int]
 
 
-class Kind:
-    """A bucket, the calls that draw on it, and how much each draws."""
+class Limit:
+    """A token bucket, the operations that share it, and the cost of a call."""
 
     def __init__(
-        self, names: set[str], size: float, a_second: float, cost: Cost = lambda arguments: 1
+        self, names: set[str], burst: float, rate_per_s: float, cost: Cost = lambda arguments: 1
     ) -> None:
-        self.names, self.size, self.a_second, self.cost = names, size, a_second, cost
-        self.level, self.at_s = size, 0.0
+        self.names, self.burst, self.rate_per_s, self.cost = names, burst, rate_per_s, cost
+        self.level, self.at_s = burst, 0.0
 
 
 class Throttling:
-    """What refuses calls that come too fast; and, by chance, some that meet a bucket which others have emptied."""
+    """Throttle calls that come too fast and, at random, some because of other users of the account."""
 
-    def __init__(self, clock: Clock, code: str, kinds: list[Kind]) -> None:
-        self._clock, self._code, self._kinds = clock, code, kinds
-        self._chance = random.Random(7)
+    def __init__(self, clock: Clock, code: str, limits: list[Limit]) -> None:
+        self._clock, self._code, self._limits = clock, code, limits
+        self._rng = random.Random(7)
         self.others = 0.0
         self.refused = Counter[str]()
-        self.made = Counter[str]()
+        self.calls = Counter[str]()
 
-    def over(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """From now on it stands before every call."""
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Apply the limits to every call from now on."""
         call = botocore.client.BaseClient._make_api_call
 
-        def limited(client: Any, name: str, arguments: Any) -> Any:
-            self.let(name, arguments)
+        def throttle(client: Any, name: str, arguments: Any) -> Any:
+            self.admit(name, arguments)
             return call(client, name, arguments)
 
-        monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", limited)
+        monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", throttle)
 
-    def let(self, name: str, arguments: dict[str, Any]) -> None:
-        """Raise what AWS raises, or count the call."""
-        kinds = [kind for kind in self._kinds if name in kind.names]
-        if not kinds:
+    def admit(self, name: str, arguments: dict[str, Any]) -> None:
+        """Count the call, or raise AWS's throttling error."""
+        limits = [limit for limit in self._limits if name in limit.names]
+        if not limits:
             return
-        self.made[name] += 1
-        for kind in kinds:
-            kind.level = min(kind.size, kind.level + kind.a_second * (self._clock.now_s - kind.at_s))
-            kind.at_s = self._clock.now_s
-        short = any(kind.level < kind.cost(arguments) - 1e-6 for kind in kinds)
-        if short or self._chance.random() < self.others:
+        self.calls[name] += 1
+        for limit in limits:
+            limit.level = min(limit.burst, limit.level + limit.rate_per_s * (self._clock.now_s - limit.at_s))
+            limit.at_s = self._clock.now_s
+        short = any(limit.level < limit.cost(arguments) - 1e-6 for limit in limits)
+        if short or self._rng.random() < self.others:
             self.refused[name] += 1
             raise ClientError({"Error": {"Code": self._code, "Message": "Rate exceeded"}}, name)
-        for kind in kinds:
-            kind.level -= kind.cost(arguments)
+        for limit in limits:
+            limit.level -= limit.cost(arguments)

@@ -1,4 +1,4 @@
-"""An AWS account for tests: moto's, in this process. It checks no permissions, and its instances never boot."""
+"""An AWS account for tests: moto in this process. It checks no permissions, and its instances never boot."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _LOADER = create_loader()
 
 
 class Killed(BaseException):
-    """The deployer's process ends here."""
+    """Raised where the process is killed."""
 
 
 class Session(boto3.Session):  # type: ignore[misc]
-    """One that makes each client once, and reads what AWS can do once for all tests: that takes boto a quarter of a second."""
+    """A session that makes each client once, and loads boto's service models once for all tests (0.25 s each)."""
 
     def __init__(self) -> None:
         session = botocore.session.get_session()
@@ -53,7 +53,7 @@ class Session(boto3.Session):  # type: ignore[misc]
 
 
 class Account:
-    """What is there, and a hand on every call."""
+    """The account, with a hook on every call."""
 
     def __init__(self, folder: Path) -> None:
         self._session = Session()
@@ -65,17 +65,17 @@ class Account:
         self.bundle.write_bytes(b"a bundle")
         self.calls: list[str] = []
         self.requests: list[tuple[str, dict[str, Any]]] = []  # the name and arguments of each call
-        self.kill_at = 0  # the n-th call from now on
-        self.after = False  # it takes effect, but its answer is lost
+        self.kill_at = 0  # kill at the n-th call from now on
+        self.after = False  # kill after the call took effect
 
-    def provider(self, clock: Clock | None = None, /, **given: object) -> Ec2Provider:
-        """A fresh one, as of another process."""
+    def provider(self, clock: Clock | None = None, /, **overrides: object) -> Ec2Provider:
+        """Return a new provider, as another process would have."""
         settings = {
             "bundle": str(self.bundle),
             "bucket": BUCKET,
             "ami": self.ami,
             "type": "t3.micro",
-            **given,
+            **overrides,
         }
         return Ec2Provider(
             read("ec2", Ec2Provider.settings, settings),
@@ -85,22 +85,22 @@ class Account:
         )
 
     def stubbed(self, service: str, attempts: int = 0, **more: Any) -> Stubber:
-        """Answers for the provider's client of a service, in AWS's own shapes, which it checks as it does the questions."""
+        """Return a stub for the provider's client of a service; it validates requests and responses."""
         attempts = attempts or (1 if service == "ec2" else 3)
         config = Config(retries={"mode": "standard", "total_max_attempts": attempts})
         return Stubber(self._session.client(service, config=config, **more))
 
-    def forget_the_dead(self) -> None:
-        """What AWS does after an hour. moto keeps terminated instances, and every call looks through all of them."""
+    def forget_terminated(self) -> None:
+        """Forget terminated instances as AWS does after an hour; moto would get slower with each."""
         for region in ec2_backends[DEFAULT_ACCOUNT_ID].values():
-            for name, held in list(region.reservations.items()):
-                if all(each.state == "terminated" for each in held.instances):
+            for name, reservation in list(region.reservations.items()):
+                if all(each.state == "terminated" for each in reservation.instances):
                     del region.reservations[name]
 
     def left(self) -> list[str]:
-        """What costs money."""
-        held = self.ec2.describe_instances()["Reservations"]
-        instances = [each for each in held for each in each["Instances"]]
+        """Return the ids of resources that cost money."""
+        reservations = self.ec2.describe_instances()["Reservations"]
+        instances = [each for each in reservations for each in each["Instances"]]
         alive = [each["InstanceId"] for each in instances if each["State"]["Name"] != "terminated"]
         return alive + [each["Key"] for each in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
 
@@ -126,29 +126,29 @@ def account(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.delenv("AWS_PROFILE", raising=False)
-    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # hundreds, each time
+    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # moto would load hundreds of images
     with mock_aws():
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        made = Account(folder)
+        fake = Account(folder)
         call = botocore.client.BaseClient._make_api_call
 
-        def counted(self: Any, name: str, arguments: Any) -> Any:
-            made.calls.append(f"{self.meta.service_model.service_name}:{name}")
-            made.requests.append((name, dict(arguments)))
-            made.kill_at -= 1
-            if made.kill_at == 0 and not made.after:
+        def hook(self: Any, name: str, arguments: Any) -> Any:
+            fake.calls.append(f"{self.meta.service_model.service_name}:{name}")
+            fake.requests.append((name, dict(arguments)))
+            fake.kill_at -= 1
+            if fake.kill_at == 0 and not fake.after:
                 raise Killed
             answer = call(self, name, arguments)
-            if made.kill_at == 0:
+            if fake.kill_at == 0:
                 raise Killed
             return answer
 
-        monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", counted)
-        yield made
+        monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", hook)
+        yield fake
 
 
 def allowed(action: str, policy: dict[str, Any]) -> bool:
-    """Whether a policy has an action."""
+    """Return whether a policy allows an action."""
     return any(
         fnmatch.fnmatchcase(action, pattern)
         for statement in policy["Statement"]
@@ -157,7 +157,7 @@ def allowed(action: str, policy: dict[str, Any]) -> bool:
 
 
 def listed(usagetype: str, usd: str, service: str = "AmazonECS", **attributes: str) -> str:
-    """A product as the price list has it."""
+    """Return a product in the format of the price list."""
     sku, term, rate = "PBZNQUSEXZUC34C9", "JRTCKXETXF", "6YS6EN2CT7"
     dimension = {
         "instance": "hours",

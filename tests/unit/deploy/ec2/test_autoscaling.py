@@ -38,7 +38,7 @@ KEYS = {"heyfleet:fleet", "heyfleet:expires", "heyfleet:capacity-before"}
 
 
 class Groups:
-    """The account, with groups in it."""
+    """The account, with Auto Scaling groups in it."""
 
     def __init__(self, aws: Account) -> None:
         self.aws = aws
@@ -46,7 +46,7 @@ class Groups:
         self.client = self._session.client("autoscaling")
         self.subnet = aws.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
 
-    def make(self, name: str = "load", *, script: str = "", **given: Any) -> None:
+    def make(self, name: str = "load", *, script: str = "", **overrides: Any) -> None:
         script = script or render_agent(
             launch_request(), BundleSource("https://host/bundle.tar.gz", "ab" * 32)
         )
@@ -55,16 +55,16 @@ class Groups:
             "InstanceType": "t3.micro",
             "UserData": base64.b64encode(script.encode()).decode(),
         }
-        made = self.aws.ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
-        which = {"LaunchTemplateId": made["LaunchTemplate"]["LaunchTemplateId"], "Version": "$Latest"}
-        settings = {"MinSize": 0, "MaxSize": 10, "DesiredCapacity": 0, "LaunchTemplate": which, **given}
+        response = self.aws.ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
+        which = {"LaunchTemplateId": response["LaunchTemplate"]["LaunchTemplateId"], "Version": "$Latest"}
+        settings = {"MinSize": 0, "MaxSize": 10, "DesiredCapacity": 0, "LaunchTemplate": which, **overrides}
         settings = {key: value for key, value in settings.items() if value is not None}
         self.client.create_auto_scaling_group(
             AutoScalingGroupName=name, VPCZoneIdentifier=self.subnet, **settings
         )
 
     def provider(self, group: str = "load") -> AutoScalingProvider:
-        """A fresh one, as of another process."""
+        """Return a new provider, as another process would have."""
         return AutoScalingProvider(
             read("asg", AutoScalingProvider.settings, {"group": group} if group else {}),
             sleep=lambda seconds: None,
@@ -72,73 +72,75 @@ class Groups:
         )
 
     def group(self, name: str = "load") -> dict[str, Any]:
-        (found,) = self.client.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
-        return dict(found)
+        (group,) = self.client.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        return dict(group)
 
     def tags(self, name: str = "load") -> dict[str, str]:
         return {each["Key"]: each["Value"] for each in self.group(name)["Tags"]}
 
-    def arranged(self) -> list[dict[str, Any]]:
+    def scheduled_actions(self) -> list[dict[str, Any]]:
         return list(self.client.describe_scheduled_actions()["ScheduledUpdateGroupActions"])
 
-    def as_before(self, capacity: int, name: str = "load") -> bool:
-        """Whether nothing shows that there was a fleet."""
+    def is_unchanged(self, capacity: int, name: str = "load") -> bool:
+        """Return whether the group shows no trace of a fleet."""
         group = self.group(name)
         has = (group["DesiredCapacity"], len(group["Instances"]))
-        return has == (capacity, capacity) and not (KEYS & set(self.tags(name))) and not self.arranged()
+        return (
+            has == (capacity, capacity) and not (KEYS & set(self.tags(name))) and not self.scheduled_actions()
+        )
 
 
 @pytest.fixture
 def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Groups]:
-    with account(tmp_path, monkeypatch) as made:
-        yield Groups(made)
+    with account(tmp_path, monkeypatch) as fake:
+        yield Groups(fake)
 
 
 def test_up_status_and_down(groups: Groups) -> None:
     groups.make(DesiredCapacity=1)
     (old,) = groups.group()["Instances"]
-    made = groups.provider().launch(launch_request(3), quiet)
-    assert (len(made.instances), made.failures) == (3, [])
-    assert old["InstanceId"] not in {instance.id for instance in made.instances}
+    result = groups.provider().launch(launch_request(3), quiet)
+    assert (len(result.instances), result.failures) == (3, [])
+    assert old["InstanceId"] not in {instance.id for instance in result.instances}
     tags = groups.tags()
     assert (tags["heyfleet:fleet"], tags["heyfleet:capacity-before"]) == ("demo", "1")
     assert not any(tag["PropagateAtLaunch"] for tag in groups.group()["Tags"])
-    (action,) = groups.arranged()
+    (action,) = groups.scheduled_actions()
     assert (action["AutoScalingGroupName"], action["DesiredCapacity"]) == ("load", 1)
     assert action["StartTime"] == datetime.fromtimestamp(int(tags["heyfleet:expires"]), UTC)
-    again = groups.provider("")  # of another process, which knows nothing but the fleet's name
-    assert {instance.id for instance in made.instances} < {instance.id for instance in again.list("demo")}
+    again = groups.provider("")  # like another process, which knows only the fleet's name
+    assert {instance.id for instance in result.instances} < {instance.id for instance in again.list("demo")}
     assert {(instance.fleet, instance.state) for instance in again.list()} == {("demo", RUNNING)}
     assert again.list("other") == []
     assert len(list(again.logs("demo"))) == 4
-    assert len(groups.aws.provider().list()) == 0  # the provider ec2 leaves them alone
+    assert len(groups.aws.provider().list()) == 0  # the provider ec2 must not see them
     removed = again.stop("demo", quiet)
     assert len([line for line in removed if line.startswith("instance ")]) == 3
     assert removed[-1] == "the fleet demo from load, whose capacity is 1 again"
-    assert groups.as_before(1)
+    assert groups.is_unchanged(1)
     assert again.stop("demo", quiet) == []
 
 
-def test_reap_gives_back_what_is_over_and_leaves_the_rest(groups: Groups) -> None:
+def test_reap_releases_expired_groups_only(groups: Groups) -> None:
     for name in ("load", "other"):
         groups.make(name)
     groups.provider("load").launch(launch_request(2, "old", lifetime_s=-1), quiet)
     groups.provider("other").launch(launch_request(1, "new"), quiet)
-    assert len(groups.provider("other").reap(quiet)) == 0  # of that group alone
+    assert len(groups.provider("other").reap(quiet)) == 0  # covers that group only
     assert groups.provider("").reap(quiet)[-1] == "the fleet old from load, whose capacity is 0 again"
     assert {instance.fleet for instance in groups.provider("").list()} == {"new"}
     assert groups.provider("").reap(quiet, everything=True)[-1].startswith("the fleet new from other")
-    assert groups.as_before(0)
-    assert groups.as_before(0, "other")
+    assert groups.is_unchanged(0)
+    assert groups.is_unchanged(0, "other")
 
 
-def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(groups: Groups) -> None:
+def test_reap_cleans_up_after_a_kill_at_any_call(groups: Groups) -> None:
     groups.make("g0")
     groups.make("g1", DesiredCapacity=1)
-    aws, chance, had_left = groups.aws, random.Random(11), 0
+    aws, rng, incomplete_removals = groups.aws, random.Random(11), 0
     for seed in range(KILLS):
         before = seed % 2
-        aws.kill_at, aws.after = chance.randint(1, 16), chance.random() < 0.5
+        aws.kill_at, aws.after = rng.randint(1, 16), rng.random() < 0.5
         try:
             provider = groups.provider(f"g{before}")
             provider.launch(launch_request(2, f"f{seed}", lifetime_s=0), quiet)
@@ -147,21 +149,21 @@ def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(groups: Group
         except Killed:
             pass
         aws.kill_at = 0
-        had_left += not groups.as_before(before, f"g{before}")
-        # The one that reaps may be killed as well; the next one does the rest.
-        aws.kill_at, aws.after = chance.randint(1, 8), chance.random() < 0.5
+        incomplete_removals += not groups.is_unchanged(before, f"g{before}")
+        # The reaping process may be killed as well; the next one does the rest.
+        aws.kill_at, aws.after = rng.randint(1, 8), rng.random() < 0.5
         with contextlib.suppress(Killed):
             groups.provider("").reap(quiet)
         aws.kill_at = 0
         groups.provider("").reap(quiet)
-        assert groups.as_before(0, "g0"), seed
-        assert groups.as_before(1, "g1"), seed
-        aws.forget_the_dead()
-    assert had_left > KILLS / 4
+        assert groups.is_unchanged(0, "g0"), seed
+        assert groups.is_unchanged(1, "g1"), seed
+        aws.forget_terminated()
+    assert incomplete_removals > KILLS / 4
 
 
-def test_whatever_has_grown_is_arranged_to_shrink_by_itself(groups: Groups) -> None:
-    """At whatever call the deployer is killed: either the group is as it was, or AWS will set it back without anybody."""
+def test_a_group_that_has_grown_always_has_a_scheduled_end(groups: Groups) -> None:
+    """After a kill at any call the group is unchanged, or AWS will restore its capacity by itself."""
     groups.make()
     grown = 0
     for kill_at in range(1, 12):
@@ -172,31 +174,31 @@ def test_whatever_has_grown_is_arranged_to_shrink_by_itself(groups: Groups) -> N
             groups.aws.kill_at = 0
             if groups.group()["DesiredCapacity"]:
                 grown += 1
-                assert [each["DesiredCapacity"] for each in groups.arranged()] == [0]
+                assert [each["DesiredCapacity"] for each in groups.scheduled_actions()] == [0]
             groups.provider().stop("demo", quiet)
-            assert groups.as_before(0)
+            assert groups.is_unchanged(0)
     assert grown > 4
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("overrides", "message"),
     [
         ({"MaxSize": 2}, "has 0 instances and a maximum of 2 (MaxSize); raise the maximum, or ask for 2"),
         ({"script": "nothing"}, "does not contain this controller's CA"),
         ({"NewInstancesProtectedFromScaleIn": True}, "protects new instances from scale-in"),
     ],
 )
-def test_a_group_that_does_not_serve_is_left_as_it_is(
-    groups: Groups, given: dict[str, Any], message: str
+def test_an_unsuitable_group_is_left_unchanged(
+    groups: Groups, overrides: dict[str, Any], message: str
 ) -> None:
-    groups.make(**given)
+    groups.make(**overrides)
     with pytest.raises(DeployError) as error:
         groups.provider().launch(launch_request(3), quiet)
     assert message in str(error.value)
-    assert groups.as_before(0)
+    assert groups.is_unchanged(0)
 
 
-def test_groups_that_would_do_other_things_are_refused(groups: Groups) -> None:
+def test_groups_that_would_interfere_are_refused(groups: Groups) -> None:
     groups.make()
     groups.client.suspend_processes(AutoScalingGroupName="load", ScalingProcesses=["Launch"])
     with pytest.raises(DeployError, match="has suspended Launch"):
@@ -222,7 +224,7 @@ def test_groups_that_would_do_other_things_are_refused(groups: Groups) -> None:
         groups.provider("configured").plan(launch_request(1))
 
 
-def test_weights_are_refused_and_several_types_are_not(groups: Groups) -> None:
+def test_weights_are_refused_and_mixed_types_are_not(groups: Groups) -> None:
     groups.make()
     which = {"LaunchTemplateName": "load", "Version": "1"}
     for name, weight in (("plain", {}), ("weighed", {"WeightedCapacity": "2"})):
@@ -251,8 +253,8 @@ def test_one_fleet_at_a_time(groups: Groups, monkeypatch: pytest.MonkeyPatch) ->
     groups.provider().stop("first", quiet)
     call = botocore.client.BaseClient._make_api_call
 
-    def overtaken(self: Any, name: str, arguments: Any) -> Any:
-        """Somebody else takes the group right after us."""
+    def overtake(self: Any, name: str, arguments: Any) -> Any:
+        """Let another fleet take the group right after us."""
         answer = call(self, name, arguments)
         if name == "CreateOrUpdateTags":
             theirs = [
@@ -261,45 +263,45 @@ def test_one_fleet_at_a_time(groups: Groups, monkeypatch: pytest.MonkeyPatch) ->
             call(self, name, {"Tags": theirs})
         return answer
 
-    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", overtaken)
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", overtake)
     with pytest.raises(DeployError, match="the fleet third has just taken load"):
         groups.provider().launch(launch_request(2, "second"), quiet)
-    assert groups.provider().stop("second", quiet) == []  # what is the other's stays
+    assert groups.provider().stop("second", quiet) == []  # the other fleet is not ours to remove
     assert groups.tags()["heyfleet:fleet"] == "third"
     assert groups.group()["DesiredCapacity"] == 0
 
 
-def test_what_the_group_can_t_have_is_named_with_the_group_s_own_words(
+def test_missing_instances_are_explained_by_the_group_s_activities(
     groups: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     groups.make()
     groups.provider().launch(launch_request(1, "first"), quiet)
     groups.provider().stop("first", quiet)
     call = botocore.client.BaseClient._make_api_call
-    asked: list[int] = []
+    calls: list[int] = []
 
-    def short(self: Any, name: str, arguments: Any) -> Any:
-        """A zone that has one instance and no more."""
+    def limit(self: Any, name: str, arguments: Any) -> Any:
+        """Limit the zone to one instance."""
         if name == "SetDesiredCapacity" and arguments["DesiredCapacity"]:
-            asked.append(arguments["DesiredCapacity"])
+            calls.append(arguments["DesiredCapacity"])
             arguments = {**arguments, "DesiredCapacity": 1}
         if name == "DescribeScalingActivities":
             old = {"ActivityId": "0", "StatusCode": "Failed", "StatusMessage": "long ago"}
             new = [
                 {"ActivityId": str(n), "StatusCode": "Failed", "StatusMessage": "no\nroom"} for n in (1, 2)
             ]
-            return {"Activities": [*(new if asked else []), old]}
+            return {"Activities": [*(new if calls else []), old]}
         return call(self, name, arguments)
 
-    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", short)
-    made = groups.provider().launch(launch_request(3), quiet)
-    assert asked == [3]
-    assert (len(made.instances), made.failures) == (1, ["load: no room"])
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", limit)
+    result = groups.provider().launch(launch_request(3), quiet)
+    assert calls == [3]
+    assert (len(result.instances), result.failures) == (1, ["load: no room"])
     groups.provider().stop("demo", quiet)
-    assert groups.as_before(0)
+    assert groups.is_unchanged(0)
 
 
-def test_instances_that_stay_are_said_and_the_group_stays_taken(groups: Groups) -> None:
+def test_instances_that_stay_are_reported_and_the_group_stays_tagged(groups: Groups) -> None:
     groups.make()
     groups.provider().launch(launch_request(2), quiet)
     (first, _) = groups.group()["Instances"]
@@ -313,18 +315,18 @@ def test_instances_that_stay_are_said_and_the_group_stays_taken(groups: Groups) 
         AutoScalingGroupName="load", InstanceIds=[first["InstanceId"]], ProtectedFromScaleIn=False
     )
     groups.provider().stop("demo", quiet)
-    assert groups.as_before(0)
+    assert groups.is_unchanged(0)
 
 
-def test_limits_that_its_owner_changed_meanwhile_hold(groups: Groups) -> None:
+def test_the_restored_capacity_respects_changed_limits(groups: Groups) -> None:
     groups.make()
     groups.provider().launch(launch_request(3), quiet)
     groups.client.update_auto_scaling_group(AutoScalingGroupName="load", MinSize=1)
     assert groups.provider().stop("demo", quiet)[-1].endswith("whose capacity is 1 again")
-    assert groups.as_before(1)
+    assert groups.is_unchanged(1)
 
 
-def test_states_are_told_in_our_words(groups: Groups) -> None:
+def test_lifecycle_states_are_translated(groups: Groups) -> None:
     groups.make()
     groups.provider().launch(launch_request(2), quiet)
     region = autoscaling_backends[DEFAULT_ACCOUNT_ID]["us-east-1"]
@@ -335,7 +337,7 @@ def test_states_are_told_in_our_words(groups: Groups) -> None:
     assert told[second.instance.id] == (RUNNING, "InService, Unhealthy")
 
 
-def test_the_policy_allows_what_is_called(groups: Groups) -> None:
+def test_the_policy_allows_every_call(groups: Groups) -> None:
     groups.make()
     provider = groups.provider()
     del groups.aws.calls[:]
@@ -353,7 +355,7 @@ def test_the_policy_allows_what_is_called(groups: Groups) -> None:
 
 
 def test_the_commands_of_the_guide(groups: Groups) -> None:
-    """But for the one that waits for agents to join, which must be refused for want of a controller."""
+    """Run every command of the guide; the one that waits for agents must fail for lack of a controller."""
     groups.make(MaxSize=20)
     seen = []
     for command in filter(re.compile("--on asg").search, heyfleet_commands("docs/how-to/deploy-ec2.md")):
@@ -368,12 +370,12 @@ def test_the_commands_of_the_guide(groups: Groups) -> None:
     assert "required permissions:" in seen[0][1]
     assert seen[2][1].count("running") == 2
     assert "removed the fleet demo from load" in seen[4][1]
-    assert groups.as_before(0)
+    assert groups.is_unchanged(0)
 
 
-def test_the_template_is_clean_and_makes_groups_that_serve() -> None:
+def test_the_template_is_valid_and_its_groups_are_suitable() -> None:
     lint = Path(sys.executable).with_name("cfn-lint")
     template = ROOT / "deploy/ec2/autoscaling.yaml"
     run = subprocess.run([str(lint), str(template)], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout) == (0, ""), run.stdout + run.stderr
-    assert "heyfleet:fleet" not in template.read_text()  # by which the provider ec2 would end its instances
+    assert "heyfleet:fleet" not in template.read_text()  # or the provider ec2 would end the instances

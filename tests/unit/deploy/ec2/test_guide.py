@@ -1,4 +1,4 @@
-"""The commands of docs/how-to/deploy-ec2.md on moto's account, and the template for those without our Python."""
+"""The commands of docs/how-to/deploy-ec2.md on moto's account, and the template for use without the heyfleet command."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ COMMANDS = [line for line in heyfleet_commands("docs/how-to/deploy-ec2.md") if "
 
 @pytest.fixture
 def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    with account(tmp_path, monkeypatch) as made:
+    with account(tmp_path, monkeypatch) as fake:
         monkeypatch.setattr(ec2_provider, "_POLL_S", 0.01)
-        # What EC2 would give is nobody here, and must not be dialled.
+        # moto's addresses lead to no instance, and must not be dialed.
         nowhere = "127.0.0.1:9"
         monkeypatch.setattr(
             ec2_provider,
@@ -39,17 +39,17 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
             lambda _, key, *more: HeadNode(id=key, internal_address=nowhere, external_address=nowhere),
         )
         monkeypatch.chdir(tmp_path)
-        yield made
+        yield fake
 
 
 def test_the_commands(aws: Account) -> None:
-    """Those that wait for agents to join must be refused for their absence, and leave nothing."""
+    """Run every command; those that wait for agents must fail, and leave nothing."""
     seen = []
     for command in COMMANDS:
         line = command.replace("dist/heyfleet-agent.tar.gz", str(aws.bundle)).replace("my-bucket", BUCKET)
         line = re.sub(r"(10\.0\.0\.1):7700", "127.0.0.1:9", line)
         line = line.replace("sg-0123", aws.ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"])
-        # moto knows no image by Debian's parameter.
+        # moto does not know Debian's image parameter.
         line += f" --with ami={aws.ami}" if " up " in line or line.startswith("run") else ""
         words = shlex.split(line)
         if words[0] == "run":
@@ -59,30 +59,30 @@ def test_the_commands(aws: Account) -> None:
         if words[1] == "status":
             aws.provider().launch(launch_request(2), quiet)
         result = CliRunner().invoke(main, words)
-        said = result.output
+        output = result.output
         if "--dry-run" in words:
-            assert result.exit_code == 0, said
-            assert "required permissions:" in said
+            assert result.exit_code == 0, output
+            assert "required permissions:" in output
         elif words[0] == "run":
-            assert result.exit_code == 2, said
-            assert "0 of 20 agents joined within 0.1 s" in said
-            assert "removed: " in said
+            assert result.exit_code == 2, output
+            assert "0 of 20 agents joined within 0.1 s" in output
+            assert "removed: " in output
         elif "--head" in words:
-            assert result.exit_code == 1, said
-            assert "open port 7700 to this host and to the agents" in said
-            assert "removed instance " in said
+            assert result.exit_code == 1, output
+            assert "open port 7700 to this host and to the agents" in output
+            assert "removed instance " in output
         elif words[1] == "up":
-            assert result.exit_code == 2, said
-            assert "--credentials" in said
+            assert result.exit_code == 2, output
+            assert "--credentials" in output
         else:
-            assert result.exit_code == 0, said
+            assert result.exit_code == 0, output
         assert words[1] in {"status", "logs"} or aws.left() == []
         seen.append(words[1])
     assert seen[3:] == ["status", "logs", "down", "reap", "up", "down"]
 
 
-def test_two_parameters_of_the_template_hold_the_user_data() -> None:
-    token = b"t" * 100  # what a real one has, and a CA and a presigned URL of usual length
+def test_user_data_fits_into_two_parameters_of_the_template() -> None:
+    token = b"t" * 100  # realistic lengths, also for the CA and the presigned URL
     request = LaunchRequest(
         fleet="f", agents=1, join="boss:7700", ca_pem=b"c" * 600, token=token, lifetime_s=7200
     )
@@ -90,7 +90,7 @@ def test_two_parameters_of_the_template_hold_the_user_data() -> None:
     assert 4000 < len(base64.b64encode(script.encode())) < 4000 + 4096
 
 
-def test_the_template_is_clean() -> None:
+def test_the_template_is_valid() -> None:
     lint = Path(sys.executable).with_name("cfn-lint")
     run = subprocess.run(
         [str(lint), str(ROOT / "deploy/ec2/template.yaml")], capture_output=True, text=True, check=False

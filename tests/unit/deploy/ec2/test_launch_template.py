@@ -1,4 +1,4 @@
-"""Instances by a launch template that is there: what RunInstances is asked, and which templates don't serve."""
+"""Instances from an existing launch template: the parameters of RunInstances, and templates that are refused."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SPOT = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "persistent", 
 
 @pytest.fixture
 def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    with account(tmp_path, monkeypatch) as made:
-        yield made
+    with account(tmp_path, monkeypatch) as fake:
+        yield fake
 
 
 def template(aws: Account, **data: Any) -> str:
-    """The id of a launch template `load` whose instances would be stopped, kept, and bought again."""
+    """Create a launch template `load` whose instances would outlive a fleet, and return its id."""
     whole = {
         "ImageId": aws.ami,
         "InstanceType": "t3.nano",
@@ -36,15 +36,15 @@ def template(aws: Account, **data: Any) -> str:
         **data,
     }
     data = {name: value for name, value in whole.items() if value}
-    made = aws.ec2.create_launch_template(LaunchTemplateName="load", LaunchTemplateData=data)
-    return str(made["LaunchTemplate"]["LaunchTemplateId"])
+    response = aws.ec2.create_launch_template(LaunchTemplateName="load", LaunchTemplateData=data)
+    return str(response["LaunchTemplate"]["LaunchTemplateId"])
 
 
-def run_instances_parameters(aws: Account, **given: object) -> dict[str, Any]:
-    """The request by which an provider with these settings starts two instances, without what differs each time."""
+def run_instances_parameters(aws: Account, **overrides: object) -> dict[str, Any]:
+    """Launch two instances with these settings, and return the parameters without what differs each time."""
     del aws.requests[:]
-    made = aws.provider(**given).launch(launch_request(2), quiet)
-    assert (len(made.instances), made.failures) == (2, [])
+    result = aws.provider(**overrides).launch(launch_request(2), quiet)
+    assert (len(result.instances), result.failures) == (2, [])
     (given_to, *_) = [arguments for name, arguments in aws.requests if name == "RunInstances"]
     request: dict[str, Any] = json.loads(json.dumps(given_to))
     assert "boss:7700" in request.pop("UserData")
@@ -56,7 +56,7 @@ def run_instances_parameters(aws: Account, **given: object) -> dict[str, Any]:
     return request
 
 
-def test_requests_are_as_they_were_read(aws: Account) -> None:
+def test_parameters_equal_the_reviewed_ones(aws: Account) -> None:
     devices = [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 20, "DeleteOnTermination": False}}]
     key = template(aws, InstanceMarketOptions=SPOT, BlockDeviceMappings=devices)
     whole = {
@@ -70,15 +70,15 @@ def test_requests_are_as_they_were_read(aws: Account) -> None:
     assert text + "\n" == GOLDEN.read_text()
 
 
-def test_instances_are_of_the_template_and_end_as_all_do(aws: Account) -> None:
+def test_instances_follow_the_template_and_still_end_by_themselves(aws: Account) -> None:
     template(aws)
     (instance,) = (
         aws.provider(type="", ami="", launch_template="load:$Latest")
         .launch(launch_request(1), quiet)
         .instances
     )
-    (held,) = aws.ec2.describe_instances(InstanceIds=[instance.id])["Reservations"]
-    (description,) = held["Instances"]
+    (reservation,) = aws.ec2.describe_instances(InstanceIds=[instance.id])["Reservations"]
+    (description,) = reservation["Instances"]
     assert (description["InstanceType"], description["ImageId"]) == ("t3.nano", aws.ami)
     assert description["MetadataOptions"]["HttpTokens"] == "required"
     for name, value in (
@@ -91,7 +91,7 @@ def test_instances_are_of_the_template_and_end_as_all_do(aws: Account) -> None:
     assert aws.left() == []
 
 
-def test_a_plan_has_the_template_s_type_and_what_it_needs(aws: Account) -> None:
+def test_a_plan_has_the_template_s_type_and_permissions(aws: Account) -> None:
     key = template(aws, InstanceMarketOptions=SPOT, IamInstanceProfile={"Name": "role"})
     plan = aws.provider(type="", ami="", launch_template="load").plan(launch_request(2))
     assert plan.resources[0] == (
@@ -107,7 +107,7 @@ def test_a_plan_has_the_template_s_type_and_what_it_needs(aws: Account) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "given", "message"),
+    ("data", "overrides", "message"),
     [
         ({}, {"launch_template": "other"}, "--with launch_template=other must exist in this region"),
         ({}, {"launch_template": "load:newest"}, "a version is a number, $Latest or $Default"),
@@ -122,12 +122,12 @@ def test_a_plan_has_the_template_s_type_and_what_it_needs(aws: Account) -> None:
         ),
     ],
 )
-def test_a_template_that_does_not_serve_is_named_before_anything_is_made(
-    aws: Account, data: dict[str, Any], given: dict[str, Any], message: str
+def test_an_unsuitable_template_is_refused_before_the_launch(
+    aws: Account, data: dict[str, Any], overrides: dict[str, Any], message: str
 ) -> None:
     template(aws, **data)
-    provider = aws.provider(**{"type": "", "ami": "", "launch_template": "load", **given})
-    for work in (provider.plan, lambda wanted: provider.launch(wanted, quiet)):
+    provider = aws.provider(**{"type": "", "ami": "", "launch_template": "load", **overrides})
+    for work in (provider.plan, lambda request: provider.launch(request, quiet)):
         with pytest.raises(DeployError) as error:
             work(launch_request(1))
         assert message in str(error.value)

@@ -1,4 +1,4 @@
-"""The EC2 provider with the real boto3, on moto's idea of an account: what is made, found again, refused, and removed."""
+"""The EC2 provider with the real boto3, on moto: launch, list, failures, removal."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ GOLDEN = Path(__file__).with_name("user-data.txt")
 
 @pytest.fixture
 def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    with account(tmp_path, monkeypatch) as made:
-        yield made
+    with account(tmp_path, monkeypatch) as fake:
+        yield fake
 
 
 def test_up_status_and_down(aws: Account) -> None:
     provider = aws.provider()
-    made = provider.launch(launch_request(3), quiet)
-    assert (len(made.instances), made.failures) == (3, [])
-    held = aws.ec2.describe_instances()["Reservations"]
-    instances = [each for reservation in held for each in reservation["Instances"]]
+    result = provider.launch(launch_request(3), quiet)
+    assert (len(result.instances), result.failures) == (3, [])
+    reservations = aws.ec2.describe_instances()["Reservations"]
+    instances = [each for reservation in reservations for each in reservation["Instances"]]
     for instance in instances:
         tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
         assert tags["heyfleet:fleet"] == "demo"
-        assert int(tags["heyfleet:expires"]) == made.instances[0].expires_s > 1.7e9
+        assert int(tags["heyfleet:expires"]) == result.instances[0].expires_s > 1.7e9
         assert instance["MetadataOptions"]["HttpTokens"] == "required"
         attribute = aws.ec2.describe_instance_attribute(
             InstanceId=instance["InstanceId"], Attribute="instanceInitiatedShutdownBehavior"
         )
         assert attribute["InstanceInitiatedShutdownBehavior"]["Value"] == "terminate"
-    attribute = aws.ec2.describe_instance_attribute(InstanceId=made.instances[0].id, Attribute="userData")
+    attribute = aws.ec2.describe_instance_attribute(InstanceId=result.instances[0].id, Attribute="userData")
     script = base64.b64decode(attribute["UserData"]["Value"]).decode()
     assert f"{BUCKET}.s3" in script or f"/{BUCKET}/" in script
-    again = aws.provider()  # of another process, which knows nothing but the fleet's name
-    assert {instance.id for instance in again.list("demo")} == {instance.id for instance in made.instances}
+    again = aws.provider()  # like another process, which knows only the fleet's name
+    assert {instance.id for instance in again.list("demo")} == {instance.id for instance in result.instances}
     assert {instance.state for instance in again.list()} <= {STARTING, RUNNING}
     assert again.list("other") == []
     assert [name for name, _ in again.logs("demo")] == [instance.name for instance in again.list("demo")]
@@ -63,7 +63,7 @@ def test_up_status_and_down(aws: Account) -> None:
     assert again.stop("demo", quiet) == []
 
 
-def test_reap_takes_what_is_over_and_leaves_the_rest(aws: Account) -> None:
+def test_reap_removes_expired_fleets_only(aws: Account) -> None:
     aws.provider().launch(launch_request(2, "old", lifetime_s=-1), quiet)
     aws.provider().launch(launch_request(1, "new"), quiet)
     assert len(aws.provider().reap(quiet)) == 3
@@ -72,10 +72,10 @@ def test_reap_takes_what_is_over_and_leaves_the_rest(aws: Account) -> None:
     assert aws.left() == []
 
 
-def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(aws: Account) -> None:
-    chance, had_left = random.Random(7), 0
+def test_reap_cleans_up_after_a_kill_at_any_call(aws: Account) -> None:
+    rng, incomplete_removals = random.Random(7), 0
     for seed in range(KILLS):
-        aws.kill_at, aws.after = chance.randint(1, 9), chance.random() < 0.5
+        aws.kill_at, aws.after = rng.randint(1, 9), rng.random() < 0.5
         try:
             provider = aws.provider()
             provider.launch(launch_request(2, f"f{seed}", lifetime_s=0), quiet)
@@ -84,14 +84,14 @@ def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(aws: Account)
         except Killed:
             pass
         aws.kill_at = 0
-        had_left += bool(aws.left())
+        incomplete_removals += bool(aws.left())
         aws.provider().reap(quiet)
         assert aws.left() == [], seed
-        aws.forget_the_dead()
-    assert had_left > KILLS / 4
+        aws.forget_terminated()
+    assert incomplete_removals > KILLS / 4
 
 
-def test_the_policy_allows_what_is_called(aws: Account) -> None:
+def test_the_policy_allows_every_call(aws: Account) -> None:
     provider = aws.provider()
     plan = provider.plan(launch_request())
     assert plan.policy is not None
@@ -105,7 +105,7 @@ def test_the_policy_allows_what_is_called(aws: Account) -> None:
     assert not allowed("ec2:DeleteVpc", plan.policy)
 
 
-def test_a_plan_makes_nothing_and_says_why_it_has_no_price(
+def test_a_plan_changes_nothing_and_explains_a_missing_price(
     aws: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = "\n".join(aws.provider().plan(launch_request(20)).lines())
@@ -115,31 +115,31 @@ def test_a_plan_makes_nothing_and_says_why_it_has_no_price(
     assert "instances must reach boss:7700" in lines
     call = botocore.client.BaseClient._make_api_call
 
-    def priced(self: Any, name: str, arguments: Any) -> Any:
+    def price(self: Any, name: str, arguments: Any) -> Any:
         if name != "GetProducts":
             return call(self, name, arguments)
         text = '{"terms":{"OnDemand":{"a":{"priceDimensions":{"b":{"pricePerUnit":{"USD":"0.0104"}}}}}}}'
         return {"PriceList": [text]}
 
-    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", priced)
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", price)
     assert "cost: 0.208 USD per hour (on-demand price list" in "\n".join(
         aws.provider().plan(launch_request(20)).lines()
     )
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, name: str, *errors: Exception) -> list[dict[str, Any]]:
-    """The call's next answers are these errors; what it was asked."""
-    call, waiting, asked = botocore.client.BaseClient._make_api_call, list(errors), list[dict[str, Any]]()
+    """Let the next calls of an operation fail with these errors; return the arguments of all its calls."""
+    call, waiting, calls = botocore.client.BaseClient._make_api_call, list(errors), list[dict[str, Any]]()
 
-    def refused(self: Any, operation: str, arguments: Any) -> Any:
+    def refuse(self: Any, operation: str, arguments: Any) -> Any:
         if operation == name:
-            asked.append(dict(arguments))
+            calls.append(dict(arguments))
             if waiting:
                 raise waiting.pop(0)
         return call(self, operation, arguments)
 
-    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", refused)
-    return asked
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", refuse)
+    return calls
 
 
 def error(code: str, message: str = "no.") -> ClientError:
@@ -157,47 +157,47 @@ def error(code: str, message: str = "no.") -> ClientError:
         ("SomethingElse", "SomethingElse: no"),
     ],
 )
-def test_a_refusal_is_named_with_its_cure(
-    aws: Account, monkeypatch: pytest.MonkeyPatch, code: str, cure: str
-) -> None:
-    asked = refusing(monkeypatch, "RunInstances", error(code))
-    made = aws.provider().launch(launch_request(2), quiet)
-    assert made.instances == []
-    assert len(made.failures) == len(asked) == 1
-    assert cure in made.failures[0]
+def test_an_error_has_its_cure(aws: Account, monkeypatch: pytest.MonkeyPatch, code: str, cure: str) -> None:
+    calls = refusing(monkeypatch, "RunInstances", error(code))
+    result = aws.provider().launch(launch_request(2), quiet)
+    assert result.instances == []
+    assert len(result.failures) == len(calls) == 1
+    assert cure in result.failures[0]
     assert aws.left() == []
 
 
-def test_a_zone_without_room_hands_on_to_the_next(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_subnet_makes_up_for_a_full_zone(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     subnets = [each["SubnetId"] for each in aws.ec2.describe_subnets()["Subnets"][:2]]
     refusing(monkeypatch, "RunInstances", error("InsufficientInstanceCapacity"))
-    made = aws.provider(subnets=subnets).launch(launch_request(3), quiet)
-    assert len(made.instances) == 3
-    assert f"{subnets[0]}: InsufficientInstanceCapacity" in made.failures[0]
-    held = aws.ec2.describe_instances()["Reservations"]
-    assert {each["SubnetId"] for reservation in held for each in reservation["Instances"]} == {subnets[1]}
+    result = aws.provider(subnets=subnets).launch(launch_request(3), quiet)
+    assert len(result.instances) == 3
+    assert f"{subnets[0]}: InsufficientInstanceCapacity" in result.failures[0]
+    reservations = aws.ec2.describe_instances()["Reservations"]
+    assert {each["SubnetId"] for reservation in reservations for each in reservation["Instances"]} == {
+        subnets[1]
+    }
 
 
-def test_throttled_or_unanswered_it_asks_again_with_the_same_token(
+def test_temporary_failures_are_repeated_with_the_same_client_token(
     aws: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = EndpointConnectionError(endpoint_url="https://ec2")
-    asked = refusing(monkeypatch, "RunInstances", error("RequestLimitExceeded"), lost, error("InternalError"))
-    made = aws.provider().launch(launch_request(2), quiet)
-    assert (len(made.instances), made.failures) == (2, [])
-    assert len({each["ClientToken"] for each in asked[:4]}) == 1
-    assert len(asked) == 5  # moto gives the least that is asked for: the second one by another request
+    calls = refusing(monkeypatch, "RunInstances", error("RequestLimitExceeded"), lost, error("InternalError"))
+    result = aws.provider().launch(launch_request(2), quiet)
+    assert (len(result.instances), result.failures) == (2, [])
+    assert len({each["ClientToken"] for each in calls[:4]}) == 1
+    assert len(calls) == 5  # moto starts only MinCount instances: the second one takes another call
 
 
-def test_settings_that_don_t_fit_are_named_before_anything_is_made(aws: Account) -> None:
-    for given, message in (
+def test_incomplete_settings_are_refused_before_the_launch(aws: Account) -> None:
+    for overrides, message in (
         ({"bundle": ""}, "--with bundle=FILE"),
         ({"bundle": "/nowhere"}, "there is no file /nowhere"),
         ({"bucket": ""}, "--with bucket=NAME"),
         ({"bundle": "https://host/x.tar.gz"}, "--with sha256="),
     ):
         with pytest.raises(DeployError) as error:
-            aws.provider(**given).launch(launch_request(), quiet)
+            aws.provider(**overrides).launch(launch_request(), quiet)
         assert message in str(error.value)
     assert aws.left() == []
 
@@ -209,44 +209,44 @@ def test_no_credentials_and_no_region(aws: Account, monkeypatch: pytest.MonkeyPa
         Ec2Provider(read("ec2", Ec2Provider.settings, {}))
 
 
-def test_the_user_data_is_as_it_was_read_and_is_a_script(tmp_path: Path) -> None:
-    made = render_agent(
+def test_user_data_equals_the_reviewed_script(tmp_path: Path) -> None:
+    script = render_agent(
         launch_request(lifetime_s=7201),
         BundleSource("https://host/bundle.tar.gz?X-Amz-Signature=a&b='c'", "ab" * 32),
     )
-    assert made == GOLDEN.read_text()
-    assert "\nshutdown -P +121 || poweroff # first of all" in made
-    checked = subprocess.run(["bash", "-n"], input=made, capture_output=True, text=True, check=False)
+    assert script == GOLDEN.read_text()
+    assert "\nshutdown -P +121 || poweroff # first of all" in script
+    checked = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
     with pytest.raises(DeployError, match="EC2 accepts 16384"):
         render_agent(launch_request(), BundleSource("https://host/" + "x" * 16000, ""))
 
 
-def test_instances_that_are_going_are_waited_for(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_waits_until_instances_are_terminated(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     aws.provider().launch(launch_request(1), quiet)
-    call, late, said = botocore.client.BaseClient._make_api_call, [4], list[str]()
+    call, late, log = botocore.client.BaseClient._make_api_call, [4], list[str]()
 
     def slow(self: Any, name: str, arguments: Any) -> Any:
         answer = call(self, name, arguments)
         if name == "DescribeInstances" and late[0] > 0:
             late[0] -= 1
-            for held in answer["Reservations"]:
-                for instance in held["Instances"]:
+            for reservation in answer["Reservations"]:
+                for instance in reservation["Instances"]:
                     instance["State"]["Name"] = "shutting-down"
         return answer
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", slow)
-    assert len(aws.provider().stop("demo", said.append)) == 2
-    assert said.count("waiting for 1 instances to terminate") == 3
+    assert len(aws.provider().stop("demo", log.append)) == 2
+    assert log.count("waiting for 1 instances to terminate") == 3
     assert aws.left() == []
 
 
-def test_an_order_s_secrets_are_in_no_line_that_is_said(aws: Account) -> None:
-    said: list[str] = []
-    asked = LaunchRequest(
+def test_secrets_are_never_logged(aws: Account) -> None:
+    log: list[str] = []
+    request = LaunchRequest(
         fleet="demo", agents=1, join="b:1", ca_pem=b"CA", token=b"tok-secret", lifetime_s=60
     )
-    aws.provider().launch(asked, said.append)
-    aws.provider().stop("demo", said.append)
-    assert said
-    assert "tok-secret" not in " ".join(said + list(aws.provider().plan(asked).lines()))
+    aws.provider().launch(request, log.append)
+    aws.provider().stop("demo", log.append)
+    assert log
+    assert "tok-secret" not in " ".join(log + list(aws.provider().plan(request).lines()))

@@ -1,4 +1,4 @@
-"""A thousand and more instances against a model of RunInstances: its documented rates, short capacity, lost answers."""
+"""More than a thousand instances on a model of RunInstances with its documented rates, scarce capacity and lost responses."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..clock import Clock
 
 
 class Api:
-    """RunInstances as AWS documents it: two token buckets, ClientToken, as many as there is room for."""
+    """RunInstances as AWS documents it: two token buckets, ClientToken, limited capacity."""
 
     def __init__(self, clock: Clock, seed: int, room: dict[str, int]) -> None:
         self._clock = clock
-        self._chance = random.Random(seed)
+        self._rng = random.Random(seed)
         self.room = room
         self.running = 0
         self.throttled = 0
-        self.wanted = 0  # never to be passed
+        self.wanted = 0  # must never be exceeded
         self._made: dict[str, list[dict[str, Any]]] = {}
         self._requests, self._instances, self._at_s = 5.0, 1000.0, 0.0
-        self.lose = 0.0  # the share of answers that never arrive
-        self.others = 0.0  # of requests that meet a bucket which somebody else of the account has emptied
+        self.lose = 0.0  # share of lost responses
+        self.others = 0.0  # share of calls throttled because of other users of the account
 
     def run_instances(self, *, MinCount: int, MaxCount: int, ClientToken: str, **more: Any) -> dict[str, Any]:
         elapsed = self._clock.now_s - self._at_s
@@ -36,7 +36,7 @@ class Api:
         if self._requests < 1 - 1e-9 or self._instances < MaxCount - 1e-6:
             self.throttled += 1
             raise self._error("RequestLimitExceeded")
-        if self._chance.random() < self.others:
+        if self._rng.random() < self.others:
             raise self._error("RequestLimitExceeded")
         self._requests -= 1
         if ClientToken not in self._made:
@@ -49,7 +49,7 @@ class Api:
             self._made[ClientToken] = [{"InstanceId": f"i-{self.running + n}"} for n in range(got)]
             self.running += got
             assert self.running <= self.wanted
-        if self._chance.random() < self.lose:
+        if self._rng.random() < self.lose:
             raise ReadTimeoutError(endpoint_url="https://ec2")
         return {"Instances": self._made[ClientToken]}
 
@@ -66,45 +66,45 @@ def launched(
     api.wanted = count
     for name, value in faults.items():
         setattr(api, name, value)
-    launching = InstanceLauncher(api, lambda text: None, clock.now, clock.sleep)
-    launching.launch(count, {}, [place for place in room if place])
-    return launching, api, clock
+    launcher = InstanceLauncher(api, lambda text: None, clock.now, clock.sleep)
+    launcher.launch(count, {}, [place for place in room if place])
+    return launcher, api, clock
 
 
-def test_a_thousand_within_the_documented_rates() -> None:
-    launching, api, _ = launched(1000, 1, {"": 5000})
-    assert len({each["InstanceId"] for each in launching.started}) == api.running == 1000
-    assert (launching.failures, api.throttled) == ([], 0)
+def test_a_thousand_instances_are_not_throttled() -> None:
+    launcher, api, _ = launched(1000, 1, {"": 5000})
+    assert len({each["InstanceId"] for each in launcher.started}) == api.running == 1000
+    assert (launcher.failures, api.throttled) == ([], 0)
 
 
-def test_beyond_the_bucket_it_waits_as_long_as_the_bucket_fills() -> None:
-    launching, api, clock = launched(1500, 1, {"": 5000})
-    assert len(launching.started) == api.running == 1500
+def test_a_launch_beyond_the_burst_waits_for_the_rate() -> None:
+    launcher, api, clock = launched(1500, 1, {"": 5000})
+    assert len(launcher.started) == api.running == 1500
     assert api.throttled == 0
-    assert 240 <= clock.now_s <= 320  # 500 at 2 a second
+    assert 240 <= clock.now_s <= 320  # 500 at 2 per second
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_never_one_more_whatever_is_lost_throttled_or_short(seed: int) -> None:
+def test_never_one_too_many_whatever_fails(seed: int) -> None:
     room = {"a": 130, "b": 0, "c": 477, "d": 5000}
-    launching, api, _ = launched(1000, seed, room, lose=0.1, others=0.1)
-    ids = {each["InstanceId"] for each in launching.started}
-    assert len(ids) == len(launching.started) == api.running == 1000
-    assert any("b: InsufficientInstanceCapacity" in line for line in launching.failures)
+    launcher, api, _ = launched(1000, seed, room, lose=0.1, others=0.1)
+    ids = {each["InstanceId"] for each in launcher.started}
+    assert len(ids) == len(launcher.started) == api.running == 1000
+    assert any("b: InsufficientInstanceCapacity" in line for line in launcher.failures)
 
 
-def test_what_can_t_be_had_is_said() -> None:
-    launching, api, _ = launched(1000, 3, {"a": 130, "b": 70})
-    assert len(launching.started) == api.running == 200
-    launching, api, _ = launched(10, 3, {"": 0})
-    assert launching.started == []
-    assert launching.failures == [
+def test_missing_capacity_is_reported() -> None:
+    launcher, api, _ = launched(1000, 3, {"a": 130, "b": 70})
+    assert len(launcher.started) == api.running == 200
+    launcher, api, _ = launched(10, 3, {"": 0})
+    assert launcher.started == []
+    assert launcher.failures == [
         "ec2: InsufficientInstanceCapacity: no; use subnets in other zones, another instance type, or fewer agents"
     ]
 
 
-def test_it_gives_up_where_no_answer_ever_comes_and_starts_no_more() -> None:
-    launching, api, _ = launched(250, 1, {"": 5000}, lose=1.0)
-    assert launching.started == []
-    assert len(launching.failures) == 1
-    assert api.running == 100  # of one batch, whose tags say whose they are: stop and reap find them
+def test_without_responses_it_gives_up_after_one_batch() -> None:
+    launcher, api, _ = launched(250, 1, {"": 5000}, lose=1.0)
+    assert launcher.started == []
+    assert len(launcher.failures) == 1
+    assert api.running == 100  # stop and reap find this batch by its tags

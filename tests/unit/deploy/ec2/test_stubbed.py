@@ -1,4 +1,4 @@
-"""What moto does not know, by botocore's own stubs: images by parameter, prices, spot, quotas. And no credentials at all."""
+"""What moto lacks, with botocore's stubs: image parameters, prices, spot, quotas; and missing credentials."""
 
 from __future__ import annotations
 
@@ -19,32 +19,36 @@ __all__ = ["aws"]
 
 
 @pytest.mark.parametrize(("kind", "machine"), [("c7i.large", "amd64"), ("c7g.large", "arm64")])
-def test_the_default_image_is_debian_s_for_the_type(
+def test_the_default_image_is_debian_for_the_type_s_architecture(
     aws: Account, monkeypatch: pytest.MonkeyPatch, kind: str, machine: str
 ) -> None:
     name = f"/aws/service/debian/release/12/latest/{machine}"
-    asked = refusing(monkeypatch, "RunInstances")
+    calls = refusing(monkeypatch, "RunInstances")
     with aws.stubbed("ssm") as stub:
-        held = {"Name": name, "Type": "String", "Value": aws.ami, "Version": 74, "DataType": "aws:ec2:image"}
-        stub.add_response("get_parameter", {"Parameter": held}, {"Name": name})
-        made = aws.provider(ami="", type=kind).launch(launch_request(1), quiet)
+        parameter = {
+            "Name": name,
+            "Type": "String",
+            "Value": aws.ami,
+            "Version": 74,
+            "DataType": "aws:ec2:image",
+        }
+        stub.add_response("get_parameter", {"Parameter": parameter}, {"Name": name})
+        result = aws.provider(ami="", type=kind).launch(launch_request(1), quiet)
         stub.assert_no_pending_responses()
-    assert (len(made.instances), made.failures) == (1, [])
-    assert (asked[0]["ImageId"], asked[0]["InstanceType"]) == (aws.ami, kind)
+    assert (len(result.instances), result.failures) == (1, [])
+    assert (calls[0]["ImageId"], calls[0]["InstanceType"]) == (aws.ami, kind)
 
 
-def test_spot_is_asked_for_once_and_ends_with_its_interruption(
-    aws: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = refusing(monkeypatch, "RunInstances")
-    made = aws.provider(spot="true").launch(launch_request(1), quiet)
-    assert (len(made.instances), made.failures) == (1, [])
-    assert asked[0]["InstanceMarketOptions"] == {
+def test_spot_instances_are_one_time(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = refusing(monkeypatch, "RunInstances")
+    result = aws.provider(spot="true").launch(launch_request(1), quiet)
+    assert (len(result.instances), result.failures) == (1, [])
+    assert calls[0]["InstanceMarketOptions"] == {
         "MarketType": "spot",
         "SpotOptions": {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"},
     }
-    (held,) = aws.ec2.describe_instances(InstanceIds=[made.instances[0].id])["Reservations"]
-    assert held["Instances"][0]["InstanceLifecycle"] == "spot"
+    (reservation,) = aws.ec2.describe_instances(InstanceIds=[result.instances[0].id])["Reservations"]
+    assert reservation["Instances"][0]["InstanceLifecycle"] == "spot"
 
 
 def history(*prices: str) -> dict[str, Any]:
@@ -64,24 +68,24 @@ def history(*prices: str) -> dict[str, Any]:
     }
 
 
-def test_the_spot_price_is_the_dearest_zone_s_of_now(aws: Account) -> None:
+def test_the_spot_price_is_that_of_the_most_expensive_zone(aws: Account) -> None:
     question = {
         "InstanceTypes": ["t3.micro"],
         "ProductDescriptions": ["Linux/UNIX"],
         "StartTime": ANY,
     }
-    for answer, said in (
+    for answer, message in (
         (history("0.003100", "0.004200", "0.002900"), "cost: 0.042 USD per hour (current spot price)"),
         (history(), "cost: unknown (the price list has no t3.micro for this region)"),
     ):
-        # The price is asked for by a client with boto's own repetitions.
+        # The client for prices repeats calls by itself.
         with aws.stubbed("ec2", attempts=3) as stub:
             stub.add_response("describe_spot_price_history", answer, question)
-            assert said in "\n".join(aws.provider(spot="true").plan(launch_request(10)).lines())
+            assert message in "\n".join(aws.provider(spot="true").plan(launch_request(10)).lines())
             stub.assert_no_pending_responses()
 
 
-def test_the_price_on_demand_is_asked_for_by_what_is_started(aws: Account) -> None:
+def test_the_on_demand_price_is_that_of_the_launched_type(aws: Account) -> None:
     wanted = {
         "instanceType": "t3.micro",
         "regionCode": "us-east-1",
@@ -93,13 +97,13 @@ def test_the_price_on_demand_is_asked_for_by_what_is_started(aws: Account) -> No
     filters = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()]
     question = {"ServiceCode": "AmazonEC2", "Filters": filters, "MaxResults": 100}
     product = listed("BoxUsage:t3.micro", "0.0104000000", "AmazonEC2", **wanted)
-    for products, said in (
+    for products, message in (
         ([product], "cost: 0.208 USD per hour (on-demand price list"),
         ([], "cost: unknown (the price list has no t3.micro for this region)"),
     ):
         with aws.stubbed("pricing", region_name="us-east-1") as stub:
             stub.add_response("get_products", {"FormatVersion": "aws_v1", "PriceList": products}, question)
-            assert said in "\n".join(aws.provider().plan(launch_request(20)).lines())
+            assert message in "\n".join(aws.provider().plan(launch_request(20)).lines())
             stub.assert_no_pending_responses()
 
 
@@ -111,7 +115,7 @@ def test_the_price_on_demand_is_asked_for_by_what_is_started(aws: Account) -> No
         ("MaxSpotInstanceCountExceeded", "request a larger spot quota"),
     ],
 )
-def test_a_quota_keeps_what_was_had_and_names_what_was_not(aws: Account, code: str, cure: str) -> None:
+def test_a_quota_keeps_the_instances_so_far_and_is_reported(aws: Account, code: str, cure: str) -> None:
     question = dict.fromkeys(
         (
             *("ImageId", "InstanceType", "InstanceInitiatedShutdownBehavior", "MetadataOptions"),
@@ -125,14 +129,14 @@ def test_a_quota_keeps_what_was_had_and_names_what_was_not(aws: Account, code: s
     with aws.stubbed("ec2") as stub:
         stub.add_response("run_instances", {"ReservationId": "r-1", "Instances": had}, question)
         stub.add_client_error("run_instances", code, "You have requested more than your current limit.", 400)
-        made = aws.provider().launch(launch_request(250), quiet)
+        result = aws.provider().launch(launch_request(250), quiet)
         stub.assert_no_pending_responses()
-    assert len(made.instances) == 100
-    assert len(made.failures) == 1
-    assert made.failures[0].startswith(
+    assert len(result.instances) == 100
+    assert len(result.failures) == 1
+    assert result.failures[0].startswith(
         f"ec2: {code}: You have requested more than your current limit; {cure}"
     )
-    # The object stays: those hundred are on their way to it.
+    # The object stays: a hundred instances are about to fetch it.
     assert len(aws.s3.list_objects_v2(Bucket=BUCKET)["Contents"]) == 1
 
 
@@ -146,8 +150,10 @@ def test_a_quota_keeps_what_was_had_and_names_what_was_not(aws: Account, code: s
         ("fleet up --count 2 --join b:1 --dry-run", 0),
     ],
 )
-def test_without_credentials_it_says_so_in_one_line(tmp_path: Path, on: str, command: str, code: int) -> None:
-    """As on a host where nobody ever spoke to AWS."""
+def test_missing_credentials_are_reported_in_one_line(
+    tmp_path: Path, on: str, command: str, code: int
+) -> None:
+    """Run a command as on a host without any AWS configuration."""
     words = [*command.split(), "--on", on, "--with", "region=eu-west-1"]
     if "up" in words and on == "ec2":
         (tmp_path / "bundle").touch()
@@ -157,7 +163,7 @@ def test_without_credentials_it_says_so_in_one_line(tmp_path: Path, on: str, com
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
-        "AWS_EC2_METADATA_DISABLED": "true",  # which would be asked, and is awaited
+        "AWS_EC2_METADATA_DISABLED": "true",  # or boto would wait for it
     }
     run = subprocess.run(
         [sys.executable, "-m", "heyfleet", *words],
@@ -166,15 +172,15 @@ def test_without_credentials_it_says_so_in_one_line(tmp_path: Path, on: str, com
         text=True,
         check=False,
     )
-    said = run.stdout + run.stderr
-    assert run.returncode == code, said
-    assert "Traceback" not in said
-    assert "no AWS credentials; run aws configure, set AWS_PROFILE, or use an instance profile" in said
+    output = run.stdout + run.stderr
+    assert run.returncode == code, output
+    assert "Traceback" not in output
+    assert "no AWS credentials; run aws configure, set AWS_PROFILE, or use an instance profile" in output
     if code:
         assert (run.stdout, run.stderr.count("\n")) == ("", 1)
 
 
-def test_a_profile_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_an_unknown_profile_is_reported(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_PROFILE": "nobody"}
     run = subprocess.run(
         [sys.executable, "-m", "heyfleet", "fleet", "status", "--on", "ec2"],

@@ -1,4 +1,4 @@
-"""The ECS provider with the real boto3, on moto's idea of an account, whose tasks are only rows: nothing runs."""
+"""The ECS provider with the real boto3, on moto, whose tasks never run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ COMMANDS = [line for line in heyfleet_commands("docs/how-to/deploy-ecs.md") if "
 
 
 class Account:
-    """What is there, and a hand on every call."""
+    """The account, with a hook on every call."""
 
     def __init__(self) -> None:
         self._session = Session()
@@ -58,21 +58,21 @@ class Account:
         self.kill_at = 0
         self.after = False
 
-    def settings(self, **given: object) -> dict[str, Any]:
+    def settings(self, **overrides: object) -> dict[str, Any]:
         role = "arn:aws:iam::123456789012:role/pull"
         base = {"cluster": "load", "image": "repo/agent:1", "subnets": [self.subnet], "execution_role": role}
-        return {**base, "security_groups": [self.group], **given}
+        return {**base, "security_groups": [self.group], **overrides}
 
-    def provider(self, clock: Clock | None = None, /, **given: object) -> EcsProvider:
+    def provider(self, clock: Clock | None = None, /, **overrides: object) -> EcsProvider:
         return EcsProvider(
-            read("ecs", EcsProvider.settings, self.settings(**given)),
+            read("ecs", EcsProvider.settings, self.settings(**overrides)),
             now=clock.now if clock else time.monotonic,
             sleep=clock.sleep if clock else lambda seconds: None,
             make_session=lambda **more: self._session,
         )
 
     def pricing(self) -> Stubber:
-        """Answers for the provider's client of the price list."""
+        """Return a stub for the provider's pricing client."""
         config = Config(retries={"mode": "standard", "total_max_attempts": 3})
         return Stubber(self._session.client("pricing", region_name="us-east-1", config=config))
 
@@ -92,30 +92,30 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
     monkeypatch.setattr(inventory, "_POLL_S", 0.01)
     with mock_aws():
-        made = Account()
+        fake = Account()
         call = botocore.client.BaseClient._make_api_call
 
         def counted(self: Any, name: str, arguments: Any) -> Any:
-            made.calls.append(f"{self.meta.service_model.service_name}:{name}")
-            made.kill_at -= 1
-            if made.kill_at == 0 and not made.after:
+            fake.calls.append(f"{self.meta.service_model.service_name}:{name}")
+            fake.kill_at -= 1
+            if fake.kill_at == 0 and not fake.after:
                 raise Killed
             answer = call(self, name, arguments)
-            if made.kill_at == 0:
+            if fake.kill_at == 0:
                 raise Killed
             return answer
 
         monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", counted)
-        yield made
+        yield fake
 
 
 def test_up_status_and_down(aws: Account) -> None:
-    made = aws.provider().launch(launch_request(13), quiet)
-    assert (len(made.instances), made.failures) == (13, [])
+    result = aws.provider().launch(launch_request(13), quiet)
+    assert (len(result.instances), result.failures) == (13, [])
     assert aws.calls.count("ecs:RunTask") == 2
     again = aws.provider()
-    assert {instance.id for instance in again.list("demo")} == {instance.id for instance in made.instances}
-    assert {instance.expires_s for instance in again.list()} == {made.instances[0].expires_s}
+    assert {instance.id for instance in again.list("demo")} == {instance.id for instance in result.instances}
+    assert {instance.expires_s for instance in again.list()} == {result.instances[0].expires_s}
     assert again.list("dem") == []
     removed = again.stop("demo", quiet)
     assert len(removed) == 15
@@ -124,7 +124,7 @@ def test_up_status_and_down(aws: Account) -> None:
     assert again.stop("demo", quiet) == []
 
 
-def test_a_fleet_whose_name_begins_another_s_leaves_that_alone(aws: Account) -> None:
+def test_stop_leaves_fleets_with_a_longer_name_alone(aws: Account) -> None:
     aws.provider().launch(launch_request(1, "a"), quiet)
     aws.provider().launch(launch_request(1, "a-b"), quiet)
     aws.provider().stop("a", quiet)
@@ -133,19 +133,19 @@ def test_a_fleet_whose_name_begins_another_s_leaves_that_alone(aws: Account) -> 
     assert [instance.fleet for instance in aws.provider().list("a-b")] == ["a-b"]
 
 
-def test_a_fleet_is_found_in_its_own_cluster_whichever_is_asked_for(aws: Account) -> None:
+def test_a_fleet_is_found_in_its_own_cluster_whatever_the_settings(aws: Account) -> None:
     for remove in ("stop", "reap"):
         aws.provider(cluster="other").launch(launch_request(2, lifetime_s=-1), quiet)
-        said: list[str] = []
-        asked = aws.provider(cluster="load")
-        assert len(asked.list("demo")) == 2
-        removed = asked.stop("demo", said.append) if remove == "stop" else asked.reap(said.append)
+        log: list[str] = []
+        provider = aws.provider(cluster="load")
+        assert len(provider.list("demo")) == 2
+        removed = provider.stop("demo", log.append) if remove == "stop" else provider.reap(log.append)
         assert len(removed) == 4, removed
         assert aws.left() == []
-        assert "demo is in the cluster other" in said
+        assert "demo is in the cluster other" in log
 
 
-def test_a_cluster_that_is_gone_keeps_nothing_of_its_fleets(aws: Account) -> None:
+def test_a_fleet_of_a_deleted_cluster_can_be_removed(aws: Account) -> None:
     aws.provider(cluster="other").launch(launch_request(1), quiet)
     (arn,) = aws.ecs.list_tasks(cluster="other")["taskArns"]
     aws.ecs.stop_task(cluster="other", task=arn)
@@ -157,7 +157,7 @@ def test_a_cluster_that_is_gone_keeps_nothing_of_its_fleets(aws: Account) -> Non
     assert aws.left() == []
 
 
-def test_what_is_named_like_ours_and_is_not_stays(aws: Account) -> None:
+def test_resources_with_similar_names_stay(aws: Account) -> None:
     container = {"name": "a", "image": "x", "cpu": 256, "memory": 512}
     aws.ecs.register_task_definition(family="heyfleet-web", containerDefinitions=[container])
     aws.secrets.create_secret(Name="heyfleet/web", SecretString="theirs")
@@ -168,8 +168,8 @@ def test_what_is_named_like_ours_and_is_not_stays(aws: Account) -> None:
     assert aws.left() == before
 
 
-def test_tasks_are_waited_for_while_they_still_run(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    call, late, said = botocore.client.BaseClient._make_api_call, [2], list[str]()
+def test_stop_waits_until_tasks_have_stopped(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    call, late, log = botocore.client.BaseClient._make_api_call, [2], list[str]()
     aws.provider().launch(launch_request(2), quiet)
 
     def slow(self: Any, name: str, arguments: Any) -> Any:
@@ -183,19 +183,19 @@ def test_tasks_are_waited_for_while_they_still_run(aws: Account, monkeypatch: py
         return answer
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", slow)
-    aws.provider().stop("demo", said.append)
-    assert said.count("waiting for 2 tasks to stop") >= 3
+    aws.provider().stop("demo", log.append)
+    assert log.count("waiting for 2 tasks to stop") >= 3
     assert aws.left() == []
 
 
-def test_who_started_a_task_is_said_as_ecs_allows(aws: Account) -> None:
+def test_started_by_has_a_valid_length(aws: Account) -> None:
     aws.provider().launch(launch_request(1, "a-" + "b" * 38), quiet)
     (arn,) = aws.ecs.list_tasks(cluster="load")["taskArns"]
     (task,) = aws.ecs.describe_tasks(cluster="load", tasks=[arn])["tasks"]
     assert re.fullmatch(r"[A-Za-z0-9/_-]{1,36}", task["startedBy"])
 
 
-def test_reap_takes_what_is_over_and_leaves_the_rest(aws: Account) -> None:
+def test_reap_removes_expired_fleets_only(aws: Account) -> None:
     aws.provider().launch(launch_request(2, "old", lifetime_s=-1), quiet)
     aws.provider().launch(launch_request(1, "new"), quiet)
     assert len(aws.provider().reap(quiet)) == 4
@@ -204,29 +204,27 @@ def test_reap_takes_what_is_over_and_leaves_the_rest(aws: Account) -> None:
     assert aws.left() == []
 
 
-def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(aws: Account) -> None:
-    chance, had_left = random.Random(7), 0
+def test_reap_cleans_up_after_a_kill_at_any_call(aws: Account) -> None:
+    rng, incomplete_removals = random.Random(7), 0
     for seed in range(KILLS):
-        aws.kill_at, aws.after = chance.randint(1, 15), chance.random() < 0.5
+        aws.kill_at, aws.after = rng.randint(1, 15), rng.random() < 0.5
         try:
             provider = aws.provider()
-            provider.launch(launch_request(chance.choice((1, 11)), f"f{seed}", lifetime_s=0), quiet)
+            provider.launch(launch_request(rng.choice((1, 11)), f"f{seed}", lifetime_s=0), quiet)
             provider.stop(f"f{seed}", quiet)
         except Killed:
             pass
         aws.kill_at = 0
-        had_left += bool(aws.left())
+        incomplete_removals += bool(aws.left())
         aws.provider().reap(quiet)
         assert aws.left() == [], seed
-        backend = ecs_backends[DEFAULT_ACCOUNT_ID][
-            "us-east-1"
-        ]  # it keeps all that is over, and looks through it
+        backend = ecs_backends[DEFAULT_ACCOUNT_ID]["us-east-1"]  # moto keeps everything, and gets slower
         backend.tasks.clear()
         backend.task_definitions.clear()
-    assert had_left > KILLS / 4
+    assert incomplete_removals > KILLS / 4
 
 
-def test_the_policy_allows_what_is_called(aws: Account) -> None:
+def test_the_policy_allows_every_call(aws: Account) -> None:
     provider = aws.provider(log_group="agents")
     plan = provider.plan(launch_request())
     assert plan.policy is not None
@@ -242,16 +240,16 @@ def test_the_policy_allows_what_is_called(aws: Account) -> None:
         assert allowed(call, plan.policy), call
 
 
-def test_a_task_keeps_its_secrets_out_of_all_but_the_secret(aws: Account) -> None:
-    said: list[str] = []
-    aws.provider().launch(launch_request(1), said.append)
+def test_credentials_are_in_the_secret_only(aws: Account) -> None:
+    log: list[str] = []
+    aws.provider().launch(launch_request(1), log.append)
     defined = aws.ecs.describe_task_definition(taskDefinition="heyfleet-demo")["taskDefinition"]
-    assert "secret\n" not in json.dumps(defined) + " ".join(said)
+    assert "secret\n" not in json.dumps(defined) + " ".join(log)
     value = aws.secrets.get_secret_value(SecretId="heyfleet/demo")["SecretString"]
     assert json.loads(value)["HEYFLEET_JOIN_TOKEN"] == "heyfleet-token-1\nsecret\n"
 
 
-def test_the_task_s_script_makes_files_of_its_secrets(tmp_path: Path) -> None:
+def test_the_task_s_script_turns_secrets_into_files(tmp_path: Path) -> None:
     settings = TaskSettings(
         image="i",
         cpu="1",
@@ -261,13 +259,13 @@ def test_the_task_s_script_makes_files_of_its_secrets(tmp_path: Path) -> None:
         region="us-east-1",
         cluster="load",
     )
-    made = task_definition(launch_request(lifetime_s=60), settings, "arn:secret", 1_800_000_000)
-    (container,) = made["containerDefinitions"]
+    definition = task_definition(launch_request(lifetime_s=60), settings, "arn:secret", 1_800_000_000)
+    (container,) = definition["containerDefinitions"]
     assert container["secrets"][1] == {
         "name": "HEYFLEET_JOIN_TOKEN",
         "valueFrom": "arn:secret:HEYFLEET_JOIN_TOKEN::",
     }
-    # A heyfleet that only says how it was called, in an environment without a metadata service.
+    # A heyfleet that prints its arguments, in an environment without a metadata service.
     program = tmp_path / "heyfleet"
     program.write_text('#!/bin/sh\necho "$@"\nenv | grep -c HEYFLEET\ncat "$5" "$7"\nstat -c %a "$7"\n')
     program.chmod(0o755)
@@ -284,12 +282,10 @@ def test_the_task_s_script_makes_files_of_its_secrets(tmp_path: Path) -> None:
     assert (environ, ca, token, mode) == ("0", "the CA", "the token", "600")
 
 
-def test_tasks_without_room_are_asked_for_again_and_then_named(
-    aws: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_capacity_is_retried_and_then_reported(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     call, short = botocore.client.BaseClient._make_api_call, [3, 1, 0]
 
-    def scarce(self: Any, name: str, arguments: Any) -> Any:
+    def limit(self: Any, name: str, arguments: Any) -> Any:
         if name != "RunTask":
             return call(self, name, arguments)
         missing = min(short.pop(0) if short else 0, arguments["count"])
@@ -297,17 +293,17 @@ def test_tasks_without_room_are_asked_for_again_and_then_named(
         tasks = call(self, name, {**arguments, "count": got})["tasks"] if got else []
         return {"tasks": tasks, "failures": [{"reason": "RESOURCE:ENI", "detail": "none"}] * missing}
 
-    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", scarce)
-    made = aws.provider().launch(launch_request(6), quiet)
-    assert (len(made.instances), made.failures) == (6, [])
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", limit)
+    result = aws.provider().launch(launch_request(6), quiet)
+    assert (len(result.instances), result.failures) == (6, [])
     aws.provider().stop("demo", quiet)
     short[:] = [4] * 5
-    made = aws.provider().launch(launch_request(6), quiet)
-    assert len(made.instances) == 2
-    assert made.failures == ["ecs: 4 tasks: RESOURCE:ENI none"]
+    result = aws.provider().launch(launch_request(6), quiet)
+    assert len(result.instances) == 2
+    assert result.failures == ["ecs: 4 tasks: RESOURCE:ENI none"]
 
 
-def test_throttled_or_unanswered_it_asks_again_with_the_same_token(
+def test_temporary_failures_are_repeated_with_the_same_client_token(
     aws: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call, codes, tokens = (
@@ -316,34 +312,34 @@ def test_throttled_or_unanswered_it_asks_again_with_the_same_token(
         [],
     )
 
-    def refused(self: Any, name: str, arguments: Any) -> Any:
+    def refuse(self: Any, name: str, arguments: Any) -> Any:
         if name == "RunTask":
             tokens.append(arguments["clientToken"])
             if codes:
                 raise ClientError({"Error": {"Code": codes.pop(), "Message": "no"}}, name)
         return call(self, name, arguments)
 
-    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", refused)
-    made = aws.provider().launch(launch_request(2), quiet)
-    assert (len(made.instances), made.failures) == (2, [])
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", refuse)
+    result = aws.provider().launch(launch_request(2), quiet)
+    assert (len(result.instances), result.failures) == (2, [])
     assert (len(tokens), len(set(tokens))) == (3, 1)
 
 
-def test_what_is_missing_or_refused_is_named(aws: Account) -> None:
+def test_missing_settings_and_resources_are_reported(aws: Account) -> None:
     for name in ("image", "subnets", "execution_role"):
         with pytest.raises(SettingError, match=f"{name}: --on ecs needs it; use --with {name}"):
             aws.provider(**{name: ""}).launch(launch_request(), quiet)
     assert aws.left() == []
-    made = aws.provider(cluster="nowhere").launch(launch_request(), quiet)
-    assert made.instances == []
-    assert "--with cluster=NAME must exist" in made.failures[0]
+    result = aws.provider(cluster="nowhere").launch(launch_request(), quiet)
+    assert result.instances == []
+    assert "--with cluster=NAME must exist" in result.failures[0]
     aws.provider().launch(launch_request(1, "other"), quiet)
     with pytest.raises(DeployError, match="ResourceExistsException"):
         aws.provider().launch(launch_request(1, "other"), quiet)
 
 
 def test_the_commands_of_the_guide(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no agent joins: those that wait for some must say so and leave nothing. With agents: tests/hosts."""
+    """Run every command without agents; those that wait for some must fail, and leave nothing. With agents: tests/hosts."""
     seen = []
     for command in COMMANDS:
         words = shlex.split(command.replace("boss:7700", "127.0.0.1:9"))
@@ -355,25 +351,25 @@ def test_the_commands_of_the_guide(aws: Account, monkeypatch: pytest.MonkeyPatch
         if words[1] == "logs":
             aws.provider().launch(launch_request(2), quiet)
         result = CliRunner().invoke(main, words)
-        said = result.output
+        output = result.output
         if "--dry-run" in words:
-            assert result.exit_code == 0, said
-            assert "required permissions:" in said
+            assert result.exit_code == 0, output
+            assert "required permissions:" in output
         elif words[0] == "run":
-            assert result.exit_code == 2, said
-            assert "0 of 6 agents joined within 0.1 s" in said
-            assert "removed: task " in said
+            assert result.exit_code == 2, output
+            assert "0 of 6 agents joined within 0.1 s" in output
+            assert "removed: task " in output
         elif words[1] in {"up", "status"}:
-            assert result.exit_code == 2, said
-            assert "--credentials" in said
+            assert result.exit_code == 2, output
+            assert "--credentials" in output
         else:
-            assert result.exit_code == 0, said
+            assert result.exit_code == 0, output
         assert words[1] == "logs" or aws.left() == []
         seen.append(words[1])
     assert seen[2:] == ["up", "status", "logs", "down", "reap"]
 
 
-def test_the_template_is_clean() -> None:
+def test_the_template_is_valid() -> None:
     lint = Path(sys.executable).with_name("cfn-lint")
     run = subprocess.run(
         [str(lint), str(ROOT / "deploy/ecs/template.yaml")], capture_output=True, text=True, check=False

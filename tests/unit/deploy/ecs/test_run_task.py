@@ -1,4 +1,4 @@
-"""A thousand tasks against a model of RunTask: ten a call, Fargate's rate, answers that are lost, tasks without room."""
+"""A thousand tasks on a model of RunTask: ten per call, Fargate's rate, lost responses, missing capacity."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Api:
     """RunTask as AWS documents it."""
 
     def __init__(self, clock: Clock, seed: int, wanted: int, lose: float, short: float) -> None:
-        self._clock, self._chance = clock, random.Random(seed)
+        self._clock, self._rng = clock, random.Random(seed)
         self._wanted, self._lose, self._short = wanted, lose, short
         self._level, self._at_s = 100.0, 0.0
         self._made: dict[str, dict[str, Any]] = {}
@@ -32,7 +32,7 @@ class Api:
             if self._level < count - 1e-6:
                 self.throttled += 1
                 raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "no"}}, "RunTask")
-            got = count - sum(self._chance.random() < self._short for _ in range(count))
+            got = count - sum(self._rng.random() < self._short for _ in range(count))
             self._level -= got
             tasks = [{"taskArn": f"t/{self.running + number}"} for number in range(got)]
             self.running += got
@@ -41,7 +41,7 @@ class Api:
                 "tasks": tasks,
                 "failures": [{"reason": "RESOURCE:ENI"}] * (count - got),
             }
-        if self._chance.random() < self._lose:
+        if self._rng.random() < self._lose:
             raise ReadTimeoutError(endpoint_url="https://ecs")
         return self._made[clientToken]
 
@@ -51,43 +51,43 @@ def launched(
 ) -> tuple[TaskLauncher, Api, Clock]:
     clock = Clock()
     api = Api(clock, seed, count, lose, short)
-    launching = TaskLauncher(api, lambda text: None, clock.now, clock.sleep)
-    launching.launch(count, {})
-    return launching, api, clock
+    launcher = TaskLauncher(api, lambda text: None, clock.now, clock.sleep)
+    launcher.launch(count, {})
+    return launcher, api, clock
 
 
-def test_a_thousand_at_the_documented_rate() -> None:
-    launching, api, clock = launched(1000)
-    assert len({each["taskArn"] for each in launching.started}) == api.running == 1000
-    assert (launching.failures, api.throttled) == ([], 0)
-    assert 44 <= clock.now_s <= 46  # 100 at once, 900 at 20 a second
+def test_a_thousand_tasks_start_at_the_documented_rate() -> None:
+    launcher, api, clock = launched(1000)
+    assert len({each["taskArn"] for each in launcher.started}) == api.running == 1000
+    assert (launcher.failures, api.throttled) == ([], 0)
+    assert 44 <= clock.now_s <= 46  # 100 at once, 900 at 20 per second
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_never_one_more_whatever_is_lost_or_short(seed: int) -> None:
-    launching, api, _ = launched(1000, seed, lose=0.1, short=0.02)
-    assert len({each["taskArn"] for each in launching.started}) == len(launching.started) == api.running
+def test_never_one_too_many_whatever_fails(seed: int) -> None:
+    launcher, api, _ = launched(1000, seed, lose=0.1, short=0.02)
+    assert len({each["taskArn"] for each in launcher.started}) == len(launcher.started) == api.running
     assert api.running == 1000
-    assert launching.failures == []
+    assert launcher.failures == []
 
 
-def test_where_there_is_no_room_at_all_it_says_so() -> None:
-    launching, api, _ = launched(15, short=1.0)
-    assert (launching.started, api.running) == ([], 0)
-    assert launching.failures == ["ecs: 15 tasks: RESOURCE:ENI"]
+def test_missing_capacity_is_reported() -> None:
+    launcher, api, _ = launched(15, short=1.0)
+    assert (launcher.started, api.running) == ([], 0)
+    assert launcher.failures == ["ecs: 15 tasks: RESOURCE:ENI"]
 
 
-class Fates:
-    """What DescribeTasks says: of each task by its number when it runs, or that it never will."""
+class TaskStates:
+    """DescribeTasks: tasks run after a while, except those with the overrides numbers, which never do."""
 
     def __init__(self, clock: Clock, doomed: set[int], at_s: float = 20.0) -> None:
         self._clock, self._doomed, self._at_s = clock, doomed, at_s
         self._seen: dict[str, float] = {}
-        self.asked = 0
+        self.calls = 0
 
     def describe(self, arns: list[str]) -> list[dict[str, Any]]:
-        self.asked += 1
-        known = [arn for arn in arns if arn in self._seen]  # one that has only just been started is not
+        self.calls += 1
+        known = [arn for arn in arns if arn in self._seen]  # ECS does not know a task right after its start
         self._seen = {arn: self._seen.get(arn, self._clock.now_s) for arn in arns}
         return [self._of(arn) for arn in known]
 
@@ -106,45 +106,43 @@ class Fates:
 
 
 def settled(
-    count: int, doomed: set[int], at_s: float = 20.0, say: Callable[[str], None] = lambda text: None
-) -> tuple[TaskLauncher, Fates, Clock]:
+    count: int, doomed: set[int], at_s: float = 20.0, log: Callable[[str], None] = lambda text: None
+) -> tuple[TaskLauncher, TaskStates, Clock]:
     clock = Clock()
-    launching = TaskLauncher(Api(clock, 1, count + 10, 0, 0), say, clock.now, clock.sleep)
-    launching.launch(count, {})
-    fates = Fates(clock, doomed, at_s)
-    launching.replace_failed(count, {}, fates.describe)
-    return launching, fates, clock
+    launcher = TaskLauncher(Api(clock, 1, count + 10, 0, 0), log, clock.now, clock.sleep)
+    launcher.launch(count, {})
+    states = TaskStates(clock, doomed, at_s)
+    launcher.replace_failed(count, {}, states.describe)
+    return launcher, states, clock
 
 
 def test_a_task_that_never_ran_is_replaced() -> None:
-    said: list[str] = []
-    launching, _, _ = settled(
-        60, {7, 30, 61}, say=said.append
-    )  # the 61 stands in for one of the others, and fails as well
-    assert sorted(launching.replaced) == ["30", "61", "7"]
-    numbers = {int(each["taskArn"].rpartition("/")[2]) for each in launching.started}
-    assert len(launching.started) == len(numbers) == 60
+    log: list[str] = []
+    launcher, _, _ = settled(
+        60, {7, 30, 61}, log=log.append
+    )  # 61 replaces one of the others, and fails as well
+    assert sorted(launcher.replaced) == ["30", "61", "7"]
+    numbers = {int(each["taskArn"].rpartition("/")[2]) for each in launcher.started}
+    assert len(launcher.started) == len(numbers) == 60
     assert not numbers & {7, 30, 61}
-    assert launching.failures == []
+    assert launcher.failures == []
     reason = "Timeout waiting for network interface provisioning to complete."
-    assert f"replacing 7, which never ran: {reason}" in said
+    assert f"replacing 7, which never ran: {reason}" in log
 
 
-def test_a_task_that_fails_again_and_again_is_let_be() -> None:
-    launching, fates, _ = settled(1, {0, 1, 2, 3})
-    assert launching.replaced == ["0", "1"]
-    assert [each["taskArn"] for each in launching.started] == [
-        "t/2"
-    ]  # whoever looks finds why it is not there
-    assert fates.asked < 20
+def test_a_task_that_keeps_failing_is_not_replaced_forever() -> None:
+    launcher, states, _ = settled(1, {0, 1, 2, 3})
+    assert launcher.replaced == ["0", "1"]
+    assert [each["taskArn"] for each in launcher.started] == ["t/2"]  # its state tells why it does not run
+    assert states.calls < 20
 
 
-def test_where_many_fail_none_is_replaced() -> None:
-    launching, _, _ = settled(40, {1, 2, 3})
-    assert (launching.replaced, launching.failures, len(launching.started)) == ([], [], 40)
+def test_no_task_is_replaced_if_many_fail() -> None:
+    launcher, _, _ = settled(40, {1, 2, 3})
+    assert (launcher.replaced, launcher.failures, len(launcher.started)) == ([], [], 40)
 
 
-def test_it_does_not_wait_for_ever() -> None:
-    launching, _, clock = settled(5, set(), at_s=10_000)
-    assert (launching.replaced, len(launching.started)) == ([], 5)
+def test_the_wait_for_tasks_is_limited() -> None:
+    launcher, _, clock = settled(5, set(), at_s=10_000)
+    assert (launcher.replaced, len(launcher.started)) == ([], 5)
     assert 180 <= clock.now_s <= 190

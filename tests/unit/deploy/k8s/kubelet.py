@@ -1,4 +1,4 @@
-"""Stands in for the nodes of the double's cluster: each pending pod becomes a process here, with the pod's own arguments.
+"""A stand-in for the cluster's nodes: each pending pod becomes a process on this host, with the pod's own arguments.
 
 What a container adds (image, user, limits) is not there; what the agent is told, its secrets and its end are those of the pod.
 """
@@ -21,7 +21,7 @@ _LOOK_EVERY_S = 0.05
 
 
 class Kubelet:
-    """A context in which pods run."""
+    """A context manager: pods run while it is active."""
 
     def __init__(self, double: Double, folder: Path) -> None:
         self._double = double

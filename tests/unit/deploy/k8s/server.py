@@ -1,4 +1,4 @@
-"""A double of a Kubernetes API server: HTTP on loopback, which keeps Jobs, Secrets and pods. No cluster: nothing runs."""
+"""A test double of a Kubernetes API server: HTTP on loopback, with Jobs, Secrets and pods that never run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMESPACE = "load"
 
 
 class Double:
-    """What the server keeps, and how it is told to answer."""
+    """The server's state, and how it is to respond."""
 
     def __init__(self) -> None:
         self.kept: dict[str, dict[str, Json]] = {"jobs": {}, "secrets": {}, "pods": {}, "events": {}}
@@ -42,7 +42,7 @@ class Double:
         if refusal := self.refusals.get((method, kind)):
             return refusal[0], {"message": refusal[1]}
         if words[1:] == ["log"]:
-            return 200, f"said by {words[0]}\n"
+            return 200, f"log of {words[0]}\n"
         if method == "POST":
             return self._make(kind, body)
         if method == "DELETE":
@@ -71,16 +71,16 @@ class Double:
         return 201, body
 
     def _delete(self, kind: str, name: str, options: Json) -> tuple[int, Json]:
-        found = self.kept[kind].pop(name, None)
-        if found is None:
+        resource = self.kept[kind].pop(name, None)
+        if resource is None:
             return 404, {"message": f'{kind} "{name}" not found'}
         if options.get("propagationPolicy") in ("Background", "Foreground"):
-            uid = found["metadata"]["uid"]
+            uid = resource["metadata"]["uid"]
             for all_ in self.kept.values():
                 for other in [
                     name
-                    for name, made in all_.items()
-                    if any(owner["uid"] == uid for owner in made["metadata"].get("ownerReferences", ()))
+                    for name, item in all_.items()
+                    if any(owner["uid"] == uid for owner in item["metadata"].get("ownerReferences", ()))
                 ]:
                     del all_[other]
         return 200, {"status": "Success"}
@@ -88,12 +88,12 @@ class Double:
     def _list(self, kind: str, query: dict[str, str]) -> tuple[int, Json]:
         name, equals, value = query.get("labelSelector", "").partition("=")
         items = [
-            made
-            for _, made in sorted(self.kept[kind].items())
+            item
+            for _, item in sorted(self.kept[kind].items())
             if not name
             or (
-                name in made["metadata"].get("labels", {})
-                and (not equals or made["metadata"]["labels"][name] == value)
+                name in item["metadata"].get("labels", {})
+                and (not equals or item["metadata"]["labels"][name] == value)
             )
         ]
         start, limit = int(query.get("continue", 0)), int(query.get("limit", 10**9))
@@ -111,10 +111,12 @@ def serving() -> Iterator[Double]:
             size = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(size) or b"{}")
             with lock:
-                status, said = double.answer(self.command, self.path, body)
-            content = said.encode() if isinstance(said, str) else json.dumps(said).encode()
+                status, response = double.answer(self.command, self.path, body)
+            content = response.encode() if isinstance(response, str) else json.dumps(response).encode()
             self.send_response(status)
-            self.send_header("Content-Type", "text/plain" if isinstance(said, str) else "application/json")
+            self.send_header(
+                "Content-Type", "text/plain" if isinstance(response, str) else "application/json"
+            )
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

@@ -1,4 +1,4 @@
-"""The Helm chart with the real helm: what it makes is valid, and the same as the provider's."""
+"""The Helm chart with the real helm: its resources are valid, and equal the provider's."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def helm(*words: str) -> str:
     return run.stdout
 
 
-def made(*words: str, kube: str = "1.34.0") -> dict[str, dict[str, Any]]:
-    """By kind; each valid."""
+def render_chart(*words: str, kube: str = "1.34.0") -> dict[str, dict[str, Any]]:
+    """Return the chart's resources by kind, after validation."""
     text = helm("template", "demo", CHART, "--kube-version", kube, *words)
-    found = [each for each in yaml.safe_load_all(text) if each]
-    for each in found:
+    resources = [each for each in yaml.safe_load_all(text) if each]
+    for each in resources:
         kubernetes_validate.validate(each, "1.34", strict=True)
-    return {each["kind"]: each for each in found}
+    return {each["kind"]: each for each in resources}
 
 
 def test_lint() -> None:
@@ -44,7 +44,7 @@ def test_lint() -> None:
 
 
 @pytest.mark.parametrize(("kube", "server"), [("1.34.0", (1, 34)), ("1.28.0", (1, 28))])
-def test_its_job_is_the_engine_s(kube: str, server: tuple[int, int]) -> None:
+def test_its_job_equals_the_provider_s(kube: str, server: tuple[int, int]) -> None:
     words = ["--set", "join=boss:7700,agents=5,pullSecret=pull,nodeSelector.disk=fast"]
     expected = manifests.job(
         "demo",
@@ -55,29 +55,29 @@ def test_its_job_is_the_engine_s(kube: str, server: tuple[int, int]) -> None:
         pod_settings=PodSettings(image=plain.IMAGE, node_selector={"disk": "fast"}, pull_secret="pull"),
         server=server,
     )
-    found = made(*words, kube=kube)
-    assert set(found) == {"Job"}
-    assert found["Job"] == expected
+    resources = render_chart(*words, kube=kube)
+    assert set(resources) == {"Job"}
+    assert resources["Job"] == expected
 
 
-def test_its_controller_is_the_plain_one() -> None:
-    found = made("--set", "controller.enabled=true,join=boss:7700")
-    assert set(found) == {"Job", "Deployment", "Service"}
+def test_its_controller_equals_the_plain_manifest() -> None:
+    resources = render_chart("--set", "controller.enabled=true,join=boss:7700")
+    assert set(resources) == {"Job", "Deployment", "Service"}
     deployment, service = plain.controller()
-    template = found["Deployment"]["spec"]["template"]
+    template = resources["Deployment"]["spec"]["template"]
     assert template["spec"] == deployment["spec"]["template"]["spec"]
-    assert found["Service"]["spec"]["ports"] == service["spec"]["ports"]
-    assert found["Service"]["spec"]["selector"].items() <= template["metadata"]["labels"].items()
+    assert resources["Service"]["spec"]["ports"] == service["spec"]["ports"]
+    assert resources["Service"]["spec"]["selector"].items() <= template["metadata"]["labels"].items()
 
 
 def test_agents_join_the_controller_of_the_chart() -> None:
-    found = made("--set", "controller.enabled=true")
-    name = found["Service"]["metadata"]["name"]
-    assert f"{name}:{plain.PORT}" in found["Job"]["spec"]["template"]["spec"]["containers"][0]["args"]
+    resources = render_chart("--set", "controller.enabled=true")
+    name = resources["Service"]["metadata"]["name"]
+    assert f"{name}:{plain.PORT}" in resources["Job"]["spec"]["template"]["spec"]["containers"][0]["args"]
 
 
 def test_its_secret(tmp_path: Path) -> None:
     for name in ("ca", "token"):
         (tmp_path / name).write_text(name)
     words = [word for name in ("ca", "token") for word in ("--set-file", f"files.{name}={tmp_path / name}")]
-    assert set(made(*words)["Secret"]["data"]) == {"ca.pem", "join.token"}
+    assert set(render_chart(*words)["Secret"]["data"]) == {"ca.pem", "join.token"}

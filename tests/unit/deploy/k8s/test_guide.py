@@ -1,4 +1,4 @@
-"""The commands of docs/how-to/deploy-k8s.md, but for counts: agents are real, API server and nodes are doubles."""
+"""The commands of docs/how-to/deploy-k8s.md, except for counts: agents are real, API server and nodes are doubles."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def free_port() -> int:
         return port
 
 
-def said_by(command: str, environment: dict[str, str], folder: Path) -> str:
+def output_of(command: str, environment: dict[str, str], folder: Path) -> str:
     run = subprocess.run(
         [*HEYFLEET, *shlex.split(command)],
         cwd=folder,
@@ -46,7 +46,7 @@ def said_by(command: str, environment: dict[str, str], folder: Path) -> str:
 def test_every_command(double: Double, tmp_path: Path) -> None:
     environment = {**os.environ, "KUBECONFIG": str(tmp_path / "config")}
     port = free_port()
-    said_by("ca init fleet", environment, tmp_path)
+    output_of("ca init fleet", environment, tmp_path)
     controller = subprocess.Popen(
         [*HEYFLEET, "controller", "--listen", f"127.0.0.1:{port}", "--credentials", "fleet"],
         cwd=tmp_path,
@@ -57,7 +57,7 @@ def test_every_command(double: Double, tmp_path: Path) -> None:
     assert controller.stderr is not None
     assert "listening" in controller.stderr.readline()
     target = Faulty()
-    found: dict[str, str] = {}
+    outputs: dict[str, str] = {}
     try:
         with Kubelet(double, tmp_path) as kubelet:
             for command in COMMANDS:
@@ -67,26 +67,25 @@ def test_every_command(double: Double, tmp_path: Path) -> None:
                     own = free_port()
                     line = line.replace("boss:7700", f"127.0.0.1:{own} --listen 127.0.0.1:{own}")
                 line = line.replace("boss:7700", f"127.0.0.1:{port}")
-                found[command] = said_by(line, environment, tmp_path)
+                outputs[command] = output_of(line, environment, tmp_path)
     finally:
         target.stop()
         controller.send_signal(signal.SIGTERM)
         controller.communicate(timeout=20)
-    dry, up, status, logs, down, reap, run = found.values()
+    dry, up, status, logs, down, reap, run = outputs.values()
     assert "Job heyfleet-demo in namespace load" in dry
     assert f"{AGENTS} of {AGENTS} agents have joined" in up
     assert status.count("running") == AGENTS
-    assert "heyfleet-demo-0001-x: said by heyfleet-demo-0001-x" in logs
+    assert "heyfleet-demo-0001-x: log of heyfleet-demo-0001-x" in logs
     assert "Job heyfleet-demo" in down
     assert reap == "nothing to remove\n"
     assert "[200]\t300 responses" in run
-    assert f"{AGENTS} asked, {AGENTS} took part, 0 lost" in run
+    assert f"{AGENTS} requested, {AGENTS} took part, 0 lost" in run
     assert kubelet.started == 2 * AGENTS
     assert double.left() == []
 
 
-def test_pods_that_end_are_named(double: Double, tmp_path: Path) -> None:
-    # Nobody listens where they are told to join, so that they never come; and one is not made at all.
+def test_a_refused_secret_is_reported_and_leaves_nothing(double: Double, tmp_path: Path) -> None:
     environment = {**os.environ, "KUBECONFIG": str(tmp_path / "config")}
     double.refusals["POST", "secrets"] = (403, "forbidden")
     command = f"run --on k8s --agents 1 --with image=x:1 --with namespace=load --join 127.0.0.1:{free_port()}"

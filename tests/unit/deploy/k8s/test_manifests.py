@@ -1,4 +1,4 @@
-"""What the provider makes, and the plain manifests, against the schemas of Kubernetes itself."""
+"""The provider's resources and the plain manifests, validated against Kubernetes' own schemas."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ def job(server: tuple[int, int] = (1, 29), shape: PodSettings = FULL) -> dict[st
     )
 
 
-def valid(made: dict[str, Any]) -> None:
-    kubernetes_validate.validate(made, VERSION, strict=True)
+def valid(resource: dict[str, Any]) -> None:
+    kubernetes_validate.validate(resource, VERSION, strict=True)
 
 
-def test_the_job_is_as_it_was_agreed() -> None:
+def test_the_job_equals_the_reviewed_one() -> None:
     assert job() == yaml.safe_load(GOLDEN.read_text())
 
 
 @pytest.mark.parametrize("server", [(0, 0), (1, 20), (1, 24), (1, 29)])
 @pytest.mark.parametrize("shape", [FULL, PodSettings(image="i")])
-def test_all_that_is_made_is_valid(server: tuple[int, int], shape: PodSettings) -> None:
+def test_all_resources_are_valid(server: tuple[int, int], shape: PodSettings) -> None:
     valid(job(server, shape))
     valid(manifests.secret("demo", 1800000000, b"CA", b"T", "uid"))
     valid(manifests.role("load"))
 
 
-def test_the_schemas_find_what_is_wrong() -> None:
+def test_the_schemas_find_errors() -> None:
     with pytest.raises(kubernetes_validate.ValidationError):
         valid({**job(), "surplus": 1})
 
 
-def test_older_servers_get_what_they_know() -> None:
+def test_older_servers_get_only_fields_they_know() -> None:
     assert job((1, 28))["spec"]["backoffLimit"] == 0
     assert job((1, 28))["spec"]["completionMode"] == "Indexed"
     assert "completionMode" not in job((1, 20))["spec"]
@@ -60,12 +60,12 @@ def test_older_servers_get_what_they_know() -> None:
 
 
 @pytest.mark.parametrize("name", plain.texts())
-def test_plain_manifests_are_what_the_engine_makes(name: str) -> None:
+def test_plain_manifests_are_current(name: str) -> None:
     text = (plain.FOLDER / name).read_text()
     assert text == plain.texts()[name]
-    for made in yaml.safe_load_all(text):
-        valid(made)
+    for resource in yaml.safe_load_all(text):
+        valid(resource)
 
 
-def test_there_is_no_other_plain_manifest() -> None:
+def test_there_are_no_other_plain_manifests() -> None:
     assert {path.name for path in plain.FOLDER.iterdir()} == set(plain.texts())

@@ -1,4 +1,4 @@
-"""The Kubernetes provider with the real client, against a double of the API server on loopback."""
+"""The Kubernetes provider with the real client, and a test double of the API server on loopback."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ TOKEN = b"a-very-secret-token"
 
 @pytest.fixture
 def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    with serving() as made:
+    with serving() as server:
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "here",
-            "clusters": [{"name": "c", "cluster": {"server": made.url}}],
+            "clusters": [{"name": "c", "cluster": {"server": server.url}}],
             "users": [{"name": "u", "user": {"token": "t"}}],
             "contexts": [
                 {"name": "here", "context": {"cluster": "c", "user": "u", "namespace": NAMESPACE}},
@@ -42,11 +42,11 @@ def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
         path = tmp_path / "config"
         path.write_text(yaml.safe_dump(config))
         monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
-        yield made
+        yield server
 
 
-def provider(**given: object) -> K8sProvider:
-    return K8sProvider(read("k8s", K8sProvider.settings, {"image": "an/image:1", **given}))
+def provider(**overrides: object) -> K8sProvider:
+    return K8sProvider(read("k8s", K8sProvider.settings, {"image": "an/image:1", **overrides}))
 
 
 def launch_request(agents: int = 3, fleet: str = "demo", lifetime_s: int = 600) -> LaunchRequest:
@@ -60,11 +60,11 @@ def quiet(_: str) -> None:
 
 
 def test_up_status_logs_down(double: Double) -> None:
-    said: list[str] = []
-    made = provider().launch(launch_request(), said.append)
-    assert len(made.instances) == 3
-    assert not made.failures
-    assert TOKEN.decode() not in " ".join(said)
+    log: list[str] = []
+    result = provider().launch(launch_request(), log.append)
+    assert len(result.instances) == 3
+    assert not result.failures
+    assert TOKEN.decode() not in " ".join(log)
     assert double.left() == [
         "jobs/heyfleet-demo",
         "secrets/heyfleet-demo",
@@ -76,13 +76,13 @@ def test_up_status_logs_down(double: Double) -> None:
     assert job["spec"]["activeDeadlineSeconds"] == 600
 
     provider().launch(launch_request(2, "second"), quiet)
-    found = provider().list("demo")
-    assert [(instance.fleet, instance.state) for instance in found] == [("demo", STARTING)] * 3
-    assert abs(found[0].expires_s - time.time() - 600) < 300
-    assert [instance.name for instance in found] == [instance.name for instance in made.instances]
+    instances = provider().list("demo")
+    assert [(instance.fleet, instance.state) for instance in instances] == [("demo", STARTING)] * 3
+    assert abs(instances[0].expires_s - time.time() - 600) < 300
+    assert [instance.name for instance in instances] == [instance.name for instance in result.instances]
     assert len(provider().list()) == 5
     assert dict(provider().logs("second")) == {
-        f"heyfleet-second-{i:04}-x": f"said by heyfleet-second-{i:04}-x\n" for i in range(2)
+        f"heyfleet-second-{i:04}-x": f"log of heyfleet-second-{i:04}-x\n" for i in range(2)
     }
     assert provider().stop("demo", quiet) == ["Job heyfleet-demo"]
     assert {instance.fleet for instance in provider().list()} == {"second"}
@@ -91,7 +91,7 @@ def test_up_status_logs_down(double: Double) -> None:
     assert double.left() == []
 
 
-def test_a_thousand_are_one_job_and_all_are_found(double: Double) -> None:
+def test_a_thousand_agents_are_one_job(double: Double) -> None:
     assert len(provider().launch(launch_request(1000), quiet).instances) == 1000
     assert double.calls == ["POST jobs", "POST secrets"]
     assert double.bodies[0]["spec"]["parallelism"] == double.bodies[0]["spec"]["completions"] == 1000
@@ -99,25 +99,25 @@ def test_a_thousand_are_one_job_and_all_are_found(double: Double) -> None:
 
 
 class Killed(BaseException):
-    """As a SIGKILL: nothing of the deployer runs after it."""
+    """Raised in place of a SIGKILL: nothing in the process runs after it."""
 
 
-def live(made: K8sProvider) -> None:
-    """A whole life of a fleet: more calls than any seed lets it make."""
-    made.launch(launch_request(3, lifetime_s=0), quiet)
-    made.stop("demo", quiet)
+def go_through_life(provider: K8sProvider) -> None:
+    """Go through a fleet's whole life, with more calls than any seed allows."""
+    provider.launch(launch_request(3, lifetime_s=0), quiet)
+    provider.stop("demo", quiet)
     for _ in range(3):
-        made.list("demo")
+        provider.list("demo")
 
 
-def test_nothing_is_left_after_kills_and_a_reap(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reap_cleans_up_after_a_kill_at_any_call(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
     call = Cluster.call
-    left_by_kills = 0
+    incomplete_removals = 0
     for seed in range(2 * KILLS):
-        chance = random.Random(seed)
-        at, took_effect, calls = chance.randrange(8), chance.random() < 0.5, 0
+        rng = random.Random(seed)
+        at, took_effect, calls = rng.randrange(8), rng.random() < 0.5, 0
 
-        def dying(
+        def die(
             self: Cluster, *words: Any, at: int = at, took_effect: bool = took_effect, **query: Any
         ) -> Any:
             nonlocal calls
@@ -129,17 +129,17 @@ def test_nothing_is_left_after_kills_and_a_reap(double: Double, monkeypatch: pyt
             return call(self, *words, **query)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Cluster, "call", dying)
+            patch.setattr(Cluster, "call", die)
             with pytest.raises(Killed):
-                live(provider())
-        left_by_kills += bool(double.left())
+                go_through_life(provider())
+        incomplete_removals += bool(double.left())
         provider().reap(quiet)
         assert double.left() == [], f"seed {seed}"
-    assert left_by_kills > KILLS / 4
+    assert incomplete_removals > KILLS / 4
 
 
 @pytest.mark.parametrize(
-    ("method", "kind", "status", "said", "cure"),
+    ("method", "kind", "status", "text", "cure"),
     [
         ("POST", "jobs", 403, "User u cannot create resource jobs", "ask for the Role that --dry-run prints"),
         ("POST", "jobs", 403, "forbidden: exceeded quota: count/jobs.batch", "ask for a larger quota"),
@@ -149,21 +149,21 @@ def test_nothing_is_left_after_kills_and_a_reap(double: Double, monkeypatch: pyt
         ("POST", "secrets", 409, "already exists", "use heyfleet fleet down, or another --name"),
     ],
 )
-def test_a_refusal_is_one_line_and_leaves_nothing(
-    double: Double, method: str, kind: str, status: int, said: str, cure: str
+def test_a_refused_call_is_one_line_and_leaves_nothing(
+    double: Double, method: str, kind: str, status: int, text: str, cure: str
 ) -> None:
-    double.refusals[method, kind] = (status, said)
+    double.refusals[method, kind] = (status, text)
     with pytest.raises(DeployError) as caught:
         provider().launch(launch_request(), quiet)
     message = str(caught.value)
-    assert said in message
+    assert text in message
     assert cure in message
     assert "\n" not in message
     assert TOKEN.decode() not in message
     assert double.left() == []
 
 
-def test_a_fleet_that_is_there_is_not_touched(double: Double) -> None:
+def test_an_existing_fleet_is_left_alone(double: Double) -> None:
     provider().launch(launch_request(), quiet)
     before = double.left()
     with pytest.raises(DeployError, match="a fleet of this name exists"):
@@ -171,7 +171,9 @@ def test_a_fleet_that_is_there_is_not_touched(double: Double) -> None:
     assert double.left() == before
 
 
-def test_no_cluster(double: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unreachable_cluster_is_reported(
+    double: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     with pytest.raises(DeployError, match="kubectl config get-contexts"):
         provider(context="nowhere").list()
     with pytest.raises(DeployError, match="kubectl create namespace elsewhere"):
@@ -186,7 +188,7 @@ def test_no_cluster(double: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: P
         provider().list()
 
 
-def test_reasons(double: Double) -> None:
+def test_list_explains_pods_that_do_not_run(double: Double) -> None:
     double.pods_at_most = 4
     provider().launch(launch_request(5), quiet)
     pods = list(double.kept["pods"].values())
@@ -230,14 +232,14 @@ def test_a_plan_changes_nothing(double: Double) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("overrides", "message"),
     [
         ({"image": ""}, "image: --on k8s needs it"),
         ({"cpu": "many"}, "cpu: 'many' is not a quantity"),
         ({"node_selector": "gpu"}, "node_selector: 'gpu' is not NAME=VALUE"),
     ],
 )
-def test_bad_settings(double: Double, given: dict[str, str], said: str) -> None:
-    with pytest.raises(SettingError, match=said):
-        provider(**given).launch(launch_request(), quiet)
+def test_invalid_settings_are_refused(double: Double, overrides: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        provider(**overrides).launch(launch_request(), quiet)
     assert double.calls == []

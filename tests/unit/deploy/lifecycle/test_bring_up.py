@@ -29,7 +29,7 @@ SPEC = LaunchSpec(fleet="f", agents=3, join="boss:7700", lifetime_s=60)
 
 
 class ScriptedController:
-    """A controller that agents join at given times."""
+    """A controller that agents join at overrides times."""
 
     def __init__(self, clock: Clock, joins_at_s: Mapping[str, float]) -> None:
         self._clock = clock
@@ -167,7 +167,7 @@ class HeadNodes(ScriptedProvider):
 
 
 class LateController(ScriptedController):
-    """A controller that answers from a given time on."""
+    """A controller that answers from a overrides time on."""
 
     def __init__(self, clock: Clock, answers_at_s: float) -> None:
         super().__init__(clock, {"a1": 0, "a2": 0, "a3": 0})

@@ -51,8 +51,8 @@ def test_each_missing_agent_has_a_line() -> None:
     provider, log = launching(instance(1), failures=["zone a: full"]), list[str]()
     with fleet_of(provider, log) as fleet:
         start(fleet, log)
-        until(fleet.absent)
-        assert fleet.absent() == ["zone a: full", "zone a: full"]
+        until(fleet.absent_agents)
+        assert fleet.absent_agents() == ["zone a: full", "zone a: full"]
     assert (provider.removed, provider.closed) == (["f"], 1)
 
 
@@ -63,7 +63,7 @@ def test_a_failure_that_another_instance_made_good_is_only_logged() -> None:
         start(fleet, log)
         until(lambda: log)
         assert log == ["replaced zone a: full"]
-        assert fleet.absent() == []
+        assert fleet.absent_agents() == []
 
 
 def test_a_replaced_instance_is_not_absent() -> None:
@@ -81,8 +81,8 @@ def test_a_replaced_instance_is_not_absent() -> None:
     provider = ScriptedProvider(launch)
     with fleet_of(provider, log) as fleet:
         start(fleet, log)
-        until(fleet.absent)
-        assert fleet.absent() == ["a4: later"]
+        until(fleet.absent_agents)
+        assert fleet.absent_agents() == ["a4: later"]
 
 
 def test_an_earlier_fleet_of_the_same_name_is_ignored() -> None:
@@ -94,8 +94,8 @@ def test_an_earlier_fleet_of_the_same_name_is_ignored() -> None:
     provider.listed = [instance(1, ENDED, "its time was over")]
     with fleet_of(provider, log) as fleet:
         start(fleet, log)
-        until(fleet.absent)
-        assert fleet.absent() == ["a4: no bundle"]
+        until(fleet.absent_agents)
+        assert fleet.absent_agents() == ["a4: no bundle"]
 
 
 def test_ended_instances_are_absent_and_starting_ones_are_awaited() -> None:
@@ -104,9 +104,9 @@ def test_ended_instances_are_absent_and_starting_ones_are_awaited() -> None:
     log: list[str] = []
     with fleet_of(provider, log) as fleet:
         start(fleet, log)
-        until(fleet.absent)
-        assert fleet.absent() == ["a2: no bundle"]
-        assert fleet.awaited() == ["a3: starting: pulling the image"]
+        until(fleet.absent_agents)
+        assert fleet.absent_agents() == ["a2: no bundle"]
+        assert fleet.pending_agents() == ["a3: starting: pulling the image"]
 
 
 @pytest.mark.parametrize("error", [DeployError("refused"), ValueError("a bug of ours")])
@@ -117,9 +117,9 @@ def test_after_a_failed_launch_all_agents_are_absent(error: Exception) -> None:
     provider, log = ScriptedProvider(launch), list[str]()
     with fleet_of(provider, log) as fleet:
         start(fleet, log)
-        until(fleet.absent)
-        assert len(fleet.absent()) == 3
-        assert str(error) in fleet.absent()[0]
+        until(fleet.absent_agents)
+        assert len(fleet.absent_agents()) == 3
+        assert str(error) in fleet.absent_agents()[0]
     assert provider.removed == ["f"]
 
 
