@@ -37,8 +37,8 @@ SLOW = "http://localhost:8080/ok?delay=2ms&jitter=3ms&tail=1%25/40ms"
 TARGET = "heyfleet lab faulty &"
 # Each command, and for how long its output is shown before the next is typed.
 COMMANDS = (
-    ("heyfleet run -n 20000 -c 50 --out before 'http://localhost:8080/ok?delay=2ms&jitter=3ms'", 1.2),
-    (f"heyfleet run -n 20000 -c 50 --out after \\\n    '{SLOW}'", 3.0),
+    ("heyfleet run -n 5000 -c 20 --out before 'http://localhost:8080/ok?delay=2ms&jitter=3ms'", 1.2),
+    (f"heyfleet run -n 5000 -c 20 --out after \\\n    '{SLOW}'", 3.0),
     ("heyfleet compare before after", END_S),
 )
 

@@ -40,5 +40,5 @@ def test_rows_come_back(row: AgentInterval) -> None:
     "line", ["", "local", "local,1,2,3", "local,x,2,3,4,5,6,7,8,9\n", "local,-1,2,-3,4,5,6,7,8,9\n"]
 )
 def test_damaged_rows(line: str) -> None:
-    with pytest.raises(ValueError, match="invalid literal|zip|out of range"):
+    with pytest.raises(ValueError, match=r"invalid literal|zip|out of range"):
         parse_row(line)
