@@ -92,7 +92,7 @@ class World:
     def record(self, line: str) -> None:
         """Take a line of the log."""
         self.log.append(line)
-        if "load stopped" in line and virtual_loop().time() - self.delivered_s < LEASE_S:
+        if "load stopped" in line and current_loop().time() - self.delivered_s < LEASE_S:
             self.early_stops.append(line)
 
     async def watch_lease(self) -> None:
