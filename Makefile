@@ -18,19 +18,19 @@ typed := src tests scripts $(wildcard bench)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-setup: $(VENV)/test $(VENV)/lint $(VENV)/built ## Install everything that development needs, including missing system packages
+setup: $(VENV)/built ## Create .venv with what a run needs, from a fresh clone on, including missing system packages
 	@echo "ready: $(VENV)/bin/heyfleet"
 
 build: $(VENV)/built ## Compile the extension and generate the protobuf modules where their sources changed
 
-demo: $(VENV)/built ## Load a service before and after a change from 3 local agents, and compare (installs only what a run needs)
+demo: $(VENV)/built ## Set up, load a service before and after a change from 3 local agents, and compare the runs
 	@scripts/demo.sh $(VENV)/bin/heyfleet
 
 demo-fleet: $(VENV)/test $(VENV)/built bundle ## Boot five hosts on this machine, deploy agents to four by ssh, and load the fifth (root)
 	@scripts/system-packages.sh machines
 	@$(python) -m tests.hosts.demo
 
-experiments: $(VENV)/test $(VENV)/built ## Repeat the founding experiments, check their results and update the page about them (two minutes)
+experiments: $(VENV)/test $(VENV)/built ## Repeat the first experiments, check their results and update their page (two minutes)
 	@scripts/system-packages.sh others
 	$(python) -m bench.experiments --write $(ARGS)
 
@@ -38,11 +38,11 @@ test: $(VENV)/test $(VENV)/built ## Run all tests that need no root (ARGS="-k na
 	@scripts/system-packages.sh test
 	$(python) -m pytest -q -n 2 --dist worksteal $(ARGS)
 
-lint: $(VENV)/test $(VENV)/lint $(VENV)/built ## Check style, types, import directions, the extension's stub and its compiler warnings
+lint: $(VENV)/lint $(VENV)/built ## Check style, types, import directions, the extension's stub and its compiler warnings
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy $(typed)
-	$(python) -m pytest -q tests/test_imports.py tests/test_tidy.py
+	$(python) -m pytest -q tests/test_imports.py tests/test_tidy.py tests/test_words.py
 	$(python) -m mypy.stubtest --mypy-config-file pyproject.toml \
 	    --allowlist scripts/stubtest-allowlist.txt --ignore-unused-allowlist heyfleet.ext._core
 	@$(MAKE) --no-print-directory $(VENV)/compiled-strictly
@@ -89,12 +89,14 @@ clean: ## Remove what builds and checks leave behind, but keep .venv
 distclean: clean ## Remove .venv as well
 	rm -rf $(VENV)
 
-# What a run needs comes first and alone, so that the first report is not kept waiting by tools for development.
+# Three stages: what a run needs, so that the first report does not wait for development tools; those of tests; those of lint.
 $(VENV)/run: pyproject.toml scripts/setup.sh scripts/progress.sh scripts/pick-python.sh
 	@scripts/setup.sh $(VENV) run
 	@touch $@
 
-$(VENV)/test $(VENV)/lint: $(VENV)/run
+$(VENV)/test: $(VENV)/run
+$(VENV)/lint: $(VENV)/test
+$(VENV)/test $(VENV)/lint:
 	@scripts/setup.sh $(VENV) $(@F)
 	@touch $@
 

@@ -1,10 +1,10 @@
-"""The native module and the generated protobuf code; everything else is in pyproject.toml.
+"""Build the extension module and the protobuf modules; everything else is in pyproject.toml.
 
-Switches, from the environment:
-  HEYFLEET_SANITIZE=address,undefined   build the extension with these sanitizers of gcc or clang
-  HEYFLEET_BUILD=build/strict           keep the generated C there, apart from that of the normal build
-  HEYFLEET_ABI3=1                       build one for Python 3.11 and all later ones (`make wheel`)
-  HEYFLEET_NATIVE=0                     leave both out: `make` builds them after it has installed the rest
+Environment variables:
+  HEYFLEET_SANITIZE=address,undefined   compile with these sanitizers of gcc or clang
+  HEYFLEET_BUILD=build/strict           write generated C there instead of the folder of the normal build
+  HEYFLEET_ABI3=1                       compile for Python 3.11 and all later versions (`make wheel`)
+  HEYFLEET_NATIVE=0                     build neither; `make` does that while it installs the rest
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BUILD = Path(os.environ.get("HEYFLEET_BUILD") or ("build/sanitize" if SANITIZERS
 
 
 def generate_proto() -> None:
-    """Make x_pb2.py and x_pb2.pyi beside each x.proto, where missing or older than it."""
+    """Generate x_pb2.py and x_pb2.pyi beside each x.proto, where they are missing or older."""
     folder = PACKAGE / "proto"
     stale = [
         source
@@ -45,16 +45,16 @@ def generate_proto() -> None:
             *(f"heyfleet/proto/{source.name}" for source in stale),
         ]
         subprocess.run(command, check=True)
-        for made in Path(out_folder, "heyfleet/proto").iterdir():
-            shutil.copyfile(made, folder / made.name)
+        for generated in Path(out_folder, "heyfleet/proto").iterdir():
+            shutil.copyfile(generated, folder / generated.name)
 
 
 def extension() -> Extension:
-    """The one extension module; every part of it is included by _core.pyx."""
+    """Describe the extension module; _core.pyx includes all its source files."""
     if SANITIZERS:
         flag = f"-fsanitize={SANITIZERS}"
-        # Its own copy of libubsan: with two shared runtimes, only one would write to the log file. For fuzzers nothing is
-        # linked: libFuzzer is in the process, and brings the runtimes.
+        # libubsan is linked statically, because of two shared runtimes only one writes to the log file. A fuzzer links
+        # nothing: libFuzzer, which loads the module, contains the runtimes.
         link = [] if "fuzzer" in SANITIZERS else [flag, "-static-libubsan", "-Wl,-Bsymbolic"]
         compile_ = [flag, "-fno-sanitize-recover=undefined", "-O1", "-fno-omit-frame-pointer"]
     else:
@@ -74,7 +74,7 @@ def extension() -> Extension:
 
 
 def native_modules() -> list[Extension]:
-    """The extension, translated to C."""
+    """Translate the extension to C."""
     modules: list[Extension] = cythonize(
         [extension()],
         include_path=["src"],  # heyfleet itself need not be installed yet

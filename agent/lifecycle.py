@@ -94,10 +94,7 @@ class AgentProcess:
             loop.add_signal_handler(number, self._on_signal, number, connecting)
         try:
             await connecting
-        except asyncio.CancelledError:
-            if not self._signal:
-                raise
-        except (DeniedError, UnreachableError):
+        except (asyncio.CancelledError, DeniedError, UnreachableError):
             if not self._signal:
                 raise
         finally:
@@ -138,6 +135,7 @@ class AgentProcess:
             raise type(error)(error.cause, cure) from None
         finally:
             lease.cancel()
+            service.close()
 
     async def _join(self) -> tuple[str, Certificate | None]:
         """Return the agent's name, and its certificate unless the controller is on this host."""

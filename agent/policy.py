@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from heyfleet.agent.http.resolve import ResolveError, connects_to, resolve, where
+from heyfleet.agent.http.resolve import ResolveError, connection_endpoint, resolve, server_endpoint
 from heyfleet.proto.plan_pb2 import CLOSED, USERS, Assignment, Plan
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -48,7 +48,7 @@ class HostPolicy:
         plan = assignment.plan
         if plan.unix_socket:
             return ""  # has no addresses; `refusal` has checked it
-        hosts, port = connects_to(plan)
+        hosts, port = connection_endpoint(plan)
         by_name = all(self._allows_name(host, port) for host in hosts)
         if not self.targets or by_name or self._allows_addresses(addresses, port):
             return ""
@@ -67,7 +67,7 @@ class HostPolicy:
         if plan.unix_socket:
             target = f"unix:{plan.unix_socket}"
             return "" if self._allows_name(target, 0) else _refuse(target, self._allowed_targets())
-        hosts, port = where(plan)
+        hosts, port = server_endpoint(plan)
         endpoints = [(host, port) for host in hosts]
         if plan.HasField("proxy"):
             endpoints.append((plan.proxy.host, plan.proxy.port))

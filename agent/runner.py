@@ -12,7 +12,7 @@ from heyfleet.agent.host import limits
 from heyfleet.agent.host.monitor import HostMonitor
 from heyfleet.agent.http.dns_refresh import DnsRefresh
 from heyfleet.agent.http.messages import render_plan
-from heyfleet.agent.http.resolve import Resolved, ResolveError, resolve_plan
+from heyfleet.agent.http.resolve import Resolution, ResolveError, resolve_plan
 from heyfleet.agent.http.transport import NAMES, speaks_http2
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.agent.snapshots import encode_histogram, merge_workers
@@ -50,12 +50,12 @@ class Runner:
         self._assignment = assignment
         plan = assignment.plan
         try:
-            resolved = resolve_plan(plan)
-            http2 = self._build_workers(resolved)
+            resolution = resolve_plan(plan)
+            http2 = self._build_workers(resolution)
         except (ResolveError, limits.LimitError, ValueError) as error:
             return Refusal(reason=str(error))
-        self._dns_refresh = DnsRefresh(plan, self._policy, resolved.addresses, self._set_addresses)
-        self._lookup_ns = resolved.lookup_ns
+        self._dns_refresh = DnsRefresh(plan, self._policy, resolution.addresses, self._set_addresses)
+        self._lookup_ns = resolution.lookup_ns
         for worker in self._workers:
             worker.launch(self._ended)
         if self._stopped:
@@ -65,29 +65,29 @@ class Runner:
         if fault := self._fault():
             return Refusal(reason=f"{fault}; --io epoll works on every Linux")
         return Ready(
-            addresses=[host for host, _ in resolved.addresses],
-            lookup_ns=resolved.lookup_ns,
+            addresses=[host for host, _ in resolution.addresses],
+            lookup_ns=resolution.lookup_ns,
             io=self._workers[0].engine.io_name,
             io_note=self._workers[0].engine.io_note,
             workers=len(self._workers),
             connections_open=sum(worker.engine.connections_open for worker in self._workers),
-            addresses_unused=resolved.unused,
+            addresses_unused=resolution.unused,
             protocol=NAMES[http2],
         )
 
-    def _build_workers(self, resolved: Resolved) -> bool:
+    def _build_workers(self, resolution: Resolution) -> bool:
         """Build a worker for each share, and return whether they speak HTTP/2."""
         assignment, plan = self._assignment, self._assignment.plan
         shares = deal(plan.workers or limits.cores(), assignment.connections, assignment.request_count)
         limits.allow_sources(plan.sources)
-        routes = 0 if plan.unix_socket else len(resolved.addresses) * max(len(plan.sources), 1)
+        routes = 0 if plan.unix_socket else len(resolution.addresses) * max(len(plan.sources), 1)
         limits.allow(sum(share.connections for share in shares), routes, len(shares))
-        http2 = speaks_http2(plan, resolved.addresses)
+        http2 = speaks_http2(plan, resolution.addresses)
         messages, columns = render_plan(plan, http2)  # once for all workers: bodies may be large
         setup = Setup(
             assignment=assignment,
             policy=self._policy,
-            resolved=resolved,
+            resolution=resolution,
             http2=http2,
             messages=messages,
             columns=columns,

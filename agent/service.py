@@ -64,6 +64,7 @@ class AgentService:
         self.heard_ns = clock_ns()  # when the controller's last message arrived
         self._lease_ns = _DEFAULT_LEASE_NS
         self._leaving = ""
+        self._said_bye = False
         self._outgoing: asyncio.Queue[FromAgent] | None = None
         self._pending: HeldRun | None = None  # assigned, and not started
         self._runs: dict[str, HeldRun] = {}  # started, and not released
@@ -93,7 +94,7 @@ class AgentService:
         return self._outgoing is not None
 
     def _send(self, message: FromAgent) -> None:
-        if self._outgoing is not None:
+        if self._outgoing is not None and not self._said_bye:
             self._outgoing.put_nowait(message)
 
     # Messages of the controller
@@ -152,7 +153,7 @@ class AgentService:
         try:
             answer = await run.runner.prepare(run.assignment)
         except (OSError, ValueError, MemoryError) as error:
-            answer = Refusal(reason=f"it can't prepare the run: {error or type(error).__name__}")
+            answer = Refusal(reason=f"it can't prepare the run: {str(error) or type(error).__name__}")
         if self._pending is not run:  # cancelled meanwhile
             run.runner.stop()
             return
@@ -278,13 +279,21 @@ class AgentService:
                 while self._is_running or (await_release and self._runs and self.is_attached):
                     self._changed.clear()
                     await self._changed.wait()
-        if self.left.is_set():
+        if self._said_bye:
             return
         self._send(FromAgent(bye=Bye(reason=reason)))
+        self._said_bye = True
         if self._outgoing is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._outgoing.join(), _FLUSH_TIMEOUT_S)
         self.left.set()
+
+    def close(self) -> None:
+        """Stop any load without waiting for its end, and close the spool files; those of held runs are kept."""
+        self._cancel_pending()
+        for run in self._runs.values():
+            run.runner.stop()
+            run.close(keep=True)
 
     @property
     def _is_running(self) -> bool:

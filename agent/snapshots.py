@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from heyfleet.ext import COUNTER_NAMES, EngineSnapshot, Histogram
+from heyfleet.ext import EngineSnapshot, Histogram
+from heyfleet.proto.counters import ADDRESS_COUNTER_NAMES, COUNTER_NAMES
 from heyfleet.proto.stats_pb2 import Breakdown, Snapshot
 from heyfleet.proto.stats_pb2 import Histogram as HistogramMessage
-
-_ADDRESS_COUNTERS = ("connections", "failures", "responses", "errors")
 
 
 def merge_workers(workers: list[EngineSnapshot], into: Snapshot) -> Snapshot:
@@ -43,7 +42,7 @@ def _merge_addresses(workers: list[EngineSnapshot], into: Snapshot) -> None:
     for worker in workers:
         for address, counts in worker.addresses.items():
             sums = into.addresses[address]
-            for name, count in zip(_ADDRESS_COUNTERS, counts, strict=True):
+            for name, count in zip(ADDRESS_COUNTER_NAMES, counts, strict=True):
                 setattr(sums, name, getattr(sums, name) + count)
 
 

@@ -9,11 +9,11 @@ from heyfleet.agent.host import monitor
 from heyfleet.agent.http.messages import Message
 from heyfleet.agent.http.proxy import target_url, tunnel_head
 from heyfleet.agent.http.redirects import Follower
-from heyfleet.agent.http.resolve import Resolved
+from heyfleet.agent.http.resolve import Resolution
 from heyfleet.agent.http.transport import tls_context
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import ConnectionConfig, Engine, LoadConfig, RecordingConfig, RequestConfig, TargetConfig
-from heyfleet.plan.sharding import Share, mix_order
+from heyfleet.plan.sharding import Share, request_order
 from heyfleet.proto.plan_pb2 import CLOSED, CONNECTION_RATE, RATE, USERS, Assignment, Plan, Think
 from heyfleet.proto.stats_pb2 import WorkerFacts
 
@@ -26,7 +26,7 @@ class Setup:
 
     assignment: Assignment
     policy: HostPolicy
-    resolved: Resolved
+    resolution: Resolution
     http2: bool
     messages: list[Message]
     columns: list[list[bytes]]
@@ -86,10 +86,10 @@ def build_engine(setup: Setup, share: Share) -> Engine:
     stride = assignment.connection_stride or 1
     follower = None
     if not plan.disable_redirects and not plan.template:
-        follower = Follower(plan, setup.http2, setup.policy, setup.resolved.addresses)
+        follower = Follower(plan, setup.http2, setup.policy, setup.resolution.addresses)
     engine = Engine(
         TargetConfig(
-            addresses=setup.resolved.addresses,
+            addresses=setup.resolution.addresses,
             sources=list(plan.sources),
             tls=tls_context(plan, setup.http2),
             tunnel=tunnel_head(plan, target_url(plan, plan.requests[0])),
@@ -98,7 +98,7 @@ def build_engine(setup: Setup, share: Share) -> Engine:
         ),
         RequestConfig(
             messages=setup.messages,
-            order=mix_order([request.weight for request in plan.requests]),
+            order=request_order([request.weight for request in plan.requests]),
             columns=setup.columns,
             decode=plan.decode,
         ),
@@ -118,7 +118,7 @@ def build_engine(setup: Setup, share: Share) -> Engine:
         io=plan.io or "auto",
     )
     if follower is not None:
-        follower.serve(engine)
+        follower.bind(engine)
     return engine
 
 

@@ -1,1 +1,1 @@
-"""Measurements of heyfleet beside other load generators, all in one run: `python -m bench`."""
+"""Benchmarks of heyfleet and other load generators, in interleaved runs: `python -m bench`."""

@@ -26,7 +26,7 @@ from bench.truth import (
     STALL_RATE,
     STALL_RUN_S,
     STALL_S,
-    Off,
+    Deviation,
     drain_s,
     expected_in_stalls,
     nearest_rank,
@@ -43,7 +43,7 @@ Pair = tuple[float, float]  # reported and true, in ns
 
 
 def compile_target() -> None:
-    """Make the target, unless that was done since its last change; BenchError with the compiler's words."""
+    """Compile the target if its source is newer; raises BenchError with the compiler's output."""
     if BINARY.exists() and BINARY.stat().st_mtime > SOURCE.stat().st_mtime:
         return
     BINARY.parent.mkdir(parents=True, exist_ok=True)
@@ -54,9 +54,9 @@ def compile_target() -> None:
 
 
 @contextmanager
-def target(core: int, *words: str) -> Iterator[str]:
-    """The port of a running target; it is ended, and has written its log, at the end of the context."""
-    process = subprocess.Popen(pinned([str(BINARY), *words], core), stdout=subprocess.PIPE, text=True)
+def target(core: int, *arguments: str) -> Iterator[str]:
+    """Run the target for the duration of the context and yield its port; it writes its log when it ends."""
+    process = subprocess.Popen(pinned([str(BINARY), *arguments], core), stdout=subprocess.PIPE, text=True)
     try:
         port = process.stdout.readline().strip() if process.stdout else ""
         if not port:
@@ -68,9 +68,9 @@ def target(core: int, *words: str) -> Iterator[str]:
 
 
 def heyfleet(core: int, port: str, rate: float, seconds: float, connections: int) -> Report:
-    """One run of one worker."""
-    words = [sys.executable, "-m", "bench.accuracy_load", port, f"{rate}", f"{seconds}", f"{connections}"]
-    done = subprocess.run(pinned(words, core), check=False, capture_output=True, text=True)
+    """Run one worker and return its figures."""
+    command = [sys.executable, "-m", "bench.accuracy_load", port, f"{rate}", f"{seconds}", f"{connections}"]
+    done = subprocess.run(pinned(command, core), check=False, capture_output=True, text=True)
     if done.returncode:
         raise BenchError(f"heyfleet: {done.stderr[-1000:]}")
     report: Report = json.loads(done.stdout)
@@ -78,7 +78,7 @@ def heyfleet(core: int, port: str, rate: float, seconds: float, connections: int
 
 
 def against_the_log(cores: tuple[int, int], rate: float, seconds: float) -> tuple[dict[str, Pair], float]:
-    """One run against the table of delays: reported and true by figure, and the share of requests more than 100 us late."""
+    """Load the target with a table of delays: reported and true values, and the share of requests over 100 us late."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         with target(cores[1], "table", "7", str(log)) as port:
@@ -91,92 +91,94 @@ def against_the_log(cores: tuple[int, int], rate: float, seconds: float) -> tupl
 
 
 def against_stalls(cores: tuple[int, int], connections: int) -> dict[str, Pair]:
-    """One run against the target that stalls: reported and true by figure, and what the target took a request."""
+    """Load the stalling target: reported and true values by figure."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         with target(cores[1], *STALLING, str(log)) as port:
             report = heyfleet(cores[0], port, STALL_RATE, STALL_RUN_S, connections)
         service_s = drain_s(log, int(report["start_ns"]))
-    told: Mapping[str, float] = report["percentiles_ns"]  # type: ignore[assignment]
-    pairs = {f"p{p:g}": (told[str(p)], expected_in_stalls(p, service_s) * 1e9) for p in (90.0, 99.0)}
+    reported: Mapping[str, float] = report["percentiles_ns"]  # type: ignore[assignment]
+    pairs = {f"p{p:g}": (reported[str(p)], expected_in_stalls(p, service_s) * 1e9) for p in (90.0, 99.0)}
     return {**pairs, "max": (report["max_ns"], STALL_S * 1e9)}
 
 
-def over_rounds(rounds: Sequence[dict[str, Pair]]) -> list[Off]:
-    """The same figures of several runs, figure by figure."""
+def over_rounds(rounds: Sequence[dict[str, Pair]]) -> list[Deviation]:
+    """Collect each figure's values over several runs."""
     return [
-        Off(name, tuple(run[name][0] for run in rounds), tuple(run[name][1] for run in rounds))
+        Deviation(name, tuple(run[name][0] for run in rounds), tuple(run[name][1] for run in rounds))
         for name in rounds[0]
     ]
 
 
-def off_row(off: Off) -> str:
-    """One figure at one load, as a row."""
-    errors_us = [error / 1e3 for error in off.errors_ns]
-    true_ms, told_ms = median(off.true_ns) / 1e6, median(off.told_ns) / 1e6
-    share = median(off.errors_ns) / median(off.true_ns)
+def deviation_row(deviation: Deviation) -> str:
+    """Return the table row of one figure at one load."""
+    errors_us = [error / 1e3 for error in deviation.errors_ns]
+    true_ms, reported_ms = median(deviation.true_ns) / 1e6, median(deviation.reported_ns) / 1e6
+    share = median(deviation.errors_ns) / median(deviation.true_ns)
     return (
-        f"| {off.name} | {true_ms:.3f} | {told_ms:.3f} | {median(errors_us):+.0f} us ({share:+.2%}) |"
-        f" {min(errors_us):+.0f} .. {max(errors_us):+.0f} us | {'ok' if off.met() else 'NOT MET'} |"
+        f"| {deviation.name} | {true_ms:.3f} | {reported_ms:.3f} | {median(errors_us):+.0f} us ({share:+.2%}) |"
+        f" {min(errors_us):+.0f} .. {max(errors_us):+.0f} us | {'ok' if deviation.within_limits() else 'NOT MET'} |"
     )
 
 
-def of_hey(core: int, port: str) -> dict[str, float]:
-    """hey at the same rate, 40/s on each of 50 connections: seconds by name."""
-    words = ["hey", "-z", f"{STALL_RUN_S}s", "-c", "50", "-q", "40", f"http://127.0.0.1:{port}/"]
-    text = subprocess.run(pinned(words, core), check=True, capture_output=True, text=True).stdout
-    found = {f"p{percent}": float(s) for percent, s in re.findall(r"(\d+)% in ([\d.]+) secs", text)}
+def run_hey(core: int, port: str) -> dict[str, float]:
+    """Run hey at the same rate, 40/s on each of 50 connections; returns seconds by figure."""
+    command = ["hey", "-z", f"{STALL_RUN_S}s", "-c", "50", "-q", "40", f"http://127.0.0.1:{port}/"]
+    text = subprocess.run(pinned(command, core), check=True, capture_output=True, text=True).stdout
+    seconds = {f"p{percent}": float(s) for percent, s in re.findall(r"(\d+)% in ([\d.]+) secs", text)}
     slowest = re.search(r"Slowest:\s+([\d.]+)", text)
-    return {**found, "max": float(slowest[1]) if slowest else math.nan}
+    return {**seconds, "max": float(slowest[1]) if slowest else math.nan}
 
 
-def of_oha(core: int, port: str) -> dict[str, float]:
-    """oha at the same rate, whose latencies count from the schedule if told so: seconds by name."""
-    words = ["oha", "--no-tui", "-z", f"{round(STALL_RUN_S * 1e3)}ms", "-c", "1000", "-q", f"{STALL_RATE}"]
-    words += ["--latency-correction", "--output-format", "json", f"http://127.0.0.1:{port}/"]
+def run_oha(core: int, port: str) -> dict[str, float]:
+    """Run oha at the same rate, with latencies from the schedule; returns seconds by figure."""
+    command = ["oha", "--no-tui", "-z", f"{round(STALL_RUN_S * 1e3)}ms", "-c", "1000", "-q", f"{STALL_RATE}"]
+    command += ["--latency-correction", "--output-format", "json", f"http://127.0.0.1:{port}/"]
     document = json.loads(
-        subprocess.run(pinned(words, core), check=True, capture_output=True, text=True).stdout
+        subprocess.run(pinned(command, core), check=True, capture_output=True, text=True).stdout
     )
     return {**document["latencyPercentiles"], "max": document["summary"]["slowest"]}
 
 
-def of_wrk(core: int, port: str) -> dict[str, float]:
-    """wrk, which has no rate, on 50 connections: seconds by name."""
-    words = ["wrk", "-t1", "-c50", f"-d{round(STALL_RUN_S)}s", "--latency", f"http://127.0.0.1:{port}/"]
-    text = subprocess.run(pinned(words, core), check=True, capture_output=True, text=True).stdout
+def run_wrk(core: int, port: str) -> dict[str, float]:
+    """Run wrk, which has no rate, on 50 connections; returns seconds by figure."""
+    command = ["wrk", "-t1", "-c50", f"-d{round(STALL_RUN_S)}s", "--latency", f"http://127.0.0.1:{port}/"]
+    text = subprocess.run(pinned(command, core), check=True, capture_output=True, text=True).stdout
     units = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
     rows = re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s)$", text, re.MULTILINE)
-    found = {f"p{percent}": float(value) * units[unit] for percent, value, unit in rows}
+    seconds = {f"p{percent}": float(value) * units[unit] for percent, value, unit in rows}
     most = re.search(r"Latency\s+\S+\s+\S+\s+([\d.]+)(us|ms|s)", text)
-    return {**found, "max": float(most[1]) * units[most[2]] if most else math.nan}
+    return {**seconds, "max": float(most[1]) * units[most[2]] if most else math.nan}
 
 
 def stall_rows(cores: tuple[int, int], rounds: int) -> Iterator[str]:
-    """Every load generator against the target that stalls, as rows."""
+    """Load the stalling target with every load generator; yields table rows."""
     for connections in (1000, 50):
-        offs = over_rounds([against_stalls(cores, connections) for _ in range(rounds)])
-        wanted = " | ".join(f"{median(off.true_ns) / 1e9:.4f}" for off in offs)
-        told = " | ".join(f"{median(off.told_ns) / 1e9:.4f}" for off in offs)
-        shares = ", ".join(f"{median(off.errors_ns) / median(off.true_ns):+.2%}" for off in offs)
-        met = all(off.met(ns=0) for off in offs)
+        deviations = over_rounds([against_stalls(cores, connections) for _ in range(rounds)])
+        wanted = " | ".join(f"{median(deviation.true_ns) / 1e9:.4f}" for deviation in deviations)
+        reported = " | ".join(f"{median(deviation.reported_ns) / 1e9:.4f}" for deviation in deviations)
+        shares = ", ".join(
+            f"{median(deviation.errors_ns) / median(deviation.true_ns):+.2%}" for deviation in deviations
+        )
+        met = all(deviation.within_limits(ns=0) for deviation in deviations)
         yield f"| closed form | {wanted} | |"
-        yield f"| heyfleet --rate {STALL_RATE} -c {connections} | {told} | {shares}: {'ok' if met else 'NOT MET'} |"
+        yield f"| heyfleet --rate {STALL_RATE} -c {connections} | {reported} | {shares}: {'ok' if met else 'NOT MET'} |"
     others = (
-        ("hey -c 50 -q 40", of_hey),
-        ("wrk -c50 (no rate)", of_wrk),
-        (f"oha -c 1000 -q {STALL_RATE} --latency-correction", of_oha),
+        ("hey -c 50 -q 40", run_hey),
+        ("wrk -c50 (no rate)", run_wrk),
+        (f"oha -c 1000 -q {STALL_RATE} --latency-correction", run_oha),
     )
     for name, run in others:
         if shutil.which(name.split()[0]) is None:
             continue
         with target(cores[1], *STALLING, os.devnull) as port:
-            found = run(cores[0], port)
-        cells = [f"{found[row]:.4f}" if row in found else "-" for row in ("p90", "p99", "max")]
+            seconds = run(cores[0], port)
+        cells = [f"{seconds[row]:.4f}" if row in seconds else "-" for row in ("p90", "p99", "max")]
         yield f"| {name} | {' | '.join(cells)} | |"
 
 
 def measure(rounds: int, seconds: float, minute_s: float) -> str:
-    """All tables as Markdown."""
+    """Measure everything and return all tables as Markdown."""
     cores = two_cores()
     compile_target()
     with target(cores[1], "table", "7", os.devnull) as port:
@@ -193,40 +195,41 @@ def measure(rounds: int, seconds: float, minute_s: float) -> str:
             pairs, late_share = against_the_log(cores, rate, seconds)
             runs.append(pairs)
             late += [late_share] if share == 0.2 else []
-        parts.append(f"\n{share:.0%} of it, {rate:,.0f} requests/s, {rounds} runs of {seconds:.0f} s:\n")
-        parts.append(markdown(("figure", "truth, ms", "reported, ms", "off by, median", "range", "")))
-        parts += [off_row(off) for off in over_rounds(runs)]
+        parts.append(f"\nAt {share:.0%} of that, {rate:,.0f} requests/s, {rounds} runs of {seconds:.0f} s:\n")
+        parts.append(markdown(("figure", "truth, ms", "reported, ms", "error, median", "range", "")))
+        parts += [deviation_row(deviation) for deviation in over_rounds(runs)]
     click.echo("measuring the rate over a minute ...", err=True)
     with target(cores[1], "at-once") as port:
         report = heyfleet(cores[0], port, 5000, minute_s, 1000)
     achieved = report["sent"] * 1e9 / report["elapsed_ns"]
     parts += [
         "",
-        markdown(("figure", "asked", "measured", "")),
-        f"| rate over {minute_s:.0f} s, asked 5,000/s | within 0.05 % | {achieved:.3f}/s ({achieved / 5000 - 1:+.4%}) |"
+        markdown(("figure", "required", "measured", "")),
+        f"| rate over {minute_s:.0f} s, requested: 5,000/s | within 0.05 % | {achieved:.3f}/s ({achieved / 5000 - 1:+.4%}) |"
         f" {'ok' if abs(achieved / 5000 - 1) <= 0.0005 else 'NOT MET'} |",
-        f"| left more than 100 us late, at 20 % load, median of the runs | below 1 % | {median(late):.2%}"
+        f"| sent more than 100 us late, at 20 % load, median of the runs | below 1 % | {median(late):.2%}"
         f" ({min(late):.2%} .. {max(late):.2%}) | {'ok' if median(late) < 0.01 else 'NOT MET'} |",
     ]
     click.echo("measuring the stalling target ...", err=True)
-    parts += ["", markdown(("seconds", "p90", "p99", "max", "off by, median")), *stall_rows(cores, rounds)]
+    parts += ["", markdown(("seconds", "p90", "p99", "max", "error, median")), *stall_rows(cores, rounds)]
     return "\n".join(parts) + "\n"
 
 
 def markdown(head: Sequence[str]) -> str:
-    """The first two lines of a table."""
+    """Return the first two lines of a table."""
     return f"| {' | '.join(head)} |\n|{'---|' * len(head)}"
 
 
 @click.command()
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Runs at each load.")
 @click.option("--seconds", default=15.0, show_default=True, help="Length of each run.")
-@click.option(
-    "--minute", default=60.0, show_default=True, help="Length of the run that the rate is taken of."
-)
+@click.option("--minute", default=60.0, show_default=True, help="Length of the run that measures the rate.")
 @click.option("--write", is_flag=True, help="Put the tables into docs/explain/accuracy.md.")
 def main(rounds: int, seconds: float, minute: float, write: bool) -> None:
-    """Hold heyfleet's reports against the truth. Exit code 0: within what is asked; 1: not; 2: can't be measured."""
+    """Compare heyfleet's reports with the truth.
+
+    Exit code 0: all limits hold; 1: one does not; 2: a measurement was not possible.
+    """
     raise_file_limit()
     if note := machine.busy():
         click.echo(f"warning: {note}", err=True)
@@ -237,8 +240,9 @@ def main(rounds: int, seconds: float, minute: float, write: bool) -> None:
         sys.exit(2)
     click.echo(text)
     if write:
-        where = "; ".join(f"{name}: {value}" for name, value in machine.describe().items())
-        described = f"`python -m bench.accuracy --write` on {where}.\n\n{text}"
+        rows = [(f"**{name}**", value) for name, value in machine.describe().items()]
+        conditions = table.as_markdown(("", "measured with"), rows)
+        described = f"`python -m bench.accuracy --write` on:\n\n{conditions}\n\n{text}"
         PAGE.write_text(table.replace_section(PAGE.read_text(), described))
     sys.exit(1 if "NOT MET" in text else 0)
 

@@ -1,6 +1,6 @@
 """One worker at a rate, against a port of this host: `python -m bench.accuracy_load PORT RATE SECONDS CONNECTIONS`.
 
-Prints what it measured, and when it began, as JSON. Rate 0: as fast as answers come.
+Prints its figures and the instant of its start as JSON. Rate 0: a closed loop.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import time
 
 from heyfleet.agent.runner import Runner
 from heyfleet.ext import Histogram
-from heyfleet.plan.build import Flags, make_plan, whole_plan
+from heyfleet.plan.build import make_plan, whole_plan
+from heyfleet.plan.options import RunOptions
 from heyfleet.proto.stats_pb2 import Refusal
 from heyfleet.results.stats import Stats
 
@@ -20,8 +21,8 @@ PERCENTS = (50.0, 90.0, 95.0, 99.0, 99.9)
 
 
 def main(port: str, rate: str, seconds: str, connections: str) -> None:
-    """Make the load; SystemExit with what went wrong."""
-    flags = Flags(
+    """Generate the load; raises SystemExit with the reason if it can't be prepared."""
+    flags = RunOptions(
         url=f"http://127.0.0.1:{port}/",
         user_agent="heyfleet-bench",
         rate=float(rate) or None,
@@ -39,7 +40,7 @@ def main(port: str, rate: str, seconds: str, connections: str) -> None:
     for snapshot in agent.snapshots():
         stats.add(snapshot)
     done = agent.done()
-    latency, own = stats.histograms["latency"], stats.histograms.get("generator_lag", Histogram())
+    latency, lag = stats.histograms["latency"], stats.histograms.get("generator_lag", Histogram())
     print(
         json.dumps(
             {
@@ -50,7 +51,7 @@ def main(port: str, rate: str, seconds: str, connections: str) -> None:
                 "responses": done.responses,
                 "unsent": done.unsent,
                 "elapsed_ns": done.elapsed_ns,
-                "late_share": 1 - own.count_at_or_below(LATE_NS) / own.count if own.count else 0.0,
+                "late_share": 1 - lag.count_at_or_below(LATE_NS) / lag.count if lag.count else 0.0,
             }
         )
     )

@@ -3,8 +3,8 @@
  *   bare_loop [-e] -c CONNECTIONS -z SECONDS PORT
  *
  * One thread sends one request at a time on each of its connections to 127.0.0.1:PORT and waits for as many bytes as
- * the first answer had. No parser, no clock a request, no histogram, no timeouts. -e takes epoll in place of io_uring.
- * Prints the number of answers. Why the ring is set up as it is: docs/explain/benchmarks.md, "What was tried".
+ * the first response had. No parser, no clock per request, no histogram, no timeouts. -e selects epoll instead of io_uring.
+ * Prints the number of responses. docs/explain/benchmarks.md, "What was tried", gives reasons for the setup of the ring.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -22,12 +22,12 @@
 #include <unistd.h>
 
 enum { RING_ENTRIES = 4096, COMPLETIONS = 32768, BUFFERS = 512, BUFFER_BYTES = 4096, BUFFER_GROUP = 0, EVENTS = 512 };
-enum { TICK_MS = 100 };              /* how often the end of the run is looked for when nothing arrives */
+enum { TICK_MS = 100 };              /* interval of checks for the end of the run while nothing arrives */
 #define IS_SEND (1ull << 32)         /* in user_data, above the number of the connection */
 
 struct connection {
     int fd;
-    int missing_bytes; /* of the answer */
+    int missing_bytes; /* of the current response */
 };
 
 static struct connection *connections;
@@ -58,7 +58,7 @@ static int dial(int port) {
     return fd;
 }
 
-/* The length of one answer, which all later ones are taken to have. */
+/* Measure the length of one response, which is assumed of all later ones. */
 static int learn_answer_bytes(int fd) {
     char buffer[BUFFER_BYTES];
     if (send(fd, request, request_bytes, MSG_NOSIGNAL) != (ssize_t)request_bytes) fail("send", errno);
@@ -68,7 +68,7 @@ static int learn_answer_bytes(int fd) {
     return (int)got;
 }
 
-/* Whether these bytes complete the answer; then the next one is expected. */
+/* Return whether these bytes complete the response; if so, expect the next one. */
 static inline bool completes(struct connection *connection, int got) {
     connection->missing_bytes -= got;
     if (connection->missing_bytes > 0) return false;
@@ -128,7 +128,7 @@ static void open_ring(void) {
 
 static inline void completed(const struct io_uring_cqe *cqe) {
     unsigned number = (unsigned)cqe->user_data;
-    if (cqe->user_data & IS_SEND) fail("send", -cqe->res); /* success is not told */
+    if (cqe->user_data & IS_SEND) fail("send", -cqe->res); /* only failures complete */
     if (cqe->res == 0) fail("recv", ECONNRESET);
     if (cqe->res < 0 && cqe->res != -ENOBUFS) fail("recv", -cqe->res);
     if (cqe->res > 0) {

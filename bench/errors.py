@@ -1,5 +1,5 @@
-"""The one error that the benchmarks end with."""
+"""Errors of the benchmarks."""
 
 
 class BenchError(Exception):
-    """A measurement is not possible; the text says why and what helps."""
+    """Signal that a measurement is not possible; the text has the cause and the cure."""

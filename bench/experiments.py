@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 import heyfleet
-from bench import machine, shapes, table
+from bench import machine, modes, table
 from bench.errors import BenchError
 
 ROOT = Path(__file__).parent.parent
@@ -33,63 +33,63 @@ _TARGET = re.compile(r"^# Target: heyfleet (lab vpc-lambda .*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Experiment:
-    """One that was made."""
+    """The result of one experiment."""
 
     name: str
     target: str
     result: heyfleet.Result
     latencies_s: list[float]
     stats: dict[str, Any]
-    findings: list[shapes.Finding]
+    findings: list[modes.Finding]
 
 
 def plan(name: str) -> Path:
-    """Its plan."""
-    return shapes.EXAMPLES / f"{name}.yaml"
+    """Return the path of an experiment's plan."""
+    return modes.EXAMPLES / f"{name}.yaml"
 
 
 def target_of(name: str) -> str:
-    """The target that its plan names, as one types it after `heyfleet`."""
-    found = _TARGET.search(plan(name).read_text())
-    if found is None:
-        raise BenchError(f"{plan(name)} names no target")
-    return found[1]
+    """Read from an experiment's plan the arguments of `heyfleet` that start its target."""
+    target = _TARGET.search(plan(name).read_text())
+    if target is None:
+        raise BenchError(f"{plan(name)} names no target; add a line `# Target: heyfleet lab ...`")
+    return target[1]
 
 
 @contextmanager
-def running(words: str) -> Iterator[str]:
-    """The URL of a target, until the end of the context."""
-    command = [sys.executable, "-m", "heyfleet", *shlex.split(words), "--port", "0"]
+def running(arguments: str) -> Iterator[str]:
+    """Run a target for the duration of the context; yields its URL."""
+    command = [sys.executable, "-m", "heyfleet", *shlex.split(arguments), "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        said = process.stdout.readline() if process.stdout else ""
-        url = said.rpartition(" ")[2].strip()
+        line = process.stdout.readline() if process.stdout else ""
+        url = line.rpartition(" ")[2].strip()
         if not url.startswith("http://"):
-            raise BenchError(f"the target did not start: {said!r}")
+            raise BenchError(f"the target did not start: {line!r}")
         yield url
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
 
 
-def make(name: str, out: Path, agents: int) -> Experiment:
-    """One experiment, kept in a new folder. Made again if it missed what is asked while the target was not in time."""
+def conduct(name: str, out: Path, agents: int) -> Experiment:
+    """Conduct an experiment, archived in a new folder; repeat it if a requirement failed while the target was late."""
     for attempt in range(1, _ATTEMPTS + 1):
-        made = _make(name, out, agents)
-        late_s = made.stats["answers_late_s"]["max"]
-        if all(each.held for each in made.findings) or late_s < _LATE_S or attempt == _ATTEMPTS:
+        experiment = _conduct(name, out, agents)
+        late_s = experiment.stats["answers_late_s"]["max"]
+        if all(each.passed for each in experiment.findings) or late_s < _LATE_S or attempt == _ATTEMPTS:
             break
         click.echo(
-            f"the target was late with answers by up to {late_s:.3f} s: this machine was busy; again",
+            f"the target responded up to {late_s:.3f} s late because this machine was busy; repeating",
             err=True,
         )
         shutil.rmtree(out)
-    return made
+    return experiment
 
 
-def _make(name: str, out: Path, agents: int) -> Experiment:
-    words = target_of(name)
-    with running(words) as url:
+def _conduct(name: str, out: Path, agents: int) -> Experiment:
+    target = target_of(name)
+    with running(target) as url:
         try:
             result = heyfleet.run(url, f=str(plan(name)), local_agents=agents, out=out, quiet=True)
         except heyfleet.RunError as error:
@@ -100,35 +100,37 @@ def _make(name: str, out: Path, agents: int) -> Experiment:
     middle_s = (lowest_ns + highest_ns) / 2e9
     latencies_s = [float(each) for each in middle_s.repeat(counts)]
     planned = result.report["ledger"]["planned"]
-    findings = shapes.of_counts(result.statuses, planned, stats)
-    if name in shapes.SHAPES:
-        findings += shapes.of_shape(name, latencies_s, result.seconds)
+    findings = modes.check_counts(result.statuses, planned, stats)
+    if name in modes.MODES:
+        findings += modes.check_modes(name, latencies_s, result.seconds)
     else:
         throttled = [second for second, counts in statuses_by_second(result).items() if "429" in counts]
-        findings += shapes.of_throttling(stats["throttled_from_s"], min(throttled, default=None))
-    return Experiment(name, words, result, latencies_s, stats, findings)
+        findings += modes.check_throttling(stats["throttled_from_s"], min(throttled, default=None))
+    return Experiment(name, target, result, latencies_s, stats, findings)
 
 
-def judged(experiment: Experiment) -> list[tuple[str, ...]]:
-    """What was asked, what was, and whether it held, as cells."""
-    return [(each.what, each.asked, each.was, table.VERDICTS[each.held]) for each in experiment.findings]
+def finding_rows(experiment: Experiment) -> list[tuple[str, ...]]:
+    """Return a table row for each finding."""
+    return [
+        (each.name, each.required, each.measured, table.VERDICTS[each.passed]) for each in experiment.findings
+    ]
 
 
 def section(experiment: Experiment) -> str:
-    """Its part of the page."""
+    """Return an experiment's section of the page."""
     parts = [
         f"### {experiment.name}\n\n    heyfleet {experiment.target}\n"
         f"    heyfleet run -f examples/vpc-lambda/{experiment.name}.yaml --local-agents {AGENTS}\n",
-        table.as_markdown(("figure", "asked", "ours", ""), judged(experiment)),
+        table.as_markdown(("figure", "required", "ours", ""), finding_rows(experiment)),
     ]
-    known = shapes.original().get(experiment.name)
+    known = modes.original().get(experiment.name)
     parts.append(beside(experiment, known) if known else by_second(experiment))
-    parts.append(f"The generator's trust: {experiment.result.trust}.")
+    parts.append(f"Trust: {experiment.result.trust}.")
     return "\n\n".join(part.strip("\n") for part in parts)
 
 
 def beside(experiment: Experiment, known: dict[str, Any]) -> str:
-    """The original's figures and ours, and both histograms in the original's bars."""
+    """Compare the original's figures and histogram with ours, in the original's bars."""
     latency = experiment.result.report["latency"]
     ours = {
         "total": experiment.result.seconds,
@@ -139,7 +141,7 @@ def beside(experiment: Experiment, known: dict[str, Any]) -> str:
     }
     figures = [(name, f"{known[name]:.4f}", f"{value:.4f}") for name, value in ours.items()]
     marks_s = [mark_s for mark_s, _ in known["histogram"]]
-    counts = shapes.in_bars(experiment.latencies_s, marks_s)
+    counts = modes.count_by_bar(experiment.latencies_s, marks_s)
     bars = [
         (f"to {mark_s:.3f}", f"{count:,}", f"{our:,}")
         for (mark_s, count), our in zip(known["histogram"], counts, strict=False)
@@ -151,7 +153,7 @@ def beside(experiment: Experiment, known: dict[str, Any]) -> str:
 
 
 def by_second(experiment: Experiment) -> str:
-    """Answers by status in each second."""
+    """Return a table of responses by status in each second."""
     rows = [
         (f"{second}", f"{counts.get('200', 0):,}", f"{counts.get('429', 0):,}")
         for second, counts in sorted(statuses_by_second(experiment.result).items())
@@ -160,7 +162,7 @@ def by_second(experiment: Experiment) -> str:
 
 
 def statuses_by_second(result: heyfleet.Result) -> dict[int, dict[str, int]]:
-    """As the archive has them; a second may have several lines."""
+    """Read responses by second and status from an archive, which may have several lines per second."""
     seconds: dict[int, dict[str, int]] = {}
     for line in (result.folder / "intervals.jsonl").read_text().splitlines():
         interval = json.loads(line)
@@ -171,7 +173,7 @@ def statuses_by_second(result: heyfleet.Result) -> dict[int, dict[str, int]]:
 
 
 def pictures(before: Experiment, after: Experiment, third: Experiment, folder: Path) -> None:
-    """What the pages look like in a browser."""
+    """Take screenshots of the pages in a browser."""
     browser = shutil.which("chromium")
     if browser is None:
         raise BenchError("pictures need chromium (scripts/system-packages.sh others)")
@@ -189,11 +191,11 @@ def pictures(before: Experiment, after: Experiment, third: Experiment, folder: P
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         if done.returncode or not shot.exists():
-            raise BenchError(f"chromium made no picture of {page.name}: {done.stderr[-500:]}")
+            raise BenchError(f"chromium took no screenshot of {page.name}: {done.stderr[-500:]}")
 
 
 def heyfleet_compare(before: Experiment, after: Experiment, *flags: str) -> str:
-    """What `heyfleet compare` says of two of them."""
+    """Return the output of `heyfleet compare` for two experiments."""
     command = [sys.executable, "-m", "heyfleet", "compare", before.name, after.name, *flags]
     done = subprocess.run(
         command, cwd=before.result.folder.parent, capture_output=True, text=True, check=False
@@ -203,53 +205,66 @@ def heyfleet_compare(before: Experiment, after: Experiment, *flags: str) -> str:
     return done.stdout.strip("\n")
 
 
-def page(made: Sequence[Experiment], compared: str) -> str:
-    """All of them, for the page."""
+def page(experiments: Sequence[Experiment], compared: str) -> str:
+    """Return the page's text about all experiments."""
     where = machine.describe()
     described = f"`make experiments` on {where['CPU']}, {where['kernel']}, Python {where['Python']}."
     comparison = (
         f"### Before and after\n\n    heyfleet compare 1-before 1-after\n\n```\n{compared}\n```\n\n"
-        "![latency by percentile, before and after](../pictures/before-after.png)"
+        "![Latency by percentile, before and after](../pictures/before-after.png)"
     )
-    sections = [section(each) for each in made]
-    sections.append("![the third experiment's page](../pictures/experiment-3.png)")
+    sections = [section(each) for each in experiments]
+    sections.append("![The third experiment as a page](../pictures/experiment-3.png)")
     return "\n\n".join([described, *sections[:2], comparison, *sections[2:]])
 
 
 @click.command()
-@click.option("--agents", default=AGENTS, show_default=True, help="On this host.")
+@click.option("--agents", default=AGENTS, show_default=True, help="Number of agents on this host.")
 @click.option(
-    "--only", type=click.Choice(shapes.EXPERIMENTS), multiple=True, help="May be repeated. Default: all."
+    "--only",
+    type=click.Choice(modes.EXPERIMENTS),
+    multiple=True,
+    help="Conduct only this experiment; may be repeated.",
 )
 @click.option("--write", is_flag=True, help="Into docs/explain/experiments.md, with its pictures.")
 @click.option(
     "--keep",
     type=click.Path(path_type=Path),
     default=ROOT / "build" / "experiments",
-    help="Where runs are kept; made anew.",
+    help="Folder for the archives; its contents are deleted first.",
 )
 def main(agents: int, only: tuple[str, ...], write: bool, keep: Path) -> None:
-    """Make the experiments and judge them. Exit code 0: as asked; 1: not; 2: can't be made."""
+    """Conduct the experiments and check their results.
+
+    Exit code 0: all requirements are met; 1: one is not; 2: an experiment was not possible.
+    """
     if write and only:
-        raise click.UsageError("--write takes all experiments")
+        raise click.UsageError("--write needs all experiments; leave out --only")
     shutil.rmtree(keep, ignore_errors=True)
     keep.mkdir(parents=True)
-    made = {}
+    experiments = {}
     try:
-        for name in only or shapes.EXPERIMENTS:
+        for name in only or modes.EXPERIMENTS:
             click.echo(f"experiment {name}: heyfleet {target_of(name)}", err=True)
-            made[name] = make(name, keep / name, agents)
-            click.echo(table.as_text((f"experiment {name}", "asked", "was", ""), judged(made[name])) + "\n")
-        if {"1-before", "1-after"} <= made.keys():
-            compared = heyfleet_compare(made["1-before"], made["1-after"])
+            experiments[name] = conduct(name, keep / name, agents)
+            click.echo(
+                table.as_text(
+                    (f"experiment {name}", "required", "measured", ""), finding_rows(experiments[name])
+                )
+                + "\n"
+            )
+        if {"1-before", "1-after"} <= experiments.keys():
+            compared = heyfleet_compare(experiments["1-before"], experiments["1-after"])
             click.echo(compared)
             if write:
-                pictures(made["1-before"], made["1-after"], made["3"], keep)
-                PAGE.write_text(table.replace_section(PAGE.read_text(), page(list(made.values()), compared)))
+                pictures(experiments["1-before"], experiments["1-after"], experiments["3"], keep)
+                PAGE.write_text(
+                    table.replace_section(PAGE.read_text(), page(list(experiments.values()), compared))
+                )
     except BenchError as error:
         click.echo(f"bench: {error}", err=True)
         sys.exit(2)
-    sys.exit(0 if all(finding.held for each in made.values() for finding in each.findings) else 1)
+    sys.exit(0 if all(finding.passed for each in experiments.values() for finding in each.findings) else 1)
 
 
 if __name__ == "__main__":

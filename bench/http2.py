@@ -1,7 +1,7 @@
-"""HTTP/2 beside h2load, against two servers: its own sibling nghttpd, and nginx.
+"""HTTP/2 beside h2load, against two servers: its sibling nghttpd, and nginx.
 
-nghttpd writes the answers that it has together; nginx writes each by itself, so that a client with a core to spare wakes up for
-each, and what it costs is mostly that. The first shows what a client can do, the second what it does before a common server.
+nghttpd writes several responses at once. nginx writes each by itself, so that a client with a core to spare wakes up for each,
+which is most of its cost. nghttpd shows what a client is capable of, nginx what it does with a common server.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from bench.target import Nginx, free_ports, make_certificate
 
 OURS = ("heyfleet io_uring", "heyfleet epoll")
 PEER = "h2load"
-START_TIMEOUT_S = 10
+START_TIMEOUT_S = 60
 
 
 class Nghttpd:
-    """A running nghttpd that answers five bytes over TLS, pinned to one core; a context manager."""
+    """A running nghttpd that serves five bytes over TLS, pinned to one core; a context manager."""
 
     def __init__(self, core: int) -> None:
         executable = shutil.which("nghttpd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -54,7 +54,7 @@ class Nghttpd:
         return f"https://localhost:{self._port}/"
 
     def __enter__(self) -> Self:
-        """Wait until it answers."""
+        """Wait until nghttpd responds."""
         deadline = time.monotonic() + START_TIMEOUT_S
         probe = [PEER, "-n1", "-c1", "-m1", self.http2_url]
         while (
@@ -69,24 +69,24 @@ class Nghttpd:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop it."""
+        """Stop nghttpd."""
         self.stop()
 
     def stop(self) -> None:
-        """Stop it and remove its files."""
+        """Stop nghttpd and remove its files."""
         self._process.terminate()
         self._process.wait()
         shutil.rmtree(self._folder)
 
 
 def compare(
-    server: Nginx | Nghttpd, shape: tuple[int, int], seconds: float, core: int, rounds: int
+    server: Nginx | Nghttpd, concurrency: tuple[int, int], seconds: float, core: int, rounds: int
 ) -> list[Spread]:
-    """Requests per client CPU-second, h2load = 1, of each of ours; each tool's own count is taken.
+    """Compute requests per client CPU-second of each heyfleet backend, with h2load as 1, by each tool's own count.
 
-    `shape`: connections, and requests at a time on each.
+    `concurrency` is the number of connections and the number of streams on each.
     """
-    connections, streams = shape
+    connections, streams = concurrency
 
     def player(command: list[str]) -> Callable[[], Run]:
         return lambda: _counted(run_pinned(command, core))
@@ -98,15 +98,15 @@ def compare(
         for io in ("io_uring", "epoll")
     }
     commands[PEER] = [PEER, "-t1", f"-c{connections}", f"-m{streams}", f"-D{round(seconds)}", url]
-    measured = interleave({name: player(command) for name, command in commands.items()}, rounds)
-    return [efficiency(measured, ours, PEER) for ours in OURS]
+    runs = interleave({name: player(command) for name, command in commands.items()}, rounds)
+    return [efficiency(runs, ours, PEER) for ours in OURS]
 
 
 def _counted(run: Run) -> Run:
-    """The run with the number of its answers."""
+    """Return the run with its number of responses."""
     if run.output.startswith("{"):
         return replace(run, requests=sum(json.loads(run.output)["statuses"].values()))
-    found = re.search(r"(\d+) succeeded", run.output)
-    if not found or found[1] == "0":
-        raise BenchError(f"{PEER} said nothing of its requests: {run.output[-300:]!r}")
-    return replace(run, requests=int(found[1]))
+    match = re.search(r"(\d+) succeeded", run.output)
+    if not match or match[1] == "0":
+        raise BenchError(f"{PEER} printed no number of requests: {run.output[-300:]!r}")
+    return replace(run, requests=int(match[1]))

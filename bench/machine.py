@@ -1,4 +1,4 @@
-"""What was measured with: the machine and the versions, without a date."""
+"""The machine and the versions that figures were measured with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES = ("nginx", "wrk", "hey", "valgrind", "liburing-dev", "gcc")
 
 
 def package_version(package: str) -> str:
-    """The version of an installed Debian package; "unknown" on other systems."""
+    """Return the version of an installed Debian package; "unknown" on other systems."""
     if shutil.which("dpkg-query") is None:
         return "unknown"
     command = ["dpkg-query", "-W", "-f", "${Version}", package]
@@ -22,7 +22,7 @@ def package_version(package: str) -> str:
 
 
 def read(path: str) -> str:
-    """A small file of /proc, or nothing where it is absent."""
+    """Read a small file in /proc; return an empty string if it is absent."""
     try:
         return Path(path).read_text().strip()
     except OSError:
@@ -30,7 +30,7 @@ def read(path: str) -> str:
 
 
 def describe() -> dict[str, str]:
-    """Names and values, in the order in which to print them."""
+    """Return names and values in the order in which to print them."""
     model = re.search(r"^model name\s*: (.*)", read("/proc/cpuinfo"), re.MULTILINE)
     versions = ", ".join(f"{package} {package_version(package)}" for package in PACKAGES)
     return {
@@ -43,8 +43,8 @@ def describe() -> dict[str, str]:
 
 
 def busy() -> str | None:
-    """A warning when other processes are using the cores that are measured on."""
+    """Return a warning if other processes use the cores."""
     load = os.getloadavg()[0]
     if load < 0.5:
         return None
-    return f"the load average is {load:.2f}: other processes are running; what they do is in the figures"
+    return f"the load average is {load:.2f}: other processes are running and disturb the figures"

@@ -1,4 +1,4 @@
-"""Running a command on one core, and what it cost; comparing rounds of such runs."""
+"""Run commands on one core, measure their CPU time, and compare rounds of such runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.errors import BenchError
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one command. CPU times are those of the whole process, from its start to its exit."""
+    """A run of one command. CPU times cover the whole process, from its start to its exit."""
 
     user_s: float
     system_s: float
@@ -27,17 +27,17 @@ class Run:
 
     @property
     def cpu_s(self) -> float:
-        """User and system time."""
+        """Sum of user and system time."""
         return self.user_s + self.system_s
 
     @property
     def cpu_us_per_request(self) -> float:
-        """Client CPU time of one request, in microseconds."""
+        """Client CPU time per request, in microseconds."""
         return self.cpu_s * 1e6 / self.requests
 
     @property
     def user_us_per_request(self) -> float:
-        """The user part of it; the kernel may only estimate how the sum is divided."""
+        """User part of the CPU time per request; the kernel may estimate how the sum is divided."""
         return self.user_s * 1e6 / self.requests
 
 
@@ -45,7 +45,7 @@ Round = Mapping[str, Run]
 
 
 class Spread(NamedTuple):
-    """The median of several measurements, and their range."""
+    """Median and range of several measurements."""
 
     median: float
     low: float
@@ -53,9 +53,9 @@ class Spread(NamedTuple):
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """Median, lowest and highest of at least one value."""
-    known = list(values)
-    return Spread(statistics.median(known), min(known), max(known))
+    """Compute the median, the lowest and the highest of at least one value."""
+    items = list(values)
+    return Spread(statistics.median(items), min(items), max(items))
 
 
 def pinned(command: Sequence[str], core: int) -> list[str]:
@@ -64,9 +64,9 @@ def pinned(command: Sequence[str], core: int) -> list[str]:
 
 
 def two_cores() -> tuple[int, int]:
-    """The core of the load generator and that of the server.
+    """Return the core for the load generator and the one for the server.
 
-    Raises BenchError where there is only one.
+    Raises BenchError if this process may use only one.
     """
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
@@ -81,9 +81,9 @@ def raise_file_limit() -> None:
 
 
 def run_pinned(command: Sequence[str], core: int, extra_env: Mapping[str, str] | None = None) -> Run:
-    """Run a command on one core to its end.
+    """Run a command on one core until it ends.
 
-    Raises BenchError with the end of its error output when it exits with another code than 0.
+    Raises BenchError with the end of its error output if its exit code is not 0.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         start = time.perf_counter()
@@ -103,20 +103,20 @@ def run_pinned(command: Sequence[str], core: int, extra_env: Mapping[str, str] |
 def run_counted(
     command: Sequence[str], core: int, extra_env: Mapping[str, str], count_served: Callable[[], int]
 ) -> Run:
-    """Run a command that sends requests; the server says how many it got."""
+    """Run a command that sends requests; the server counts them."""
     before = count_served()
     run = run_pinned(command, core, extra_env)
     requests = count_served() - before
     if requests <= 0:
-        raise BenchError(f"{' '.join(command)}: the server got no request")
+        raise BenchError(f"{' '.join(command)}: the server received no request")
     return replace(run, requests=requests)
 
 
 def interleave(players: Mapping[str, Callable[[], Run]], rounds: int) -> list[Round]:
-    """Let all run once, in order, then all again: what disturbs the machine for a while disturbs all alike."""
+    """Run all once, in order, then all again, so that a disturbance of the machine affects all alike."""
     return [{name: play() for name, play in players.items()} for _ in range(rounds)]
 
 
 def efficiency(rounds: Sequence[Round], name: str, peer: str) -> Spread:
-    """Requests per client CPU-second of one, the other = 1: the ratio in each round, then their median."""
+    """Compute requests per client CPU-second of `name`, with `peer` as 1, in each round."""
     return spread(each[peer].cpu_us_per_request / each[name].cpu_us_per_request for each in rounds)

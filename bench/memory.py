@@ -1,4 +1,4 @@
-"""Memory of the heyfleet process by number of open connections."""
+"""Memory of a heyfleet process by number of open connections."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ WATCH_S = 1.5
 
 
 def parse_rss(rollup: str) -> int:
-    """Bytes in memory, of a smaps_rollup of /proc."""
-    found = re.search(r"^Rss:\s+(\d+) kB", rollup, re.MULTILINE)
-    if not found:
-        raise BenchError("the kernel says no Rss in smaps_rollup")
-    return int(found[1]) * 1024
+    """Read the resident bytes from a /proc smaps_rollup."""
+    match = re.search(r"^Rss:\s+(\d+) kB", rollup, re.MULTILINE)
+    if not match:
+        raise BenchError("the kernel reports no Rss in smaps_rollup")
+    return int(match[1]) * 1024
 
 
 def _watch(process: subprocess.Popen[bytes], nginx: Nginx, connections: int) -> int:
-    """The most memory seen while all connections are open, and each has been used."""
+    """Return the peak memory while all connections are open and each has been used."""
     before = nginx.status().requests
     deadline = time.monotonic() + OPEN_TIMEOUT_S
     while True:
@@ -47,7 +47,7 @@ def _watch(process: subprocess.Popen[bytes], nginx: Nginx, connections: int) -> 
 
 
 def rss_bytes(nginx: Nginx, connections: int, core: int) -> int:
-    """Memory of heyfleet with so many connections open, at one request a second on each."""
+    """Measure heyfleet's memory with this many open connections, at one request per second on each."""
     nginx.wait_idle()
     load = ("-c", str(connections), "-q", "1", "-z", f"{OPEN_TIMEOUT_S + 10}s", "-cpus", "1")
     process = subprocess.Popen(
@@ -63,7 +63,7 @@ def rss_bytes(nginx: Nginx, connections: int, core: int) -> int:
 
 
 def bytes_per_connection(nginx: Nginx, core: int) -> float:
-    """What each connection beyond the first 1,000 adds."""
+    """Measure how many bytes each connection beyond the first 1,000 adds."""
     fewer = rss_bytes(nginx, FEWER, core)
     more = rss_bytes(nginx, MORE, core)
     return (more - fewer) / (MORE - FEWER)

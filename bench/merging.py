@@ -1,4 +1,4 @@
-"""A controller that merges what many agents stream:  python -m bench.merging AGENTS SECONDS
+"""A controller that merges the snapshots of many agents:  python -m bench.merging AGENTS SECONDS
 
 Prints its cost as JSON: CPU time of decoding, merging and statistics, of the whole process, peak memory, and how long
 agents waited for their acknowledgements in the first and in the last quarter of the run.
@@ -22,10 +22,10 @@ from typing import Any
 import uvloop
 
 from heyfleet.controller.executors.fleet import background
-from heyfleet.controller.fleet import grpc_server as wire
+from heyfleet.controller.fleet import grpc_server
 from heyfleet.controller.fleet.coordinator import RunCoordinator
 from heyfleet.controller.fleet.registry import AgentRegistry
-from heyfleet.controller.fleet.status import interval_s, view
+from heyfleet.controller.fleet.status import run_status, status_interval_s
 from heyfleet.controller.security.authority import Authority
 from heyfleet.proto.control_pb2 import FromAgent, RunRequest
 from heyfleet.proto.plan_pb2 import Plan, Target
@@ -35,26 +35,26 @@ PROCESSES = 4
 
 
 class Meter:
-    """CPU time of one thread inside some functions."""
+    """CPU time that one thread spends in chosen functions."""
 
     def __init__(self) -> None:
         self.ns = 0
 
-    def of(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function, measured."""
+    def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function with its CPU time added to this meter."""
 
-        def measured(*arguments: Any) -> Any:
+        def metered(*arguments: Any) -> Any:
             begin_ns = time.thread_time_ns()
             try:
                 return function(*arguments)
             finally:
                 self.ns += time.thread_time_ns() - begin_ns
 
-        return measured
+        return metered
 
 
 def credentials(folder: Path, agents: int) -> tuple[bytes, bytes, bytes]:
-    """Files for the agents; what the server needs."""
+    """Write the agents' key files and return the server's credentials."""
     authority = Authority.create()
     (folder / "ca.pem").write_bytes(authority.ca_pem)
     for number in range(agents):
@@ -65,19 +65,19 @@ def credentials(folder: Path, agents: int) -> tuple[bytes, bytes, bytes]:
 
 
 async def main(agents: int, seconds: int, folder: Path) -> dict[str, float]:
-    """One run."""
+    """Run the controller with simulated agents and return its cost."""
     meter = Meter()
-    fleet = AgentRegistry()
-    fleet.receive = meter.of(fleet.receive)  # type: ignore[method-assign]
-    decode = meter.of(FromAgent.FromString)
-    setattr(wire, "FromAgent", type("FromAgent", (), {"FromString": staticmethod(decode)}))  # noqa: B010
+    registry = AgentRegistry()
+    registry.on_message = meter.wrap(registry.on_message)  # type: ignore[method-assign]
+    decode = meter.wrap(FromAgent.FromString)
+    setattr(grpc_server, "FromAgent", type("FromAgent", (), {"FromString": staticmethod(decode)}))  # noqa: B010
     plan = Plan(
         target=Target(scheme="http", host="nowhere", port=80), connections=agents, duration_ns=seconds * 10**9
     )
-    conductor = fleet.receiver = RunCoordinator(
-        fleet, RunRequest(plan=plan, agents=agents, join_timeout_ns=120 * 10**9, lost_timeout_ns=10**9)
+    coordinator = registry.run_handler = RunCoordinator(
+        registry, RunRequest(plan=plan, agents=agents, join_timeout_ns=120 * 10**9, lost_timeout_ns=10**9)
     )
-    server = wire.Server(fleet, credentials(folder, agents))
+    server = grpc_server.Server(registry, credentials(folder, agents))
     address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
     each = agents // PROCESSES
     streams = [
@@ -87,34 +87,34 @@ async def main(agents: int, seconds: int, folder: Path) -> dict[str, float]:
         )
         for first in range(0, each * PROCESSES, each)
     ]
-    drawn = meter.of(lambda: view(conductor))
+    show_status = meter.wrap(lambda: run_status(coordinator))
 
     async def live() -> None:
         while True:
-            drawn()
-            await asyncio.sleep(interval_s(conductor))
+            show_status()
+            await asyncio.sleep(status_interval_s(coordinator))
 
-    begun: dict[str, float] = {}
+    start: dict[str, float] = {}
 
-    async def note_the_start() -> None:
-        await fleet.changes.until(lambda: conductor.stage == "running")
-        begun.update(cpu_s=_cpu_s(), meter_ns=meter.ns, at_s=time.monotonic())
+    async def record_start() -> None:
+        await registry.changes.until(lambda: coordinator.stage == "running")
+        start.update(cpu_s=_cpu_s(), meter_ns=meter.ns, at_s=time.monotonic())
 
-    async with background(fleet.beat), background(live), background(note_the_start):
-        measured = await conductor.conduct()
-        cpu_s, wall_s = _cpu_s() - begun["cpu_s"], time.monotonic() - begun["at_s"]
-        fleet.dismiss("over")
+    async with background(registry.renew_leases), background(live), background(record_start):
+        measurements = await coordinator.run()
+        cpu_s, wall_s = _cpu_s() - start["cpu_s"], time.monotonic() - start["at_s"]
+        registry.dismiss_all("over")
         outputs = [(await asyncio.to_thread(stream.communicate))[0] for stream in streams]
     await server.stop()
-    assert measured is not None
-    ledger = balance(measured)
+    assert measurements is not None
+    ledger = balance(measurements)
     delays = [tuple(pair) for output in outputs for pair in json.loads(output)]
     quarter = max(seconds // 4, 1)
     return {
-        "agents": len(measured.parts),
+        "agents": len(measurements.agents),
         "responses": ledger.responses,
         "faults": len(ledger.faults),
-        "merge_cores": (meter.ns - begun["meter_ns"]) / 1e9 / wall_s,
+        "merge_cores": (meter.ns - start["meter_ns"]) / 1e9 / wall_s,
         "process_cores": cpu_s / wall_s,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "ack_first_s": statistics.median(delay for sequence, delay in delays if sequence <= quarter),
@@ -129,5 +129,5 @@ def _cpu_s() -> float:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as made:
-        print(json.dumps(uvloop.run(main(int(sys.argv[1]), int(sys.argv[2]), Path(made)))))
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(uvloop.run(main(int(sys.argv[1]), int(sys.argv[2]), Path(folder)))))

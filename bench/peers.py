@@ -1,6 +1,6 @@
-"""The load generators: how each is called, and how many requests it says it made.
+"""Load generators: their command lines, and how to read the number of requests from their output.
 
-A new one is a subclass of Peer and a line in PEERS.
+To add one, write a subclass of Peer and list it in PEERS.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HEYFLEET = (sys.executable, "-m", "heyfleet")
 
 
 class Peer(ABC):
-    """A load generator with one thread: `connections` at once, each with one request at a time, for `seconds`."""
+    """A load generator with one thread, and one request at a time on each of its connections."""
 
     name: str
     package: str | None = None
@@ -35,7 +35,7 @@ class Peer(ABC):
     def prepare(self) -> None:
         """Make sure that it can be started.
 
-        Raises BenchError when it is not installed.
+        Raises BenchError if it is not installed.
         """
         if self.executable is not None and shutil.which(self.executable) is None:
             raise BenchError(
@@ -48,11 +48,11 @@ class Peer(ABC):
 
     @abstractmethod
     def reported(self, output: str) -> int | None:
-        """The number of responses that it claims; None where it cannot know."""
+        """Read the number of responses from its output; None where it cannot know."""
 
 
 class Heyfleet(Peer):
-    """Ourselves, on one of the backends."""
+    """heyfleet on one of its I/O backends."""
 
     def __init__(self, io: str) -> None:
         self.io = io
@@ -64,48 +64,48 @@ class Heyfleet(Peer):
         return [*HEYFLEET, "run", *load, "--io", self.io, "--json", url]
 
     def reported(self, output: str) -> int:
-        """The responses of the ledger."""
+        """Read the responses in the ledger."""
         return int(json.loads(output)["ledger"]["responses"])
 
 
 class Wrk(Peer):
-    """wrk, a C program on epoll."""
+    """wrk, a C program that uses epoll."""
 
     name = "wrk"
     package = executable = "wrk"
 
     def command(self, url: str, connections: int, seconds: float) -> list[str]:
-        """The command line; wrk knows whole seconds only."""
+        """Return the command line; wrk accepts whole seconds only."""
         return ["wrk", "-t1", f"-c{connections}", f"-d{round(seconds)}s", url]
 
     def reported(self, output: str) -> int:
-        """The line "123 requests in 4.00s"."""
-        found = re.search(r"(\d+) requests in ", output)
-        if not found:
+        """Read the line "123 requests in 4.00s"."""
+        match = re.search(r"(\d+) requests in ", output)
+        if not match:
             raise BenchError(f"wrk printed no number of requests: {output[-200:]!r}")
-        return int(found[1])
+        return int(match[1])
 
 
 class Hey(Peer):
-    """hey, whose command line we follow."""
+    """hey, whose command line heyfleet follows."""
 
     name = "hey"
     package = executable = "hey"
     env = MappingProxyType({"GOMAXPROCS": "1"})
-    MOST_RESULTS = 1_000_000  # hey forgets those beyond
+    MOST_RESULTS = 1_000_000  # hey discards further results
 
     def command(self, url: str, connections: int, seconds: float) -> list[str]:
         """The command line."""
         return ["hey", "-c", str(connections), "-z", f"{seconds:g}s", "-cpus", "1", url]
 
     def reported(self, output: str) -> int | None:
-        """The sum of the status codes, unless results were dropped."""
+        """Sum up the status codes, unless hey discarded results."""
         responses = sum(int(count) for count in re.findall(r"\[\d+\]\s+(\d+) responses", output))
         return responses if responses < self.MOST_RESULTS else None
 
 
 class BareLoop(Peer):
-    """Our C loop without parser, clock and histogram; compiled when first used."""
+    """A C loop without parser, clock and histogram (bench/bare_loop.c); compiled when first used."""
 
     def __init__(self, io: str) -> None:
         self.io = io
@@ -113,9 +113,9 @@ class BareLoop(Peer):
         self._binary = BUILD / "bare_loop"
 
     def prepare(self) -> None:
-        """Compile it, unless that was done since its last change.
+        """Compile it if its source is newer than the binary.
 
-        Raises BenchError with the compiler's words.
+        Raises BenchError with the compiler's output.
         """
         if self._binary.exists() and self._binary.stat().st_mtime > SOURCE.stat().st_mtime:
             return
@@ -132,13 +132,13 @@ class BareLoop(Peer):
             raise BenchError(f"bench/bare_loop.c does not compile: {done.stderr[-1000:]}")
 
     def command(self, url: str, connections: int, seconds: float) -> list[str]:
-        """The command line; the loop wants only the port."""
+        """Return the command line; the loop needs only the port."""
         epoll = ["-e"] if self.io == "epoll" else []
         load = ["-c", str(connections), "-z", f"{seconds:g}"]
         return [str(self._binary), *epoll, *load, str(urlsplit(url).port)]
 
     def reported(self, output: str) -> int:
-        """All that it prints."""
+        """Read its only output, a number."""
         return int(output)
 
 

@@ -1,4 +1,4 @@
-"""What TLS costs: the same requests by heyfleet and others, kept connections and new ones."""
+"""Commands that load a TLS server with heyfleet and its peers, on kept-alive and on new connections."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from bench.measure import Run, Spread, efficiency, interleave, run_counted
 from bench.peers import HEYFLEET
 from bench.target import Nginx
 
-KEPT, NEW = 64, 16  # connections at once
+KEPT, NEW = 64, 16  # concurrent connections
 ONE_CORE = MappingProxyType({"GOMAXPROCS": "1"})
 Commands = dict[str, list[str]]
 
 
-def kept(nginx: Nginx, path: str, seconds: float) -> Commands:
-    """By name, with connections that are kept."""
+def keep_alive_commands(nginx: Nginx, path: str, seconds: float) -> Commands:
+    """Return the commands by name, with kept-alive connections."""
     url = nginx.tls_url(path)
     return {
         "heyfleet io_uring": _heyfleet(nginx, KEPT, seconds, "--io", "io_uring", url),
@@ -24,8 +24,8 @@ def kept(nginx: Nginx, path: str, seconds: float) -> Commands:
     }
 
 
-def large(nginx: Nginx, seconds: float, *, tls: bool) -> Commands:
-    """By name, with answers of 1 MiB on connections that are kept."""
+def large_response_commands(nginx: Nginx, seconds: float, *, tls: bool) -> Commands:
+    """Return the commands by name, with responses of 1 MiB on kept-alive connections."""
     url = nginx.tls_url("/files/1MiB") if tls else f"{nginx.url}files/1MiB"
     return {
         "heyfleet io_uring": _heyfleet(nginx, NEW, seconds, "--io", "io_uring", url),
@@ -34,8 +34,8 @@ def large(nginx: Nginx, seconds: float, *, tls: bool) -> Commands:
     }
 
 
-def new(nginx: Nginx, seconds: float) -> Commands:
-    """By name, with a new connection for each request."""
+def new_connection_commands(nginx: Nginx, seconds: float) -> Commands:
+    """Return the commands by name, with a new connection for each request."""
     url = nginx.tls_url("/")
     return {
         "heyfleet resumed": _heyfleet(nginx, NEW, seconds, "-disable-keepalive", url),
@@ -53,10 +53,10 @@ def _heyfleet(nginx: Nginx, connections: int, seconds: float, *more: str) -> lis
 def compare(
     nginx: Nginx, commands: Commands, core: int, rounds: int, pairs: Sequence[tuple[str, str]]
 ) -> list[Spread]:
-    """Requests per client CPU-second of one to another, over rounds in turn, for each pair."""
+    """Compute requests per client CPU-second of one command relative to another, for each pair."""
 
     def player(command: list[str]) -> Callable[[], Run]:
         return lambda: run_counted(command, core, ONE_CORE, nginx.wait_idle)
 
-    measured = interleave({name: player(command) for name, command in commands.items()}, rounds)
-    return [efficiency(measured, ours, other) for ours, other in pairs]
+    runs = interleave({name: player(command) for name, command in commands.items()}, rounds)
+    return [efficiency(runs, ours, other) for ours, other in pairs]

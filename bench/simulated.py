@@ -1,7 +1,7 @@
-"""Many agents that only stream:  python -m bench.simulated ADDRESS FOLDER FIRST COUNT SNAPSHOTS
+"""Many agents that only stream snapshots:  python -m bench.simulated ADDRESS FOLDER FIRST COUNT SNAPSHOTS
 
-Each has a connection of its own, with mutual TLS, and sends a snapshot of four histograms every second, all at the same
-instants, as agents that were started together do. Prints how long acknowledgements took, in seconds, as JSON.
+Each has its own connection with mutual TLS and sends a snapshot of four histograms every second, all at the same instants,
+like agents that were started together. Prints the delays of acknowledgements, in seconds, as JSON.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SAMPLES = 20_000
 
 
 def payload(seed: int) -> HistogramMessage:
-    """A histogram of log-normal latencies around 3 ms."""
+    """Return a histogram of log-normal latencies around 3 ms."""
     histogram, draw = Histogram(), random.Random(seed)  # noqa: S311
     for _ in range(SAMPLES):
         histogram.record(int(draw.lognormvariate(15, 0.6)))
@@ -42,7 +42,7 @@ def payload(seed: int) -> HistogramMessage:
 
 
 class Agent:
-    """One stream."""
+    """A simulated agent with one stream."""
 
     def __init__(self, name: str, histograms: dict[str, HistogramMessage], snapshots: int) -> None:
         self.name = name
@@ -50,10 +50,10 @@ class Agent:
         self._histograms = histograms
         self._snapshots = snapshots
         self._sent_s: dict[int, float] = {}
-        self._writing = asyncio.Lock()  # a stream takes one message at a time
+        self._writing = asyncio.Lock()  # gRPC allows one write at a time on a stream
 
     async def live(self, address: str, folder: Path) -> None:
-        """From hello to dismissal."""
+        """Attach to the controller and take part in its run until dismissed."""
         credentials = grpc.ssl_channel_credentials(
             (folder / "ca.pem").read_bytes(),
             (folder / f"{self.name}.key").read_bytes(),
@@ -133,7 +133,7 @@ class Agent:
 
 
 async def main(address: str, folder: Path, first: int, count: int, snapshots: int) -> None:
-    """All of them, to their end."""
+    """Run these agents until they are dismissed."""
     histograms = {metric: payload(seed) for seed, metric in enumerate(METRICS)}
     agents = [Agent(f"sim-{number}", histograms, snapshots) for number in range(first, first + count)]
     await asyncio.gather(*(agent.live(address, folder) for agent in agents))

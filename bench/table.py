@@ -9,35 +9,35 @@ from bench.figures import Cost, Figure
 from bench.measure import Spread
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-FIGURE_HEAD = ("figure", "asked", "median", "range", "")
-COST_HEAD = ("load generator", "connections", "CPU us a request", "range", "user us", "requests/s")
+FIGURE_HEAD = ("figure", "required", "median", "range", "")
+COST_HEAD = ("load generator", "connections", "CPU us per request", "range", "user us", "requests/s")
 VERDICTS = {True: "ok", False: "NOT MET", None: ""}
 
 
 def number(value: float, digits: int) -> str:
-    """A number with thousands set apart."""
+    """Format a number with thousands separators."""
     return f"{value:,.{digits}f}"
 
 
 def spread_range(values: Spread, digits: int) -> str:
-    """The lowest and the highest value."""
+    """Format the lowest and the highest value."""
     return f"{number(values.low, digits)} .. {number(values.high, digits)}"
 
 
 def figure_row(figure: Figure) -> tuple[str, ...]:
-    """One figure as cells."""
-    asked = ""
-    if figure.asked is not None:
-        asked = f"{'<=' if figure.at_most else '>='} {figure.asked:,.10g}"
+    """Return the table row of a figure."""
+    required = ""
+    if figure.required is not None:
+        required = f"{'<=' if figure.at_most else '>='} {figure.required:,.10g}"
     median, extent = (
-        number(figure.measured.median, figure.digits),
-        spread_range(figure.measured, figure.digits),
+        number(figure.values.median, figure.digits),
+        spread_range(figure.values, figure.digits),
     )
-    return (figure.name, asked, median, extent, VERDICTS[figure.met])
+    return (figure.name, required, median, extent, VERDICTS[figure.met])
 
 
 def cost_row(cost: Cost) -> tuple[str, ...]:
-    """One load generator as cells."""
+    """Return the table row of a load generator."""
     return (
         cost.name,
         number(cost.connections, 0),
@@ -49,7 +49,7 @@ def cost_row(cost: Cost) -> tuple[str, ...]:
 
 
 def as_text(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns for a terminal; all but the first are set to the right."""
+    """Align columns for a terminal, all but the first to the right."""
     lines = [head, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
@@ -62,13 +62,13 @@ def as_text(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def as_markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """The same in Markdown."""
+    """Return a Markdown table."""
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *rows])
 
 
 def section(command: str, machine: dict[str, str], figures: Sequence[Figure], costs: Sequence[Cost]) -> str:
-    """The measured part of docs/explain/benchmarks.md."""
+    """Return the generated part of docs/explain/benchmarks.md."""
     parts = [
         f"Made by `{command}` on:",
         as_markdown(("", "measured with"), [(f"**{name}**", value) for name, value in machine.items()]),
@@ -80,9 +80,9 @@ def section(command: str, machine: dict[str, str], figures: Sequence[Figure], co
 
 
 def replace_section(page: str, text: str) -> str:
-    """The page with its measured part replaced.
+    """Replace the generated part of a page.
 
-    Raises BenchError when it lacks the two comments that mark the part.
+    Raises BenchError if the page lacks the two comments that enclose it.
     """
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)

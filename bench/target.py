@@ -1,4 +1,4 @@
-"""What all load generators are pointed at: nginx, one worker, an answer of five bytes, on a core of its own."""
+"""The server that all load generators send to: nginx with one worker, pinned to one core."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bench.errors import BenchError
 from bench.measure import pinned
 
 CONNECTIONS = 20_000
-START_TIMEOUT_S = 10
+START_TIMEOUT_S = 60
 IDLE_TIMEOUT_S = 30
 
 CONFIGURATION = """
@@ -68,36 +68,36 @@ http {{
 
 
 class Status(NamedTuple):
-    """What nginx has counted, without the connection and the requests of those who ask for it here."""
+    """Counters of nginx, without the connection and the requests that read them."""
 
     connections: int
     requests: int
 
 
-def parse_status(page: str, asked: int) -> Status:
-    """Read nginx's stub_status page, when it was asked for `asked` times on one connection, this time included."""
+def parse_status(page: str, own_requests: int) -> Status:
+    """Read nginx's stub_status page; `own_requests` requests for it were made on one connection, this one included."""
     active = re.search(r"Active connections: (\d+)", page)
     totals = re.search(r"^ (\d+) (\d+) (\d+) $", page, re.MULTILINE)
     if not active or not totals:
-        raise BenchError(f"nginx gave no status: {page[:100]!r}")
-    return Status(int(active[1]) - 1, int(totals[3]) - asked)
+        raise BenchError(f"nginx returned no status: {page[:100]!r}")
+    return Status(int(active[1]) - 1, int(totals[3]) - own_requests)
 
 
 def free_ports(count: int) -> list[int]:
-    """So many that nobody listens on just now."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+    """Return this many ports that nobody listens on."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [each.getsockname()[1] for each in sockets]
 
 
 def make_certificate(folder: Path) -> str:
-    """A certificate for localhost, on P-256, that vouches for itself: its path."""
+    """Create a self-signed P-256 certificate for localhost and return its path."""
     words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
     files = ("-keyout", f"{folder}/key.pem", "-out", f"{folder}/certificate.pem")
     command = ["openssl", *words.split(), "-addext", "subjectAltName=DNS:localhost", *files]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
-        raise BenchError(f"openssl made no certificate: {done.stderr[-300:]}")
+        raise BenchError(f"openssl created no certificate: {done.stderr[-300:]}")
     return f"{folder}/certificate.pem"
 
 
@@ -126,39 +126,39 @@ class Nginx:
         (self._folder / "nginx.conf").write_text(text)
         command = [executable, "-c", f"{self._folder}/nginx.conf", "-e", f"{self._folder}/error.log"]
         self._process = subprocess.Popen(pinned(command, core), stderr=subprocess.DEVNULL)
-        self._asked = 0
+        self._own_requests = 0
         self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
 
     @property
     def url(self) -> str:
-        """The address of the five bytes."""
+        """URL of the response of five bytes."""
         return f"http://127.0.0.1:{self.port}/"
 
     def tls_url(self, path: str) -> str:
-        """The address of a path over TLS: "/" has the five bytes, "/files/16KiB" and "/files/1MiB" what they say."""
+        """Return the https URL of a path: "/" has five bytes, "/files/16KiB" and "/files/1MiB" have that many."""
         return f"https://localhost:{self._tls_port}{path}"
 
     @property
     def http2_url(self) -> str:
-        """The address of the five bytes over HTTP/2 and TLS."""
+        """URL of the response of five bytes over HTTP/2 and TLS."""
         return f"https://localhost:{self._http2_port}/"
 
     def __enter__(self) -> Self:
-        """Wait until nginx answers."""
+        """Wait until nginx responds."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             try:
                 self.status()
                 return self
             except ConnectionRefusedError:
-                self._connection.close()  # it is only then ready for another try
+                self._connection.close()  # only a closed connection can be used again
                 if self._process.poll() is None and time.monotonic() < deadline:
                     time.sleep(0.02)
                     continue
                 log = self._folder / "error.log"
-                said = log.read_text()[-1000:] if log.exists() else "and left no log"
+                output = log.read_text()[-1000:] if log.exists() else "and left no log"
                 self.stop()
-                raise BenchError(f"nginx did not start: {said}") from None
+                raise BenchError(f"nginx did not start: {output}") from None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -174,20 +174,20 @@ class Nginx:
         shutil.rmtree(self._folder)
 
     def status(self) -> Status:
-        """What nginx has counted so far."""
+        """Read nginx's counters."""
         self._connection.request("GET", "/status")
         page = self._connection.getresponse().read().decode()
-        self._asked += 1
-        return parse_status(page, self._asked)
+        self._own_requests += 1
+        return parse_status(page, self._own_requests)
 
     def wait_idle(self) -> int:
-        """Wait until no connection but the one that asks is open; the number of requests so far.
+        """Wait until no client has a connection open, and return the number of requests so far.
 
         Raises BenchError after half a minute.
         """
         deadline = time.monotonic() + IDLE_TIMEOUT_S
         while (status := self.status()).connections > 0:
             if time.monotonic() > deadline:
-                raise BenchError(f"{status.connections} connections to nginx do not end")
+                raise BenchError(f"{status.connections} connections to nginx stay open")
             time.sleep(0.05)
         return status.requests

@@ -1,12 +1,12 @@
-/* A target whose own delays are known: the truth that load generators' reports are held against.
+/* A target whose own delays are known: the truth that reports of load generators are compared with.
  *
- *   truth table SEED LOG      answers after delays from a seeded table; LOG is written when it is ended by SIGTERM
- *   truth stall EVERY STALL LOG   answers at once, but stands still for the first STALL of every EVERY seconds
- *   truth at-once             answers at once
+ *   truth table SEED LOG          responds after delays from a seeded table
+ *   truth stall EVERY STALL LOG   responds at once, but stalls for the first STALL of every EVERY seconds
+ *   truth at-once                 responds at once
  *
- * One thread, HTTP/1.1 without bodies in requests, on a port of 127.0.0.1 that it prints first. LOG is one pair of int64 a
- * request, in order of receipt: CLOCK_MONOTONIC in ns when its end was received and when its answer was given to the
- * kernel. Periods of a stall count from the first request.
+ * One thread, HTTP/1.1 without request bodies, on a port of 127.0.0.1 that it prints first. SIGTERM ends it and writes LOG:
+ * a pair of int64 per request, in order of receipt, of CLOCK_MONOTONIC in ns when its end was received and when the kernel
+ * had its response. Stalls are periodic from the first request on.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -47,7 +47,7 @@ static struct pair *pairs;
 static uint32_t requests;
 static struct timer heap[CONNECTIONS];
 static int timers;
-static int tail_bytes[CONNECTIONS * 2]; /* how much of "\r\n\r\n" a connection has sent last, by descriptor */
+static int tail_bytes[CONNECTIONS * 2]; /* length of the last part of "\r\n\r\n" that a connection sent, by descriptor */
 static volatile sig_atomic_t ended;
 
 static void fail(const char *what) {
@@ -73,7 +73,7 @@ static double unit(uint64_t *state) {
     return ((double)((z ^ (z >> 31)) >> 11) + 0.5) / 9007199254740992.0;
 }
 
-/* Log-normal, as services are: median 2 ms, one in a hundred above 20 ms, none above 100 ms. */
+/* Log-normal, like the delays of services: median 2 ms, 1 % above 20 ms, none above 100 ms. */
 static void fill_table(uint64_t seed) {
     for (int i = 0; i < DELAYS; i++) {
         double normal = sqrt(-2 * log(unit(&seed))) * cos(2 * M_PI * unit(&seed));
@@ -103,7 +103,7 @@ static struct timer take_timer(void) {
 
 static void give_answer(int fd, uint32_t request) {
     if (pairs != NULL && request < REQUESTS) pairs[request].sent_ns = now_ns();
-    /* A load generator that has ended takes its connections with it, and leaves requests without an answer. */
+    /* A load generator closes its connections when it ends, and leaves requests unanswered. */
     bool gone = send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL) < 0;
     if (gone && errno != EPIPE && errno != ECONNRESET && errno != EBADF) fail("send");
 }
@@ -153,7 +153,7 @@ static void take_connections(int epoll, int listener) {
     }
 }
 
-/* Stand still, if this is the time for it. */
+/* Stall if a stall is due. */
 static void stall(void) {
     if (mode != STALL || first_ns == 0) return;
     int64_t within_ns = (now_ns() - first_ns) % every_ns;

@@ -1,4 +1,4 @@
-"""What is true of a load on the targets of `bench/truth.c`: from their logs and from arithmetic."""
+"""True latencies of a load on the targets of `bench/truth.c`, from their logs and from arithmetic."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ STALL_EVERY_S, STALL_S, STALL_RATE, STALL_RUN_S = 10.0, 1.0, 2000, 21.5
 
 
 @dataclass(frozen=True, slots=True)
-class Off:
-    """One figure of several runs: what was reported beside what is true, by run, in ns."""
+class Deviation:
+    """Reported and true values of one figure in several runs, in ns."""
 
     name: str
-    told_ns: tuple[float, ...]
+    reported_ns: tuple[float, ...]
     true_ns: tuple[float, ...]
 
     @property
     def errors_ns(self) -> tuple[float, ...]:
-        """By how much each run's report is too high."""
-        return tuple(told - true for told, true in zip(self.told_ns, self.true_ns, strict=True))
+        """Reported less true value of each run."""
+        return tuple(reported - true for reported, true in zip(self.reported_ns, self.true_ns, strict=True))
 
-    def met(self, share: float = SHARE_OFF, ns: float = NS_OFF) -> bool:
-        """Whether the median run is within a share of the truth, or within so many ns."""
+    def within_limits(self, share: float = SHARE_OFF, ns: float = NS_OFF) -> bool:
+        """Whether the median error is within a share of the truth or within `ns`."""
         return abs(median(self.errors_ns)) <= max(share * median(self.true_ns), ns)
 
 
 def nearest_rank(ordered: Sequence[float], percent: float) -> float:
-    """A percentile of values in order, by nearest rank."""
+    """Return a percentile of sorted values, by nearest rank."""
     return ordered[max(math.ceil(round(percent * len(ordered) / 100, 6)), 1) - 1]
 
 
 def true_latencies(log: Path, start_ns: int, end_ns: int, rate: float) -> list[float]:
-    """Of every request answered before the end, in ascending order: given to the kernel, less intended, in ns."""
+    """Return the sorted true latencies in ns, from intended until the kernel had the response, of all before `end_ns`."""
     pairs = array("q", log.read_bytes())
     sent_ns = pairs[1::2]
     return sorted(at - start_ns - int(k * 1e9 / rate) for k, at in enumerate(sent_ns) if 0 < at < end_ns)
 
 
 def expected_in_stalls(percent: float, service_s: float) -> float:
-    """Seconds that the percentile takes in an open loop at a constant rate: the closed form.
+    """Compute a percentile, in seconds, of an open loop at a constant rate on a stalling target, in closed form.
 
     A request that is due u before the end of a stall of a waits u, and then for those before it: rate * (a - u) of them, at
     `service_s` each. The stalls begin with each period, the run ends outside of them.
@@ -56,7 +56,7 @@ def expected_in_stalls(percent: float, service_s: float) -> float:
 
 
 def drain_s(log: Path, start_ns: int) -> float:
-    """Seconds that the target took for each request that had gathered in a stall, by its own log."""
+    """Compute, from the target's log, the seconds it took for each request that had queued up in a stall."""
     pairs = array("q", log.read_bytes())
     first_ns = pairs[0]
     shares: list[float] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from heyfleet.agent.credentials import CredentialsError, Token, check, read_ca, read_token
+from heyfleet.agent.credentials import Token, check, read_ca, read_token
 from heyfleet.cli.parsed_type import ParsedType
 from heyfleet.durations import parse_count, parse_duration_ns, parse_rate_per_s
 from heyfleet.errors import HeyfleetError
@@ -60,7 +60,13 @@ _DEFAULT_REJOIN_TIMEOUT_NS = 600_000_000_000
     help="Allow load to this target only: a host name, in which * matches anything, or a network such as"
     " 10.0.0.0/8. Can be repeated.",
 )
-@click.option("--max-rate", type=_RATE, default=0.0, metavar="RATE", help="Highest request rate allowed.")
+@click.option(
+    "--max-rate",
+    type=_RATE,
+    default=0.0,
+    metavar="RATE",
+    help="Highest request rate allowed, such as 500 or 5k/s.",
+)
 @click.option("--max-connections", type=_COUNT, metavar="N", help="Highest number of connections allowed.")
 @click.option("--max-duration", type=_DURATION, default=0, metavar="DURATION", help="Longest run allowed.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
@@ -125,11 +131,8 @@ def _credentials(address: str, ca: str | None, token_file: str | None) -> tuple[
         raise click.UsageError(
             "--join HOST:PORT needs --ca FILE and --token-file FILE: the ca.pem and join.token of the controller"
         )
-    try:
-        ca_pem, token = read_ca(ca), read_token(token_file)
-        check(token, ca_pem)
-    except CredentialsError as error:
-        raise click.UsageError(str(error)) from None
+    ca_pem, token = read_ca(ca), read_token(token_file)
+    check(token, ca_pem)
     return token, ca_pem
 
 

@@ -4,142 +4,130 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
+from heyfleet import console
 from heyfleet.cli.go_flags import Value
-from heyfleet.controller import terminal
-from heyfleet.errors import InputError
-from heyfleet.plan import values
+from heyfleet.durations import parse_duration_ns
+from heyfleet.errors import CannotStartError, InputError
 
-_EXITS = "Exit code: 0; 2 bad input, or nothing to listen on."
+_HELP = {"help_option_names": ["-h", "--help"]}
+_DEFAULT_LEASE_NS = 10_000_000_000
 
 
 def controller_command() -> click.Command:
-    """Keep a controller running."""
-
-    def callback(listen: str, credentials: str, lease_ns: int) -> None:
-        raise click.exceptions.Exit(_reported(lambda: _serve(listen, credentials, lease_ns)))
-
+    """Return the command `controller`."""
     return click.Command(
         "controller",
-        callback=callback,
+        callback=_serve,
         params=[
-            click.Option(["--listen"], default="", metavar="HOST:PORT", help="Default 0.0.0.0:7700."),
             click.Option(
-                ["--credentials"], required=True, metavar="DIR", help="A folder made by `heyfleet ca init`."
+                ["--listen"],
+                default="",
+                metavar="HOST:PORT",
+                help="Address to listen on. Default 0.0.0.0:7700.",
+            ),
+            click.Option(
+                ["--credentials"],
+                required=True,
+                metavar="DIR",
+                help="Credentials folder made by `heyfleet ca init`.",
             ),
             click.Option(
                 ["--lease", "lease_ns"],
-                type=Value("DURATION", values.duration),
-                default=10_000_000_000,
-                help="Agents that hear nothing for so long stop their load. Default 10s.",
+                type=Value("DURATION", parse_duration_ns),
+                default=_DEFAULT_LEASE_NS,
+                help="How long an agent keeps its load running without a word from the controller. Default 10s.",
             ),
         ],
-        help="Keep a controller running: agents stay attached to it, and runs (`heyfleet run --controller`) follow"
-        " each other, one at a time.",
-        epilog=_EXITS,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Run a controller that agents stay attached to.\n\nSend runs to it with `heyfleet run --controller`. They are"
+        " carried out one at a time. Results of the latest runs are kept for `heyfleet collect`.",
+        epilog="Exit code: 0; 2 bad input, or the address can't be used.",
+        context_settings=_HELP,
     )
 
 
 def collect_command() -> click.Command:
-    """Print a report afterwards."""
-
-    def callback(**given: Any) -> None:
-        raise click.exceptions.Exit(_reported(lambda: _collect(**given)))
-
+    """Return the command `collect`."""
     return click.Command(
         "collect",
-        callback=callback,
+        callback=_collect,
         params=[
             click.Argument(["run_id"], required=False, default="", metavar="[RUN]"),
             click.Option(
-                ["--controller"], required=True, metavar="HOST:PORT", help="Where the controller runs."
+                ["--controller"], required=True, metavar="HOST:PORT", help="Address of the controller."
             ),
             click.Option(
-                ["--credentials"], required=True, metavar="DIR", help="With its ca.pem and operator.pem."
+                ["--credentials"],
+                required=True,
+                metavar="DIR",
+                help="Folder with the controller's ca.pem and operator.pem.",
             ),
-            click.Option(["--json"], is_flag=True, help="The whole report as one JSON document."),
+            click.Option(["--json"], is_flag=True, help="Print the report as one JSON document."),
             click.Option(
                 ["--out"],
                 default="",
                 metavar="DIR",
-                help="Keep the run there, in a new folder, without its series.",
+                help="Archive the run in a new folder, without its time series.",
             ),
         ],
-        help="Print the report of a run whose command or controller was lost; of the latest, if none is named.",
-        epilog="Exit code: as of `heyfleet run`.",
-        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Print the report of a run whose command or controller was interrupted.\n\nRUN is the id of the run. Without"
+        " it, the latest run is collected.",
+        epilog="Exit code: that of `heyfleet run`.",
+        context_settings=_HELP,
     )
 
 
-def _reported(work: Callable[[], int]) -> int:
-    try:
-        return work()
-    except InputError as error:
-        terminal.complain(str(error))
-        return 2
-
-
-def _collect(run_id: str, controller: str, credentials: str, json: bool, out: str) -> int:
-    from heyfleet.controller.executors.options import FleetOptions
-    from heyfleet.controller.executors.remote import collect
-    from heyfleet.controller.run import report_of
+def _collect(run_id: str, controller: str, credentials: str, json: bool, out: str) -> None:
+    from heyfleet.cli.run_report import report_and_archive
+    from heyfleet.controller.client import Controller
     from heyfleet.results.archive.archiver import Archiver
 
     if out and Path(out).exists():
-        raise InputError(f"{out} is there already: an archive wants a folder of its own")
-    measured = collect(FleetOptions(controller=controller, credentials_folder=credentials), run_id)
-    return report_of(measured, "json" if json else "", Archiver(out))
+        raise InputError(f"--out: {out} exists", "name a folder that does not exist yet")
+    measurements = Controller(controller, credentials).collect(run_id)
+    archiver = Archiver(out, warn=console.info)
+    raise click.exceptions.Exit(report_and_archive(measurements, "json" if json else "", archiver))
 
 
-def _serve(listen: str, folder: str, lease_ns: int) -> int:
+def _serve(listen: str, credentials: str, lease_ns: int) -> None:
     import uvloop
 
-    from heyfleet.controller.fleet import enrollment as joining
-
-    credentials = joining.credentials(folder)
-    host, port = joining.listen_address(listen)
-
-    async def serve() -> int:
-        from heyfleet.controller.executors.fleet import background
-        from heyfleet.controller.fleet.daemon import Daemon
-        from heyfleet.controller.fleet.grpc_server import Server
-        from heyfleet.controller.fleet.registry import AgentRegistry
-
-        stop = asyncio.Event()
-        signum = 0
-
-        def on_signal(number: int) -> None:
-            nonlocal signum
-            signum = number
-            stop.set()
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
-        fleet = AgentRegistry(lease_ns, say=terminal.say)
-        key, certificate = credentials.authority.server()
-        server = Server(
-            fleet,
-            (credentials.authority.ca_pem, key, certificate),
-            join=joining.Enrollment(credentials, fleet).join,
-            operators=Daemon(fleet, terminal.say),
-        )
-        bound = await server.start(joining.join_address(host, port))
-        terminal.say(f"listening on {joining.join_address(host, bound)}")
-        async with background(fleet.beat):
-            await stop.wait()
-            terminal.say(
-                "stopping: agents end their load, keep their results, and offer them to the next controller"
-            )
-            await server.stop()
-        return 0 if signum == signal.SIGTERM else 128 + signum
-
     try:
-        return uvloop.run(serve())
+        raise click.exceptions.Exit(uvloop.run(_serve_until_signal(listen, credentials, lease_ns)))
     except OSError as error:
-        raise InputError(f"--listen: {error}") from None
+        raise CannotStartError(f"--listen: {error}") from None
+
+
+async def _serve_until_signal(listen: str, credentials_folder: str, lease_ns: int) -> int:
+    """Serve until a signal arrives, and return the exit code."""
+    from heyfleet.controller.executors.fleet import background
+    from heyfleet.controller.fleet import enrollment
+    from heyfleet.controller.fleet.daemon import Daemon
+    from heyfleet.controller.fleet.grpc_server import Server
+    from heyfleet.controller.fleet.registry import AgentRegistry
+
+    credentials = enrollment.load_credentials(credentials_folder)
+    host, port = enrollment.parse_listen_address(listen)
+    registry = AgentRegistry(lease_ns, console.info)
+    key, certificate = credentials.authority.server()
+    server = Server(
+        registry,
+        (credentials.authority.ca_pem, key, certificate),
+        join=enrollment.Enrollment(credentials, registry).join,
+        operator_service=Daemon(registry, console.info),
+    )
+    signals: asyncio.Queue[int] = asyncio.Queue()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
+    port = await server.start(enrollment.format_address(host, port))
+    console.info(f"listening on {enrollment.format_address(host, port)}")
+    async with background(registry.renew_leases):
+        signum = await signals.get()
+        console.info(
+            "stopping; agents stop their load, keep their results and offer them to the next controller"
+        )
+        await server.stop()
+    return 0 if signum == signal.SIGTERM else 128 + signum

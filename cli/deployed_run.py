@@ -1,45 +1,44 @@
-"""A run whose agents are brought up for it, and removed after its report."""
+"""`heyfleet run --on PROVIDER`: a run whose agents are launched for it and removed after its report."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
-import click
-
-from heyfleet.controller import terminal
-from heyfleet.controller.executors.deployment import Deployment
+from heyfleet import console
+from heyfleet.cli.run_report import run_and_report
+from heyfleet.controller.executors.base import Deployment
 from heyfleet.controller.executors.fleet import FleetExecutor
-from heyfleet.controller.executors.options import FleetOptions
-from heyfleet.controller.fleet.enrollment import listen_address
-from heyfleet.controller.run import EXIT_CANNOT_START, EXIT_OK, Show, run
-from heyfleet.errors import InputError
-from heyfleet.plan.build import Flags, make_plan
+from heyfleet.controller.fleet.enrollment import parse_listen_address
+from heyfleet.controller.run import LiveExports
+from heyfleet.errors import ExitCode, InputError
+from heyfleet.plan.build import make_plan
+from heyfleet.plan.options import RunOptions
+from heyfleet.plan.sections.fleet import DeploymentOptions
 from heyfleet.results.archive.archiver import Archiver
 
 
 def run_deployed(
-    flags: Flags,
-    options: dict[str, Any],
-    deployment: Deployment,
-    keeping: Archiver,
-    show: Show | None,
-    *,
-    dry: bool,
+    options: RunOptions,
+    make_fleet: Callable[[dict[str, Any], int], Deployment],
+    live_exports: LiveExports | None,
 ) -> int:
-    """The exit code of the run; with `dry`, only what it would make is said."""
-    options = {**options, "agents": deployment.agents}
-    if options["min_agents"] > deployment.agents:
-        raise click.UsageError(
-            f"--min-agents {options['min_agents']} is more than the fleet's {deployment.agents} agents"
+    """Make the run and return its exit code; with --dry-run, only print what would be launched."""
+    launch_options = {
+        field.name: getattr(options, field.name) for field in dataclasses.fields(DeploymentOptions)
+    }
+    deployment = make_fleet(launch_options, options.agents)
+    if options.min_agents > deployment.agents:
+        raise InputError(
+            f"--min-agents {options.min_agents} is more than the fleet's {deployment.agents} agents"
         )
-    if not dry:
-        with deployment:
-            return run(flags, FleetExecutor(FleetOptions(**options), deployment), keeping, show)
-    try:
-        make_plan(flags)
-        _, port = listen_address(options["listen"])
-    except InputError as error:
-        terminal.complain(str(error))
-        return EXIT_CANNOT_START
-    terminal.write_out(["\n".join(deployment.plan_lines(port)) + "\n"])
-    return EXIT_OK
+    options = dataclasses.replace(options, agents=deployment.agents)
+    if options.dry_run:
+        make_plan(options)
+        _, port = parse_listen_address(options.listen)
+        console.write_stdout(["\n".join(deployment.plan_lines(port)) + "\n"])
+        return ExitCode.OK
+    with deployment:
+        archiver = Archiver(options.out, enabled=not options.no_archive, warn=console.info)
+        return run_and_report(options, FleetExecutor(options, deployment), archiver, live_exports)

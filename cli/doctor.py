@@ -1,4 +1,4 @@
-"""`heyfleet doctor`: is this host fit to make load?"""
+"""`heyfleet doctor`: check how much load this host can generate."""
 
 from __future__ import annotations
 
@@ -6,36 +6,38 @@ import json
 
 import click
 
-HELP = """Say what this host can carry as an agent, what stands in the way, and what to do about it.
+HELP = """Check how much load this host can generate, what limits it, and what to do about that.
 
-Nothing is changed without --tune, which sets what may be set (sysctls of the network namespace; root) and
-remembers how it was; --restore puts that back.
+Nothing is changed without --tune, which needs root. It sets the sysctls of the network namespace that limit a load
+generator, and saves their earlier values; --restore puts these back.
 """
+EPILOG = """\b
+Exit codes:
+  0  this host can generate load
+  1  it can't
+  2  invalid input, or a setting could not be changed"""
 
 
-@click.command("doctor", help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--json", "as_json", is_flag=True, help="As one JSON document.")
-@click.option("--tune", is_flag=True, help="Set the sysctls that are not as they should be.")
-@click.option("--restore", is_flag=True, help="Put back what --tune changed.")
+@click.command("doctor", help=HELP, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--tune", is_flag=True, help="Set the sysctls that limit load generation.")
+@click.option("--restore", is_flag=True, help="Restore the values from before --tune.")
 def doctor(*, as_json: bool, tune: bool, restore: bool) -> None:
-    """Examine; exit code 0, 1 where no load can be made, 2 where a setting can't be set."""
-    from heyfleet.agent.host import doctor as doctors
-    from heyfleet.agent.host import sysctl as tuning
+    """Change settings if requested, and print all checks."""
+    from heyfleet.agent.host import doctor as checks
+    from heyfleet.agent.host import sysctl
 
     if tune and restore:
         raise click.UsageError("--tune and --restore exclude each other")
-    try:
-        state = tuning.state_file()
-        changed = tuning.tune(state) if tune else tuning.restore(state) if restore else []
-    except tuning.TuningError as error:
-        raise click.UsageError(str(error)) from None
-    for line in changed:
+    state = sysctl.state_file()
+    changes = sysctl.tune(state) if tune else sysctl.restore(state) if restore else []
+    for line in changes:
         click.echo(line, err=True)
-    found = doctors.document()
+    document = checks.document()
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(document, indent=2))
     else:
-        for line in doctors.lines():
+        for line in checks.lines():
             click.echo(line)
-    bad = any(check["state"] == doctors.BAD for check in found["checks"])
-    raise click.exceptions.Exit(int(bad))
+    unusable = any(check["state"] == checks.BAD for check in document["checks"])
+    raise click.exceptions.Exit(int(unusable))

@@ -1,196 +1,252 @@
-"""`heyfleet fleet`: agents that stay until they are taken down, for a controller that keeps running."""
+"""`heyfleet fleet`: launch agents that stay until they are taken down, for a controller that keeps running."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from heyfleet.cli.fleet_spec import described, remedy
+from heyfleet import console
+from heyfleet.cli.deployment import fleet_spec, removal_command
+from heyfleet.cli.fleet_controller import FutureController, RemoteController
 from heyfleet.cli.go_flags import Value
-from heyfleet.controller import terminal
-from heyfleet.controller.client import Controller
-from heyfleet.plan import values
-
-if TYPE_CHECKING:
-    from heyfleet.deploy.lifecycle.bring_up import FleetBringUp
-    from heyfleet.deploy.provider import Instance, LaunchRequest, Provider
+from heyfleet.deploy.fleet_spec import FleetSpec
+from heyfleet.deploy.lifecycle.bring_up import FleetBringUp
+from heyfleet.deploy.lifecycle.fleet_controller import Roster
+from heyfleet.deploy.lifecycle.head_node import (
+    HeadNodeLauncher,
+    plan_with_head_node,
+    require_head_nodes,
+)
+from heyfleet.deploy.provider import Instance, LaunchPlan, LaunchSpec
+from heyfleet.deploy.providers import provider_class
+from heyfleet.deploy.settings import SettingError
+from heyfleet.durations import format_duration, parse_duration_ns
+from heyfleet.errors import ExitCode, HeyfleetError
+from heyfleet.proto.protocol import DEFAULT_PORT
 
 _HELP = {"help_option_names": ["-h", "--help"]}
-_EXITS = "Exit code: 0; 1 something could not be had, or removed; 2 bad input; 130 interrupted."
-NAME = "fleet"
-_LOOK_EVERY_S = 5.0
+_EXIT_CODES = (
+    "Exit code: 0 success; 1 something could not be launched or removed; 2 invalid input; 130 interrupted."
+)
+_PROVIDER_HELP = "Provider: local, ssh, ec2, asg, ecs or k8s."
+_DEFAULT_NAME = "fleet"
+_DEFAULT_WAIT_NS = 600_000_000_000
 
 
-def _which(work: Callable[..., None]) -> Callable[..., None]:
-    """The flags that say which fleet, of which engine."""
+def _fleet_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that describe a fleet and its provider."""
     for option in reversed(
         (
-            click.option("--on", default="", metavar="ENGINE", help="local, ssh, ec2, asg, ecs or k8s."),
+            click.option("--on", default="", metavar="PROVIDER", help=_PROVIDER_HELP),
             click.option(
-                "--hosts", default="", help="For ssh: names with commas between, or a file with one a line."
+                "--hosts",
+                default="",
+                help="Hosts for --on ssh: names separated by commas, or a file of names.",
             ),
-            click.option("--fleet-file", default="", metavar="FILE", help="All this as YAML."),
             click.option(
-                "--with", "with_", multiple=True, metavar="NAME=VALUE", help="A setting of the engine."
+                "--fleet-file", default="", metavar="FILE", help="YAML file that describes the fleet."
             ),
-            click.option("--name", default="", help="Of the fleet. Default: that in the file, or `fleet`."),
+            click.option(
+                "--with",
+                "with_",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Setting of the provider; may be repeated. `heyfleet fleet settings` lists them.",
+            ),
+            click.option(
+                "--name", default="", help="Name of the fleet. Default: the fleet file's, or `fleet`."
+            ),
         )
     ):
-        work = option(work)
-    return work
+        command = option(command)
+    return command
 
 
-def _controller(work: Callable[..., None]) -> Callable[..., None]:
+def _controller_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say where the controller is and how to authenticate to it."""
     for option in reversed(
         (
             click.option(
-                "--controller", default="", metavar="HOST:PORT", help="Of the controller, from here."
+                "--controller",
+                default="",
+                metavar="HOST:PORT",
+                help="Address of the controller, as this host sees it.",
             ),
-            click.option("--credentials", default="", metavar="DIR", help="Its folder of credentials."),
+            click.option(
+                "--credentials", default="", metavar="DIR", help="The controller's credentials folder."
+            ),
         )
     ):
-        work = option(work)
-    return work
+        command = option(command)
+    return command
 
 
-@click.group("fleet", context_settings=_HELP, epilog=_EXITS)
+@click.group("fleet", context_settings=_HELP, epilog=_EXIT_CODES)
 def fleet() -> None:
-    """Agents that stay, for a `heyfleet controller` that keeps running.
+    """Launch, inspect and remove agents for a `heyfleet controller` that keeps running.
 
-    One run needs none of this: `heyfleet run --on ENGINE` brings its agents up, and removes them after its report.
+    A single run needs none of this: `heyfleet run --on PROVIDER` launches agents and removes them after its report.
     """
 
 
-@fleet.command("up", context_settings=_HELP, epilog=_EXITS)
-@_which
-@_controller
-@click.option("--count", default=0, metavar="N", help="How many agents. Default: one on each host of ssh.")
-@click.option("--join", default="", metavar="HOST:PORT", help="Of the controller, as the agents see it.")
-@click.option("--for", "for_", default="", metavar="DURATION", help="They end after so long. Default 2h.")
+@fleet.command("up", context_settings=_HELP, epilog=_EXIT_CODES)
+@_fleet_options
+@_controller_options
 @click.option(
-    "--head", is_flag=True, help="Start a controller there as well, with --credentials, made if need be."
+    "--count", default=0, metavar="N", help="Number of agents. Default: one on each host of --on ssh."
 )
-@click.option("--min-agents", default=0, metavar="N", help="Be content with so many. Default: all.")
+@click.option(
+    "--join", default="", metavar="HOST:PORT", help="Address of the controller, as the agents see it."
+)
+@click.option(
+    "--for", "for_", default="", metavar="DURATION", help="Lifetime of the fleet, such as 30m. Default 2h."
+)
+@click.option(
+    "--head",
+    is_flag=True,
+    help="Launch a controller as well, on a head node. Creates --credentials if the folder has none.",
+)
+@click.option(
+    "--min-agents", default=0, metavar="N", help="Minimum number of agents that must join. Default: all."
+)
 @click.option(
     "--wait",
-    default=600_000_000_000,
-    type=Value("DURATION", values.duration),
-    help="For so long. Default 10m.",
+    default=_DEFAULT_WAIT_NS,
+    type=Value("DURATION", parse_duration_ns),
+    help="How long to wait for agents to join. Default 10m.",
 )
-@click.option("--keep", is_flag=True, help="Leave what there is where too few have joined.")
-@click.option("--dry-run", is_flag=True, help="Say what would be made, what it needs and costs; do nothing.")
-def up(**given: Any) -> None:
-    """Start agents, and wait until they have joined the controller."""
-    from heyfleet.deploy.provider import LaunchRequest
-    from heyfleet.deploy.settings import SettingError
-
-    asked = described(given)
-    if not asked.agents:
-        raise SettingError(f"--count: how many? Or `agents:` in the fleet file; --on {asked.on} can't tell")
-    join = asked.join or given["controller"]
-    if given["head"] and (join or not (given["credentials"] or given["dry_run"])):
-        raise SettingError("--head wants --credentials DIR, and neither --controller nor --join: it is both")
-    if not join and not given["head"] and not given["dry_run"]:
-        raise SettingError(
-            "--controller HOST:PORT is missing: of a `heyfleet controller` that runs; with --join as agents see it"
-        )
-    order = LaunchRequest(
-        fleet=asked.name or NAME,
-        agents=asked.agents,
-        join=join or "HOST:7700",
-        ca_pem=b"",
-        token=b"",
-        lifetime_s=asked.lifetime_s,
-    )
-    if given["dry_run"]:
-        click.echo("\n".join(_outline(asked.engine, order, head=given["head"])))
+@click.option("--keep", is_flag=True, help="Keep the agents that were launched even if too few have joined.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be created, what it needs and costs; change nothing."
+)
+def up(**flags: Any) -> None:
+    """Launch agents, and wait until they have joined the controller."""
+    spec = fleet_spec(flags)
+    _check_up(flags, spec)
+    join = spec.join or flags["controller"]
+    launch_spec = spec.launch_spec(fleet=spec.name or _DEFAULT_NAME, join=join or f"HOST:{DEFAULT_PORT}")
+    if flags["dry_run"]:
+        click.echo("\n".join(_plan(spec, launch_spec, head=flags["head"]).lines()))
         return
-    raising = _raising(asked.engine, order, given)
-    undo = f"`{remedy(given)} --name {order.fleet}`"
+    if flags["head"]:
+        controller: RemoteController = FutureController(flags["credentials"], spec.lifetime_s)
+    else:
+        controller = RemoteController(flags["controller"] or join, flags["credentials"])
+    bring_up = _bring_up(spec, launch_spec, controller, flags)
+    removal = f"`{removal_command(flags)} --name {launch_spec.fleet}`"
     try:
-        good = raising.raise_all(given["wait"] / 1e9)
+        complete = bring_up.run(flags["wait"] / 1e9)
     except BaseException:
-        _undo(raising, undo, keep=given["keep"])
+        _clean_up(bring_up, removal, keep=flags["keep"])
         raise
-    if not good:
-        _undo(raising, undo, keep=given["keep"])
-        raise click.exceptions.Exit(1)
-    terminal.say(f"{undo} removes it; without that it ends after {asked.lifetime_s} s")
-
-
-def _outline(engine: Provider, order: LaunchRequest, *, head: bool) -> list[str]:
-    from heyfleet.deploy.lifecycle.head_node import with_head
-
-    return with_head(engine, order) if head else list(engine.plan(order).lines())
-
-
-def _raising(engine: Provider, order: LaunchRequest, given: dict[str, Any]) -> FleetBringUp:
-    from heyfleet.deploy.lifecycle.bring_up import FleetBringUp
-    from heyfleet.deploy.lifecycle.head_node import HeadNodeBringUp
-
-    least = given["min_agents"] or order.agents
-    if given["head"]:
-        return HeadNodeBringUp(
-            engine, given["credentials"], order, least, terminal.say, wait_s=given["wait"] / 1e9
+    if not complete:
+        _clean_up(bring_up, removal, keep=flags["keep"])
+        raise click.exceptions.Exit(ExitCode.FAULT)
+    if flags["head"]:
+        command = (
+            f"heyfleet run --controller {controller.address} --credentials {flags['credentials']} ... URL"
         )
-    controller = Controller(given["controller"] or order.join, given["credentials"])
-    return FleetBringUp(engine, controller, order, least, terminal.say)
+        console.info(f"next: {command}")
+    lifetime = format_duration(spec.lifetime_s * 1_000_000_000)
+    console.info(f"the fleet ends by itself after {lifetime}; {removal} removes it before")
 
 
-def _undo(raising: FleetBringUp, undo: str, *, keep: bool) -> None:
-    if not raising.launched:
+def _check_up(flags: dict[str, Any], spec: FleetSpec) -> None:
+
+    if not spec.agents:
+        raise SettingError(
+            f"--on {spec.on} needs a number of agents", "use --count N, or write `agents:` in the fleet file"
+        )
+    join = spec.join or flags["controller"]
+    if flags["head"] and join:
+        raise SettingError("--head launches a controller", "leave out --controller and --join")
+    if flags["head"]:
+        require_head_nodes(spec.provider)
+    if flags["head"] and not flags["credentials"] and not flags["dry_run"]:
+        raise SettingError(
+            "--head needs --credentials DIR", "name a folder; it is created if it does not exist"
+        )
+    if not join and not flags["head"] and not flags["dry_run"]:
+        raise SettingError(
+            "--controller HOST:PORT is missing",
+            "name a running `heyfleet controller`; add --join if agents reach it at another address",
+        )
+
+
+def _plan(spec: FleetSpec, launch_spec: LaunchSpec, *, head: bool) -> LaunchPlan:
+
+    if head:
+        return plan_with_head_node(spec.provider, launch_spec, DEFAULT_PORT)
+    return spec.provider.plan(launch_spec)
+
+
+def _bring_up(
+    spec: FleetSpec, launch_spec: LaunchSpec, controller: RemoteController, flags: dict[str, Any]
+) -> FleetBringUp:
+    head_node = None
+    if isinstance(controller, FutureController):
+        head_node = HeadNodeLauncher(spec.provider, controller, launch_spec, DEFAULT_PORT, console.info)
+    return FleetBringUp(
+        spec.provider,
+        controller,
+        launch_spec,
+        min_agents=flags["min_agents"] or launch_spec.agents,
+        log=console.info,
+        head_node=head_node,
+    )
+
+
+def _clean_up(bring_up: FleetBringUp, removal: str, *, keep: bool) -> None:
+    if not bring_up.launched:
         return
     if keep:
-        terminal.say(f"what there is stays; {undo} removes it")
+        console.info(f"what was launched is kept; {removal} removes it")
         return
     try:
-        raising.remove()
-    except (click.ClickException, KeyboardInterrupt):
-        terminal.complain(f"not all could be removed; {undo} tries again")
+        bring_up.remove()
+    except (HeyfleetError, KeyboardInterrupt):
+        console.error(f"not everything was removed; to try again, run {removal}")
         raise
 
 
-@fleet.command("status", context_settings=_HELP, epilog=_EXITS)
-@_which
-@_controller
-def status(**given: Any) -> None:
-    """List what there is, of one fleet or of all; with --controller, who has joined."""
-    asked = described(given)
-    units = asked.engine.list(asked.name)
-    joined: dict[str, str] = {}
-    if given["controller"]:
-        reply = Controller(given["controller"], given["credentials"]).roster()
-        joined = {
-            each.agent: "joined"
-            if each.attached
-            else f"gone: {each.leave_reason}"
-            if each.leave_reason
-            else "away"
-            for each in reply.agents
-        }
-        for line in reply.turned_away:
-            terminal.say(f"turned away {line}")
-    for line in status_lines(units, joined, time.time()):
+@fleet.command("status", context_settings=_HELP, epilog=_EXIT_CODES)
+@_fleet_options
+@_controller_options
+def status(**flags: Any) -> None:
+    """List the instances of one fleet or of all; with --controller, say which agents have joined."""
+
+    spec = fleet_spec(flags)
+    instances = spec.provider.list(spec.name)
+    agents: dict[str, str] = {}
+    if flags["controller"]:
+        roster = RemoteController(flags["controller"], flags["credentials"]).roster()
+        agents = _agent_states(roster)
+        for line in roster.turned_away:
+            console.info(f"turned away: {line}")
+    for line in status_lines(instances, agents, time.time()):
         click.echo(line)
 
 
-def status_lines(units: list[Instance], joined: dict[str, str], now_s: float) -> list[str]:
-    """A table, a line a unit; `joined` has the states of agents by the names that the controller gave them."""
-    if not units:
+def _agent_states(roster: Roster) -> dict[str, str]:
+    return {
+        each.agent: "joined" if each.attached else f"left: {each.left}" if each.left else "disconnected"
+        for each in roster.agents
+    }
+
+
+def status_lines(instances: list[Instance], agents: dict[str, str], now_s: float) -> list[str]:
+    """Return a table with a row for each instance; `agents` has the controller's word on each agent by unique name."""
+    if not instances:
         return ["no fleet"]
-    rows = [("fleet", "place", "state", "ends in", "agent" if joined else "", "")]
-    for unit in units:
-        left_s = unit.expires_s - now_s
-        reason = unit.reason if unit.agent else f"the head, with the controller {unit.reason}".rstrip()
-        ends = f"{left_s / 60:.0f} min" if unit.expires_s else "-"
-        rows.append(
-            (unit.fleet, unit.id, unit.state, ends, agent_state(unit.name, joined), reason)
-            if joined and unit.agent
-            else (unit.fleet, unit.id, unit.state, ends, "", reason)
-        )
+    rows = [("fleet", "instance", "state", "ends in", "agent" if agents else "", "")]
+    for each in instances:
+        ends = f"{(each.expires_s - now_s) / 60:.0f} min" if each.expires_s else "-"
+        agent = agent_state(each.name, agents) if agents and each.agent else ""
+        reason = each.reason if each.agent else f"head node, runs the controller {each.reason}".rstrip()
+        rows.append((each.fleet, each.id, each.state, ends, agent, reason))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return [
         "  ".join(
@@ -200,55 +256,60 @@ def status_lines(units: list[Instance], joined: dict[str, str], now_s: float) ->
     ]
 
 
-def agent_state(name: str, joined: dict[str, str]) -> str:
-    """Of the agent that wished to be called so: the controller adds four hex digits to each name."""
-    found = [state for agent, state in joined.items() if agent.rpartition("-")[0] == name]
-    return found[-1] if found else "not joined"
+def agent_state(name: str, agents: dict[str, str]) -> str:
+    """Return the state of the agent that asked for this name; the controller adds `-` and four hex digits."""
+    states = [state for agent, state in agents.items() if agent.rpartition("-")[0] == name]
+    return states[-1] if states else "not joined"
 
 
-@fleet.command("logs", context_settings=_HELP, epilog=_EXITS)
-@_which
-def logs(**given: Any) -> None:
-    """Print what each agent of a fleet has said."""
-    asked = described(given)
-    for name, text in asked.engine.logs(asked.name or NAME):
+@fleet.command("logs", context_settings=_HELP, epilog=_EXIT_CODES)
+@_fleet_options
+def logs(**flags: Any) -> None:
+    """Print the log of each agent of a fleet."""
+
+    spec = fleet_spec(flags)
+    for name, text in spec.provider.logs(spec.name or _DEFAULT_NAME):
         for line in text.splitlines() or ["(nothing)"]:
             click.echo(f"{name}: {line}")
 
 
-@fleet.command("down", context_settings=_HELP, epilog=_EXITS)
-@_which
-def down(**given: Any) -> None:
-    """End a fleet, and remove all that was made for it."""
-    asked = described(given)
-    _print_removed(asked.engine.stop(asked.name or NAME, terminal.say))
+@fleet.command("down", context_settings=_HELP, epilog=_EXIT_CODES)
+@_fleet_options
+def down(**flags: Any) -> None:
+    """Remove a fleet and everything that was created for it."""
+
+    spec = fleet_spec(flags)
+    _print_removed(spec.provider.stop(spec.name or _DEFAULT_NAME, console.info))
 
 
-@fleet.command("reap", context_settings=_HELP, epilog=_EXITS)
-@_which
-@click.option("--expired", is_flag=True, help="Of fleets whose time is over. The default.")
-@click.option("--all", "everything", is_flag=True, help="Of all fleets, whoever started them.")
-def reap(*, expired: bool, everything: bool, **given: Any) -> None:
-    """Remove what is left of fleets that nobody took down."""
+@fleet.command("reap", context_settings=_HELP, epilog=_EXIT_CODES)
+@_fleet_options
+@click.option("--expired", is_flag=True, help="Remove fleets whose lifetime is over. This is the default.")
+@click.option("--all", "everything", is_flag=True, help="Remove all fleets, whoever started them.")
+def reap(*, expired: bool, everything: bool, **flags: Any) -> None:
+    """Remove the remains of fleets that nobody took down."""
+
     if expired and everything:
         raise click.UsageError("--expired and --all exclude each other")
-    if given["name"]:
-        raise click.UsageError("--name: `heyfleet fleet down --name` removes one fleet")
-    _print_removed(described(given).engine.reap(terminal.say, everything=everything))
+    if flags["name"]:
+        raise click.UsageError("reap takes no --name; to remove one fleet, use `heyfleet fleet down --name`")
+    _print_removed(fleet_spec(flags).provider.reap(console.info, everything=everything))
 
 
 @fleet.command("settings", context_settings=_HELP)
-@click.option("--on", required=True, metavar="ENGINE", help="local, ssh, ec2, asg, ecs or k8s.")
+@click.option("--on", required=True, metavar="PROVIDER", help=_PROVIDER_HELP)
 def settings(on: str) -> None:
-    """List what --with and a fleet file can say to an engine."""
-    from heyfleet.deploy.providers import find
+    """List the settings of a provider, for --with and fleet files."""
 
-    found = find(on).settings
     formatter = click.HelpFormatter()
-    formatter.write_dl([(each.name, each.help) for each in found] or [(on, "has no settings")])
+    formatter.write_dl(
+        [(each.name, each.help) for each in provider_class(on).settings] or [(on, "has no settings")]
+    )
     click.echo(formatter.getvalue().rstrip("\n"))
 
 
 def _print_removed(removed: list[str]) -> None:
-    for line in removed or ["nothing was there"]:
-        click.echo(line if not removed else f"removed {line}")
+    for line in removed:
+        click.echo(f"removed {line}")
+    if not removed:
+        click.echo("nothing to remove")

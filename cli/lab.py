@@ -1,4 +1,4 @@
-"""`heyfleet lab`: practice targets."""
+"""`heyfleet lab`: servers to practise on."""
 
 from __future__ import annotations
 
@@ -14,36 +14,27 @@ from typing import Any
 import click
 import uvloop
 
-from heyfleet.lab.behaviour import Behaviour, from_query
+from heyfleet.cli.parsed_type import ParsedType
+from heyfleet.durations import parse_count
+from heyfleet.lab.behaviour import Behaviour, parse_query
 from heyfleet.lab.faulty import Target, serve
-from heyfleet.lab.units import span
-from heyfleet.lab.units import stall as read_stall
-from heyfleet.lab.vpc_lambda.settings import Settings, described
+from heyfleet.lab.units import parse_range, parse_stall
+from heyfleet.lab.vpc_lambda.settings import Settings, descriptions
 
-COUNT = click.IntRange(0)
-ENDS = click.Choice(["reset", "close", "stall"])
-
-
-def _flag(read: Callable[[str], object]) -> Callable[[str], object]:
-    """A click type of a reader, that keeps the reason of its ValueError."""
-
-    def text(value: str) -> object:
-        try:
-            return read(value)
-        except ValueError as error:
-            raise click.BadParameter(str(error)) from None
-
-    return text
+_COUNT = ParsedType("count", parse_count)
+_OVERFLOW = click.Choice(["reset", "close", "stall"])
 
 
 def _address(host: str, *, allow_remote: bool) -> str:
-    """The one address to listen on; refuses one that other hosts can reach unless that is allowed."""
+    """Resolve the address to listen on, and refuse one that other hosts can reach unless that is allowed."""
     try:
         address = str(socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0][4][0])
     except OSError as error:
         raise click.ClickException(f"--host {host}: {error.strerror}") from None
     if not allow_remote and not ipaddress.ip_address(address).is_loopback:
-        raise click.ClickException(f"--host {host} is open to others; add --allow-remote to let them in")
+        raise click.ClickException(
+            f"--host {host} would let other hosts connect; add --allow-remote to permit that"
+        )
     return address
 
 
@@ -57,27 +48,29 @@ def _tls(path: str) -> ssl.SSLContext:
 
 
 def _serve(server: Callable[[Callable[[str], None]], Coroutine[Any, Any, None]], where: str) -> None:
-    """Run it until it is told to stop; it announces its URL."""
+    """Run a server until a signal stops it, and print its URL when it listens."""
     hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
     try:
         uvloop.run(server(lambda url: click.echo(f"heyfleet lab: listening on {url}")))
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise click.ClickException(f"cannot listen on {where}: {reason}") from None
+        raise click.ClickException(f"can't listen on {where}: {reason}") from None
 
 
 @click.group()
 def lab() -> None:
-    """Practice targets: servers to send load to."""
+    """Run a practice server to send load to."""
 
 
-def _listens(command: Callable[..., None]) -> Callable[..., None]:
+def _listen_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
             click.option("--host", default="127.0.0.1", help="Address to listen on."),
-            click.option("--port", type=click.IntRange(0, 65535), default=8080, help="0: any free one."),
-            click.option("--allow-remote", is_flag=True, help="Let --host be more than loopback."),
+            click.option(
+                "--port", type=click.IntRange(0, 65535), default=8080, help="Port to listen on; 0 picks one."
+            ),
+            click.option("--allow-remote", is_flag=True, help="Permit a --host that other hosts can reach."),
         )
     ):
         command = option(command)
@@ -85,24 +78,31 @@ def _listens(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @lab.command(context_settings={"show_default": True})
-@_listens
-@click.option("--max-connections", type=COUNT, default=0, help="Open at a time; 0: no limit.")
+@_listen_options
+@click.option("--max-connections", type=_COUNT, default=0, help="Maximum open connections; 0: no limit.")
 @click.option(
-    "--overflow", type=ENDS, default="reset", help="What happens to further ones; stall: they wait."
+    "--overflow",
+    type=_OVERFLOW,
+    default="reset",
+    help="What happens to connections beyond the maximum; stall: they wait.",
 )
 @click.option(
-    "--default", type=_flag(from_query), help="How to answer / and /ok, such as 'delay=20ms&size=1KiB'."
+    "--default",
+    type=ParsedType("query", parse_query),
+    help="Behaviour of / and /ok, such as 'delay=20ms&size=1KiB'.",
 )
-@click.option("--stall", type=_flag(read_stall), help="1s/10s: all stands still for 1 s every 10 s.")
 @click.option(
-    "--tls", metavar="FILE", help="Serve https; the certificate of who signed ours goes to the file."
+    "--stall",
+    type=ParsedType("length/period", parse_stall),
+    help="1s/10s: freeze the server for 1 s every 10 s.",
 )
-@click.option("--seed", default=0, help="Of all that is left to chance.")
+@click.option("--tls", metavar="FILE", help="Serve https, and write the CA's certificate to FILE.")
+@click.option("--seed", default=0, help="Seed of all random values.")
 def faulty(
     *, host: str, port: int, allow_remote: bool, max_connections: int, overflow: str, seed: int,
     default: Behaviour | None, stall: tuple[float, float] | None, tls: str | None,
 ) -> None:  # fmt: skip
-    """Serve HTTP/1.1 and HTTP/2 that misbehaves the way the URL asks for; GET /help lists the ways."""
+    """Serve HTTP/1.1 and HTTP/2, and misbehave as the URL of each request says; GET /help lists all behaviours."""
     address = _address(host, allow_remote=allow_remote)
     context = _tls(tls) if tls else None
     target = Target(default, max_connections, overflow, seed)
@@ -113,37 +113,38 @@ def faulty(
     click.echo(f"heyfleet lab: {target.summary()}")
 
 
-def _model(command: Callable[..., None]) -> Callable[..., None]:
-    """An option for each of the model's settings."""
-    for each in reversed(described()):
-        shown = (
-            f"{each.default[0]:g}-{each.default[1]:g}" if isinstance(each.default, tuple) else each.default
-        )
-        kind = _flag(span) if isinstance(each.default, tuple) else type(each.default or 0.0)
-        command = click.option(each.flag, type=kind, default=shown, help=each.words)(command)
+def _model_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add an option for each setting of the model."""
+    for setting in reversed(descriptions()):
+        default = setting.default
+        kind: type | ParsedType[tuple[float, float]] = type(default or 0.0)
+        if isinstance(default, tuple):
+            default, kind = f"{default[0]:g}-{default[1]:g}", ParsedType("range", parse_range)
+        command = click.option(setting.flag, type=kind, default=default, help=setting.help)(command)
     return command
 
 
 @lab.command("vpc-lambda", context_settings={"show_default": True})
-@_listens
+@_listen_options
 @click.option(
     "--time-scale",
     type=click.FloatRange(0.001, 10),
     default=1.0,
-    help="0.1: all takes a tenth of its time; its numbers remain those of the model.",
+    help="Factor of all times: with 0.1 everything takes a tenth of its time. Statistics stay in the model's time.",
 )
-@_model
-def vpc_lambda(*, host: str, port: int, allow_remote: bool, time_scale: float, **given: Any) -> None:
-    """Serve as API Gateway does before a Lambda function in a VPC, before and after its network was rebuilt in 2019.
+@_model_options
+def vpc_lambda(*, host: str, port: int, allow_remote: bool, time_scale: float, **values: Any) -> None:
+    """Serve like an AWS Lambda function in a VPC behind API Gateway, with the network of before or after 2019.
 
-    Times are in seconds. GET /_lab/stats returns the model's counters. docs/reference/lab-vpc-lambda.md lists the sources.
+    Times are in seconds. GET /_lab/stats returns what happened inside. docs/reference/lab-vpc-lambda.md explains
+    where each default comes from.
     """
     from heyfleet.lab.vpc_lambda.server import Target as Account
     from heyfleet.lab.vpc_lambda.server import serve as serve_account
 
     address = _address(host, allow_remote=allow_remote)
     try:
-        settings = Settings(**{each.name: given[each.name] for each in fields(Settings)})
+        settings = Settings(**{field.name: values[field.name] for field in fields(Settings)})
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     account = Account(settings, time_scale)

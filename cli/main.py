@@ -1,4 +1,4 @@
-"""The composition root: the command `heyfleet`, made of parts of which none is imported before its use."""
+"""The command `heyfleet`: finds and imports one subcommand, and turns every error into a line and an exit code."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from heyfleet import __version__
-from heyfleet.controller import terminal
-from heyfleet.errors import InputError
+from heyfleet import __version__, console
+from heyfleet.errors import ExitCode, HeyfleetError
 
 if TYPE_CHECKING:
-    from heyfleet.controller.executors.base import AgentLink
-    from heyfleet.controller.executors.deployment import Deployment
+    from heyfleet.controller.executors.base import AgentLink, Deployment
 
 
 def _local_agent() -> AgentLink:
@@ -24,10 +22,10 @@ def _local_agent() -> AgentLink:
     return Runner()
 
 
-def _fleet_for_run(given: dict[str, Any], agents: int) -> Deployment:
-    from heyfleet.cli.fleet_spec import fleet_for_run
+def _fleet_for_run(launch_options: dict[str, Any], agents: int) -> Deployment:
+    from heyfleet.cli.deployment import fleet_for_run
 
-    return fleet_for_run(given, agents)
+    return fleet_for_run(launch_options, agents)
 
 
 def _run() -> click.Command:
@@ -41,7 +39,7 @@ def _plan() -> click.Command:
     from heyfleet.cli.run import planned, run_command
 
     run = run_command(_local_agent, _fleet_for_run)
-    return plan_command(run, lambda args: planned(run, args))
+    return plan_command(lambda args: planned(run, args))
 
 
 def _agent() -> click.Command:
@@ -110,41 +108,48 @@ def _lab() -> click.Command:
     return lab
 
 
+def _completion() -> click.Command:
+    from heyfleet.cli.completion import completion_command
+
+    return completion_command(main)
+
+
 COMMANDS: dict[str, tuple[Callable[[], click.Command], str]] = {
-    "run": (_run, "Send HTTP requests, from this host or a fleet, and print one report."),
-    "plan": (_plan, "Check plan files, or show the plan that flags make, without running it."),
-    "agent": (_agent, "Make load for a controller on another host."),
-    "doctor": (_doctor, "Say what this host can carry as an agent, and what stands in the way."),
-    "fleet": (_fleet, "Start agents elsewhere, see how they are, and remove them."),
-    "controller": (_controller, "Keep a controller running, for several runs on one fleet."),
+    "run": (_run, "Send HTTP requests from this host or a fleet, and print a report."),
+    "plan": (_plan, "Check or show a plan without running it."),
+    "compare": (_compare, "Report how runs differ, and whether the difference is real."),
+    "export": (_export, "Write a run in another tool's format, or as an HTML page."),
+    "runs": (_runs, "List archived runs, or show one."),
+    "merge": (_merge, "Merge runs that were one load from several hosts."),
+    "fleet": (_fleet, "Launch agents on other hosts, show them, and remove them."),
+    "controller": (_controller, "Run a controller for several runs on one fleet."),
     "collect": (_collect, "Print the report of a run whose command or controller was lost."),
-    "runs": (_runs, "List the runs that were kept, or show one."),
-    "export": (_export, "Write a kept run in the formats of other tools, or as a page."),
-    "compare": (_compare, "Say how runs differ, also those of other tools, and how sure that is."),
-    "merge": (_merge, "Put runs together that were one load from several hosts."),
-    "ca": (_ca, "Make certificates and join tokens."),
-    "lab": (_lab, "Practice targets to send them to."),
+    "agent": (_agent, "Generate load for a controller on another host."),
+    "doctor": (_doctor, "Check how much load this host can generate, and what limits it."),
+    "ca": (_ca, "Create certificates and join tokens."),
+    "lab": (_lab, "Start practice targets to send requests to."),
+    "completion": (_completion, "Print a script for shell completion."),
 }
 
 
 class Main(click.Group):
-    """The group of all commands, and the one place where an error becomes a line and an exit code."""
+    """The group of all commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of their use."""
+        """Return the names of the commands in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command now."""
+        """Import and return a command."""
         return COMMANDS[cmd_name][0]() if cmd_name in COMMANDS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The commands, without importing them."""
+        """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run a command and leave with its exit code."""
+        """Run a command and exit with its code. This is the only place that prints an error."""
         try:
             code = super().main(*args, **{**kwargs, "standalone_mode": False})
         except click.exceptions.NoArgsIsHelpError as error:
@@ -152,22 +157,22 @@ class Main(click.Group):
             print(error.format_message(), file=sys.stderr)
         except click.ClickException as error:
             code = error.exit_code
-            terminal.complain(_explain(error))
-        except InputError as error:
-            code = 2
-            terminal.complain(str(error))
+            console.error(_message(error))
+        except HeyfleetError as error:
+            code = int(error.exit_code)
+            console.error(str(error))
         except (click.Abort, KeyboardInterrupt):
-            code = 130
+            code = int(ExitCode.INTERRUPTED)
         except Exception as error:
             if os.environ.get("HEYFLEET_DEBUG") == "1":
                 raise
-            code = 1
-            terminal.complain(f"fault: {type(error).__name__}: {error} (HEYFLEET_DEBUG=1 shows where)")
+            code = int(ExitCode.FAULT)
+            console.error(f"fault: {type(error).__name__}: {error} (HEYFLEET_DEBUG=1 shows where)")
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _explain(error: click.ClickException) -> str:
-    """One line, with the name of the flag that it is about."""
+def _message(error: click.ClickException) -> str:
+    """Return one line that names the flag as it was typed."""
     if isinstance(error, click.NoSuchOption | click.exceptions.NoSuchCommand):
         return f"{error.format_message().rstrip('.')}; try heyfleet run [flags] URL, or heyfleet -h"
     if isinstance(error, click.MissingParameter) and error.param:
@@ -176,13 +181,20 @@ def _explain(error: click.ClickException) -> str:
             if isinstance(error.param, click.Argument)
             else error.param.opts[0]
         )
-        return f"{name} is missing; --help shows what there is"
+        return f"{name} is missing; --help shows all arguments"
     if isinstance(error, click.BadParameter) and error.param:
-        return f"{error.param.opts[0]}: {error.message}"
+        from heyfleet.cli.go_flags import spelling
+
+        return f"{spelling(error)}: {error.message}"
     return error.format_message()
 
 
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="heyfleet %(version)s")
 def main() -> None:
-    """Measure an HTTP service as hey does. `heyfleet run -h` shows the flags."""
+    """A faster `hey` that scales to many hosts, holds a constant rate, and tells you when not to trust its numbers.
+
+    \b
+    heyfleet run http://localhost:8080/    send 200 requests and print a report
+    heyfleet run -h                        show all flags of a run
+    """

@@ -1,54 +1,57 @@
-"""`heyfleet plan`: look at a plan without running it."""
+"""`heyfleet plan`: check or show a plan without running it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import click
 import yaml
 
-from heyfleet.controller import terminal
-from heyfleet.plan import stages as shapes
+from heyfleet import console
 from heyfleet.plan.build import warnings
-from heyfleet.plan.plan_file import PlanFile, key_of
+from heyfleet.plan.options import OPTIONS, Text
+from heyfleet.plan.plan_file import PlanFile
 from heyfleet.plan.redact import echo
+from heyfleet.plan.stages import peak_rate_per_s, stage_ends_ns
 from heyfleet.proto.plan_pb2 import CONNECTION_RATE, RATE, USERS, Plan
+
+Planned = Callable[[list[str]], tuple[Plan, dict[str, Text], PlanFile | None]]
 
 
 def summary(plan: Plan) -> Iterator[str]:
-    """What a plan comes to, a line each."""
+    """Yield lines that say what a plan amounts to."""
     whole_ns = plan.warmup_ns + plan.duration_ns if plan.duration_ns else 0
     length = f"{whole_ns / 1e9:g} s" if whole_ns else f"{plan.request_count} requests"
     if plan.load_model in (RATE, CONNECTION_RATE):
-        yield f"{length}, at most {shapes.highest_rate(plan):g} requests/s over {plan.connections} connections"
+        yield f"{length}, at most {peak_rate_per_s(plan):g} requests/s over {plan.connections} connections"
     elif plan.load_model == USERS:
         yield f"{length}, at most {plan.connections} users"
     else:
-        yield f"{length}, {plan.connections} connections, each with its next request at once"
+        yield f"{length}, {plan.connections} connections, each sending its next request at once"
     begin_ns = 0
-    for stage, end_ns in zip(plan.stages, shapes.stage_ends_ns(plan), strict=True):
+    for stage, end_ns in zip(plan.stages, stage_ends_ns(plan), strict=True):
         until = f"{end_ns / 1e9:g} s" if end_ns else "the end"
         level = f"{stage.first:g}" if stage.first == stage.last else f"{stage.first:g} to {stage.last:g}"
-        what = "users" if plan.load_model == USERS else "requests/s"
-        yield f"stage {stage.name}: from {begin_ns / 1e9:g} s to {until}: {level} {what}"
+        unit = "users" if plan.load_model == USERS else "requests/s"
+        yield f"stage {stage.name}: from {begin_ns / 1e9:g} s to {until}: {level} {unit}"
         begin_ns = end_ns
     if plan.warmup_ns:
-        yield f"warm-up: the first {plan.warmup_ns / 1e9:g} s are kept out of the results"
+        yield f"warm-up: the first {plan.warmup_ns / 1e9:g} s are not part of the results"
     total = sum(request.weight for request in plan.requests)
     for request in plan.requests if len(plan.requests) > 1 else ():
         yield f"request {request.name}: {request.weight} of {total}: {request.method} {request.request_target}"
 
 
-def plan_yaml(given: dict[str, Any], file: PlanFile | None) -> Iterator[str]:
-    """A plan file of what flags said, one line a field; `given`: their texts, by the names of fields."""
-    for key, value in given.items():
-        if isinstance(value, list | tuple):
-            yield f"{key}:"
-            yield from (f"  - {_scalar(item)}" for item in value)
+def plan_yaml(texts: Mapping[str, Text], file: PlanFile | None) -> Iterator[str]:
+    """Yield the lines of a plan file with these texts by key, and with the requests of `file`."""
+    for key, text in texts.items():
+        if isinstance(text, str | bool):
+            yield f"{key}: {_scalar(text)}"
         else:
-            yield f"{key}: {_scalar(value)}"
+            yield f"{key}:"
+            yield from (f"  - {_scalar(item)}" for item in text)
     if file is not None and file.requests:
         yield "requests:"
         for request in file.requests:
@@ -74,7 +77,7 @@ def _request(request: dict[str, Any]) -> Iterator[str]:
 
 
 def _scalar(value: Any) -> str:
-    """As YAML, in quotes only where it would else be something else."""
+    """Return a value as YAML, quoted only where YAML would read something else."""
     if isinstance(value, bool):
         return "true" if value else "false"
     text = str(value)
@@ -87,39 +90,39 @@ def _scalar(value: Any) -> str:
     return text if plain else json.dumps(text, ensure_ascii=False)
 
 
-def plan_command(run: click.Command, context: Any) -> click.Group:
-    """The group. `run`: the command whose flags make plans; `context`: its plan and texts for arguments."""
+def plan_command(planned: Planned) -> click.Group:
+    """Return the command group. `planned` returns the plan, the texts and the plan file of arguments of `run`."""
 
     @click.group()
     def plan() -> None:
-        """Look at a plan without running it."""
+        """Check or show a plan without running it."""
 
     @plan.command()
     @click.argument("files", nargs=-1, required=True, metavar="FILE...")
     def check(files: tuple[str, ...]) -> None:
-        """Check plan files; exit code 2 if one is not good."""
+        """Check plan files and print what each amounts to. Exit with code 2 if one can't be used."""
         for file in files:
-            made, _, _ = context(["-f", file])
+            made, _, _ = planned(["-f", file])
             click.echo(f"{file}: good: {'; '.join(summary(made))}")
             for line in warnings(made):
-                terminal.say(f"{file}: warning: {line}")
+                console.info(f"{file}: warning: {line}")
 
     @plan.command(
         context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
         add_help_option=True,
     )
-    @click.option("--json", "as_json", is_flag=True, help="As the plan is in a report, with all defaults.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON with all defaults, as in a report.")
     @click.argument("flags", nargs=-1, type=click.UNPROCESSED, metavar="[flags of run] [URL]")
     def show(as_json: bool, flags: tuple[str, ...]) -> None:
-        """Print the plan that flags make, as a plan file."""
-        made, given, file = context(list(flags))
+        """Print the plan of these flags as a plan file."""
+        made, texts, file = planned(list(flags))
         if as_json:
             click.echo(json.dumps(echo(made), indent=2, ensure_ascii=False))
             return
         for line in summary(made):
             click.echo(f"# {line}")
-        names = {param.name: key_of(param) or param.name for param in run.params}
-        for line in plan_yaml({names[name]: value for name, value in given.items()}, file):
+        keys = {option.field: option.plan_key for option in OPTIONS}
+        for line in plan_yaml({keys.get(name, name): text for name, text in texts.items()}, file):
             click.echo(line)
 
     return plan

@@ -1,4 +1,4 @@
-"""`heyfleet runs`: what was kept."""
+"""`heyfleet runs` and `heyfleet merge`: archived runs."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from typing import Any
 
 import click
 
-from heyfleet import __version__
-from heyfleet.controller import terminal
-from heyfleet.results.archive import reader
-from heyfleet.results.archive.archiver import folder_of_runs
+from heyfleet import console
+from heyfleet.errors import InputError
 from heyfleet.results.archive.errors import ArchiveError
-from heyfleet.results.archive.layout import RUNS
-from heyfleet.results.report import json as document
-from heyfleet.results.report import text as hey
+from heyfleet.results.archive.reader import ArchivedRun
+from heyfleet.results.archive.runs import find_run, list_runs
+from heyfleet.results.archive.runs_folder import DEFAULT_FOLDER, runs_folder
+from heyfleet.results.report import json as json_report
+from heyfleet.results.report import text as hey_report
 from heyfleet.results.report.table import table
 from heyfleet.results.summary import summarize
+from heyfleet.results.units import format_time
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
+_PERCENTS = (50, 99)
 
 
 def runs_command() -> click.Group:
-    """`heyfleet runs`, which lists, and `runs show`."""
+    """Return `heyfleet runs`, which lists the runs, with `runs show`."""
 
     def callback(runs: str) -> None:
         if click.get_current_context().invoked_subcommand is None:
@@ -33,100 +35,100 @@ def runs_command() -> click.Group:
         "runs",
         callback=callback,
         invoke_without_command=True,
-        params=[_runs_option()],
+        params=[runs_option()],
         commands={
             "show": click.Command(
                 "show",
                 callback=_show,
                 params=[
                     click.Argument(["run"], required=False, default=""),
-                    _runs_option(),
-                    click.Option(["--json"], is_flag=True, help="The whole report as one JSON document."),
+                    runs_option(),
+                    click.Option(["--json"], is_flag=True, help="Print the report as one JSON document."),
                 ],
-                help="Print the report of a run, by its name or folder; of the latest, if none is given.",
+                help="Print the report of a run, given its name or folder. Default: the latest run.",
                 context_settings=_CONTEXT,
             ),
         },
-        help="List the runs that were kept, the latest first: each has a folder, within heyfleet-runs if --out named no other.",
+        help="List the archived runs, the latest first.",
         context_settings=_CONTEXT,
     )
 
 
-def _runs_option() -> click.Option:
+def runs_option() -> click.Option:
+    """Return the option --runs."""
     return click.Option(
         ["--runs"],
         metavar="DIR",
-        default=lambda: folder_of_runs() or RUNS,
-        help=f"The folder of runs. Default {RUNS}, or what HEYFLEET_RUNS says.",
+        default=lambda: runs_folder() or DEFAULT_FOLDER,
+        help=f"Folder of archived runs. Default {DEFAULT_FOLDER}, or HEYFLEET_RUNS from the environment.",
     )
 
 
 def _list(runs: str) -> None:
-    folders = reader.kept(runs)
+    folders = list_runs(runs)
     if not folders:
-        terminal.complain(f"there is no run in {runs}")
+        console.error(f"no run in {runs}")
         return
     rows, targets = [], []
     for folder in folders:
+        name = str(folder.relative_to(runs))
         try:
-            run = reader.Run(folder)
-            rows.append([str(folder.relative_to(runs)), *_cells(run.summary())])
-            targets.append(f"  {run.facts.get('url', '')}{'' if run.complete else ' (not finished)'}")
+            run = ArchivedRun(folder)
+            rows.append([name, *_cells(run.report())])
+            targets.append(f"  {run.url}{'' if run.complete else ' (cut off)'}")
         except ArchiveError as error:
-            rows.append([str(folder.relative_to(runs)), *["-"] * 5])
+            rows.append([name, *["-"] * 5])
             targets.append("  (damaged)")
-            terminal.complain(str(error))
-    head = ["run", "requests", "errors", "requests/s", "p50", "p99"]
-    terminal.write_out(f"{line}\n" for line in table(head, rows, targets))
+            console.error(str(error))
+    header = ["run", "requests", "errors", "requests/s", *(f"p{percent}" for percent in _PERCENTS)]
+    console.write_stdout(f"{line}\n" for line in table(header, rows, targets))
 
 
-def _cells(summary: dict[str, Any]) -> list[str]:
-    if not summary:
+def _cells(report: dict[str, Any]) -> list[str]:
+    if not report:
         return ["-"] * 5
-    ledger = summary["ledger"]
+    ledger = report["ledger"]
     return [
         str(ledger["responses"] + ledger["errors"]),
         str(ledger["errors"]),
-        f"{summary['requests_per_second']:.1f}",
-        *_percentiles(summary),
+        f"{report['requests_per_second']:.1f}",
+        *_percentiles(report),
     ]
 
 
-def _percentiles(summary: dict[str, Any]) -> Iterator[str]:
-    rows = {row["percent"]: row["value_ns"] for row in (summary["latency"] or {}).get("percentiles", ())}
-    for percent in (50, 99):
-        yield f"{rows[percent] / 1e9:.4f}" if rows.get(percent) is not None else "-"
+def _percentiles(report: dict[str, Any]) -> Iterator[str]:
+    rows = {row["percent"]: row["value_ns"] for row in (report["latency"] or {}).get("percentiles", ())}
+    for percent in _PERCENTS:
+        yield format_time(rows[percent]) if rows.get(percent) is not None else "-"
 
 
 def _show(run: str, runs: str, json: bool) -> None:
-    summary = summarize(reader.find(run, runs).measured())
-    terminal.write_out([document.render(summary, __version__) if json else hey.render(summary)])
+    summary = summarize(find_run(run, runs).measurements())
+    console.write_stdout([json_report.render(summary) if json else hey_report.render(summary)])
 
 
 def merge_command() -> click.Command:
-    """The command `heyfleet merge`."""
+    """Return `heyfleet merge`."""
     return click.Command(
         "merge",
         callback=_merge,
         params=[
             click.Argument(["run"], nargs=-1, required=True),
-            click.Option(
-                ["--out"], metavar="DIR", required=True, help="A new folder for the archive of all."
-            ),
-            _runs_option(),
+            click.Option(["--out"], metavar="DIR", required=True, help="New folder for the merged archive."),
+            runs_option(),
         ],
-        help="Put runs together that made one load from several hosts, each without a controller; print the report of all.",
-        epilog="Exit code: as of `heyfleet run`; 2 they don't belong together.",
+        help="Merge runs that several hosts made at the same time without a controller, and print one report.",
+        epilog="Exit codes are those of `heyfleet run`; 2 if the runs are not one load.",
         context_settings=_CONTEXT,
     )
 
 
 def _merge(run: tuple[str, ...], out: str, runs: str) -> None:
-    from heyfleet.controller.run import exit_code
+    from heyfleet.controller.run import exit_code_of
     from heyfleet.results.archive.merge import merge
 
     if len(run) < 2:
-        raise click.UsageError("merge wants two runs at least")
-    summary = merge([reader.find(name, runs) for name in run], Path(out))
-    terminal.write_out([hey.render(summary)])
-    raise click.exceptions.Exit(exit_code(summary))
+        raise InputError("merge needs at least two runs")
+    summary = merge([find_run(name, runs) for name in run], Path(out))
+    console.write_stdout([hey_report.render(summary)])
+    raise click.exceptions.Exit(exit_code_of(summary))

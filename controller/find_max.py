@@ -1,34 +1,33 @@
-"""--find-max: the highest rate at which thresholds hold, by bracketing and bisecting with short runs."""
+"""--find-max: the highest rate at which the thresholds pass, by bracketing and bisection with short runs."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from heyfleet import __version__
-from heyfleet.controller import terminal
-from heyfleet.controller.executors.local import Executor, ResultsElsewhereError
-from heyfleet.controller.run import EXIT_CANNOT_START, EXIT_FAULT, EXIT_THRESHOLD, exit_code, report
+from heyfleet.controller.executors.base import Executor
 from heyfleet.controller.signals import Interrupted, Interrupts
-from heyfleet.errors import InputError
-from heyfleet.plan.build import Flags, make_plan
-from heyfleet.plan.thresholds import read
-from heyfleet.plan.values import RATE_AT_MOST
+from heyfleet.durations import MAX_RATE_PER_S
+from heyfleet.errors import CannotStartError, InputError
+from heyfleet.plan.build import make_plan
+from heyfleet.plan.options import RunOptions
+from heyfleet.plan.thresholds import parse_threshold
+from heyfleet.results import thresholds
+from heyfleet.results.distribution import minimum_sample
 from heyfleet.results.summary import Summary, summarize
-from heyfleet.results.thresholds import in_words, needs
 from heyfleet.results.trust import BAD
 
 FIRST_RATE = 100.0
 STEP_NS = 5_000_000_000
-# The search is over when the lowest rate that failed is so little above the highest that held.
+# The search ends when the lowest rate that failed is at most this much above the highest that passed.
 CLOSE = 1.03
-# A rate that fails once may have had bad luck: it has failed when it has failed so often, in so many tries.
+# A single failure may be bad luck: a rate fails when it fails this often in this many tries.
 TRIES = 3
 FAILURES = 2
-STEPS_AT_MOST = 60
+MAX_STEPS = 60
 LOWEST_RATE = 1.0
-HELD, FAILED, REFUSED = "held", "failed", "not trusted"
+PASSED, FAILED, UNRELIABLE = "passed", "failed", "unreliable"
+_MAX_UNSENT_SHARE = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,49 +35,49 @@ class Step:
     """One run at one rate."""
 
     rate: float
-    outcome: str
-    why: str
+    result: str  # PASSED, FAILED, or UNRELIABLE if the generator could not be trusted
+    reason: str  # why it did not pass
     summary: Summary
 
 
 class Search:
-    """Which rate to try next. `try_rate` makes one run at a rate."""
+    """The rates that were tried, and which to try next. `try_rate` executes one run at a rate."""
 
-    def __init__(self, first: float, try_rate: Callable[[float], Step]) -> None:
-        self._try = try_rate
+    def __init__(self, first_rate: float, try_rate: Callable[[float], Step]) -> None:
+        self._first_rate = first_rate
+        self._try_rate = try_rate
         self.steps: list[Step] = []
-        self.held = 0.0
-        self.failed = 0.0  # the lowest that did not hold; 0: none
-        self._first = first
+        self.passed_rate = 0.0  # the highest that passed; 0: none
+        self.failed_rate = 0.0  # the lowest that did not; 0: none
 
     def run(self) -> None:
-        """Double from the first rate until one fails, or halve until one holds; then bisect."""
-        rate = self._first
-        while len(self.steps) < STEPS_AT_MOST and LOWEST_RATE <= rate <= RATE_AT_MOST:
-            if self._holds(rate):
-                self.held = rate
+        """Double the first rate until one fails, or halve it until one passes; then bisect."""
+        rate = self._first_rate
+        while len(self.steps) < MAX_STEPS and LOWEST_RATE <= rate <= MAX_RATE_PER_S:
+            if self._passes(rate):
+                self.passed_rate = rate
             else:
-                self.failed = rate
-            if self.held and self.failed and self.failed <= self.held * CLOSE:
+                self.failed_rate = rate
+            if self.passed_rate and self.failed_rate and self.failed_rate <= self.passed_rate * CLOSE:
                 return
-            if not self.failed:
+            if not self.failed_rate:
                 rate *= 2
-            elif not self.held:
+            elif not self.passed_rate:
                 rate /= 2
             else:
-                rate = (self.held * self.failed) ** 0.5
+                rate = (self.passed_rate * self.failed_rate) ** 0.5
             rate = float(f"{rate:.4g}")
-            if rate in (self.held, self.failed):
+            if rate in (self.passed_rate, self.failed_rate):
                 return
 
-    def _holds(self, rate: float) -> bool:
-        """Whether it holds; what fails, or can't be trusted, is tried again."""
+    def _passes(self, rate: float) -> bool:
+        """Return whether a rate passes; one that does not is tried again."""
         failures = 0
         for _ in range(TRIES):
-            step = self._try(rate)
+            step = self._try_rate(rate)
             self.steps.append(step)
-            failures += step.outcome != HELD
-            if step.outcome == HELD and not failures:
+            failures += step.result != PASSED
+            if step.result == PASSED and not failures:
                 return True
             if failures >= FAILURES:
                 return False
@@ -86,106 +85,86 @@ class Search:
 
     @property
     def best(self) -> Step | None:
-        """The last run at the highest rate that held."""
-        return next(
-            (step for step in reversed(self.steps) if step.rate == self.held and step.outcome == HELD), None
+        """The last run at the highest rate that passed."""
+        passed = [step for step in self.steps if step.rate == self.passed_rate and step.result == PASSED]
+        return passed[-1] if passed else None
+
+    @property
+    def limited_by_generator(self) -> bool:
+        """Whether the lowest rate that did not pass was unreliable."""
+        return any(step.result == UNRELIABLE and step.rate == self.failed_rate for step in self.steps)
+
+
+def find_max(
+    options: RunOptions,
+    slo: tuple[str, ...],
+    make_executor: Callable[[], Executor],
+    interrupts: Interrupts,
+    on_step: Callable[[Step], object],
+) -> Search:
+    """Search for the highest rate at which `slo` and the plan's thresholds pass. A signal ends the search.
+
+    Raises InputError or CannotStartError if no run can begin, and ResultsElsewhereError.
+    """
+    if options.users is not None or options.stages is not None or options.rate_per_connection:
+        raise InputError(
+            "--find-max chooses the rate itself and excludes -q, --users and --stages",
+            "use --rate for the rate to begin with",
         )
-
-
-def search(flags: Flags, thresholds: tuple[str, ...], make_executor: Callable[[], Executor]) -> int:
-    """Search, then report every step, and in full the best; the exit code."""
-    if flags.users is not None or flags.stages is not None or flags.rate_per_connection:
-        terminal.complain("--find-max sets the rate itself: it goes with --rate (where to begin) only")
-        return EXIT_CANNOT_START
-    first = flags.rate or FIRST_RATE
-    flags = replace(
-        flags, requests=None, duration_ns=flags.duration_ns or STEP_NS, slo=(*flags.slo, *thresholds)
+    options = replace(
+        options, requests=None, duration_ns=options.duration_ns or STEP_NS, slo=(*options.slo, *slo)
     )
-    with Interrupts() as interrupts:
-        search = Search(first, lambda rate: _step(flags, rate, make_executor(), interrupts))
-        try:
-            search.run()
-        except InputError as error:
-            terminal.complain(str(error))
-            if not search.steps:
-                return EXIT_CANNOT_START
-        except ResultsElsewhereError as error:
-            terminal.complain(str(error))
-            return interrupts.exit_code or EXIT_FAULT
-        except Interrupted:
-            pass
-    best = search.best
-    if flags.output == "json":
-        from heyfleet.results.report import json as document
 
-        terminal.write_out([document.render_search(search.steps, best, __version__)])
-    else:
-        terminal.write_out(f"{line}\n" for line in lines(search))
-        if best is not None:
-            report(best.summary, flags.output, b"")
-    if interrupts.exit_code:
-        return interrupts.exit_code
-    return exit_code(best.summary) if best is not None else EXIT_THRESHOLD
+    def try_rate(rate: float) -> Step:
+        step = _run_step(options, rate, make_executor(), interrupts)
+        on_step(step)
+        return step
+
+    search = Search(options.rate or FIRST_RATE, try_rate)
+    try:
+        search.run()
+    except (InputError, CannotStartError):
+        if not search.steps:
+            raise
+    except Interrupted:
+        pass
+    return search
 
 
-def _step(flags: Flags, rate: float, executor: Executor, interrupts: Interrupts) -> Step:
+def _run_step(options: RunOptions, rate: float, executor: Executor, interrupts: Interrupts) -> Step:
     if interrupts.signum:
         raise Interrupted
-    plan = make_plan(
-        replace(flags, rate=rate, duration_ns=max(flags.duration_ns, _long_enough_ns(flags, rate)))
+    duration_ns = max(options.duration_ns, _minimum_duration_ns(options, rate))
+    measurements = executor.execute(
+        make_plan(replace(options, rate=rate, duration_ns=duration_ns)), interrupts
     )
-    measured = executor.execute(plan, interrupts)
-    if measured.interrupted or interrupts.signum:
+    if measurements.interrupted or interrupts.signum:
         raise Interrupted
-    summary = summarize(measured, None, per_agent=flags.per_agent)
-    step = Step(rate, *_judge(summary), summary)
-    if sys.stderr.isatty():
-        terminal.say(describe(step))
-    return step
+    summary = summarize(measurements, None, per_agent=options.per_agent)
+    return Step(rate, *_judge(summary), summary)
 
 
-def _long_enough_ns(flags: Flags, rate: float) -> int:
-    """How long a step takes until it has as many requests as its percentiles need, and some to spare."""
-    percents = [threshold.percent for threshold in map(read, flags.slo) if threshold.metric == "p"]
-    return round(max(map(needs, percents), default=0) * 1.2 / rate * 1e9)
+def _minimum_duration_ns(options: RunOptions, rate: float) -> int:
+    """Return how long a step takes to have the requests that its percentiles need, with a margin."""
+    percents = [
+        threshold.percent for threshold in map(parse_threshold, options.slo) if threshold.metric == "p"
+    ]
+    return round(max(map(minimum_sample, percents), default=0) * 1.2 / rate * 1e9)
 
 
 def _judge(summary: Summary) -> tuple[str, str]:
+    """Return the result of a step, and why it did not pass."""
     if summary.trust.verdict == BAD:
-        return REFUSED, summary.trust.reasons[0]
-    missed = [verdict for verdict in summary.thresholds if not verdict.holds]
-    if missed or summary.aborted:
-        return FAILED, "; ".join(
-            [f"{each.text}: {each.reason or in_words(each)}" for each in missed] or [summary.aborted]
-        )
-    if summary.ledger.unsent > summary.ledger.planned * 0.001:
-        return (
-            FAILED,
-            f"{summary.ledger.unsent} of {summary.ledger.planned} requests found no free connection in time",
-        )
-    return HELD, ""
-
-
-def describe(step: Step) -> str:
-    """One line of a step."""
-    latency = step.summary.latency
-    rows = latency.percentiles if latency else ()
-    p99 = next((row.value_ns for row in rows if row.percent == 99), None)
-    tail = f", 99% in {p99 / 1e9:.4f} secs" if p99 is not None else ""
-    why = f" ({step.why})" if step.why else ""
-    return f"{step.rate:g} requests/s: {step.outcome}{why}{tail}"
-
-
-def lines(search: Search) -> Iterator[str]:
-    """What was found, and every step."""
-    yield ""
-    yield "Search:"
-    if search.held:
-        limit = f"; {search.failed:g} did not" if search.failed else "; the search ended before one failed"
-        yield f"  {search.held:g} requests/s held{limit}"
-    else:
-        yield "  no rate held"
-    refused = [step for step in search.steps if step.outcome == REFUSED and step.rate == search.failed]
-    if refused:
-        yield "  the limit is the generator's, not the server's: use more agents, or a less busy host"
-    yield from (f"  {describe(step)}" for step in search.steps)
+        return UNRELIABLE, summary.trust.reasons[0]
+    reasons = [
+        f"{verdict.text}: {verdict.explanation}"
+        for verdict in summary.thresholds
+        if verdict.result != thresholds.PASSED
+    ]
+    if not reasons and summary.aborted_by:
+        reasons = [summary.aborted_by]
+    if not reasons and summary.ledger.unsent > summary.ledger.planned * _MAX_UNSENT_SHARE:
+        reasons = [
+            f"{summary.ledger.unsent} of {summary.ledger.planned} requests found no free connection in time"
+        ]
+    return (FAILED, "; ".join(reasons)) if reasons else (PASSED, "")

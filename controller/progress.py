@@ -1,4 +1,4 @@
-"""How a run goes on, while it goes on."""
+"""The progress line of a run on this host."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.stats_pb2 import Snapshot
 from heyfleet.results.stats import Stats
 
+_ERASE_LINE = "\r\x1b[K"
+
 
 class Progress:
-    """One line on a terminal, rewritten with each snapshot; nothing anywhere else."""
+    """One line on stderr that is rewritten with each snapshot. Without a terminal nothing is shown."""
 
     def __init__(self) -> None:
-        self._shown = sys.stderr.isatty()
+        self._is_visible = sys.stderr.isatty()
 
-    def prepare(self, plan: Plan) -> None:
-        """The load has not begun: names are looked up, connections opened."""
-        if self._shown:
-            line = f"opening {plan.connections} connections to {plan.target.host}:{plan.target.port}"
-            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+    def show_preparation(self, plan: Plan) -> None:
+        """Show that the target's name is being resolved and connections are being opened."""
+        self._write(f"opening {plan.connections} connections to {plan.target.host}:{plan.target.port}")
 
     def show(self, stats: Stats, latest: Snapshot) -> None:
-        """How far the run is; the rate is that of the latest snapshot."""
-        if not self._shown:
-            return
-        ended = sum(latest.responses.values()) + sum(latest.errors.values())
+        """Show the totals so far and the rate of the latest snapshot."""
+        completed = sum(latest.responses.values()) + sum(latest.errors.values())
         seconds = (latest.end_ns - latest.begin_ns) / 1e9
-        rate = f"{ended / seconds:.0f}/s" if seconds > 0 else "-"
-        requests, errors = stats.responses.total() + stats.errors.total(), stats.errors.total()
-        line = f"{stats.end_ns / 1e9:.0f} s   {requests} requests   {rate}   {errors} errors"
-        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+        rate = f"{completed / seconds:.0f}/s" if seconds > 0 else "-"
+        errors = stats.errors.total()
+        requests = stats.responses.total() + errors
+        self._write(f"{stats.end_ns / 1e9:.0f} s   {requests} requests   {rate}   {errors} errors")
 
     def erase(self) -> None:
-        """Leave no trace of the line."""
-        if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        """Remove the line."""
+        self._write("")
+
+    def _write(self, line: str) -> None:
+        if self._is_visible:
+            print(f"{_ERASE_LINE}{line}", end="", file=sys.stderr, flush=True)

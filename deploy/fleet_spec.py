@@ -1,4 +1,4 @@
-"""What is asked of deploy: a fleet file, and over it the flags of a command line, read into one description."""
+"""Merge a fleet file and command-line flags into a FleetSpec; flags win."""
 
 from __future__ import annotations
 
@@ -8,49 +8,63 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heyfleet.deploy.provider import Provider
-from heyfleet.deploy.providers import PROVIDERS, engine
-from heyfleet.deploy.settings import SettingError, seconds
+from heyfleet.deploy.provider import LaunchSpec, Provider
+from heyfleet.deploy.providers import PROVIDERS, make_provider
+from heyfleet.deploy.settings import SettingError, read_seconds
 
-LIFETIME_S = 2 * 3600
+DEFAULT_LIFETIME_S = 2 * 3600
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_COMMON = ("on", "name", "agents", "join", "for")
+_COMMON_KEYS = ("on", "name", "agents", "join", "for")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetSpec:
-    """A fleet as it is described; `agents` is 0 and `name` empty where nobody said."""
+    """A fleet as a person described it."""
 
     on: str
-    engine: Provider
+    """The provider's name."""
+    provider: Provider
     name: str
+    """Empty if none was given."""
     agents: int
+    """0 if no number was given and the provider can't tell."""
     join: str
+    """HOST:PORT of the controller as the agents see it; empty if none was given."""
     lifetime_s: int
 
+    def launch_spec(self, *, fleet: str, join: str, tunnel: bool = False) -> LaunchSpec:
+        """Return what to launch, under this name and for the controller at this address."""
+        return LaunchSpec(
+            fleet=fleet, agents=self.agents, join=join, tunnel=tunnel, lifetime_s=self.lifetime_s
+        )
 
-def asked(file: str, pairs: Iterable[str], **flags: object) -> FleetSpec:
-    """Of a fleet file (or ""), of NAME=VALUE pairs, and of flags by their names (None or "" or 0: not given). SettingError."""
-    given: dict[str, Any] = _load(file) if file else {}
-    for pair in pairs:
+
+def read_fleet_spec(file: str, settings: Iterable[str], **flags: object) -> FleetSpec:
+    """Read a fleet file ("" for none), NAME=VALUE settings, and flags by name. Raises SettingError.
+
+    Flags that are None, "" or 0 count as not given. A trailing underscore keeps `for_` apart from the keyword.
+    """
+    values: dict[str, Any] = _load(file) if file else {}
+    for pair in settings:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise SettingError(f"--with {pair!r}: it is like --with NAME=VALUE")
-        given[name.strip().replace("-", "_")] = value
-    given |= {name.rstrip("_"): value for name, value in flags.items() if value}
-    common = {name: given.pop(name) for name in _COMMON if name in given}
+            raise SettingError(f"--with {pair!r} has no value", "write --with NAME=VALUE")
+        values[name.strip().replace("-", "_")] = value
+    values |= {name.rstrip("_"): value for name, value in flags.items() if value}
+    common = {name: values.pop(name) for name in _COMMON_KEYS if name in values}
     on = str(common.get("on", ""))
     if not on:
-        raise SettingError(f"where? --on {'|'.join(PROVIDERS)}, or `on:` in the fleet file")
-    made = engine(on, given)
-    agents = _number(common.get("agents", 0)) or len(getattr(made, "hosts", ()))
+        raise SettingError(
+            "no provider is named", f"use --on {'|'.join(PROVIDERS)}, or write `on:` in the fleet file"
+        )
+    provider = make_provider(on, values)
     return FleetSpec(
         on=on,
-        engine=made,
-        name=_name(common.get("name", "")),
-        agents=agents,
+        provider=provider,
+        name=_read_name(common.get("name", "")),
+        agents=_read_count(common.get("agents", 0)) or len(getattr(provider, "hosts", ())),
         join=str(common.get("join", "")),
-        lifetime_s=_lifetime(common.get("for", "")),
+        lifetime_s=_read_lifetime(common.get("for", "")),
     )
 
 
@@ -58,41 +72,42 @@ def _load(path: str) -> dict[str, Any]:
     import yaml
 
     try:
-        found = yaml.safe_load(Path(path).read_text())
+        document = yaml.safe_load(Path(path).read_text())
     except OSError as error:
         raise SettingError(f"{path}: {error.strerror}") from None
     except yaml.YAMLError as error:
-        raise SettingError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
-    if isinstance(found, Mapping):  # to YAML, a bare `on` is the word for true
-        found = {"on" if name is True else name: value for name, value in found.items()}
-    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
-        raise SettingError(f"{path}: it should have lines like `on: ssh` and `agents: 4`")
-    return {str(name).replace("-", "_"): value for name, value in found.items() if value is not None}
+        raise SettingError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if isinstance(document, Mapping):  # YAML 1.1 reads a bare `on` as true
+        document = {"on" if key is True else key: value for key, value in document.items()}
+    if not isinstance(document, Mapping) or not all(isinstance(key, str) for key in document):
+        raise SettingError(f"{path} is not a fleet file", "write lines like `on: ssh` and `agents: 4`")
+    return {str(key).replace("-", "_"): value for key, value in document.items() if value is not None}
 
 
-def _number(value: object) -> int:
+def _read_count(value: object) -> int:
     text = str(value)
     if not text.isdecimal():
-        raise SettingError(f"agents: {value!r} is not a number")
+        raise SettingError(f"agents: {value!r} is not a whole number")
     return int(text)
 
 
-def _name(value: object) -> str:
+def _read_name(value: object) -> str:
     name = str(value)
     if name and not _NAME.fullmatch(name):
         raise SettingError(
-            f"name: {name!r} is not lower-case letters, digits and -, a letter first, 40 at most: it goes into tags and labels"
+            f"name: {name!r} can't be used in tags and labels",
+            "use at most 40 lower-case letters, digits and -, starting with a letter",
         )
     return name
 
 
-def _lifetime(value: object) -> int:
+def _read_lifetime(value: object) -> int:
     if not value:
-        return LIFETIME_S
+        return DEFAULT_LIFETIME_S
     try:
-        found = seconds(value)
-    except ValueError:
-        raise SettingError(f"for: {value!r} is not like 90s, 30m or 2h") from None
-    if not found:
-        raise SettingError("for: a fleet that ends at once makes no load")
-    return found
+        lifetime_s = read_seconds(value)
+    except ValueError as error:
+        raise SettingError(f"for: {error}") from None
+    if not lifetime_s:
+        raise SettingError("for: a fleet that ends at once can't send anything")
+    return lifetime_s

@@ -1,4 +1,4 @@
-"""Agents on this host, started as host.sh starts them elsewhere: they outlive the command, and end when their time is over."""
+"""Agents on this host, started by the same host.sh as on others: they outlive the command and end after their lifetime."""
 
 from __future__ import annotations
 
@@ -18,65 +18,64 @@ from heyfleet.deploy.provider import (
     LaunchPlan,
     LaunchRequest,
     LaunchResult,
+    LaunchSpec,
     Lines,
-    Say,
+    Log,
 )
 from heyfleet.deploy.settings import Setting
-from heyfleet.deploy.ssh.host import ThisHost
+from heyfleet.deploy.ssh.host import LocalHost
 
 _BUNDLE = "this-installation"
 
 
 class LocalProvider:
-    """See engine.Engine. Agent number 3 of the fleet `demo` is host.sh's run `demo.3`."""
+    """A provider for this host. Agent number 3 of the fleet `demo` is host.sh's run `demo.3`."""
 
     settings: ClassVar[tuple[Setting, ...]] = ()
     tunnels: ClassVar[bool] = True
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        self._host = ThisHost()
+        self._host = LocalHost()
 
-    def plan(self, order: LaunchRequest) -> LaunchPlan:
-        """See engine.Engine."""
+    def plan(self, spec: LaunchSpec) -> LaunchPlan:
+        """See Provider.plan."""
         return LaunchPlan(
-            makes=[f"{order.agents} agents on this host, in {_home() / 'runs'}"],
-            notes=[f"each agent ends by itself after {order.lifetime_s} s"],
-            usd_an_hour=0.0,
+            resources=[f"{spec.agents} agents on this host, in {_home() / 'runs'}"],
+            notes=[f"each agent ends after {spec.lifetime_s} s"],
+            usd_per_hour=0.0,
             price_source="this host is yours",
         )
 
-    def launch(self, order: LaunchRequest, say: Say) -> LaunchResult:
-        """See engine.Engine."""
+    def launch(self, request: LaunchRequest, log: Log) -> LaunchResult:
+        """See Provider.launch."""
         _write_program()
-        made = LaunchResult()
-        for number in range(1, order.agents + 1):
-            say(f"starting agent {number} of {order.agents} on this host")
-            name, run = f"local-{number}", f"{order.fleet}.{number}"
-            self._host.call(
-                "start", run, _BUNDLE, order.join, str(order.lifetime_s), name, stdin=order.secrets()
-            )
-            made.units.append(
+        result = LaunchResult()
+        for number in range(1, request.agents + 1):
+            log(f"starting agent {number} of {request.agents} on this host")
+            name, run = f"local-{number}", f"{request.fleet}.{number}"
+            words = ("start", run, _BUNDLE, request.join, str(request.lifetime_s), name)
+            self._host.call(*words, stdin=request.secrets())
+            result.instances.append(
                 Instance(
-                    fleet=order.fleet,
+                    fleet=request.fleet,
                     id=run,
                     name=name,
                     state=RUNNING,
-                    expires_s=time.time() + order.lifetime_s,
+                    expires_s=time.time() + request.lifetime_s,
                 )
             )
-        return made
+        return result
 
     def list(self, fleet: str = "") -> Instances:
-        """See engine.Engine."""
-        units = []
-        for run, state, name, expires, *reason in (
-            line.split(" ", 4) for line in self._host.call("status").splitlines()
-        ):
-            of, _, _ = run.partition(".")
-            if fleet in ("", of):
-                units.append(
+        """See Provider.list."""
+        instances = []
+        for line in self._host.call("status").splitlines():
+            run, state, name, expires, *reason = line.split(" ", 4)
+            run_fleet, _, _ = run.partition(".")
+            if fleet in ("", run_fleet):
+                instances.append(
                     Instance(
-                        fleet=of,
+                        fleet=run_fleet,
                         id=run,
                         name=name,
                         state=RUNNING if state == "running" else ENDED,
@@ -84,26 +83,25 @@ class LocalProvider:
                         expires_s=float(expires),
                     )
                 )
-        return units
+        return instances
 
     def logs(self, fleet: str) -> Iterable[tuple[str, str]]:
-        """See engine.Engine."""
-        for unit in self.list(fleet):
-            yield unit.name, self._host.call("logs", unit.id)
+        """See Provider.logs."""
+        for instance in self.list(fleet):
+            yield instance.name, self._host.call("logs", instance.id)
 
-    def stop(self, fleet: str, say: Say) -> Lines:
-        """See engine.Engine."""
-        return [
-            f"agent {run}" for unit in self.list(fleet) for run in self._host.call("stop", unit.id).split()
-        ]
+    def stop(self, fleet: str, log: Log) -> Lines:
+        """See Provider.stop."""
+        stopped = [self._host.call("stop", instance.id) for instance in self.list(fleet)]
+        return [f"agent {run}" for output in stopped for run in output.split()]
 
-    def reap(self, say: Say, *, everything: bool = False) -> Lines:
-        """See engine.Engine."""
+    def reap(self, log: Log, *, everything: bool = False) -> Lines:
+        """See Provider.reap."""
         words = ("reap", "all") if everything else ("reap",)
         return [f"agent {run}" for run in self._host.call(*words).split()]
 
     def close(self) -> None:
-        """See engine.Engine."""
+        """Do nothing: no resource lives in this process."""
 
 
 def _home() -> Path:
@@ -111,11 +109,11 @@ def _home() -> Path:
 
 
 def _write_program() -> None:
-    """What host.sh takes for a bundle: a command that runs the heyfleet that this process is part of."""
+    """Write what host.sh takes for a bundle: a command that runs the heyfleet of this process."""
     program = _home() / "bundles" / _BUNDLE / "bin" / "heyfleet"
     program.parent.mkdir(parents=True, exist_ok=True)
-    fresh = program.with_name(f".heyfleet.{os.getpid()}")
+    temporary = program.with_name(f".heyfleet.{os.getpid()}")
     path = f"PYTHONPATH={shlex.quote(os.pathsep.join(sys.path))} " if os.environ.get("PYTHONPATH") else ""
-    fresh.write_text(f'#!/bin/sh\n{path}exec {shlex.quote(sys.executable)} -m heyfleet "$@"\n')
-    fresh.chmod(0o755)
-    fresh.replace(program)
+    temporary.write_text(f'#!/bin/sh\n{path}exec {shlex.quote(sys.executable)} -m heyfleet "$@"\n')
+    temporary.chmod(0o755)
+    temporary.replace(program)

@@ -1,7 +1,8 @@
-"""What every engine of deploy does, and the words for it: an order goes in, units come out, and nothing is left behind.
+"""The interface of a provider, a platform that agents are launched on, and the values that pass through it.
 
-State is never kept here: whoever asks an engine for a fleet gets what the hosts, the cloud or the cluster say of it, by names
-(tags, labels, folders) that a launch gave. So any command can end what another one began, also one that was killed.
+A provider keeps no state of its own. It finds a fleet by what the launch left on the hosts, in the cloud or in the
+cluster: tags, labels and folders with the fleet's name. Any command can therefore remove what another one started,
+even one that was killed.
 """
 
 from __future__ import annotations
@@ -9,169 +10,206 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
-
-import click
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from heyfleet.deploy.settings import Setting
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
+"""Receives progress, a line at a time."""
 
 TAG_FLEET = "heyfleet:fleet"
-TAG_EXPIRES = "heyfleet:expires"  # seconds since 1970, as text
-"""What is put on everything that costs money, so that it is found again; labels of Kubernetes have `.` for `:`."""
+TAG_EXPIRES = "heyfleet:expires"
+"""Tags on every resource that costs money: the fleet's name, and when it ends in seconds since 1970, as text.
+
+Kubernetes labels have `.` in place of `:`.
+"""
 
 STARTING, RUNNING, ENDED, UNKNOWN = "starting", "running", "ended", "unknown"
 
 
-class DeployError(click.ClickException):
-    """Something can't be had: one line that names it, and the cure. Exit code 1."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchSpec:
+    """What to launch, without secrets: enough for `Provider.plan`."""
 
-    exit_code = 1
+    fleet: str
+    """The fleet's name: at most 40 lower-case letters, digits and `-`, a letter first. All its resources bear it."""
+    agents: int
+    join: str
+    """HOST:PORT of the controller, as the agents see it."""
+    tunnel: bool = False
+    """Whether `join` is an address on this host, which the provider makes reachable for its agents until it is closed."""
+    lifetime_s: int
+    """Seconds after which every agent ends, together with the instance it runs on, whether or not anyone intervenes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchRequest:
-    """A fleet as it is wanted."""
+class LaunchRequest(LaunchSpec):
+    """A launch spec together with the secrets that its agents join with.
 
-    fleet: str
-    """Its name: lower-case letters, digits and `-`, a letter first, 40 characters at most; on all that is made for it."""
-    agents: int
-    join: str
-    """HOST:PORT at which they reach the controller, from where they will run."""
+    Secrets never appear on a command line or in a log.
+    """
+
     ca_pem: bytes
+    """The controller's ca.pem."""
     token: bytes
-    """What is in the controller's ca.pem and join.token. Secrets: never on a command line, never in a log."""
-    tunnel: bool = False
-    """`join` is an address here; an engine that can (`Engine.tunnels`) makes it one there, until it is closed."""
-    lifetime_s: int
-    """After so many seconds every agent ends, with whatever it runs on, whoever is there to see it."""
+    """A join token, as in the controller's join.token."""
+
+    @classmethod
+    def of(cls, spec: LaunchSpec, ca_pem: bytes, token: bytes, *, join: str = "") -> Self:
+        """Complete a spec with its secrets and, where it is known only now, the controller's address."""
+        return cls(
+            fleet=spec.fleet,
+            agents=spec.agents,
+            join=join or spec.join,
+            tunnel=spec.tunnel,
+            lifetime_s=spec.lifetime_s,
+            ca_pem=ca_pem,
+            token=token,
+        )
 
     def secrets(self) -> bytes:
-        """CA and token as deploy/ssh/host.sh reads them."""
+        """Return CA and token in the format that deploy/ssh/host.sh reads from stdin."""
         return self.ca_pem.strip() + b"\n\n" + self.token.strip() + b"\nend\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """One agent's place: a host, an instance, a task, a pod."""
+    """What one agent runs on: a host, a virtual machine, a task or a pod. A head node is an instance, too."""
 
     fleet: str
     id: str
-    """As its engine calls it."""
+    """The provider's own identifier."""
     name: str
-    """What the agent wishes to be called; the controller adds what makes it unique."""
+    """The name that the agent asks for; the controller adds four hex digits to make it unique."""
     state: str
-    """STARTING, RUNNING, ENDED or UNKNOWN: of the place. Whether its agent has joined, only the controller knows."""
+    """STARTING, RUNNING, ENDED or UNKNOWN. Only the controller knows whether its agent has joined."""
     reason: str = ""
-    """Why it ended, or has not started yet, where the engine knows."""
+    """Why it ended, or why it has not started yet, where the provider knows."""
     expires_s: float = 0.0
-    """Seconds since 1970; 0 where it is not known."""
+    """When it ends, in seconds since 1970; 0 where that is not known."""
     agent: bool = True
-    """False: the fleet's controller (`Heads`)."""
+    """False for a head node."""
 
 
-# The engines' method `list` hides the type of that name where their own signatures are read.
+# A provider has a method `list`, which hides the built-in type in the signatures below it.
 Instances = list[Instance]
 Lines = list[str]
 
 
 @dataclass(slots=True, kw_only=True)
 class LaunchResult:
-    """What became of an order."""
+    """The outcome of a launch."""
 
-    units: list[Instance] = field(default_factory=list)
+    instances: list[Instance] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    """A line each for units that could not be had, with the reason and the cure."""
+    """One line for each failure to start instances, with its cause and cure."""
     replaced: list[str] = field(default_factory=list)
-    """Ids of units that others stand in for; what `list` still says of them concerns nobody."""
+    """Ids of instances that others took the place of. `list` may still return them; ignore them."""
 
 
 @dataclass(slots=True, kw_only=True)
 class LaunchPlan:
-    """What a launch would do; nothing was done for it."""
+    """What a launch would create, need and cost. Making a plan changes nothing."""
 
-    makes: list[str]
-    ports: list[str] = field(default_factory=list)
+    resources: list[str]
+    """One line for each kind of resource."""
+    network: list[str] = field(default_factory=list)
+    """Connections that must be possible."""
     policy: dict[str, Any] | None = None
-    """The least that the caller must be allowed to do, as an IAM policy document or a Role."""
-    usd_an_hour: float | None = None
+    """The fewest permissions that suffice, as an IAM policy document or a Kubernetes Role."""
+    usd_per_hour: float | None = None
     price_source: str = ""
-    """Where the price is from, or why it is not known."""
+    """Where the price comes from, or why it is unknown."""
     notes: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterable[str]:
-        """For people."""
-        yield from self.makes
-        yield from (f"port: {each}" for each in self.ports)
-        if self.usd_an_hour == 0:
-            yield f"costs: nothing ({self.price_source})"
-        elif self.usd_an_hour is not None:
-            yield f"costs: {self.usd_an_hour:.3f} USD an hour ({self.price_source})"
+        """Yield the plan as text."""
+        yield from self.resources
+        yield from (f"network: {line}" for line in self.network)
+        if self.usd_per_hour == 0:
+            yield f"cost: nothing ({self.price_source})"
+        elif self.usd_per_hour is not None:
+            yield f"cost: {self.usd_per_hour:.3f} USD per hour ({self.price_source})"
         elif self.price_source:
-            yield f"costs: not known ({self.price_source})"
-        yield from (f"note: {each}" for each in self.notes)
+            yield f"cost: unknown ({self.price_source})"
+        yield from (f"note: {line}" for line in self.notes)
         if self.policy is not None:
-            yield "must be allowed:"
+            yield "required permissions:"
             yield json.dumps(self.policy, indent=2)
 
 
 class Provider(Protocol):
-    """Made of the settings that `settings.read` has read by the engine's own table. Calls block; all may raise DeployError."""
+    """A platform that agents are launched on, made from the settings that `settings.read` has checked.
+
+    All methods block, and all may raise DeployError.
+    """
 
     settings: ClassVar[tuple[Setting, ...]]
     tunnels: ClassVar[bool]
-    """Whether its agents can reach a controller that listens on this host's loopback alone."""
+    """Whether its agents can reach a controller that listens only on this host's loopback interface."""
 
-    def plan(self, order: LaunchRequest) -> LaunchPlan:
-        """What a launch would make, and need. Reads at most; changes nothing."""
+    def plan(self, spec: LaunchSpec) -> LaunchPlan:
+        """Say what a launch would create and need. Reads from the platform at most; changes nothing."""
         ...
 
-    def launch(self, order: LaunchRequest, say: Say) -> LaunchResult:
-        """Start exactly so many units, never one more; say what goes on. What can't be had is in `failures`.
+    def launch(self, request: LaunchRequest, log: Log) -> LaunchResult:
+        """Start the requested number of instances, never more; those that can't be had are in `failures`.
 
-        `say` is called before each step (a host, a batch), and may raise: then nothing more is started.
-        Whatever is made bears the fleet's name and its end from the first call on: `reap` finds it after a kill at any point.
+        `log` is called before each step, such as a host or a batch. If it raises, nothing more is started.
+        Every resource bears the fleet's name and expiry from its creation on, so that `reap` finds it even if this
+        process is killed in the middle.
         """
         ...
 
     def list(self, fleet: str = "") -> Instances:
-        """The units of a fleet, or of all; those that are gone for good need not be there."""
+        """Return the instances of a fleet, or of all fleets. Instances that are gone for good may be missing."""
         ...
 
     def logs(self, fleet: str) -> Iterable[tuple[str, str]]:
-        """Of each unit its name, and what its agent has said."""
+        """Yield the name and the agent's log of each instance."""
         ...
 
-    def stop(self, fleet: str, say: Say) -> Lines:
-        """End all of a fleet, wait until it is gone, and remove what was made for it: one line for each thing removed."""
+    def stop(self, fleet: str, log: Log) -> Lines:
+        """End a fleet, wait until its instances are gone and remove its resources; return a line for each."""
         ...
 
-    def reap(self, say: Say, *, everything: bool = False) -> Lines:
-        """Remove what is left of fleets whose time is over, or of all: one line for each thing removed."""
+    def reap(self, log: Log, *, everything: bool = False) -> Lines:
+        """Remove the resources of expired fleets, or of all fleets; return a line for each."""
         ...
 
     def close(self) -> None:
-        """End what lives in this process alone: tunnels. Agents go on."""
+        """End what lives in this process only, such as tunnels. Agents keep running."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeadNodeRequest:
+    """A head node to launch: the instance that hosts a fleet's controller."""
+
+    fleet: str
+    lifetime_s: int
+    credentials: Mapping[str, bytes]
+    """The controller's credentials by file name: ca.pem, ca.key and tokens.json. Secrets."""
+    port: int
+    """The port that the controller listens on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeadNode:
-    """A controller that an engine has started."""
+    """A head node that was launched."""
 
     id: str
-    """Of its unit."""
-    inside: str
-    """HOST:PORT at which the engine's agents reach it."""
-    outside: str
-    """HOST:PORT at which others do; the same where there is no other."""
+    """The provider's identifier of its instance."""
+    internal_address: str
+    """HOST:PORT of the controller for the provider's own agents."""
+    external_address: str
+    """HOST:PORT of the controller for everyone else; may be the same."""
 
 
 @runtime_checkable
 class HeadNodeProvider(Protocol):
-    """What an engine has besides if it can start a fleet's controller: one more unit, which `stop` and `reap` end as well."""
+    """A provider that can launch a head node: one more instance of the fleet, which `stop` and `reap` also remove."""
 
-    def head(self, order: LaunchRequest, files: Mapping[str, bytes], port: int, say: Say) -> HeadNode:
-        """Start a controller with these credentials, by their names in its folder; return when its addresses are known."""
+    def launch_head_node(self, request: HeadNodeRequest, log: Log) -> HeadNode:
+        """Start a controller, and return once its addresses are known. It may not accept connections yet."""
         ...

@@ -1,4 +1,4 @@
-"""The engines by name; each is imported only when it is asked for, since some need packages that others don't."""
+"""The providers by name. Each is imported on use, because some need packages that others don't."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from heyfleet.deploy.provider import DeployError, Provider
+from heyfleet.deploy.provider import Provider
 from heyfleet.deploy.settings import SettingError, read
+from heyfleet.errors import DeployError
 
-# name: module, class, the extra with the packages that it imports
+# name: module, class, the extra that installs the packages it imports
 PROVIDERS = {
     "local": ("heyfleet.deploy.local", "LocalProvider", ""),
     "ssh": ("heyfleet.deploy.ssh.provider", "SshProvider", ""),
@@ -20,17 +21,17 @@ PROVIDERS = {
 }
 
 
-def engine(name: str, given: Mapping[str, object]) -> Provider:
-    """An engine with settings as they were given. SettingError or DeployError with the cure."""
-    found = find(name)
-    made: Provider = found(read(name, found.settings, given))
-    return made
+def make_provider(name: str, values: Mapping[str, object]) -> Provider:
+    """Return a provider with these settings. Raises SettingError or DeployError."""
+    kind = provider_class(name)
+    provider: Provider = kind(read(name, kind.settings, values))
+    return provider
 
 
-def find(name: str) -> Any:
-    """The class of an engine. SettingError or DeployError with the cure."""
+def provider_class(name: str) -> Any:
+    """Return the class of a provider. Raises SettingError for an unknown name, DeployError for a missing package."""
     if name not in PROVIDERS:
-        raise SettingError(f"--on {name}: there is no such engine; there is {', '.join(PROVIDERS)}")
+        raise SettingError(f"--on {name}: unknown provider", f"use one of {', '.join(PROVIDERS)}")
     module, kind, extra = PROVIDERS[name]
     try:
         return getattr(importlib.import_module(module), kind)
@@ -38,5 +39,5 @@ def find(name: str) -> Any:
         if not extra:
             raise
         raise DeployError(
-            f"--on {name} needs the package {error.name}: pip install 'heyfleet[{extra}]'"
+            f"--on {name} needs the package {error.name}", f"pip install 'heyfleet[{extra}]'"
         ) from None

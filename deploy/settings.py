@@ -1,67 +1,61 @@
-"""Settings of a fleet: what a fleet file has and `--with NAME=VALUE` gives, read by an engine's table of those it knows."""
+"""Settings of a provider: declared in its table, given in a fleet file or by `--with NAME=VALUE`, checked here."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
+from heyfleet.durations import parse_duration_ns
+from heyfleet.errors import InputError
 
-_DURATION = re.compile(r"(\d+)(s|m|h)")
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
-_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_EXPECTED = {str: "text", int: "a whole number", bool: "true or false", list: "a list"}
+_NS_PER_S = 1_000_000_000
 
 
-class SettingError(click.ClickException):
-    """A setting that can't be: one line that names it, and what it may be. Exit code 2."""
-
-    exit_code = 2
+class SettingError(InputError):
+    """A setting that is unknown, missing or has an invalid value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One of an engine's: `kind` is str, int, bool, list (of words; also a file of them) or "duration" (read as seconds)."""
+    """One setting of a provider; its type is str, int, bool or list (words, or a file with one a line)."""
 
     name: str
     help: str
-    kind: type | str = str
+    type: type = str
     default: Any = ""
-    choices: tuple[str, ...] = ()
 
     def read(self, value: object) -> Any:
-        """The value in its kind; SettingError if it can't be."""
+        """Return the value in the setting's type. Raises SettingError."""
         try:
-            found = _READERS[self.kind](value)
-        except (ValueError, KeyError, OSError) as error:
-            what = {int: "a number", bool: "true or false", "duration": "like 90s, 30m or 2h"}.get(
-                self.kind, "words"
-            )
-            detail = f" ({error})" if isinstance(error, OSError) else ""
-            raise SettingError(f"{self.name}: {value!r} is not {what}{detail}") from None
-        if self.choices and found not in self.choices:
-            raise SettingError(f"{self.name}: {value!r} is none of {', '.join(self.choices)}")
-        return found
+            return _READERS[self.type](value)
+        except OSError as error:
+            raise SettingError(f"{self.name}: {value}: {error.strerror}") from None
+        except (ValueError, KeyError):
+            raise SettingError(f"{self.name}: {value!r} is not {_EXPECTED[self.type]}") from None
 
 
-def read(engine: str, known: Iterable[Setting], given: Mapping[str, object]) -> dict[str, Any]:
-    """All settings of an engine by name, those not given by their defaults. SettingError for one that is unknown or bad."""
-    table = {setting.name: setting for setting in known}
-    for name in given:
+def read(provider: str, settings: Iterable[Setting], values: Mapping[str, object]) -> dict[str, Any]:
+    """Return every setting of a provider by name, with defaults filled in. Raises SettingError."""
+    table = {setting.name: setting for setting in settings}
+    for name in values:
         if name not in table:
-            raise SettingError(f"{name}: {engine} has no such setting; it has {', '.join(table)}")
+            raise SettingError(
+                f"{name}: {provider} has no such setting", f"its settings are {', '.join(table) or 'none'}"
+            )
     return {
-        name: setting.read(given[name]) if name in given else setting.default
+        name: setting.read(values[name]) if name in values else setting.default
         for name, setting in table.items()
     }
 
 
-def words(value: object) -> list[str]:
-    """A list as it is; a text cut at commas, or, if it names a file, the file's lines without comments."""
+def read_list(value: object) -> list[str]:
+    """Return a list as text; split text at commas, or read the lines of the file that it names."""
     if isinstance(value, list):
-        return [str(each) for each in value]
+        return [str(item) for item in value]
     text = str(value)
     if "," not in text and Path(text).is_file():
         lines = (line.partition("#")[0].strip() for line in Path(text).read_text().splitlines())
@@ -69,18 +63,14 @@ def words(value: object) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def seconds(value: object) -> int:
-    """Of 90s, 30m or 2h. ValueError if it is none."""
-    match = _DURATION.fullmatch(str(value))
-    if match is None:
-        raise ValueError(value)
-    return int(match[1]) * _SECONDS[match[2]]
+def read_seconds(value: object) -> int:
+    """Return the whole seconds of a duration such as 90s or 1h30m, rounded up. Raises ValueError."""
+    return -(-parse_duration_ns(str(value)) // _NS_PER_S)
 
 
-_READERS: dict[type | str, Any] = {
+_READERS: dict[type, Any] = {
     str: str,
     int: lambda value: int(str(value)),
-    bool: lambda value: value if isinstance(value, bool) else _TRUTH[str(value).lower()],
-    list: words,
-    "duration": seconds,
+    bool: lambda value: value if isinstance(value, bool) else _BOOLEANS[str(value).lower()],
+    list: read_list,
 }

@@ -1,7 +1,7 @@
-"""What a URL asks the practice target to do.
+"""The behaviours of the faulty server, and how a URL selects one.
 
 Everything is a parameter. `/NAME`, `/NAME/VALUE` and `?NAME=VALUE` all set one, so `/status/503?delay=20ms`
-and `/ok?status=503&delay=20ms` ask for the same. A shorthand stands for a few parameters.
+and `/ok?status=503&delay=20ms` mean the same. A shorthand stands for several parameters.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ from dataclasses import dataclass, field, fields
 from typing import NamedTuple, TypeVar
 from urllib.parse import parse_qsl, unquote
 
-from heyfleet.lab.units import number, numbers, seconds, share, size_bytes, tail
+from heyfleet.lab.units import (
+    number_parser,
+    numbers_parser,
+    parse_seconds,
+    parse_share,
+    parse_size,
+    parse_tail,
+)
 
 T = TypeVar("T")
 
@@ -27,84 +34,107 @@ SHORTHANDS = {
     "never": "hang-after=0",
     "half": "hang-after=10",
 }
-PAGES = {"echo": "the request as received", "stats": "requests and connections so far", "help": "this list"}
+PAGES = {
+    "echo": "return the request as received",
+    "stats": "return the numbers of requests and connections so far",
+    "help": "return this list",
+}
 
 
-def _is(default: T, read: Callable[[str], T], text: str, bare: str = "") -> T:
-    """A field set from the URL; `bare` is its value when it is named without one."""
-    made: T = field(default=default, metadata={"read": read, "help": text, "bare": bare})
-    return made
+def _parameter(default: T, parse: Callable[[str], T], help_text: str, bare: str = "") -> T:
+    """Define a field that the URL can set; `bare` is its value if it is named without one."""
+    definition: T = field(default=default, metadata={"parse": parse, "help": help_text, "bare": bare})
+    return definition
 
 
-_count = number(0, 100_000)
-_flag = number(0, 1)
-_sizes = numbers(1, 1 << 26)
+_count = number_parser(0, 100_000)
+_flag = number_parser(0, 1)
+_sizes = numbers_parser(1, 1 << 26)
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """One way to answer. Durations are in seconds, sizes in bytes; None means not asked for."""
+    """One way to respond. Durations are in seconds, sizes in bytes; None means that the fault is off."""
 
-    status: int = _is(200, number(100, 999), "status code")
-    size: int = _is(5, size_bytes, "bytes of body, hello over and over")
-    delay: float = _is(0.0, seconds, "wait before the answer")
-    jitter: float = _is(0.0, seconds, "a further wait, uniform from 0 to this")
-    tail: tuple[float, float] = _is((0.0, 0.0), tail, "1%/200ms: this share waits so much longer")
-    share: float = _is(1.0, share, "only this share of the requests, the rest is answered like /ok")
-    label: str = _is("", str, "the name under which /stats counts the request")
+    status: int = _parameter(200, number_parser(100, 999), "status code")
+    size: int = _parameter(5, parse_size, "size of the body, which repeats hello")
+    delay: float = _parameter(0.0, parse_seconds, "wait before the response")
+    jitter: float = _parameter(0.0, parse_seconds, "additional random wait from 0 to this, uniform")
+    tail: tuple[float, float] = _parameter(
+        (0.0, 0.0), parse_tail, "1%/200ms: this share of responses waits that much longer"
+    )
+    share: float = _parameter(
+        1.0, parse_share, "misbehave for this share of the requests only, and answer the rest like /ok"
+    )
+    label: str = _parameter("", str, "name under which /stats counts the request")
 
-    version: str = _is("1.1", str, "version in the status line; 1.0 closes unless connection=keep-alive")
-    status_line: str = _is("", str, "the whole status line, any text")
-    connection: str = _is("", str, "the Connection header; close also closes", "close")
-    header: str = _is("", str, "one header line, any text, such as Location:%20/ok")
-    headers: int = _is(0, _count, "so many extra headers", "100")
-    header_bytes: int = _is(0, size_bytes, "one header with a value of so many bytes", "100KiB")
-    interim: tuple[int, ...] = _is(
-        (), numbers(100, 199), "100,103: responses ahead of delay and answer", "100"
+    version: str = _parameter(
+        "1.1", str, "version in the status line; 1.0 closes unless connection=keep-alive"
+    )
+    status_line: str = _parameter("", str, "whole status line, any text")
+    connection: str = _parameter("", str, "Connection header; close also closes", "close")
+    header: str = _parameter("", str, "additional header line, any text, such as Location:%20/ok")
+    headers: int = _parameter(0, _count, "number of additional headers", "100")
+    header_bytes: int = _parameter(0, parse_size, "size of the value of an additional header", "100KiB")
+    interim: tuple[int, ...] = _parameter(
+        (), numbers_parser(100, 199), "100,103: interim responses before delay and response", "100"
     )
 
-    pieces: tuple[int, ...] = _is((), _sizes, "1,3,7: sizes of writes, over and over", "1,3,7")
-    gap: float = _is(0.001, seconds, "pause between pieces")
+    pieces: tuple[int, ...] = _parameter(
+        (), _sizes, "1,3,7: write the response in pieces of these sizes, repeatedly", "1,3,7"
+    )
+    gap: float = _parameter(0.001, parse_seconds, "pause between pieces")
 
-    chunks: tuple[int, ...] = _is((), _sizes, "1,2,3: chunked, sizes of chunks, over and over", "1,2,3")
-    trailers: int = _is(0, _count, "chunked, with so many trailers", "1")
-    extensions: int = _is(0, _flag, "1: chunked, with chunk extensions", "1")
-    bad_chunk: str = _is("", str, "chunked, with this text for the first size, then closes", "zz")
-    length: str = _is("", str, "Content-Length, any text; closes where the body is shorter")
-    to_close: int = _is(0, _flag, "1: no length, the body ends with the connection", "1")
-    bare_lf: int = _is(0, _flag, "1: lines end in LF instead of CRLF", "1")
+    chunks: tuple[int, ...] = _parameter(
+        (), _sizes, "1,2,3: chunked, in chunks of these sizes, repeatedly", "1,2,3"
+    )
+    trailers: int = _parameter(0, _count, "chunked, with this many trailers", "1")
+    extensions: int = _parameter(0, _flag, "1: chunked, with chunk extensions", "1")
+    bad_chunk: str = _parameter("", str, "chunked, with this text as the first size, then close", "zz")
+    length: str = _parameter("", str, "Content-Length, any text; closes if the body is shorter")
+    to_close: int = _parameter(0, _flag, "1: no length; the body ends with the connection", "1")
+    bare_lf: int = _parameter(0, _flag, "1: end lines in LF instead of CRLF", "1")
 
-    close_after: int | None = _is(None, size_bytes, "so many bytes of the answer, then close")
-    reset_after: int | None = _is(None, size_bytes, "so many bytes of the answer, then RST")
-    hang_after: int | None = _is(None, size_bytes, "so many bytes of the answer, then nothing more")
-    garbage: int = _is(0, size_bytes, "so many random bytes for an answer, then close", "512")
-    unasked: float | None = _is(None, seconds, "a second answer so long after the first", "0")
-    keepalive: int = _is(
+    close_after: int | None = _parameter(None, parse_size, "close after this many bytes of the response")
+    reset_after: int | None = _parameter(
+        None, parse_size, "reset the connection (RST) after this many bytes of the response"
+    )
+    hang_after: int | None = _parameter(None, parse_size, "fall silent after this many bytes of the response")
+    garbage: int = _parameter(0, parse_size, "respond with this many random bytes, then close", "512")
+    unsolicited: float | None = _parameter(
+        None, parse_seconds, "a second, unsolicited response this much later", "0"
+    )
+    keepalive: int = _parameter(
         0,
         _count,
-        "closes after so many requests of a connection, unannounced; over HTTP/2 by GOAWAY",
+        "close after this many requests on a connection, unannounced; over HTTP/2 with GOAWAY",
         "1",
     )
-    stream_error: int | None = _is(
-        None, number(0, 2**32 - 1), "over HTTP/2, RST_STREAM with this code; else RST", "7"
+    stream_error: int | None = _parameter(
+        None, number_parser(0, 2**32 - 1), "over HTTP/2, RST_STREAM with this code; over HTTP/1.1, RST", "7"
     )
-    pings: int = _is(0, number(0, 100_000), "over HTTP/2, so many PING frames ahead of the answer", "100")
-    idle_close: float | None = _is(None, seconds, "closes when idle for so long, unannounced", "0")
+    pings: int = _parameter(
+        0, number_parser(0, 100_000), "over HTTP/2, this many PING frames before the response", "100"
+    )
+    idle_close: float | None = _parameter(
+        None, parse_seconds, "close when idle for this long, unannounced", "0"
+    )
 
     def __post_init__(self) -> None:
         if [self.close_after, self.reset_after, self.hang_after].count(None) < 2:
-            raise ValueError("close-after, reset-after, hang-after: only one at a time")
+            raise ValueError("close-after, reset-after and hang-after exclude each other")
 
     @property
     def is_chunked(self) -> bool:
+        """Whether the body is chunked."""
         return bool(self.chunks or self.trailers or self.extensions or self.bad_chunk)
 
 
 PARAMETERS = {spec.name.replace("_", "-"): spec.metadata for spec in fields(Behaviour)}
 
 
-class Asked(NamedTuple):
-    """A target, understood: the name to count it by, how to answer, and the page if it is one."""
+class ParsedTarget(NamedTuple):
+    """A parsed request target: the name to count it by, the behaviour, and the page if it is one."""
 
     name: str
     behaviour: Behaviour
@@ -118,50 +148,50 @@ def _set(name: str, value: str, into: dict[str, object]) -> None:
         return
     if name not in PARAMETERS:
         raise ValueError(
-            f"{name}: " + ("takes no value" if name in SHORTHANDS else "no such parameter, see /help")
+            f"{name}: " + ("takes no value" if name in SHORTHANDS else "no such parameter; /help lists them")
         )
     value = value or PARAMETERS[name]["bare"]
     try:
-        into[name.replace("-", "_")] = PARAMETERS[name]["read"](value)
+        into[name.replace("-", "_")] = PARAMETERS[name]["parse"](value)
     except ValueError as error:
         raise ValueError(f"{name}={value}: {error}") from None
 
 
-def from_query(query: str, name: str = "ok", value: str = "") -> Behaviour:
-    """The behaviour that a query string asks for, on top of the path's name and value.
+def parse_query(query: str, name: str = "ok", value: str = "") -> Behaviour:
+    """Return the behaviour that a query string selects, in addition to the name and value in the path.
 
-    Raises ValueError with one line that names the parameter at fault.
+    Raises ValueError with one line that names the invalid parameter.
     """
     if not query.isascii():
-        raise ValueError("query: only ASCII, other bytes as %XX")
-    wanted: dict[str, object] = {}
+        raise ValueError("query: only ASCII is allowed; write other bytes as %XX")
+    values: dict[str, object] = {}
     for pair in [(name, value), *parse_qsl(query, keep_blank_values=True, encoding="latin-1")]:
-        _set(*pair, into=wanted)
-    return Behaviour(**wanted)  # type: ignore[arg-type]
+        _set(*pair, into=values)
+    return Behaviour(**values)  # type: ignore[arg-type]
 
 
-def from_target(target: str, default: Behaviour | None = None) -> Asked:
-    """What a request target asks for, in origin or absolute form; `default` when it asks for nothing.
+def parse_target(target: str, default: Behaviour | None = None) -> ParsedTarget:
+    """Parse a request target in origin or absolute form; one that selects nothing gets the `default`.
 
-    Raises LookupError for an unknown path, ValueError for a bad parameter, each with one line that names it.
+    Raises LookupError for an unknown path and ValueError for an invalid parameter, each with one line that names it.
     """
     path, _, query = re.sub("^https?://[^/?]*", "", target).partition("?")
     if default is not None and path in ("", "/", "/ok") and not query:
-        return Asked(default.label or "ok", default)
+        return ParsedTarget(default.label or "ok", default)
     name, _, value = unquote(path.removeprefix("/") or "help", "latin-1").partition("/")
     if name in PAGES and not value:
-        behaviour = from_query(query)
-        return Asked(behaviour.label or name, behaviour, name)
+        behaviour = parse_query(query)
+        return ParsedTarget(behaviour.label or name, behaviour, name)
     if name not in PARAMETERS and name not in SHORTHANDS:
-        raise LookupError(f"{path}: no such behaviour, see /help")
-    behaviour = from_query(query, name, value)
-    return Asked(behaviour.label or name, behaviour)
+        raise LookupError(f"{path}: no such behaviour; /help lists them")
+    behaviour = parse_query(query, name, value)
+    return ParsedTarget(behaviour.label or name, behaviour)
 
 
-def listing() -> str:
-    """All that can be asked for, as plain text."""
+def help_text() -> str:
+    """Return a list of all behaviours as plain text."""
     rows = [(f"/{name}", text) for name, text in PAGES.items()]
     rows += [(f"/{name}", f"?{text}") for name, text in SHORTHANDS.items()]
-    rows += [(f"?{name}=", how["help"]) for name, how in PARAMETERS.items()]
-    top = "Ask as /NAME, /NAME/VALUE or ?NAME=VALUE, and combine: /status/503?delay=20ms&chunked\n\n"
-    return top + "".join(f"{left:<16} {right}\n" for left, right in rows)
+    rows += [(f"?{name}=", spec["help"]) for name, spec in PARAMETERS.items()]
+    intro = "Select behaviours as /NAME, /NAME/VALUE or ?NAME=VALUE, and combine them: /status/503?delay=20ms&chunked\n\n"
+    return intro + "".join(f"{left:<16} {right}\n" for left, right in rows)

@@ -1,4 +1,4 @@
-"""The practice target: a server on uvloop that answers each request the way its URL asks for."""
+"""The faulty server: an HTTP server on uvloop that misbehaves as the URL of each request says."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from itertools import chain
 from random import Random
 from typing import cast
 
-from heyfleet.lab.behaviour import Asked, Behaviour, from_target, listing
-from heyfleet.lab.http2 import PREFACE_BEGIN, Http2Session, Ways
+from heyfleet.lab.behaviour import Behaviour, ParsedTarget, help_text, parse_target
+from heyfleet.lab.http2 import PREFACE_BEGIN, Callbacks, Http2Connection
 from heyfleet.lab.request import BadRequestError, Head, RequestReader
 from heyfleet.lab.response import End, Step, script
 
 BACKLOG = 65535
-_understood = lru_cache(1024)(from_target)
+_parse_target = lru_cache(1024)(parse_target)
 _hello = lru_cache(16)(lambda size: (b"hello" * (size // 5 + 1))[:size])
 
 
 class Target:
-    """What all connections share: the settings, the counters and the one source of chance.
+    """What all connections share: the settings, the counters and the random numbers.
 
-    Beyond `max_connections` at a time (0: no limit) a connection is treated as `overflow` says: `reset`,
-    `close`, or `stall`, which leaves it unanswered until another one ends, as a full accept queue does.
+    Connections beyond `max_connections` (0: no limit) are handled as `overflow` says: `reset`, `close`, or `stall`,
+    which leaves them unanswered until another one ends, as a full accept queue does.
     """
 
     def __init__(self, default: Behaviour | None, max_connections: int, overflow: str, seed: int) -> None:
@@ -47,17 +47,17 @@ class Target:
         self.abandoned: Counter[str] = Counter()
 
     def stats(self) -> dict[str, object]:
-        """All counters; `connections` by the behaviour of their first request."""
-        named = {"requests": self.requests, "connections": self.connections, "abandoned": self.abandoned}
-        return named | {"accepted": self.accepted, "open": self._open, "overflowed": self.overflowed}
+        """Return all counters; connections are counted by the behaviour of their first request."""
+        counters = {"requests": self.requests, "connections": self.connections, "abandoned": self.abandoned}
+        return counters | {"accepted": self.accepted, "open": self._open, "overflowed": self.overflowed}
 
     def summary(self) -> str:
-        """The counters in one line."""
+        """Return the counters as one line."""
         each = ", ".join(f"{name} {count}" for name, count in sorted(self.requests.items()))
         return f"{self.requests.total()} requests on {self.accepted} connections: {each or 'none'}"
 
     def admit(self, connection: Connection) -> None:
-        """Lets a new connection in, or treats it as one too many."""
+        """Start a new connection, or apply `overflow` to it."""
         self.accepted += 1
         if not self._max_connections or self._open < self._max_connections:
             self._start(connection)
@@ -69,7 +69,7 @@ class Target:
             connection.end(End(self._overflow))
 
     def leave(self, connection: Connection, *, was_started: bool) -> None:
-        """Forgets a connection, and lets the one that has waited longest take its place."""
+        """Remove a connection, and start the one that has waited longest."""
         self._waiting.pop(connection, None)
         if was_started:
             self._open -= 1
@@ -81,33 +81,33 @@ class Target:
         self._open += 1
         connection.start()
 
-    def answer(self, head: Head, body: bytes, *, is_first: bool) -> tuple[Asked, Iterator[Step]]:
-        """Counts a request and says how to answer it; `is_first` is whether it is its connection's first."""
-        asked, behaviour, content = self.understand(head, body, is_first=is_first)
-        return asked, script(behaviour, content, self.random, head.method, head.connection)
+    def answer(self, head: Head, body: bytes, *, is_first: bool) -> tuple[ParsedTarget, Iterator[Step]]:
+        """Count a request and return its target and script; `is_first`: it is the first on its connection."""
+        target, behaviour, content = self.interpret(head, body, is_first=is_first)
+        return target, script(behaviour, content, self.random, head.method, head.connection)
 
-    def understand(self, head: Head, body: bytes, *, is_first: bool) -> tuple[Asked, Behaviour, bytes]:
-        """Counts a request: what it asks for, what it gets, and the body of that."""
+    def interpret(self, head: Head, body: bytes, *, is_first: bool) -> tuple[ParsedTarget, Behaviour, bytes]:
+        """Count a request, and return its target, the behaviour that it gets, and the content of the response."""
         content = None
         try:
-            asked = _understood(head.target, self._default)
+            target = _parse_target(head.target, self._default)
         except LookupError as error:
-            asked, content = Asked("unknown-url", Behaviour(status=404)), f"{error}\n".encode()
+            target, content = ParsedTarget("unknown-url", Behaviour(status=404)), f"{error}\n".encode()
         except ValueError as error:
-            asked, content = Asked("bad-url", Behaviour(status=400)), f"{error}\n".encode()
-        self._count(asked.name, is_first)
-        behaviour = asked.behaviour
+            target, content = ParsedTarget("bad-url", Behaviour(status=400)), f"{error}\n".encode()
+        self._count(target.name, is_first)
+        behaviour = target.behaviour
         if behaviour.share < 1 and self.random.random() >= behaviour.share:
             behaviour = Behaviour()
         if content is None:
-            content = self._page(asked.page, head, body) if asked.page else _hello(behaviour.size)
-        return asked, behaviour, content
+            content = self._page(target.page, head, body) if target.page else _hello(behaviour.size)
+        return target, behaviour, content
 
-    def refuse(self, error: BadRequestError, *, is_first: bool) -> tuple[Asked, Iterator[Step]]:
-        """Counts what is no request and says how to answer it, the last time on its connection."""
-        asked = Asked("bad-request", Behaviour(status=400))
-        self._count(asked.name, is_first)
-        return asked, script(asked.behaviour, f"{error}\n".encode(), self.random, "GET", "close")
+    def refuse(self, error: BadRequestError, *, is_first: bool) -> tuple[ParsedTarget, Iterator[Step]]:
+        """Count an invalid request, and return the script of its response, the last on its connection."""
+        target = ParsedTarget("bad-request", Behaviour(status=400))
+        self._count(target.name, is_first)
+        return target, script(target.behaviour, f"{error}\n".encode(), self.random, "GET", "close")
 
     def _count(self, name: str, is_first: bool) -> None:
         self.requests[name] += 1
@@ -116,12 +116,12 @@ class Target:
 
     def _page(self, page: str, head: Head, body: bytes) -> bytes:
         if page == "help":
-            return listing().encode()
+            return help_text().encode()
         return json.dumps(self.stats() if page == "stats" else echo(head, body)).encode()
 
 
 def echo(head: Head, body: bytes) -> dict[str, object]:
-    """The request as received; text is latin-1, so that every byte of it is one character."""
+    """Return the request as received; text is decoded as Latin-1, one character per byte."""
     return {
         "method": head.method,
         "target": head.target,
@@ -135,29 +135,30 @@ def echo(head: Head, body: bytes) -> dict[str, object]:
 
 
 class Connection(asyncio.Protocol):
-    """One connection: reads requests and plays the script of each, one after the other."""
+    """One connection: reads requests and plays the script of each, one after another."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
         self._reader = RequestReader()
         self._steps: Iterator[Step] = iter(())
         self._timer: asyncio.TimerHandle | None = None
-        self._asked: Asked | None = None
+        self._current: ParsedTarget | None = None
         self._requests = 0
         self._is_started = False
         self._is_busy = True  # until started, while a script waits, and once it has ended the connection
         self._is_ended = False
         self._is_full = False
         self._is_http2 = False
-        self._http2: Http2Session | None = None
-        self._early = b""  # of HTTP/2, until started
+        self._http2: Http2Connection | None = None
+        self._early = b""  # bytes of HTTP/2 received before the start
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask to be admitted."""
         self._transport = cast(asyncio.Transport, transport)
         self._target.admit(self)
 
     def start(self) -> None:
-        """Begins to answer, also what came while the connection had to wait."""
+        """Begin to respond, including to what was received while waiting to be admitted."""
         self._is_started = True
         if self._is_http2:
             self._speak_http2()
@@ -166,13 +167,14 @@ class Connection(asyncio.Protocol):
 
     def _speak_http2(self) -> None:
         if self._http2 is None:
-            ways = Ways(self._understand, self._abandon, self.end, self._target.random)
-            self._http2 = Http2Session(self._transport.write, ways)
+            callbacks = Callbacks(self._interpret, self._abandon, self.end, self._target.random)
+            self._http2 = Http2Connection(self._transport.write, callbacks)
         data, self._early = self._early, b""
         self._http2.feed(data)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_http2 or (self._asked is None and data.startswith(PREFACE_BEGIN)):
+        """Read requests; a connection that begins with the HTTP/2 preface speaks HTTP/2."""
+        if self._is_http2 or (self._current is None and data.startswith(PREFACE_BEGIN)):
             self._is_http2 = True
             self._early += data
             if self._is_started:
@@ -184,38 +186,41 @@ class Connection(asyncio.Protocol):
             self._advance()
 
     def pause_writing(self) -> None:
+        """Pause the script until the client reads."""
         self._is_full = True
 
     def resume_writing(self) -> None:
+        """Continue the script."""
         self._is_full = False
         if self._timer is None and not self._is_ended:
             self._advance()
 
-    def _understand(self, head: Head, body: bytes) -> tuple[Asked, Behaviour, bytes]:
-        asked, behaviour, content = self._target.understand(head, body, is_first=self._asked is None)
-        self._asked = asked
-        return asked, behaviour, content
+    def _interpret(self, head: Head, body: bytes) -> tuple[ParsedTarget, Behaviour, bytes]:
+        current, behaviour, content = self._target.interpret(head, body, is_first=self._current is None)
+        self._current = current
+        return current, behaviour, content
 
-    def _abandon(self, asked: Asked) -> None:
-        self._target.abandoned[asked.name] += 1
+    def _abandon(self, target: ParsedTarget) -> None:
+        self._target.abandoned[target.name] += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Count an unfinished response as abandoned."""
         self._cancel_timer()
         if self._http2 is not None:
-            self._http2.lost()
-            self._asked = None
-        if self._asked and self._is_busy and not self._is_ended:
-            self._target.abandoned[self._asked.name] += 1
+            self._http2.connection_lost()
+            self._current = None
+        if self._current and self._is_busy and not self._is_ended:
+            self._target.abandoned[self._current.name] += 1
         self._is_busy = self._is_ended = True
         self._target.leave(self, was_started=self._is_started)
 
     def end(self, how: End) -> None:
-        """Ends the connection, or for HANG leaves it as it is for ever."""
+        """End the connection; HANG leaves it open and silent."""
         self._is_ended = how is not End.HANG
         if how is End.CLOSE:
             self._transport.close()
         elif how is End.RESET and self._transport.get_write_buffer_size():
-            # A reset throws away what is not yet out.
+            # A reset would discard what is not sent yet.
             self._timer = asyncio.get_running_loop().call_later(0.001, self.end, how)
         elif how is End.RESET:
             linger = struct.pack("ii", 1, 0)
@@ -223,25 +228,25 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _advance(self) -> None:
-        """Plays on until a script waits, ends the connection, or no whole request is left."""
+        """Play scripts until one waits or ends the connection, or no complete request is left."""
         self._is_busy = True
         while self._play():
-            is_first = self._asked is None
+            is_first = self._current is None
             try:
                 request = self._reader.next()
                 if request is None:
                     self._is_busy = False
                     self._wait_idle()
                     return
-                self._asked, self._steps = self._target.answer(*request, is_first=is_first)
+                self._current, self._steps = self._target.answer(*request, is_first=is_first)
             except BadRequestError as error:
-                self._asked, self._steps = self._target.refuse(error, is_first=is_first)
+                self._current, self._steps = self._target.refuse(error, is_first=is_first)
             self._requests += 1
-            if 0 < self._asked.behaviour.keepalive <= self._requests:
+            if 0 < self._current.behaviour.keepalive <= self._requests:
                 self._steps = chain(self._steps, (End.CLOSE,))
 
     def _play(self) -> bool:
-        """Plays the current script; whether it is through and the next request may be answered."""
+        """Play the current script; return whether it has finished and left the connection open."""
         for step in self._steps:
             if isinstance(step, bytes):
                 self._transport.write(step)
@@ -259,8 +264,8 @@ class Connection(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(left_s, self._wake, until_s)
 
     def _wake(self, until_s: float) -> None:
-        # A pause is never shorter than asked for. Timers count whole milliseconds and may be early, so the
-        # rest is waited for again; of less than half a millisecond uvloop makes the loop's next round.
+        # A pause must not be shorter than requested. Timers have whole milliseconds and may fire early, so wait for the
+        # rest again; uvloop turns less than half a millisecond into the next turn of the loop.
         left_s = until_s - time.monotonic()
         if left_s > 0:
             self._pause(left_s, until_s)
@@ -269,8 +274,8 @@ class Connection(asyncio.Protocol):
             self._advance()
 
     def _wait_idle(self) -> None:
-        if self._asked and self._asked.behaviour.idle_close is not None:
-            after_s = self._asked.behaviour.idle_close
+        if self._current and self._current.behaviour.idle_close is not None:
+            after_s = self._current.behaviour.idle_close
             self._timer = asyncio.get_running_loop().call_later(after_s, self.end, End.CLOSE)
 
     def _cancel_timer(self) -> None:
@@ -281,7 +286,7 @@ class Connection(asyncio.Protocol):
 
 def _stall(length_s: float, period_s: float) -> None:
     asyncio.get_running_loop().call_later(period_s, _stall, length_s, period_s)
-    time.sleep(length_s)  # holds up every connection, which is the point
+    time.sleep(length_s)  # blocks every connection, on purpose
 
 
 async def serve(
@@ -293,9 +298,9 @@ async def serve(
     stall: tuple[float, float] | None,
     tls: ssl.SSLContext | None,
 ) -> None:
-    """Serves until SIGINT or SIGTERM; tells `announce` its URL once it listens. Raises OSError if it can't.
+    """Serve until SIGINT or SIGTERM; call `announce` with the URL when it listens. OSError if it can't.
 
-    `stall` is the length and the period, in seconds, of a standstill of the whole server.
+    `stall` is the length and the period, in seconds, of pauses of the whole server.
     """
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()

@@ -1,4 +1,4 @@
-"""The practice target over HTTP/2: each stream is answered the way its URL asks for, in its own time."""
+"""The faulty server over HTTP/2: each stream gets the response that its URL selects, independently of the others."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ from h2.events import (
 from h2.exceptions import ProtocolError, StreamClosedError
 from hyperframe.frame import GoAwayFrame
 
-from heyfleet.lab.behaviour import Asked, Behaviour
+from heyfleet.lab.behaviour import Behaviour, ParsedTarget
 from heyfleet.lab.request import BODY_LIMIT_BYTES, Head
 from heyfleet.lab.response import End, delay_s
 
 PREFACE_BEGIN = b"PRI * HTTP/2.0\r\n"
-Understand = Callable[[Head, bytes], tuple[Asked, Behaviour, bytes]]
+Interpret = Callable[[Head, bytes], tuple[ParsedTarget, Behaviour, bytes]]
 
 
-class Ways(NamedTuple):
-    """What a connection is given by those that own it."""
+class Callbacks(NamedTuple):
+    """What an HTTP/2 connection calls: to interpret a request, to count an abandoned one, and to end the connection."""
 
-    understand: Understand
-    abandon: Callable[[Asked], None]
+    interpret: Interpret
+    abandon: Callable[[ParsedTarget], None]
     end: Callable[[End], None]
     random: Random
 
 
 class Stream:
-    """One request, and what of its answer is not out yet."""
+    """One request, and the unsent rest of its response."""
 
     def __init__(self, head: Head) -> None:
         self.head = head
         self.body = bytearray()
-        self.asked: Asked | None = None
-        self.left = memoryview(b"")
-        self.then: End | None = None
-        self.is_answering = False
+        self.target: ParsedTarget | None = None
+        self.unsent = memoryview(b"")
+        self.end: End | None = None  # what follows the unsent bytes; None: the end of the stream
+        self.is_responding = False
 
 
-class Http2Session:
-    """What one connection is after its preface; sans I/O but for `write`, and timers of the running loop."""
+class Http2Connection:
+    """One connection after its preface. Writes with `write`, and waits with timers of the running loop."""
 
-    def __init__(self, write: Callable[[bytes], None], ways: Ways) -> None:
+    def __init__(self, write: Callable[[bytes], None], callbacks: Callbacks) -> None:
         config = H2Configuration(
             client_side=False,
             header_encoding="latin-1",
@@ -64,32 +64,32 @@ class Http2Session:
         self._h2 = H2Connection(config)
         self._h2.initiate_connection()
         self._write = write
-        self._ways = ways
+        self._callbacks = callbacks
         self._streams: dict[int, Stream] = {}
         self._requests = 0
         self._is_leaving = False
         self._flush()
 
     def feed(self, data: bytes) -> None:
-        """Take what came; a client that breaks the protocol is told so, and the connection ends."""
+        """Handle received bytes; a protocol error is reported to the client and ends the connection."""
         try:
             events = self._h2.receive_data(data)
         except ProtocolError:
             self._flush()
-            self._ways.end(End.CLOSE)
+            self._callbacks.end(End.CLOSE)
             return
         for event in events:
-            self._take(event)
+            self._handle(event)
         self._flush()
 
-    def lost(self) -> None:
-        """The connection has ended: nothing more can be sent."""
+    def connection_lost(self) -> None:
+        """Count the responses that can no longer be sent as abandoned."""
         for stream in self._streams.values():
-            if stream.asked is not None:
-                self._ways.abandon(stream.asked)
+            if stream.target is not None:
+                self._callbacks.abandon(stream.target)
         self._streams.clear()
 
-    def _take(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         if isinstance(event, RequestReceived) and event.stream_id is not None:
             self._streams[event.stream_id] = Stream(_head(dict(event.headers or [])))  # type: ignore[arg-type]
         elif isinstance(event, DataReceived) and event.stream_id is not None:
@@ -101,51 +101,51 @@ class Http2Session:
             self._answer(event.stream_id, self._streams[event.stream_id])
         elif isinstance(event, StreamReset) and event.stream_id in self._streams:
             stream = self._streams.pop(event.stream_id)
-            if stream.asked is not None:
-                self._ways.abandon(stream.asked)
+            if stream.target is not None:
+                self._callbacks.abandon(stream.target)
         elif isinstance(event, WindowUpdated | RemoteSettingsChanged):
             for number, stream in list(self._streams.items()):
-                if stream.is_answering:
+                if stream.is_responding:
                     self._push(number, stream)
 
     def _answer(self, number: int, stream: Stream) -> None:
         if self._is_leaving:
-            del self._streams[number]  # the client has been told that this one is not looked at
+            del self._streams[number]  # GOAWAY has told the client that this request is not processed
             return
         self._requests += 1
-        stream.asked, behaviour, content = self._ways.understand(stream.head, bytes(stream.body))
+        stream.target, behaviour, content = self._callbacks.interpret(stream.head, bytes(stream.body))
         if 0 < behaviour.keepalive <= self._requests:
             self._is_leaving = True
             self._write(self._h2.data_to_send() + GoAwayFrame(last_stream_id=number).serialize())
-        wait_s = delay_s(behaviour, self._ways.random)
+        wait_s = delay_s(behaviour, self._callbacks.random)
         if wait_s:
             asyncio.get_running_loop().call_later(wait_s, self._begin, number, behaviour, content)
         else:
             self._begin(number, behaviour, content)
 
-    def _begin(self, number: int, asked: Behaviour, content: bytes) -> None:
+    def _begin(self, number: int, behaviour: Behaviour, content: bytes) -> None:
         stream = self._streams.get(number)
         if stream is None:
             return
-        if asked.garbage:
-            self._write(self._ways.random.randbytes(asked.garbage))
-            self._ways.end(End.CLOSE)
+        if behaviour.garbage:
+            self._write(self._callbacks.random.randbytes(behaviour.garbage))
+            self._callbacks.end(End.CLOSE)
             return
-        for _ in range(asked.pings):
-            self._h2.ping(self._ways.random.randbytes(8))
-        if asked.stream_error is not None:
-            self._reset(number, asked.stream_error)
+        for _ in range(behaviour.pings):
+            self._h2.ping(self._callbacks.random.randbytes(8))
+        if behaviour.stream_error is not None:
+            self._reset(number, behaviour.stream_error)
             self._flush()
             return
-        for status in asked.interim:
+        for status in behaviour.interim:
             self._h2.send_headers(number, [(":status", str(status))])
-        has_body = stream.head.method != "HEAD" and asked.status not in (204, 304)
-        cut = _cut(asked)
-        stream.then = cut[1] if cut else None
-        stream.left = memoryview(content if has_body else b"")[: cut[0] if cut else None]
-        stream.is_answering = True
-        fields = list(_fields(asked, len(content), has_body=has_body))
-        ends = not has_body and stream.then is None
+        has_body = stream.head.method != "HEAD" and behaviour.status not in (204, 304)
+        cut = _cut(behaviour)
+        stream.end = cut[1] if cut else None
+        stream.unsent = memoryview(content if has_body else b"")[: cut[0] if cut else None]
+        stream.is_responding = True
+        fields = list(_fields(behaviour, len(content), has_body=has_body))
+        ends = not has_body and stream.end is None
         self._h2.send_headers(number, fields, end_stream=ends)
         if ends:
             self._done(number)
@@ -154,29 +154,29 @@ class Http2Session:
         self._flush()
 
     def _push(self, number: int, stream: Stream) -> None:
-        """Send as much of an answer as the client's windows allow."""
+        """Send as much of a response as the client's flow-control windows allow."""
         try:
-            while stream.left and (room := self._h2.local_flow_control_window(number)) > 0:
-                size = min(room, self._h2.max_outbound_frame_size, len(stream.left))
-                last = size == len(stream.left) and stream.then is None
-                self._h2.send_data(number, stream.left[:size].tobytes(), end_stream=last)
-                stream.left = stream.left[size:]
+            while stream.unsent and (room := self._h2.local_flow_control_window(number)) > 0:
+                size = min(room, self._h2.max_outbound_frame_size, len(stream.unsent))
+                last = size == len(stream.unsent) and stream.end is None
+                self._h2.send_data(number, stream.unsent[:size].tobytes(), end_stream=last)
+                stream.unsent = stream.unsent[size:]
                 if last:
                     self._done(number)
                     return
         except StreamClosedError:
             self._done(number)
             return
-        if stream.left:
+        if stream.unsent:
             return
-        if stream.then is None:  # there was nothing to send
+        if stream.end is None:  # the body is empty
             self._h2.end_stream(number)
             self._done(number)
-        elif stream.then is End.RESET:
+        elif stream.end is End.RESET:
             self._reset(number, ErrorCodes.INTERNAL_ERROR)
-        elif stream.then is End.CLOSE:
+        elif stream.end is End.CLOSE:
             self._flush()
-            self._ways.end(End.CLOSE)
+            self._callbacks.end(End.CLOSE)
 
     def _reset(self, number: int, code: int) -> None:
         self._h2.reset_stream(number, code)
@@ -186,11 +186,11 @@ class Http2Session:
         self._streams.pop(number, None)
         if self._is_leaving and not self._streams:
             self._flush()
-            self._ways.end(End.CLOSE)
+            self._callbacks.end(End.CLOSE)
 
     def _flush(self) -> None:
-        if made := self._h2.data_to_send():
-            self._write(made)
+        if data := self._h2.data_to_send():
+            self._write(data)
 
 
 def _head(fields: dict[str, str]) -> Head:
@@ -198,25 +198,25 @@ def _head(fields: dict[str, str]) -> Head:
     return Head(fields.get(":method", ""), fields.get(":path", "/"), "2", headers, 0, "")
 
 
-def _fields(asked: Behaviour, length: int, *, has_body: bool) -> Iterator[tuple[str, str]]:
-    yield ":status", str(asked.status)
+def _fields(behaviour: Behaviour, length: int, *, has_body: bool) -> Iterator[tuple[str, str]]:
+    yield ":status", str(behaviour.status)
     yield "content-type", "text/plain"
-    if asked.length or (has_body and not (asked.is_chunked or asked.to_close)):
-        yield "content-length", asked.length or str(length)
-    if asked.header:
-        name, _, value = asked.header.partition(":")
+    if behaviour.length or (has_body and not (behaviour.is_chunked or behaviour.to_close)):
+        yield "content-length", behaviour.length or str(length)
+    if behaviour.header:
+        name, _, value = behaviour.header.partition(":")
         yield name.lower(), value.strip()
-    for number in range(1, asked.headers + 1):
+    for number in range(1, behaviour.headers + 1):
         yield f"x-extra-{number}", str(number)
-    if asked.header_bytes:
-        yield "x-huge", "x" * asked.header_bytes
+    if behaviour.header_bytes:
+        yield "x-huge", "x" * behaviour.header_bytes
 
 
-def _cut(asked: Behaviour) -> tuple[int, End] | None:
-    """After how many bytes of the content an answer ends, and how."""
-    ways = (
-        (asked.close_after, End.CLOSE),
-        (asked.reset_after, End.RESET),
-        (asked.hang_after, End.HANG),
+def _cut(behaviour: Behaviour) -> tuple[int, End] | None:
+    """Return after how many bytes of content a response is cut off, and how; None if it is not."""
+    cuts = (
+        (behaviour.close_after, End.CLOSE),
+        (behaviour.reset_after, End.RESET),
+        (behaviour.hang_after, End.HANG),
     )
-    return next(((after, end) for after, end in ways if after is not None), None)
+    return next(((after, end) for after, end in cuts if after is not None), None)

@@ -1,6 +1,6 @@
-"""Reads HTTP/1.x requests, sans I/O (RFC 9112).
+"""A sans-I/O parser of HTTP/1.x requests (RFC 9112).
 
-Strict on purpose, also where a server may be lenient: the target is there to find what a client does wrong.
+It is strict even where a server may be lenient, since it has to find what a client does wrong.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\x00\r\n]*)?")
 
 
 class BadRequestError(ValueError):
-    """The bytes are not an HTTP/1.x request; the message says what is wrong, in one line."""
+    """Bytes that are not an HTTP/1.x request; the text is one line that says why."""
 
 
 class Head(NamedTuple):
-    """A request's head. All text is latin-1, that is byte for byte; `body_bytes` is None for chunked.
+    """The request line and fields. Text is decoded as Latin-1, byte for byte; `body_bytes` is None for a chunked body.
 
-    `connection` is what the answer has to say of it: `close`, `keep-alive` (to HTTP/1.0) or nothing.
+    `connection` is the Connection header that the response needs: `close`, `keep-alive` (to HTTP/1.0) or "".
     """
 
     method: str
@@ -43,15 +43,15 @@ def _body_bytes(values: dict[str, list[str]]) -> int | None:
     if not lengths and [coding.lower() for coding in codings] == ["chunked"]:
         return None
     if codings:
-        raise BadRequestError("Transfer-Encoding: only chunked is known, and without Content-Length")
+        raise BadRequestError("Transfer-Encoding: only chunked is supported, and without Content-Length")
     if lengths and (len(lengths) > 1 or not re.fullmatch("[0-9]{1,15}", lengths[0])):
         raise BadRequestError(f"Content-Length: {', '.join(lengths)}: not one length")
     return int(lengths[0]) if lengths else 0
 
 
-@lru_cache(1024)  # a load generator sends the same head again and again
+@lru_cache(1024)  # a load generator repeats the same head
 def read_head(raw: bytes) -> Head:
-    """The head in `raw`, without the empty line after it; raises BadRequestError."""
+    """Parse a head, without the empty line that ends it; BadRequestError."""
     first, *lines = raw.split(b"\r\n")
     start = _REQUEST_LINE.fullmatch(first)
     if start is None:
@@ -66,7 +66,7 @@ def read_head(raw: bytes) -> Head:
         values.setdefault(name.lower(), []).append(value)
     method, target, version = (part.decode("latin-1") for part in start.groups())
     if len(values.get("host", [])) != 1 and version == "1.1":
-        raise BadRequestError("Host: exactly one is needed")
+        raise BadRequestError("Host: exactly one is required")
     options = {option.strip().lower() for option in ",".join(values.get("connection", [])).split(",")}
     connection = "keep-alive" if version == "1.0" else ""
     if "close" in options or (version == "1.0" and "keep-alive" not in options):
@@ -75,19 +75,20 @@ def read_head(raw: bytes) -> Head:
 
 
 class RequestReader:
-    """Bytes in by `feed`, requests out by `next`, in order; what is left over belongs to the next one."""
+    """Takes bytes with `feed` and returns requests with `next`, in order; pipelined requests are kept for later."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._requests = self._read()
 
     def feed(self, data: bytes) -> None:
+        """Append received bytes."""
         self._buffer += data
 
     def next(self) -> tuple[Head, bytes] | None:
-        """The next request with its body, or None until more bytes have come.
+        """Return the next request with its body, or None if more bytes are needed.
 
-        Raises BadRequestError, after which the reader is of no more use.
+        Raises BadRequestError, after which the reader can't be used.
         """
         return next(self._requests)
 
@@ -108,18 +109,18 @@ class RequestReader:
             yield None
         if not 0 <= at <= limit_bytes:
             raise BadRequestError(f"more than {limit_bytes} bytes of header")
-        found = bytes(self._buffer[:at])
+        line = bytes(self._buffer[:at])
         del self._buffer[: at + len(end)]
-        return found
+        return line
 
     def _take(self, count: int) -> Generator[None, None, bytes]:
         if count > BODY_LIMIT_BYTES:
             raise BadRequestError(f"more than {BODY_LIMIT_BYTES} bytes of body")
         while len(self._buffer) < count:
             yield None
-        found = bytes(self._buffer[:count])
+        data = bytes(self._buffer[:count])
         del self._buffer[:count]
-        return found
+        return data
 
     def _chunked(self) -> Generator[None, None, bytes]:
         body = bytearray()

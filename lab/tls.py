@@ -1,4 +1,4 @@
-"""Certificates for the practice target, made when it starts: a good one, and bad ones that a client asks for by name."""
+"""Certificates of the faulty server, created when it starts: a valid one, and bad ones that a client selects by name."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from cryptography.x509.oid import NameOID
 
 HOST = "localhost"
 FAULTS = {
-    "expired": "its time is over",
-    "wrong-name": "it is another host's",
-    "unknown-ca": "nobody knows who signed it",
-    "closed": "the server breaks off the handshake",
+    "expired": "the certificate has expired",
+    "wrong-name": "the certificate is of another host",
+    "unknown-ca": "the certificate is of an unknown authority",
+    "closed": "the server aborts the handshake",
 }
 _DAY = datetime.timedelta(days=1)
 
 
 class Authority:
-    """Signs what the practice target shows."""
+    """A certificate authority; `pem` is its own certificate."""
 
     def __init__(self, name: str) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        made = self._builder(self._name, self._key.public_key(), 365 * _DAY)
-        made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        self.pem = made.sign(self._key, SHA256()).public_bytes(serialization.Encoding.PEM)
+        builder = self._builder(self._name, self._key.public_key(), 365 * _DAY)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        self.pem = builder.sign(self._key, SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def context(self, *names: str, ends_in: datetime.timedelta = 30 * _DAY) -> ssl.SSLContext:
-        """A server's, with a certificate for these hosts and loopback addresses; a negative time has passed."""
+        """Return a server context with a certificate for these hosts and loopback; a negative `ends_in` is in the past."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-        known = [x509.DNSName(name) for name in names]
-        here = [x509.IPAddress(ipaddress.ip_address(each)) for each in ("127.0.0.1", "::1")]
-        made = self._builder(subject, key.public_key(), ends_in)
-        made = made.add_extension(x509.SubjectAlternativeName([*known, *here]), critical=False)
-        signed = made.sign(self._key, SHA256())
+        hosts = [x509.DNSName(name) for name in names]
+        loopback = [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", "::1")]
+        builder = self._builder(subject, key.public_key(), ends_in)
+        builder = builder.add_extension(x509.SubjectAlternativeName([*hosts, *loopback]), critical=False)
+        certificate = builder.sign(self._key, SHA256())
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_alpn_protocols(["h2", "http/1.1"])
         with tempfile.TemporaryDirectory() as folder:  # ssl takes files only
@@ -53,7 +53,7 @@ class Authority:
                     serialization.PrivateFormat.PKCS8,
                     serialization.NoEncryption(),
                 )
-                + signed.public_bytes(serialization.Encoding.PEM)
+                + certificate.public_bytes(serialization.Encoding.PEM)
             )
             context.load_cert_chain(pem)
         return context
@@ -70,9 +70,10 @@ class Authority:
 
 
 def context(ca_file: str) -> ssl.SSLContext:
-    """A server's context whose certificate depends on the name that a client asks for; its authority goes to a file.
+    """Return a server context whose certificate depends on the requested server name (SNI), and write its CA to a file.
 
-    A name that begins with one of FAULTS, such as expired.localhost, gets that. OSError: the file can't be written.
+    A name that begins with one of FAULTS, such as expired.localhost, gets that fault. OSError if the file can't be
+    written.
     """
     authority = Authority("heyfleet lab")
     Path(ca_file).write_bytes(authority.pem)
@@ -80,7 +81,7 @@ def context(ca_file: str) -> ssl.SSLContext:
     bad = {
         "expired": authority.context(f"expired.{HOST}", ends_in=-_DAY),
         "wrong-name": authority.context("another.invalid"),
-        "unknown-ca": Authority("nobody").context(f"unknown-ca.{HOST}"),
+        "unknown-ca": Authority("unknown").context(f"unknown-ca.{HOST}"),
     }
 
     def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:

@@ -1,79 +1,69 @@
-"""Parameter values as people write them: `20ms`, `16KiB`, `1%`, `1,3,7`. Each reader raises ValueError."""
+"""Parsers of the lab's parameter values. Each takes the text of one value and raises ValueError with one line."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
-_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
-_BYTES = {"": 1, "KiB": 1024, "MiB": 1024 * 1024}
+from heyfleet.durations import parse_count, parse_duration_ns, parse_size_bytes
+
+_MAX_SIZE_BYTES = 64 * 1024 * 1024
 
 
-def seconds(text: str) -> float:
-    """A duration such as `100us`, `20ms`, `1.5s`, `2m` or a bare `0`, in seconds."""
-    if text == "0":
-        return 0.0
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)(us|ms|s|m)", text)
-    if match is None:
-        raise ValueError("not a duration such as 20ms or 1.5s")
-    return float(match[1]) * _SECONDS[match[2]]
+def parse_seconds(text: str) -> float:
+    """Return the seconds of a duration such as 100us, 20ms or 1.5s."""
+    return parse_duration_ns(text) / 1e9
 
 
-def size_bytes(text: str) -> int:
-    """A size such as `1024`, `16KiB` or `1MiB`, up to 64 MiB, in bytes."""
-    match = re.fullmatch(r"([0-9]{1,9})(KiB|MiB|)", text)
-    size = int(match[1]) * _BYTES[match[2]] if match else -1
-    if not 0 <= size <= 64 * _BYTES["MiB"]:
-        raise ValueError("not a size such as 1024 or 16KiB, at most 64MiB")
-    return size
+def parse_size(text: str) -> int:
+    """Return the bytes of a size such as 1024, 16KiB or 1MiB; at most 64 MiB."""
+    return parse_size_bytes(text, maximum=_MAX_SIZE_BYTES)
 
 
-def share(text: str) -> float:
-    """A share such as `1%` or `0.5`, from 0 to 1."""
+def parse_share(text: str) -> float:
+    """Return a share such as 1% or 0.5 as a number from 0 to 1."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)(%?)", text)
     value = float(match[1]) / (100 if match[2] else 1) if match else -1.0
     if not 0 <= value <= 1:
-        raise ValueError("not a share such as 1% or 0.5")
+        raise ValueError(f"{text!r} is not a share such as 1% or 0.5")
     return value
 
 
-def tail(text: str) -> tuple[float, float]:
-    """`SHARE/DURATION` such as `1%/200ms`, as a share from 0 to 1 and seconds."""
-    part, _, duration = text.partition("/")
-    return share(part), seconds(duration)
+def parse_tail(text: str) -> tuple[float, float]:
+    """Return SHARE/DURATION, such as 1%/200ms, as a number from 0 to 1 and seconds."""
+    share, _, duration = text.partition("/")
+    return parse_share(share), parse_seconds(duration)
 
 
-def stall(text: str) -> tuple[float, float]:
-    """`LENGTH/PERIOD` such as `1s/10s`, in seconds; the length is the shorter."""
-    length, period = (seconds(part) for part in (text if "/" in text else "/").split("/", 1))
-    if not 0 < length < period:
-        raise ValueError("not LENGTH/PERIOD such as 1s/10s")
-    return length, period
+def parse_stall(text: str) -> tuple[float, float]:
+    """Return LENGTH/PERIOD, such as 1s/10s, in seconds; the length must be shorter than the period."""
+    length, _, period = text.partition("/")
+    try:
+        length_s, period_s = parse_seconds(length), parse_seconds(period)
+    except ValueError:
+        length_s = period_s = 0.0
+    if not 0 < length_s < period_s:
+        raise ValueError(f"{text!r} is not LENGTH/PERIOD such as 1s/10s")
+    return length_s, period_s
 
 
-def span(text: str) -> tuple[float, float]:
-    """`LEAST-MOST` in seconds such as `0.3-0.5`, or one value for both."""
+def parse_range(text: str) -> tuple[float, float]:
+    """Return MIN-MAX in seconds, such as 0.3-0.5, or one value for both."""
     match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?)(?:-([0-9]{1,6}(?:\.[0-9]+)?))?", text)
     if match is None:
-        raise ValueError("not LEAST-MOST in seconds, such as 0.3-0.5")
-    least, most = float(match[1]), float(match[2] or match[1])
-    if least > most:
-        raise ValueError("the least is above the most")
-    return least, most
+        raise ValueError(f"{text!r} is not MIN-MAX in seconds, such as 0.3-0.5")
+    low, high = float(match[1]), float(match[2] or match[1])
+    if low > high:
+        raise ValueError(f"{text!r} is not a range: its minimum is above its maximum")
+    return low, high
 
 
-def number(least: int, most: int) -> Callable[[str], int]:
-    """A reader of whole numbers from `least` to `most`."""
-
-    def read(text: str) -> int:
-        if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
-            raise ValueError(f"not a number from {least} to {most}")
-        return int(text)
-
-    return read
+def number_parser(minimum: int, maximum: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers within limits."""
+    return lambda text: parse_count(text, minimum, maximum)
 
 
-def numbers(least: int, most: int) -> Callable[[str], tuple[int, ...]]:
-    """A reader of such numbers between commas."""
-    one = number(least, most)
-    return lambda text: tuple(one(part) for part in text.split(","))
+def numbers_parser(minimum: int, maximum: int) -> Callable[[str], tuple[int, ...]]:
+    """Return a parser of a comma-separated list of whole numbers within limits."""
+    parse = number_parser(minimum, maximum)
+    return lambda text: tuple(parse(part) for part in text.split(","))

@@ -1,10 +1,11 @@
-"""A plan as plain values, for whoever reads a report later; what may be a secret is hidden."""
+"""A plan for reports and archives, with everything that may be a secret replaced."""
 
 from __future__ import annotations
 
 import re
 from typing import Any, TypeVar
 
+from heyfleet.plan.options import OPTIONS
 from heyfleet.plan.url import Url
 from heyfleet.proto.plan_pb2 import (
     CONNECTION_RATE,
@@ -21,19 +22,19 @@ from heyfleet.proto.plan_pb2 import (
 
 SECRET_HEADER = re.compile(r"auth|cookie|token|secret|key|passw|session|signature|credential", re.IGNORECASE)
 HIDDEN = "(hidden)"
-_BODY_BYTES_AT_MOST = 4096
-_Kind = TypeVar("_Kind", Plan, Request)
+_MAX_BODY_BYTES = 4096
+_REWRITTEN_FIELDS = frozenset({"poisson", "think", "proxy"})  # `echo` has them in words of its own
+_Message = TypeVar("_Message", Plan, Request)
 
 
 def echo(plan: Plan) -> dict[str, Any]:
-    """What was asked for; a limit that there is not is None."""
-    base = _base(plan)
+    """Return the plan as plain values for the JSON report; a limit that isn't set is None."""
+    origin = _origin(plan)
     return {
         "url": target_url(plan),
-        "requests": [_request(request, base) for request in plan.requests],
+        "requests": [_request(request, origin) for request in plan.requests],
         "request_count": plan.request_count or None,
         "duration_ns": plan.duration_ns or None,
-        "warmup_ns": plan.warmup_ns or None,
         "connections": plan.connections,
         "load_model": LoadModel.Name(plan.load_model).lower(),
         "stages": [
@@ -51,12 +52,6 @@ def echo(plan: Plan) -> dict[str, Any]:
         "arrivals": "poisson" if plan.poisson else "constant",
         "seed": plan.seed or None,
         "think": _think(plan.think),
-        "catch_up": plan.catch_up,
-        "timeout_ns": plan.timeout_ns or None,
-        "disable_keepalive": plan.disable_keepalive,
-        "disable_redirects": plan.disable_redirects,
-        "io": plan.io or None,
-        "kernel_timestamps": plan.kernel_timestamps,
         "tls": _tls(plan.tls) if plan.HasField("tls") else None,
         "resolve": [
             {
@@ -69,52 +64,61 @@ def echo(plan: Plan) -> dict[str, Any]:
         ],
         "proxy": _proxy(plan),
         "family": {IPV4: 4, IPV6: 6}.get(plan.family),
-        "dns_ttl_ns": plan.dns_ttl_ns or None,
-        "unix_socket": plan.unix_socket or None,
         "template": plan.template,
         "data_rows": len(plan.data[0].values) if plan.data else None,
         "http": "2" if plan.http == HTTP_2 else "1.1",
-        "decode": plan.decode,
-        "streams": plan.streams or 1,
-        "workers": plan.workers or None,
-        "sources": list(plan.sources),
-        "slo": list(plan.slo),
-        "abort_on": list(plan.abort_on),
+        **_copied_fields(plan),
     }
 
 
+def _copied_fields(plan: Plan) -> dict[str, Any]:
+    """Return the plain fields that the plan takes from options as they are; numbers and texts that aren't set are None."""
+    fields: dict[str, Any] = {}
+    for option in OPTIONS:
+        if not option.plan_field or option.plan_field in _REWRITTEN_FIELDS:
+            continue
+        value = getattr(plan, option.plan_field)
+        if isinstance(value, bool):
+            fields[option.plan_field] = value
+        elif isinstance(value, int | float | str):
+            fields[option.plan_field] = value or None
+        else:
+            fields[option.plan_field] = list(value)
+    return fields
+
+
 def target_url(plan: Plan) -> str:
-    """Where its first request goes."""
-    return _base(plan) + (plan.requests[0].request_target if plan.requests else "")
+    """Return the URL of the plan's first request."""
+    return _origin(plan) + (plan.requests[0].request_target if plan.requests else "")
 
 
-def _base(plan: Plan) -> str:
+def _origin(plan: Plan) -> str:
     target = plan.target
-    origin = Url(target.scheme, target.host, target.port, "", None)
-    return f"{origin.scheme}://{origin.authority}"
+    url = Url(target.scheme, target.host, target.port, "", None)
+    return f"{url.scheme}://{url.authority}"
 
 
 def without_secrets(plan: Plan) -> Plan:
-    """The plan for a file that others may read: what may be a secret is hidden, what is large is left out."""
-    kept = _but(plan, "requests", "data")
+    """Return a copy of the plan for a file that others may read: secrets are hidden, large bodies and data left out."""
+    copy = _copy_without(plan, "requests", "data")
     for request in plan.requests:
-        less = _but(request, "body")
-        for header in less.headers:
+        safe = _copy_without(request, "body")
+        for header in safe.headers:
             if SECRET_HEADER.search(header.name):
                 header.value = HIDDEN
-        large = len(request.body) > _BODY_BYTES_AT_MOST
-        less.body = f"({len(request.body)} bytes)".encode() if large else request.body
-        kept.requests.append(less)
-    if kept.proxy.credentials:
-        kept.proxy.credentials = HIDDEN
-    if kept.HasField("tls"):
-        kept.tls.key_pem = HIDDEN.encode() if kept.tls.key_pem else b""
-    kept.data.extend(Column(name=column.name, values=[b""] * len(column.values)) for column in plan.data[:1])
-    return kept
+        large = len(request.body) > _MAX_BODY_BYTES
+        safe.body = f"({len(request.body)} bytes)".encode() if large else request.body
+        copy.requests.append(safe)
+    if copy.proxy.credentials:
+        copy.proxy.credentials = HIDDEN
+    if copy.HasField("tls"):
+        copy.tls.key_pem = HIDDEN.encode() if copy.tls.key_pem else b""
+    copy.data.extend(Column(name=column.name, values=[b""] * len(column.values)) for column in plan.data[:1])
+    return copy
 
 
-def _but(message: _Kind, *names: str) -> _Kind:
-    """A copy without these fields; they may be too large to be copied first."""
+def _copy_without(message: _Message, *names: str) -> _Message:
+    """Return a copy without these fields, which may be too large to copy and clear."""
     copy = type(message)()
     for field, value in message.ListFields():
         if field.name in names:
@@ -128,18 +132,18 @@ def _but(message: _Kind, *names: str) -> _Kind:
     return copy
 
 
-def _request(request: Request, base: str) -> dict[str, Any]:
+def _request(request: Request, origin: str) -> dict[str, Any]:
     return {
         "name": request.name,
         "weight": request.weight,
         "method": request.method,
-        "url": base + request.request_target,
+        "url": origin + request.request_target,
         "headers": [
             {"name": header.name, "value": HIDDEN if SECRET_HEADER.search(header.name) else header.value}
             for header in request.headers
         ],
         "body_bytes": len(request.body),
-        "expected": [[each.first, each.last] for each in request.expected],
+        "expected": [[statuses.first, statuses.last] for statuses in request.expected],
     }
 
 

@@ -1,149 +1,147 @@
-"""The requests of a plan: what flags and plan files say of them, with what follows from that."""
+"""The requests of a plan: descriptions from the options, a plan file or a targets file, with all defaults filled in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from heyfleet.errors import InputError
-from heyfleet.plan import url as target
-from heyfleet.plan.stages import Weight, whole_weights
+from heyfleet.plan.files import read_file
+from heyfleet.plan.options import RunOptions
+from heyfleet.plan.request_spec import RequestSpec
+from heyfleet.plan.sections.request import DEFAULT_USER_AGENT
+from heyfleet.plan.stages import whole_weights
+from heyfleet.plan.url import Url, basic
 from heyfleet.proto.plan_pb2 import Header, Request, StatusRange
 
 if TYPE_CHECKING:
-    from heyfleet.plan.build import Flags
     from heyfleet.plan.targets_file import Entry
 
-CONTENT_TYPE = "text/html"
-ACCEPTED_TO_DECODE = "gzip, deflate, br, zstd"
-FILE_BYTES_AT_MOST = 1 << 30
+DEFAULT_CONTENT_TYPE = "text/html"
+DECODABLE = "gzip, deflate, br, zstd"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestSpec:
-    """One request as it was asked for; None: not said."""
+def with_request_specs(options: RunOptions, file_requests: Sequence[Mapping[str, Any]] = ()) -> RunOptions:
+    """Return the options with the requests of their targets file, or with those of a plan file (`PlanFile.requests`)."""
+    if options.targets:
+        from heyfleet.plan.targets_file import load
 
-    name: str = ""
-    weight: Weight = (1, 1)
-    method: str = "GET"
-    path: str | None = None  # None: that of the URL
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-    content_type: str | None = None
-    accept: str | None = None
-    user_agent: str
-    credentials: str | None = None
-    host: str | None = None
-    accept_encoding: str | None = None
-    expected: tuple[tuple[int, int], ...] = ()
+        if file_requests:
+            raise InputError("--targets and the requests of a plan file exclude each other")
+        url, entries = load(options.targets, options.url)
+        return replace(options, url=url, request_specs=tuple(_target_specs(entries, options)))
+    specs = tuple(_plan_file_spec(fields, options) for fields in file_requests)
+    return replace(options, request_specs=specs) if specs else options
 
 
-def of_all(flags: Flags) -> dict[str, Any]:
-    """What flags say of every request, wherever it is described."""
-    return {
-        "accept": flags.accept,
-        "user_agent": flags.user_agent,
-        "credentials": flags.credentials,
-        "host": flags.host,
-        "accept_encoding": _accept_encoding(flags),
-    }
+def make_requests(url: Url, options: RunOptions) -> Iterator[Request]:
+    """Yield the requests of a plan in their order. Raises InputError."""
+    specs = options.request_specs or (_option_spec(options),)
+    try:
+        weights = whole_weights(spec.weight for spec in specs)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    for spec, weight in zip(specs, weights, strict=True):
+        path = url.request_target if spec.path is None else spec.path
+        yield Request(
+            name=spec.name or f"{spec.method} {path}",
+            weight=weight,
+            method=spec.method,
+            request_target=path,
+            headers=[Header(name=name, value=value) for name, value in _headers(spec, url)],
+            body=spec.body,
+            expected=[StatusRange(first=first, last=last) for first, last in spec.expected],
+        )
 
 
-def _accept_encoding(flags: Flags) -> str | None:
-    """As hey asks; what is decoded may come in any coding that we know."""
-    if flags.disable_compression:
-        return None
-    return ACCEPTED_TO_DECODE if flags.decode else "gzip"
+def _option_spec(options: RunOptions) -> RequestSpec:
+    """Return the one request that the options describe."""
+    body = (options.body or "").encode("utf-8", "surrogateescape")
+    return RequestSpec(
+        method=options.method,
+        headers=options.headers,
+        body=read_file(options.body_file, "-D") if options.body_file else body,
+        content_type=options.content_type,
+        **_common_fields(options),
+    )
 
 
-def of_file(fields: dict[str, Any], flags: Flags) -> RequestSpec:
-    """One of a plan file's requests; what it does not say is as the flags have it."""
-    given = {name: fields[name] for name in ("name", "weight", "path", "content_type") if name in fields}
-    own = fields.get("headers", ())
-    names = {name.lower() for name, _ in own}
+def _plan_file_spec(fields: Mapping[str, Any], options: RunOptions) -> RequestSpec:
+    """Return a request of a plan file; the options fill in what it leaves out."""
+    own_fields = {name: fields[name] for name in ("name", "weight", "path", "content_type") if name in fields}
+    headers = fields.get("headers", ())
     body = fields["body"].encode() if "body" in fields else b""
     if "body_file" in fields:
         body = read_file(fields["body_file"], fields["name"])
     return RequestSpec(
-        method=fields.get("method", flags.method),
-        headers=tuple(header for header in flags.headers if header[0].lower() not in names) + tuple(own),
+        method=fields.get("method", options.method),
+        headers=_merged_headers(options, headers),
         body=body,
         expected=fields.get("expect", ()),
-        **{"content_type": flags.content_type, **given},
-        **of_all(flags),
+        **{"content_type": options.content_type, **own_fields},
+        **_common_fields(options),
     )
 
 
-def of_targets(entries: Iterable[Entry], flags: Flags) -> Iterator[RequestSpec]:
-    """A targets file's requests; headers of the flags are for all that have no such header of their own."""
-    seen: dict[str, int] = {}
+def _target_specs(entries: Iterable[Entry], options: RunOptions) -> Iterator[RequestSpec]:
+    """Yield the requests of a targets file; those of the same name get a number."""
+    occurrences: dict[str, int] = {}
     for entry in entries:
-        own = {name.lower() for name, _ in entry.headers}
         name = entry.name or f"{entry.method} {entry.url}"
-        seen[name] = seen.get(name, 0) + 1
+        occurrences[name] = occurrences.get(name, 0) + 1
         yield RequestSpec(
-            name=name if seen[name] == 1 else f"{name} ({seen[name]})",
+            name=name if occurrences[name] == 1 else f"{name} ({occurrences[name]})",
             weight=entry.weight,
             method=entry.method,
             path=entry.url,
-            headers=tuple(header for header in flags.headers if header[0].lower() not in own) + entry.headers,
+            headers=_merged_headers(options, entry.headers),
             body=entry.body,
-            content_type=flags.content_type,
-            **of_all(flags),
+            content_type=options.content_type,
+            **_common_fields(options),
         )
 
 
-def make_mix(url: target.Url, wanted: Iterable[RequestSpec]) -> Iterator[Request]:
-    """The requests in their order; InputError."""
-    wanted = list(wanted)
-    try:
-        weights = whole_weights(request.weight for request in wanted)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    for request, weight in zip(wanted, weights, strict=True):
-        path = url.request_target if request.path is None else request.path
-        yield Request(
-            name=request.name or f"{request.method} {path}",
-            weight=weight,
-            method=request.method,
-            request_target=path,
-            headers=[Header(name=name, value=value) for name, value in _headers(request, url)],
-            body=request.body,
-            expected=[StatusRange(first=first, last=last) for first, last in request.expected],
-        )
+def _merged_headers(options: RunOptions, headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Return the headers of -H that a request doesn't replace, then its own."""
+    names = {name.lower() for name, _ in headers}
+    return tuple(header for header in options.headers if header[0].lower() not in names) + headers
 
 
-def read_file(path: str, who: str) -> bytes:
-    """The bytes of a file; InputError names who wanted it."""
-    try:
-        with open(path, "rb") as file:
-            # Not more than the limit even of what has no end.
-            octets = file.read(FILE_BYTES_AT_MOST + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{who}: can't read {path!r}: {reason}") from None
-    if len(octets) > FILE_BYTES_AT_MOST:
-        raise InputError(f"{who}: {path!r} is larger than {FILE_BYTES_AT_MOST >> 20} MiB")
-    return octets
+def _common_fields(options: RunOptions) -> dict[str, Any]:
+    """Return what the options say about every request, wherever the request is described."""
+    return {
+        "accept": options.accept,
+        "user_agent": options.user_agent or DEFAULT_USER_AGENT,
+        "credentials": options.credentials,
+        "host": options.host,
+        "accept_encoding": _accept_encoding(options),
+    }
 
 
-def _headers(request: RequestSpec, url: target.Url) -> list[tuple[str, str]]:
-    """Host first; then what flags and defaults make, unless -H names the same; then -H, in its order."""
-    given = {name.lower() for name, _ in request.headers}
-    credentials = request.credentials or url.credentials
-    made = [
-        ("User-Agent", request.user_agent),
-        ("Accept", request.accept or None),
-        ("Accept-Encoding", request.accept_encoding),
-        ("Authorization", target.basic(credentials) if credentials else None),
-        ("Content-Type", request.content_type or (CONTENT_TYPE if request.body else None)),
+def _accept_encoding(options: RunOptions) -> str | None:
+    """Return what hey asks for, or with --decode every coding that can be decoded."""
+    if options.disable_compression:
+        return None
+    return DECODABLE if options.decode else "gzip"
+
+
+def _headers(spec: RequestSpec, url: Url) -> list[tuple[str, str]]:
+    """Return Host, then the headers of options and defaults that -H doesn't replace, then those of -H in their order."""
+    replaced = {name.lower() for name, _ in spec.headers}
+    credentials = spec.credentials or url.credentials
+    defaults = [
+        ("User-Agent", spec.user_agent),
+        ("Accept", spec.accept or None),
+        ("Accept-Encoding", spec.accept_encoding),
+        ("Authorization", basic(credentials) if credentials else None),
+        ("Content-Type", spec.content_type or (DEFAULT_CONTENT_TYPE if spec.body else None)),
     ]
-    hosts = [value for name, value in request.headers if name.lower() == "host"]
+    hosts = [value for name, value in spec.headers if name.lower() == "host"]
     if len(hosts) > 1:
         raise InputError("-H: more than one Host; a request has exactly one")
     return [
-        ("Host", (hosts or [request.host or url.authority])[0]),
-        *((name, value) for name, value in made if value is not None and name.lower() not in given),
-        *((name, value) for name, value in request.headers if name.lower() != "host"),
+        ("Host", (hosts or [spec.host or url.authority])[0]),
+        *((name, value) for name, value in defaults if value is not None and name.lower() not in replaced),
+        *((name, value) for name, value in spec.headers if name.lower() != "host"),
     ]

@@ -1,4 +1,4 @@
-"""How a plan is dealt out to agents, and an agent's part to its workers: integer shares, nothing lost, nothing doubled."""
+"""Exact integer shares of a plan: for the agents of a fleet, and for the workers of an agent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Share:
-    """One part: connections number first, first + stride, ... of all, and so many requests (0: no limit)."""
+    """One agent's or worker's share.
+
+    It has the connections numbered first, first + stride, first + 2 * stride, ... of all connections, and a number of
+    requests; 0 requests means no limit.
+    """
 
     first: int
     stride: int
@@ -17,10 +21,11 @@ class Share:
 
 
 def deal(workers: int, connections: int, requests: int) -> list[Share]:
-    """Shares for so many workers (or agents), never more than connections, nor (where they are counted) than requests.
+    """Return shares for this many workers (or agents); nothing is lost and nothing is sent twice.
 
-    Connection g goes to worker g modulo the number of workers; the requests are those that each connection would get if
-    they went around all connections in turn, which is also the order of a schedule's ticks.
+    Connection g belongs to worker g modulo the number of workers. Requests are dealt to the connections in turn, which is
+    also the order in which a schedule sends them. There are never more shares than connections, and never more connections
+    than requests.
     """
     if requests:
         connections = min(connections, requests)
@@ -30,30 +35,30 @@ def deal(workers: int, connections: int, requests: int) -> list[Share]:
         Share(
             first=worker,
             stride=stride,
-            connections=(of_worker := _count(worker, stride, connections)),
-            request_count=rounds * of_worker + _count(worker, stride, rest),
+            connections=(own := _count(worker, stride, connections)),
+            request_count=rounds * own + _count(worker, stride, rest),
         )
         for worker in range(stride)
     ]
 
 
-def mix_order(weights: Sequence[int]) -> list[int]:
-    """Which request is sent as the first, the second, ... of a round: each as often as its weight, evenly spread.
+def request_order(weights: Sequence[int]) -> list[int]:
+    """Return which request is sent first, second, ... in one round: each as often as its weight, evenly spread.
 
-    The smooth weighted round robin that nginx made known: each request gains its weight at every step, the richest is sent
-    and pays the sum of all.
+    This is nginx's smooth weighted round robin: at every step each request earns its weight as credit, and the one with the
+    most credit is sent and pays the sum of all weights.
     """
     total = sum(weights)
     credit = [0] * len(weights)
     order = []
     for _ in range(total):
-        credit = [have + weight for have, weight in zip(credit, weights, strict=True)]
+        credit = [balance + weight for balance, weight in zip(credit, weights, strict=True)]
         richest = max(range(len(weights)), key=credit.__getitem__)
         credit[richest] -= total
         order.append(richest)
     return order
 
 
-def _count(first: int, stride: int, below: int) -> int:
-    """How many of first, first + stride, ... are below `below`."""
-    return max(0, -((first - below) // stride))
+def _count(first: int, stride: int, limit: int) -> int:
+    """Return how many of first, first + stride, ... are below the limit."""
+    return max(0, -((first - limit) // stride))

@@ -1,4 +1,4 @@
-"""Files of targets in vegeta's two formats: `METHOD URL` with headers and a body file below, or a JSON object a line."""
+"""Targets files in vegeta's two formats: `METHOD URL` with headers and a body file below, or one JSON object a line."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from heyfleet.errors import InputError
-from heyfleet.plan import stages as shapes
 from heyfleet.plan import url as urls
-from heyfleet.plan import values
-from heyfleet.plan.requests import read_file
-from heyfleet.plan.stages import Weight
+from heyfleet.plan.files import read_file
+from heyfleet.plan.stages import Weight, parse_weight
+from heyfleet.plan.values import parse_header, parse_method
 
 _FIRST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s+(/\S*|\S+://\S*)")
 _JSON_KEYS = frozenset({"method", "url", "body", "header", "name", "weight"})
 
 
 class TargetsError(ValueError):
-    """What is wrong: the line, and the cure."""
+    """A targets file that can't be used: the line and the cure. `load` turns it into an InputError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One target, as it stands in the file."""
+    """One target of the file."""
 
     line: int
     method: str
-    url: str  # absolute, or a path
+    url: str  # absolute, or a path; after `load` always a path
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     body_file: str = ""
@@ -40,14 +39,14 @@ class Entry:
 
 
 def parse(text: str) -> list[Entry]:
-    """All targets of a file; TargetsError. JSON is told by its first brace."""
-    entries = list(_of_json(text) if text.lstrip().startswith("{") else _of_http(text))
+    """Return the targets of a file; one that begins with a brace is JSON. Raises TargetsError."""
+    entries = list(_parse_json(text) if text.lstrip().startswith("{") else _parse_http(text))
     if not entries:
-        raise TargetsError("it has no targets; write each as a line like: GET http://localhost:8080/")
+        raise TargetsError("it has no targets; write each on a line like: GET http://localhost:8080/")
     return entries
 
 
-def _of_http(text: str) -> Iterator[Entry]:
+def _parse_http(text: str) -> Iterator[Entry]:
     method, url, at, body_file = "", "", 0, ""
     headers: list[tuple[str, str]] = []
 
@@ -79,7 +78,7 @@ def _of_http(text: str) -> Iterator[Entry]:
         yield entry()
 
 
-def _of_json(text: str) -> Iterator[Entry]:
+def _parse_json(text: str) -> Iterator[Entry]:
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
@@ -88,10 +87,10 @@ def _of_json(text: str) -> Iterator[Entry]:
         except (ValueError, RecursionError):
             raise TargetsError(f"line {number}: not a JSON object; each line has one") from None
         if not isinstance(fields, dict) or not isinstance(fields.get("url"), str):
-            raise TargetsError(f"line {number}: an object with a url is wanted")
+            raise TargetsError(f"line {number}: it needs an object with a url")
         if unknown := sorted(set(fields) - _JSON_KEYS):
             raise TargetsError(
-                f"line {number}: {unknown[0]!r} is not known; there are {', '.join(sorted(_JSON_KEYS))}"
+                f"line {number}: {unknown[0]!r} is unknown; known are {', '.join(sorted(_JSON_KEYS))}"
             )
         yield Entry(
             number,
@@ -107,15 +106,15 @@ def _of_json(text: str) -> Iterator[Entry]:
 def _word(number: int, fields: dict[str, Any], key: str, default: str) -> str:
     value = fields.get(key, default)
     if not isinstance(value, str):
-        raise TargetsError(f"line {number}: {key} is a text, not {value!r}")
+        raise TargetsError(f"line {number}: {key} must be a string, not {value!r}")
     return value
 
 
 def _json_headers(number: int, header: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(header, dict):
-        raise TargetsError(f'line {number}: header is an object such as {{"Accept": ["text/plain"]}}')
-    for name, given in header.items():
-        for value in given if isinstance(given, list) else [given]:
+        raise TargetsError(f'line {number}: header must be an object such as {{"Accept": ["text/plain"]}}')
+    for name, values in header.items():
+        for value in values if isinstance(values, list) else [values]:
             yield _header(number, f"{name}: {value}")
 
 
@@ -125,69 +124,69 @@ def _json_body(number: int, body: Any) -> bytes:
     try:
         return b64decode(body, validate=True)
     except (binascii.Error, TypeError, ValueError):
-        raise TargetsError(f"line {number}: body is base64, as vegeta writes it") from None
+        raise TargetsError(f"line {number}: body must be base64, as vegeta writes it") from None
 
 
 def _weight(number: int, weight: Any) -> Weight:
     try:
-        return shapes.weight(str(weight))
+        return parse_weight(str(weight))
     except ValueError as error:
         raise TargetsError(f"line {number}: weight: {error}") from None
 
 
 def _method(number: int, text: str) -> str:
     try:
-        return values.method(text)
+        return parse_method(text)
     except ValueError as error:
         raise TargetsError(f"line {number}: {error}") from None
 
 
 def _header(number: int, text: str) -> tuple[str, str]:
     try:
-        return values.header(text)
+        return parse_header(text)
     except ValueError as error:
         raise TargetsError(f"line {number}: {error}") from None
 
 
 def load(path: str, base: str) -> tuple[str, list[Entry]]:
-    """The URL whose host all targets of a file have, and the targets, each with its own path; InputError.
+    """Return a URL of the one host that all targets of a file have, and the targets, reduced to their paths.
 
-    `base`: the URL of the command line, for targets that are paths; or nothing.
+    `base` is the URL of the command line, whose host targets without one get; it may be empty. Raises InputError.
     """
     try:
         entries = parse(read_file(path, "--targets").decode("utf-8", "surrogateescape"))
-        return of_one_host(entries, base)
+        return resolve_host(entries, base)
     except TargetsError as error:
         raise InputError(f"--targets: {path}: {error}") from None
 
 
-def of_one_host(entries: list[Entry], base: str) -> tuple[str, list[Entry]]:
+def resolve_host(entries: list[Entry], base: str) -> tuple[str, list[Entry]]:
     origin: tuple[str, str, int] | None = None
     first_line = 0
-    taken = []
+    resolved = []
     for entry in entries:
         url = entry.url
         if url.startswith("/") and not url.startswith("//"):
             if not base:
                 raise TargetsError(
-                    f"line {entry.line}: {url!r} is a path; name the host by a URL beside --targets"
+                    f"line {entry.line}: {url!r} is a path; give its host as a URL beside --targets"
                 )
             url = f"{'/'.join(base.split('/', 3)[:3])}{url}"
         try:
             parts = urls.parse(url)
         except ValueError as error:
             raise TargetsError(f"line {entry.line}: {error}") from None
-        place = (parts.scheme, parts.host, parts.port)
-        if origin is not None and place != origin:
+        address = (parts.scheme, parts.host, parts.port)
+        if origin is not None and address != origin:
             raise TargetsError(
-                f"line {entry.line}: {parts.scheme}://{parts.authority} is another host than that of line {first_line}; "
-                "a run has one target: give each host a file and a run of its own"
+                f"line {entry.line}: {parts.scheme}://{parts.authority} is not the host of line {first_line}; "
+                "a run has one host: give each host a file and a run of its own"
             )
         if origin is None:
-            origin, first_line, base = place, entry.line, base or url
+            origin, first_line, base = address, entry.line, base or url
         if entry.body_file and entry.body:
-            raise TargetsError(f"line {entry.line}: one body is enough")
-        taken.append(
+            raise TargetsError(f"line {entry.line}: it has both a body and a body file")
+        resolved.append(
             Entry(
                 entry.line,
                 entry.method,
@@ -198,4 +197,4 @@ def of_one_host(entries: list[Entry], base: str) -> tuple[str, list[Entry]]:
                 weight=entry.weight,
             )
         )
-    return base, taken
+    return base, resolved

@@ -1,4 +1,4 @@
-"""Placeholders in URLs, header values and bodies: {seq}, {rand:1-100}, {uuid}, {csv:column}; pure, for both ends."""
+"""The grammar of placeholders in URLs, header values and bodies: {seq}, {rand:1-100}, {uuid} and {csv:COLUMN}."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 KNOWN = "{seq}, {rand:LOW-HIGH}, {uuid} and {csv:COLUMN}"
-# A word of small letters right behind a brace is a placeholder, or was meant to be one; JSON has quotes there.
+# A lowercase word directly after a brace is a placeholder, or was meant to be one; JSON has a quote there.
 _PLACEHOLDER = re.compile(r"\{\{([a-z]+(?::[^{}\r\n]*)?)\}\}|\{([a-z]+)(?::([^{}\r\n]*))?\}")
 _RANGE = re.compile(r"(-?\d{1,18})-(-?\d{1,18})")
 
 
 class TemplateError(ValueError):
-    """A placeholder that is none: which, and the cure."""
+    """A malformed placeholder: which one, and the cure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What a placeholder stands for."""
+    """One placeholder."""
 
     kind: str  # "seq", "rand", "uuid" or "csv"
     low: int = 0
@@ -30,22 +30,22 @@ Piece = str | Value
 
 
 def parse(text: str) -> list[Piece]:
-    """A text cut at its placeholders; TemplateError. {{word}} is the text {word}."""
+    """Return a text split at its placeholders; {{word}} stands for the text {word}. Raises TemplateError."""
     return [piece for piece in _pieces(text) if piece != ""]
 
 
 def _pieces(text: str) -> Iterator[Piece]:
     at = 0
     plain = ""
-    for found in _PLACEHOLDER.finditer(text):
-        plain += text[at : found.start()]
-        at = found.end()
-        if found[1] is not None:
-            plain += f"{{{found[1]}}}"
+    for match in _PLACEHOLDER.finditer(text):
+        plain += text[at : match.start()]
+        at = match.end()
+        if match[1] is not None:
+            plain += f"{{{match[1]}}}"
             continue
         yield plain
         plain = ""
-        yield _value(found[0], found[2], found[3])
+        yield _value(match[0], match[2], match[3])
     yield plain + text[at:]
 
 
@@ -59,9 +59,9 @@ def _value(whole: str, kind: str, argument: str | None) -> Value:
         if low > high:
             raise TemplateError(f"{whole}: the range ends before it begins; write {{rand:{high}-{low}}}")
         return Value(kind, low, high)
-    raise TemplateError(f"{whole} is no placeholder; there are {KNOWN}; a literal one is {{{whole}}}")
+    raise TemplateError(f"{whole} is not a placeholder; use {KNOWN}, or {{{whole}}} for the text itself")
 
 
 def values(text: str) -> list[Value]:
-    """The placeholders of a text; TemplateError."""
+    """Return the placeholders of a text. Raises TemplateError."""
     return [piece for piece in parse(text) if isinstance(piece, Value)]

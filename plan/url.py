@@ -1,14 +1,16 @@
-"""A URL taken apart, once: where to connect, what to ask for, what to call the host."""
+"""URLs of targets and redirects, parsed into what a request needs."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-# RFC 3986, appendix B, with a scheme and an authority required
-URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.DOTALL)
-AUTHORITY = re.compile(r"(?:(?P<user>.*)@)?(?:\[(?P<ip6>[^\]]*)\]|(?P<host>[^:\[\]@]*))(?::(?P<port>[^:]*))?")
-HOST = re.compile(
+# RFC 3986, appendix B; scheme and authority are required here
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.DOTALL)
+_AUTHORITY = re.compile(
+    r"(?:(?P<user>.*)@)?(?:\[(?P<ip6>[^\]]*)\]|(?P<host>[^:\[\]@]*))(?::(?P<port>[^:]*))?"
+)
+_HOST = re.compile(
     r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
 )
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -26,28 +28,28 @@ class Url:
 
     @property
     def authority(self) -> str:
-        """What a Host header says: the default port is left out."""
-        # RFC 6874, 4: a zone is of this host only
+        """Host and port as a Host header has them, without the default port."""
+        # RFC 6874, section 4: a zone means something on this host only.
         host = f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 def parse(text: str) -> Url:
-    """The parts of an absolute http or https URL; ValueError, in one line with the cure, for anything else."""
-    shown = re.sub(r"(?<=//)[^/?#]*@", "...@", text)  # a password has no place in an error message
+    """Return the parts of an absolute http or https URL. Raises ValueError with one line for people."""
+    shown = re.sub(r"(?<=//)[^/?#]*@", "...@", text)  # keep the password out of error messages
     blank = re.search(r"[\x00-\x20\x7f]", text)
     if blank:
         code = f"%{ord(blank[0]):02X}"
-        raise ValueError(f"URL {shown!r} has a space or control character; write it as {code}, or drop it")
-    parts = URL.fullmatch(text)
+        raise ValueError(f"URL {shown!r} has a space or control character; write it as {code}, or remove it")
+    parts = _URL.fullmatch(text)
     if parts is None:
         raise ValueError(_no_scheme(text, shown))
     scheme, authority, path, query = parts[1].lower(), parts[2], parts[3], parts[4]
     if scheme not in DEFAULT_PORTS:
         raise ValueError(f"URL {shown!r}: the scheme {scheme!r} is not supported; use http:// or https://")
-    pieces = AUTHORITY.fullmatch(authority)
+    pieces = _AUTHORITY.fullmatch(authority)
     if pieces is None:
-        raise ValueError(f"URL {shown!r}: needs a host or host:port, with [...] around an IPv6 address")
+        raise ValueError(f"URL {shown!r} needs a host or host:port, with [...] around an IPv6 address")
     host = _address6(pieces["ip6"]) if pieces["ip6"] is not None else _host(pieces["host"], shown)
     return Url(
         scheme=scheme,
@@ -74,7 +76,7 @@ def _host(host: str, url: str) -> str:
         except UnicodeError:
             raise ValueError(f"URL {url!r}: the host {host!r} is not a name that IDNA can encode") from None
     labels = host.rstrip(".").split(".")
-    if not HOST.fullmatch(host) or len(host) > 253 or max(map(len, labels)) > 63:
+    if not _HOST.fullmatch(host) or len(host) > 253 or max(map(len, labels)) > 63:
         raise ValueError(f"URL {url!r}: {host!r} is not a host name or address")
     return host.lower()
 
@@ -97,14 +99,14 @@ def _port(text: str | None, url: str, default: int) -> int:
 
 
 def basic(credentials: str) -> str:
-    """The value of Authorization for user:password (RFC 7617)."""
+    """Return the value of Authorization for user:password (RFC 7617)."""
     from base64 import b64encode
 
     return "Basic " + b64encode(credentials.encode("utf-8", "surrogateescape")).decode()
 
 
 def percent_encoded(text: str) -> str:
-    """As typed, but what is not ASCII as percent-encoded UTF-8 (RFC 3986, 2.5)."""
+    """Return the text with everything outside ASCII as percent-encoded UTF-8 (RFC 3986, section 2.5)."""
     if text.isascii():
         return text
     octets = text.encode("utf-8", "surrogateescape")

@@ -1,26 +1,26 @@
-"""What both ends of a stream must agree on besides the messages: the version, names of calls and roles, keepalive."""
+"""What both ends of a stream must agree on besides the messages: version, names of calls and roles, keepalive."""
 
 from __future__ import annotations
 
-# Raised when a message changes its meaning; README.md says when that is.
-PROTOCOL = 4
+# Raised when a message changes its meaning; see README.md.
+PROTOCOL = 5
 
-# Agents and operators verify the controller's certificate against this name, whatever address they reach it by: a
-# tunnel, a NAT, a load balancer. Nothing but the controller gets a certificate with it.
+# Agents and operators verify the controller's certificate against this name, whatever address they dial: a tunnel,
+# a NAT or a load balancer. Only controllers get a certificate with this name.
 SERVER_NAME = "heyfleet-controller"
 
-# The common name of a client's certificate is its role, a colon, and its name.
+# The common name of a client's certificate is ROLE:NAME.
 ROLE_JOIN = "join"
 ROLE_AGENT = "agent"
 ROLE_OPERATOR = "operator"
 
-LOCAL_PREFIX = "unix:"  # of an address on this very host, whose folder's permissions are the protection
+LOCAL_PREFIX = "unix:"  # of a socket file on this host, which is protected by the permissions of its folder
 DEFAULT_PORT = 7700
 MESSAGE_BYTES_AT_MOST = 16 << 20
-TRACE_BYTES_A_SNAPSHOT = 1 << 20  # of a finished run's rows, so that every message stays small
+TRACE_BYTES_A_SNAPSHOT = 1 << 20  # of per-request rows, so that every message stays small
 
 _KEEPALIVE_MS = 2000
-# A dead link shows within two of these on both ends; gRPC's own default is two hours.
+# Both ends notice a dead link within twice this time; gRPC's default is two hours.
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", _KEEPALIVE_MS),
@@ -33,7 +33,7 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
-# Paths of the calls as gRPC puts them on the wire. Written out, and held against the schema by a test: to import the
-# schema of the control plane only for these would slow down runs that need none.
+# Paths of the calls on the wire. They are written out, and a test compares them with the schema, because importing the
+# schema of the control plane would slow down runs that do not need it.
 JOIN, ATTACH = "/heyfleet.Fleet/Join", "/heyfleet.Fleet/Attach"
 RUN, COLLECT, ROSTER = "/heyfleet.Control/Run", "/heyfleet.Control/Collect", "/heyfleet.Control/Roster"

@@ -1,19 +1,20 @@
-"""A run's stages and requests one by one, its warm-up, and whether its thresholds held."""
+"""A run's stages, requests and warm-up one by one, and the verdicts on its thresholds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from heyfleet.plan.thresholds import read
+from heyfleet.plan.thresholds import parse_threshold
 from heyfleet.results.distribution import Distribution, distribution
 from heyfleet.results.ledger import Ledger
 from heyfleet.results.measurements import Measurements
-from heyfleet.results.stats import Metrics
+from heyfleet.results.metrics import Metrics
 from heyfleet.results.thresholds import (
+    INCONCLUSIVE,
     Scope,
     Verdict,
-    failures,
+    count_failures,
     judge,
     scope_of,
     stage_seconds,
@@ -22,7 +23,7 @@ from heyfleet.results.thresholds import (
 
 @dataclass(frozen=True, slots=True)
 class BreakdownLine:
-    """One stage, one request, or the warm-up. A stage has a level at its begin and its end."""
+    """One stage, one request, or the warm-up. Stages have a level at their begin and their end."""
 
     name: str
     first: float | None
@@ -30,74 +31,71 @@ class BreakdownLine:
     seconds: float
     sent: int
     responses: int
-    failed: int  # no answer, or one that was not expected
+    failed: int  # no answer, or an unexpected status
     dropped: int
     requests_per_second: float
     latency: Distribution | None
 
 
-def stage_lines(measured: Measurements, elapsed_ns: int) -> tuple[BreakdownLine, ...]:
-    """Each stage, where there are several."""
-    plan, stats = measured.plan, measured.stats
+def stage_lines(measurements: Measurements, elapsed_ns: int) -> tuple[BreakdownLine, ...]:
+    """Return one line for each stage; none if the plan has only one."""
+    plan, stats = measurements.plan, measurements.stats
     if len(plan.stages) < 2:
         return ()
-    return tuple(
-        _line(stage.name, scope_of(stage.name, stats, plan, elapsed_ns), (stage.first, stage.last))
-        if stats.parts
-        else _line(
-            stage.name,
-            Scope(Metrics(), 0, stage_seconds(plan, place, elapsed_ns)),
-            (stage.first, stage.last),
+    lines = []
+    for index, stage in enumerate(plan.stages):
+        scope = (
+            scope_of(stage.name, stats, plan, elapsed_ns)
+            if stats.breakdowns
+            else Scope(Metrics(), 0, stage_seconds(plan, index, elapsed_ns))
         )
-        for place, stage in enumerate(plan.stages)
-    )
+        lines.append(_line(stage.name, scope, (stage.first, stage.last)))
+    return tuple(lines)
 
 
-def request_lines(measured: Measurements, elapsed_ns: int) -> tuple[BreakdownLine, ...]:
-    """Each request, where there are several."""
-    plan, stats = measured.plan, measured.stats
+def request_lines(measurements: Measurements, elapsed_ns: int) -> tuple[BreakdownLine, ...]:
+    """Return one line for each request; none if the plan has only one."""
+    plan, stats = measurements.plan, measurements.stats
     if len(plan.requests) < 2:
         return ()
+    empty = Scope(Metrics(), 0, elapsed_ns / 1e9)
     return tuple(
-        _line(request.name, scope_of(request.name, stats, plan, elapsed_ns))
-        if stats.parts
-        else _line(request.name, Scope(Metrics(), 0, elapsed_ns / 1e9))
+        _line(request.name, scope_of(request.name, stats, plan, elapsed_ns) if stats.breakdowns else empty)
         for request in plan.requests
     )
 
 
-def warmup_line(measured: Measurements) -> BreakdownLine | None:
-    """What was sent before the results were taken."""
-    plan, numbers = measured.plan, measured.stats.warmup
+def warmup_line(measurements: Measurements) -> BreakdownLine | None:
+    """Return the warm-up, which is not included in any other number; None if the plan has none."""
+    plan, metrics = measurements.plan, measurements.stats.warmup
     if not plan.warmup_ns:
         return None
-    failed = failures(numbers, list(plan.requests)[:1])
-    return _line("warm-up", Scope(numbers, failed, plan.warmup_ns / 1e9))
+    failed = count_failures(metrics, plan.requests[:1])
+    return _line("warm-up", Scope(metrics, failed, plan.warmup_ns / 1e9))
 
 
 def _line(name: str, scope: Scope, levels: tuple[float, float] | None = None) -> BreakdownLine:
-    numbers = scope.numbers
+    metrics = scope.metrics
     return BreakdownLine(
         name=name,
         first=levels[0] if levels else None,
         last=levels[1] if levels else None,
         seconds=scope.seconds,
-        sent=numbers.totals["sent"],
-        responses=numbers.responses.total(),
+        sent=metrics.counters["sent"],
+        responses=metrics.responses.total(),
         failed=scope.failed,
-        dropped=numbers.totals["dropped"],
-        requests_per_second=numbers.ended / scope.seconds if scope.seconds > 0 else 0.0,
-        latency=distribution(numbers.histogram("latency")),
+        dropped=metrics.counters["dropped"],
+        requests_per_second=metrics.completed / scope.seconds if scope.seconds > 0 else 0.0,
+        latency=distribution(metrics.histogram("latency")),
     )
 
 
-def verdicts(measured: Measurements, ledger: Ledger, elapsed_ns: int) -> Iterator[Verdict]:
-    """Of each threshold of the plan; none of a run that a signal ended, which was not the run that they are about."""
-    for text in measured.plan.slo:
-        threshold = read(text)
-        scope = scope_of(threshold.scope, measured.stats, measured.plan, elapsed_ns)
-        scope = replace(scope, planned=ledger.planned, unsent=ledger.unsent)
-        verdict = judge(threshold, scope)
-        if measured.interrupted:
-            verdict = Verdict(text, None, verdict.value, verdict.unit, "the run was interrupted")
+def verdicts(measurements: Measurements, ledger: Ledger, elapsed_ns: int) -> Iterator[Verdict]:
+    """Judge each threshold of the plan; all are inconclusive if the run was interrupted."""
+    for text in measurements.plan.slo:
+        threshold = parse_threshold(text)
+        scope = scope_of(threshold.scope, measurements.stats, measurements.plan, elapsed_ns)
+        verdict = judge(threshold, replace(scope, planned=ledger.planned, unsent=ledger.unsent))
+        if measurements.interrupted:
+            verdict = replace(verdict, result=INCONCLUSIVE, reason="the run was interrupted")
         yield verdict

@@ -1,4 +1,4 @@
-"""What was measured as one message, for an operator elsewhere, and back."""
+"""Measurements as one message, for archives and for operators on other hosts."""
 
 from __future__ import annotations
 
@@ -8,77 +8,77 @@ from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.stats import Stats
 
 
-def to_message(measured: Measurements) -> RunResult:
-    """Everything; of each agent its histograms only where they were kept."""
+def to_message(measurements: Measurements) -> RunResult:
+    """Return all measurements; those of single agents have histograms only if they were requested."""
     return RunResult(
-        run_id=measured.run_id,
-        plan=measured.plan,
-        merged=measured.stats.to_snapshot(),
-        agents=[_part_to_message(part) for part in measured.parts],
-        agents_requested=measured.agents_requested,
-        turned_away=measured.turned_away,
-        trace=measured.trace,
-        interrupted=measured.interrupted,
-        aborted=measured.aborted,
-        recovered=measured.recovered,
+        run_id=measurements.run_id,
+        plan=measurements.plan,
+        merged=measurements.stats.to_snapshot(),
+        agents=[_agent_to_message(agent) for agent in measurements.agents],
+        agents_requested=measurements.agents_requested,
+        turned_away=measurements.rejections,
+        trace=measurements.trace,
+        interrupted=measurements.interrupted,
+        aborted=measurements.aborted_by,
+        recovered=measurements.recovery_note,
     )
 
 
-def _part_to_message(part: AgentMeasurements) -> AgentResult:
+def _agent_to_message(agent: AgentMeasurements) -> AgentResult:
     share = Assignment()
-    share.CopyFrom(part.share)
+    share.CopyFrom(agent.share)
     share.ClearField("plan")
-    started = part.first_worker_ns is not None
+    started = agent.first_worker_ns is not None
     return AgentResult(
-        agent=part.agent,
-        host=part.host,
-        state=part.state,
-        reason=part.reason,
-        last_heard_ns=part.last_heard_ns,
+        agent=agent.agent,
+        host=agent.host,
+        state=agent.state,
+        reason=agent.reason,
+        last_heard_ns=agent.last_heard_ns,
         share=share,
-        ready=part.ready,
-        done=part.done,
-        sums=part.stats.to_snapshot(part.agent),
-        sequences=[number for pair in part.stats.sequences(part.agent) for number in pair],
-        clock_uncertainty_ns=part.clock_uncertainty_ns,
-        first_worker_ns=part.first_worker_ns if started else None,
-        last_worker_ns=part.last_worker_ns if started else None,
+        ready=agent.ready,
+        done=agent.done,
+        sums=agent.stats.to_snapshot(agent.agent),
+        sequences=[number for pair in agent.stats.sequences(agent.agent) for number in pair],
+        clock_uncertainty_ns=agent.clock_uncertainty_ns,
+        first_worker_ns=agent.first_worker_ns if started else None,
+        last_worker_ns=agent.last_worker_ns if started else None,
         started=started,
-        faults=part.faults,
+        faults=agent.faults,
     )
 
 
 def from_message(message: RunResult) -> Measurements:
-    """The same as it was before `to_message`."""
+    """Return the measurements that `to_message` made a message of; InvalidSnapshotError if it is damaged."""
     return Measurements(
         run_id=message.run_id,
         plan=message.plan,
-        stats=Stats.of_sums(message.merged, {}),
-        parts=[_part_from_message(part) for part in message.agents],
+        stats=Stats.from_snapshot(message.merged, {}),
+        agents=[_agent_from_message(agent) for agent in message.agents],
         agents_requested=message.agents_requested,
-        turned_away=tuple(message.turned_away),
+        rejections=tuple(message.turned_away),
         trace=message.trace,
         interrupted=message.interrupted,
-        aborted=message.aborted,
-        recovered=message.recovered,
+        aborted_by=message.aborted,
+        recovery_note=message.recovered,
     )
 
 
-def _part_from_message(part: AgentResult) -> AgentMeasurements:
-    numbers = list(part.sequences)
-    sequences = {part.agent: list(zip(numbers[::2], numbers[1::2], strict=True))}
+def _agent_from_message(message: AgentResult) -> AgentMeasurements:
+    numbers = list(message.sequences)
+    sequences = {message.agent: list(zip(numbers[::2], numbers[1::2], strict=True))}
     return AgentMeasurements(
-        agent=part.agent,
-        host=part.host,
-        state=part.state,
-        reason=part.reason,
-        last_heard_ns=part.last_heard_ns,
-        share=part.share,
-        ready=part.ready,
-        done=part.done if part.HasField("done") else None,
-        stats=Stats.of_sums(part.sums, sequences),
-        clock_uncertainty_ns=part.clock_uncertainty_ns,
-        first_worker_ns=part.first_worker_ns if part.started else None,
-        last_worker_ns=part.last_worker_ns if part.started else None,
-        faults=tuple(part.faults),
+        agent=message.agent,
+        host=message.host,
+        state=message.state,
+        reason=message.reason,
+        last_heard_ns=message.last_heard_ns,
+        share=message.share,
+        ready=message.ready,
+        done=message.done if message.HasField("done") else None,
+        stats=Stats.from_snapshot(message.sums, sequences),
+        clock_uncertainty_ns=message.clock_uncertainty_ns,
+        first_worker_ns=message.first_worker_ns if message.started else None,
+        last_worker_ns=message.last_worker_ns if message.started else None,
+        faults=tuple(message.faults),
     )

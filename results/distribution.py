@@ -1,4 +1,4 @@
-"""One metric as a reader wants it: extremes, average, percentiles by nearest rank, hey's bars."""
+"""One metric in the numbers that reports show: extremes, average, percentiles by nearest rank, hey's histogram bars."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ from dataclasses import dataclass
 
 from heyfleet.ext import Histogram
 
-# In hundredths of a percent, so that what a sample can support is decided in whole numbers.
-PERCENTILES = (1000, 2500, 5000, 7500, 9000, 9500, 9900, 9990, 9999)
-WHOLE = 10000
-INTERVALS = 10
+PERCENTILES = (10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99)
+BAR_INTERVALS = 10
+_MILLIONTHS = 100_000_000  # of a percent, in 100 %
 
 
 @dataclass(frozen=True, slots=True)
 class Percentile:
-    """A value by nearest rank; None where so few values can't support it."""
+    """A value by nearest rank, or None if the sample is smaller than `minimum_sample`."""
 
     percent: float
     value_ns: int | None
-    needs: int  # values, for this row to mean something
+    minimum_sample: int
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """One metric. All but `percentiles` are exact; those are within 0.1 %."""
+    """One metric. Percentiles are within 0.1 % of the true value; all other numbers are exact."""
 
     count: int
     average_ns: float
@@ -32,17 +31,36 @@ class Distribution:
     clamped: int
     percentiles: tuple[Percentile, ...]
 
+    def percentile_ns(self, percent: float) -> int | None:
+        """Return one of PERCENTILES, or None if the sample can't support it."""
+        return next((row.value_ns for row in self.percentiles if row.percent == percent), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """How many values lie at or below a mark and above the mark before it."""
+    """Number of values at or below a mark and above the mark before it."""
 
     mark_ns: float
     count: int
 
 
+def minimum_sample(percent: float) -> int:
+    """Return how many values a percentile needs so that at least one lies on each side of it: 100 for 99 %."""
+    millionths = round(percent * 1e6)
+    if not 0 < millionths < _MILLIONTHS:
+        return 1  # the extremes
+    return int(-(-_MILLIONTHS // min(millionths, _MILLIONTHS - millionths)))
+
+
+def percentile_ns(histogram: Histogram | None, percent: float) -> int | None:
+    """Return a percentile by nearest rank, or None if the sample can't support it."""
+    if histogram is None or histogram.count < minimum_sample(percent):
+        return None
+    return histogram.value_at_percentile(percent)
+
+
 def distribution(histogram: Histogram | None) -> Distribution | None:
-    """Everything about one metric; None if nothing was recorded."""
+    """Summarize a histogram; None if nothing was recorded."""
     if histogram is None or not histogram.count:
         return None
     return Distribution(
@@ -51,23 +69,19 @@ def distribution(histogram: Histogram | None) -> Distribution | None:
         fastest_ns=histogram.min_ns,
         slowest_ns=histogram.max_ns,
         clamped=histogram.clamped,
-        percentiles=tuple(_percentile(histogram, point) for point in PERCENTILES),
+        percentiles=tuple(
+            Percentile(percent, percentile_ns(histogram, percent), minimum_sample(percent))
+            for percent in PERCENTILES
+        ),
     )
 
 
-def _percentile(histogram: Histogram, point: int) -> Percentile:
-    needs = -(-WHOLE // min(point, WHOLE - point))
-    if histogram.count < needs:
-        return Percentile(point / 100, None, needs)
-    return Percentile(point / 100, histogram.value_at_percentile(point / 100), needs)
-
-
 def bars(histogram: Histogram) -> tuple[Bar, ...]:
-    """hey's marks: the fastest, nine in equal steps, the slowest. The counts add up to all values."""
+    """Return hey's bars: the fastest, nine marks in equal steps, the slowest. Their counts add up to all values."""
     if not histogram.count:
         return ()
-    step_ns = (histogram.max_ns - histogram.min_ns) / INTERVALS
-    marks_ns = [histogram.min_ns + index * step_ns for index in range(INTERVALS)]
+    step_ns = (histogram.max_ns - histogram.min_ns) / BAR_INTERVALS
+    marks_ns = [histogram.min_ns + index * step_ns for index in range(BAR_INTERVALS)]
     below = [histogram.count_at_or_below(int(mark_ns)) for mark_ns in marks_ns]
     edges = [0, *below, histogram.count]
     marks_ns.append(histogram.max_ns)

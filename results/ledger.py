@@ -1,4 +1,7 @@
-"""Whether it adds up: planned = sent + unsent + missing, sent = responses + errors + abandoned + lost, snapshots = totals."""
+"""The ledger: planned = sent + unsent + missing, and sent = responses + errors + abandoned + lost.
+
+Every way in which totals, shares and merged snapshots contradict each other becomes a fault.
+"""
 
 from __future__ import annotations
 
@@ -17,40 +20,40 @@ class Ledger:
     planned: int
     sent: int
     unsent: int
-    missing: int  # planned for agents that were lost; it is not known whether they were sent
+    missing: int  # planned for agents that were lost; not known whether they were sent
     responses: int
     errors: int
     abandoned: int
-    lost: int  # in flight on agents that were lost, when they were last heard
-    faults: tuple[str, ...]  # why the numbers are not to be relied on, one line each
+    lost: int  # in flight on agents when they were last heard
+    faults: tuple[str, ...]  # why the numbers are not reliable, one line each
 
 
-def balance(measured: Measurements) -> Ledger:
-    """The agents' totals, with every way in which they, their shares and the merged snapshots contradict each other."""
-    stats = measured.stats
+def balance(measurements: Measurements) -> Ledger:
+    """Add up the agents' totals and check them against their shares and the merged snapshots."""
+    stats = measurements.stats
     planned = unsent = missing = lost = 0
-    faults: list[str] = list(measured.faults)
-    for part in measured.parts:
-        who = f"agent {part.agent}: " if measured.agents_requested else ""
-        faults += [f"{who}{fault}" for fault in (*part.faults, *_of_part(part))]
-        sent = part.stats.totals["sent"]
-        if part.done is not None:
-            planned += part.done.planned
-            unsent += part.done.unsent
-            missing += max(part.done.sent - sent, 0)
+    faults: list[str] = list(measurements.faults)
+    for agent in measurements.agents:
+        prefix = f"agent {agent.agent}: " if measurements.agents_requested else ""
+        faults += [f"{prefix}{fault}" for fault in (*agent.faults, *_agent_faults(agent))]
+        sent = agent.stats.counters["sent"]
+        if agent.done is not None:
+            planned += agent.done.planned
+            unsent += agent.done.unsent
+            missing += max(agent.done.sent - sent, 0)
         else:
-            planned += part.share.request_count or sent
-            missing += max(part.share.request_count - sent, 0)
-        lost += _in_flight(part.stats) if part.done is None else 0
-    merged = _merged(stats)
+            planned += agent.share.request_count or sent
+            missing += max(agent.share.request_count - sent, 0)
+            lost += agent.stats.in_flight
+    merged = _totals(stats)
     if not faults:
-        faults += _of_sums(planned - unsent - missing, merged, lost)
+        faults += _sum_faults(planned - unsent - missing, merged, lost)
     latency = stats.histogram("latency")
-    recorded = latency.count if latency else 0
-    if recorded != merged["responses"]:
-        faults.append(f"latency: {recorded} were recorded, of {merged['responses']} responses")
-    if measured.agents_requested:
-        faults += _of_shares(measured)
+    latencies = latency.count if latency else 0
+    if latencies != merged["responses"]:
+        faults.append(f"{merged['responses']} responses, but {latencies} latencies")
+    if measurements.agents_requested:
+        faults += _share_faults(measurements)
     return Ledger(
         planned=planned,
         sent=merged["sent"],
@@ -64,33 +67,28 @@ def balance(measured: Measurements) -> Ledger:
     )
 
 
-def _merged(stats: Stats) -> dict[str, int]:
+def _totals(stats: Stats) -> dict[str, int]:
     return {
-        "sent": stats.totals["sent"],
+        "sent": stats.counters["sent"],
         "responses": stats.responses.total(),
         "errors": stats.errors.total(),
-        "abandoned": stats.totals["abandoned"],
+        "abandoned": stats.counters["abandoned"],
     }
 
 
-def _in_flight(stats: Stats) -> int:
-    merged = _merged(stats)
-    return merged["sent"] - merged["responses"] - merged["errors"] - merged["abandoned"]
-
-
-def _of_part(part: AgentMeasurements) -> Iterator[str]:
-    """What one agent's totals and snapshots have against each other."""
-    if _in_flight(part.stats) < 0:
-        yield "its snapshots have more ends of requests than requests"
-    done = part.done
+def _agent_faults(agent: AgentMeasurements) -> Iterator[str]:
+    """Contradictions between one agent's totals and its snapshots."""
+    if agent.stats.in_flight < 0:
+        yield "its snapshots end more requests than they send"
+    done = agent.done
     if done is None:
         return
-    if done.agent != part.agent:
-        yield f"its totals are of the agent {done.agent!r}"
-    missing = part.stats.missing(part.agent, done.last_sequence)
+    if done.agent != agent.agent:
+        yield f"its totals are those of agent {done.agent!r}"
+    missing = agent.stats.missing(agent.agent, done.last_sequence)
     if missing:
-        yield f"snapshots: {missing} of {done.last_sequence} did not arrive"
-    yield from _of_totals(part.stats, done)
+        yield f"{missing} of {done.last_sequence} snapshots did not arrive"
+    yield from _total_faults(agent.stats, done)
     if done.fault:
         yield f"the load ended early: {done.fault}"
     if done.planned != done.sent + done.unsent:
@@ -102,13 +100,13 @@ def _of_part(part: AgentMeasurements) -> Iterator[str]:
         )
 
 
-def _of_totals(stats: Stats, done: Done) -> Iterator[str]:
-    for name, value in _merged(stats).items():
+def _total_faults(stats: Stats, done: Done) -> Iterator[str]:
+    for name, value in _totals(stats).items():
         if value != (total := getattr(done, name)):
             yield f"{name}: the snapshots add up to {value}, the agent's total is {total}"
 
 
-def _of_sums(sent: int, merged: dict[str, int], lost: int) -> Iterator[str]:
+def _sum_faults(sent: int, merged: dict[str, int], lost: int) -> Iterator[str]:
     if sent != merged["sent"]:
         yield f"planned - unsent - missing is {sent}, but {merged['sent']} were sent"
     ended = merged["responses"] + merged["errors"] + merged["abandoned"] + lost
@@ -116,14 +114,17 @@ def _of_sums(sent: int, merged: dict[str, int], lost: int) -> Iterator[str]:
         yield f"responses + errors + abandoned + lost is {ended}, but {merged['sent']} were sent"
 
 
-def _of_shares(measured: Measurements) -> Iterator[str]:
-    """The agents planned what their shares were, and the shares are the plan, where all of them are known."""
-    plan, shares = measured.plan, [part.share for part in measured.parts]
-    for part in measured.parts:
-        if part.done is not None and part.share.request_count not in (0, part.done.planned):
-            yield f"agent {part.agent}: it planned {part.done.planned} requests, its share was {part.share.request_count}"
+def _share_faults(measurements: Measurements) -> Iterator[str]:
+    """Differences between what agents planned and their shares, and between all shares and the plan."""
+    plan, shares = measurements.plan, [agent.share for agent in measurements.agents]
+    for agent in measurements.agents:
+        if agent.done is not None and agent.share.request_count not in (0, agent.done.planned):
+            yield (
+                f"agent {agent.agent}: it planned {agent.done.planned} requests,"
+                f" its share is {agent.share.request_count}"
+            )
     if len(shares) < max((share.connection_stride for share in shares), default=0):
-        return
+        return  # not all shares are known
     for name, label in (("request_count", "requests"), ("connections", "connections")):
         if (total := sum(getattr(share, name) for share in shares)) != getattr(plan, name):
-            yield f"the shares have {total} {label}, the plan has {getattr(plan, name)}"
+            yield f"the shares add up to {total} {label}, the plan has {getattr(plan, name)}"

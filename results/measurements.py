@@ -1,4 +1,4 @@
-"""All that is known of a run when it has ended, whether one agent made the load or a thousand."""
+"""Everything that is known about a run that has ended, whether one agent generated the load or a thousand."""
 
 from __future__ import annotations
 
@@ -8,42 +8,47 @@ from heyfleet.proto.plan_pb2 import Assignment, Plan
 from heyfleet.proto.stats_pb2 import Done, Ready
 from heyfleet.results.stats import Stats
 
-DONE = "done"  # it said how its load ended, and all its snapshots came
-LOST = "lost"  # it was heard no more, or what it held has not come
+DONE = "done"  # the agent's totals and all of its snapshots arrived
+LOST = "lost"  # contact was lost, or results are missing
 
 
 @dataclass(slots=True, kw_only=True)
 class AgentMeasurements:
-    """One agent's part. `stats` has its counters, and its histograms only where they were asked for."""
+    """What one agent did. `stats` has its counters, and histograms only if they were requested per agent."""
 
     agent: str
     host: str
     state: str = DONE
-    reason: str = ""  # of a loss, in words
-    last_heard_ns: int = 0  # since the start of the run; of a loss
+    reason: str = ""  # why it was lost
+    last_heard_ns: int = 0  # since the start of the run, if it was lost
     share: Assignment
     ready: Ready
     done: Done | None
     stats: Stats
     clock_uncertainty_ns: int = 0
-    # When its workers began to send, since the agreed start, on the controller's clock, within the uncertainty.
+    # When its first and last worker began to send, since the agreed start, on the controller's clock.
     first_worker_ns: int | None = None
     last_worker_ns: int | None = None
-    faults: tuple[str, ...] = ()  # what it said that can't be
+    faults: tuple[str, ...] = ()  # contradictions in what it sent
+
+    @property
+    def elapsed_ns(self) -> int:
+        """How long it generated load; for a lost agent, until its last snapshot."""
+        return self.done.elapsed_ns if self.done else self.stats.end_ns
 
 
 @dataclass(slots=True, kw_only=True)
 class Measurements:
-    """One run: everything merged, and each agent's part."""
+    """One run: everything merged, and each agent."""
 
     plan: Plan
     stats: Stats
-    parts: list[AgentMeasurements]
+    agents: list[AgentMeasurements]
     agents_requested: int = 0  # 0: this host alone, without a fleet
-    turned_away: tuple[str, ...] = ()  # who could not take part, and why
+    rejections: tuple[str, ...] = ()  # agents that could not take part, with the reason
     trace: bytes = b""
     interrupted: bool = False
-    aborted: str = ""  # the threshold of --abort-on that ended the load, and what was measured
-    recovered: str = ""  # how the results came here, if not by a run that was watched to its end
+    aborted_by: str = ""  # the --abort-on threshold that ended the load
+    recovery_note: str = ""  # how the results got here, if the run was not watched to its end
     run_id: str = ""
     faults: tuple[str, ...] = field(default=())

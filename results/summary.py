@@ -1,24 +1,26 @@
-"""Every number that a report shows, computed once; units stand in the names, text is the reports' own."""
+"""Every number that a report shows, computed once. Units stand in the names; reports only format."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from heyfleet.plan.redact import echo
 from heyfleet.proto.counters import ADDRESS_COUNTER_NAMES
+from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.results.breakdown import BreakdownLine, request_lines, stage_lines, verdicts, warmup_line
 from heyfleet.results.distribution import Bar, Distribution, bars, distribution
-from heyfleet.results.fleet_summary import Fleet, of_fleet
+from heyfleet.results.fleet_summary import Fleet, summarize_fleet
 from heyfleet.results.ledger import Ledger, balance
 from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.thresholds import Verdict
-from heyfleet.results.trust import Trust, trust_of
+from heyfleet.results.trust import Trust, judge_trust
 
 PHASES = ("lookup", "connect", "handshake", "request_write", "wait", "read")
 HTTP_2_NAME = "HTTP/2"
-REDIRECTS = (301, 302, 303, 307, 308)
+REDIRECT_STATUSES = (301, 302, 303, 307, 308)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +28,9 @@ class Generator:
     """What the generator knows about itself."""
 
     io: str
-    io_note: str
+    io_note: str  # why a better backend was not used
     workers: int
-    connections_asked: int
+    connections_requested: int
     connections_used: int
     connections_opened: int
     busiest_cpu_share: float | None  # 1.0: the thread never waited
@@ -42,44 +44,44 @@ class Generator:
 
 @dataclass(frozen=True, slots=True)
 class TlsUse:
-    """What TLS was spoken, and how often its handshake was made; a resumed one has no certificates in it."""
+    """TLS versions and cipher suites, and the handshakes of all connections."""
 
-    spoken: tuple[str, ...]  # "TLSv1.3, TLS_AES_256_GCM_SHA384"
-    full: int
-    resumed: int
+    protocols: tuple[str, ...]  # "TLSv1.3, TLS_AES_256_GCM_SHA384"
+    full_handshakes: int
+    resumed_handshakes: int
 
 
 @dataclass(frozen=True, slots=True)
 class HttpUse:
-    """Which HTTP requests went over, and what became of its connections."""
+    """HTTP versions, and what happened to the connections of HTTP/2."""
 
-    spoken: tuple[str, ...]  # "HTTP/1.1", "HTTP/2"; several: the agents differ
-    streams: int  # requests at a time on each connection
+    versions: tuple[str, ...]  # "HTTP/1.1", "HTTP/2"; both if agents differ
+    streams: int  # concurrent requests on each connection
     streams_allowed: int | None  # by the server's settings
-    goaways: int  # connections that the server wanted no more requests on
-    retries: int  # times that a request was sent once more, since the server had not looked at it
+    goaways: int  # connections on which the server accepted no more requests
+    retries: int  # requests sent again because the server had not processed them
 
 
 @dataclass(frozen=True, slots=True)
 class AddressLine:
-    """What became of connections to one address of the target, and of the requests on them."""
+    """One address of the target: connections to it, and requests on them."""
 
     address: str
     connections: int
-    failures: int  # connections that were not opened
+    failures: int  # connections that could not be opened
     responses: int
     errors: int
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One run, of all agents."""
+    """One run, over all agents, or one agent of it."""
 
-    plan: dict[str, Any]  # as plan_echo.py makes it
+    plan: dict[str, Any]  # as plan.redact.echo returns it
     total_ns: int
     requests_per_second: float
     stopped_by: str
-    aborted: str  # the threshold that ended the load
+    aborted_by: str  # the --abort-on threshold that ended the load
     latency: Distribution | None
     latency_bars: tuple[Bar, ...]
     service_time: Distribution | None
@@ -89,17 +91,17 @@ class Summary:
     statuses: dict[int, int]
     errors: dict[str, int]  # the most frequent first
     body_bytes: int
-    decoded_bytes: int | None  # the same after decoding, if that was asked for
+    decoded_bytes: int | None  # after decoding, if the plan decodes
     redirects: int  # followed
     unfollowed_redirects: int
-    dropped: int  # of the unsent: the generator itself was too late for them
+    dropped: int  # part of the unsent requests: the generator itself was too late for them
     trace_dropped: int
-    unsolicited_responses: int  # connections on which the server sent what no request had asked for
+    unsolicited_responses: int  # connections on which the server sent bytes that no request asked for
     addresses: tuple[str, ...]
     addresses_unused: tuple[str, ...]  # each with the reason
-    by_address: tuple[AddressLine, ...]  # where there are several
-    address_changes: int  # how often looking the name up again gave others
-    lookups_failed: int  # how often that gave none
+    by_address: tuple[AddressLine, ...]  # empty if there is only one
+    address_changes: int  # how often a repeated lookup returned other addresses
+    lookups_failed: int  # how often a repeated lookup failed
     http: HttpUse
     tls: TlsUse | None
     ledger: Ledger
@@ -107,150 +109,152 @@ class Summary:
     trust: Trust
     thresholds: tuple[Verdict, ...]
     warmup: BreakdownLine | None
-    stages: tuple[BreakdownLine, ...]  # where there are several
-    requests: tuple[BreakdownLine, ...]  # where there are several
+    stages: tuple[BreakdownLine, ...]  # empty if there is only one
+    requests: tuple[BreakdownLine, ...]  # empty if there is only one
     fleet: Fleet | None  # None: this host alone
-    agents: tuple[Summary, ...] = ()  # one by one, where that was asked for
-    agent: str = ""  # whose summary this is, if only one agent's
+    agents: tuple[Summary, ...] = ()  # one by one, if requested
+    agent: str = ""  # whose summary this is, if it is that of one agent
 
 
 def summarize(
-    measured: Measurements,
-    asked: int | None = None,
+    measurements: Measurements,
+    connections_requested: int | None = None,
     *,
     ignore_redirects: bool = False,
     per_agent: bool = False,
 ) -> Summary:
-    """The numbers of a run that has ended. `asked`: connections, where more were asked for than the plan has."""
-    stats, plan, parts = measured.stats, measured.plan, measured.parts
-    ledger = balance(measured)
-    ended = ledger.responses + ledger.errors
+    """Compute all numbers of a run that has ended.
+
+    `connections_requested` is the number before the plan limited it to the number of requests.
+    """
+    stats, plan, agents = measurements.stats, measurements.plan, measurements.agents
+    ledger = balance(measurements)
+    completed = ledger.responses + ledger.errors
     latency = stats.histogram("latency")
     phases = {name: distribution(stats.histogram(name)) for name in PHASES}
-    total_ns = max(map(elapsed_ns, parts), default=0)
+    totals = [agent.done for agent in agents if agent.done]
+    total_ns = max((agent.elapsed_ns for agent in agents), default=0)
+    unfollowed = 0 if ignore_redirects else sum(stats.responses[code] for code in REDIRECT_STATUSES)
     return Summary(
         plan=echo(plan),
         total_ns=total_ns,
-        requests_per_second=ended * 1e9 / total_ns if total_ns > 0 else 0.0,
-        stopped_by=_stopped_by(measured),
-        aborted=measured.aborted,
+        requests_per_second=completed * 1e9 / total_ns if total_ns > 0 else 0.0,
+        stopped_by=_stopped_by(measurements),
+        aborted_by=measurements.aborted_by,
         latency=distribution(latency),
         latency_bars=bars(latency) if latency else (),
         service_time=distribution(stats.histogram("service_time")),
         kernel_latency=distribution(stats.histogram("kernel_latency")),
-        lookup_ns=max((part.ready.lookup_ns for part in parts), default=0),
+        lookup_ns=max((agent.ready.lookup_ns for agent in agents), default=0),
         phases={name: phase for name, phase in phases.items() if phase},
         statuses=dict(sorted(stats.responses.items())),
         errors=dict(sorted(stats.errors.items(), key=lambda error: (-error[1], error[0]))),
-        body_bytes=stats.totals["body_bytes"],
-        decoded_bytes=stats.totals["decoded_bytes"] if plan.decode else None,
-        redirects=stats.totals["redirects"],
-        unfollowed_redirects=0 if ignore_redirects else sum(stats.responses[code] for code in REDIRECTS),
-        dropped=stats.totals["dropped"],
-        trace_dropped=sum(part.done.trace_dropped for part in parts if part.done),
-        unsolicited_responses=stats.totals["unsolicited_responses"],
-        addresses=tuple(dict.fromkeys(address for part in parts for address in part.ready.addresses)),
-        addresses_unused=tuple(dict.fromkeys(text for part in parts for text in part.ready.addresses_unused)),
-        by_address=_by_address(measured),
-        address_changes=max((part.done.address_changes for part in parts if part.done), default=0),
-        lookups_failed=sum(part.done.lookups_failed for part in parts if part.done),
-        http=_http(measured),
-        tls=_tls(measured),
+        body_bytes=stats.counters["body_bytes"],
+        decoded_bytes=stats.counters["decoded_bytes"] if plan.decode else None,
+        redirects=stats.counters["redirects"],
+        unfollowed_redirects=unfollowed,
+        dropped=stats.counters["dropped"],
+        trace_dropped=sum(done.trace_dropped for done in totals),
+        unsolicited_responses=stats.counters["unsolicited_responses"],
+        addresses=_unique(address for agent in agents for address in agent.ready.addresses),
+        addresses_unused=_unique(text for agent in agents for text in agent.ready.addresses_unused),
+        by_address=_by_address(measurements),
+        address_changes=max((done.address_changes for done in totals), default=0),
+        lookups_failed=sum(done.lookups_failed for done in totals),
+        http=_http_use(measurements),
+        tls=_tls_use(measurements),
         ledger=ledger,
-        generator=_generator(measured, asked),
-        trust=trust_of(measured, ledger),
-        thresholds=tuple(verdicts(measured, ledger, total_ns)),
-        warmup=warmup_line(measured),
-        stages=stage_lines(measured, total_ns),
-        requests=request_lines(measured, total_ns),
-        fleet=of_fleet(measured, total_ns) if measured.agents_requested else None,
-        agents=tuple(summarize(_alone(measured, part)) for part in parts) if per_agent else (),
-        agent=f"{parts[0].agent}" if len(parts) == 1 and not measured.agents_requested else "",
+        generator=_generator(measurements, connections_requested),
+        trust=judge_trust(measurements, ledger),
+        thresholds=tuple(verdicts(measurements, ledger, total_ns)),
+        warmup=warmup_line(measurements),
+        stages=stage_lines(measurements, total_ns),
+        requests=request_lines(measurements, total_ns),
+        fleet=summarize_fleet(measurements, total_ns) if measurements.agents_requested else None,
+        agents=tuple(summarize(_single_agent(measurements, agent)) for agent in agents) if per_agent else (),
+        agent=agents[0].agent if len(agents) == 1 and not measurements.agents_requested else "",
     )
 
 
-def elapsed_ns(part: AgentMeasurements) -> int:
-    """How long an agent made load; of a lost one, as far as it was heard."""
-    return part.done.elapsed_ns if part.done else part.stats.end_ns
+def _unique(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(texts))
 
 
-def _alone(measured: Measurements, part: AgentMeasurements) -> Measurements:
-    """One agent's part as a run of its own."""
-    plan = type(measured.plan)()
-    plan.CopyFrom(measured.plan)
-    plan.request_count, plan.connections = part.share.request_count, part.share.connections
+def _single_agent(measurements: Measurements, agent: AgentMeasurements) -> Measurements:
+    """Return one agent's measurements as a run of its own."""
+    plan = Plan()
+    plan.CopyFrom(measurements.plan)
+    plan.request_count, plan.connections = agent.share.request_count, agent.share.connections
     del plan.slo[:]
-    return Measurements(plan=plan, stats=part.stats, parts=[part], interrupted=measured.interrupted)
+    return Measurements(plan=plan, stats=agent.stats, agents=[agent], interrupted=measurements.interrupted)
 
 
-def _stopped_by(measured: Measurements) -> str:
-    """What ended the load; of several reasons the one that says most."""
-    reasons = {part.done.stopped_by for part in measured.parts if part.done}
-    if measured.aborted:
+def _stopped_by(measurements: Measurements) -> str:
+    """Return what ended the load; of several reasons the most telling."""
+    reasons = {agent.done.stopped_by for agent in measurements.agents if agent.done}
+    if measurements.aborted_by:
         return "threshold"
-    if measured.interrupted:
+    if measurements.interrupted:
         return "signal"
     return next(
         (each for each in ("fault", "lease", "signal", "duration", "count") if each in reasons), "loss"
     )
 
 
-def _by_address(measured: Measurements) -> tuple[AddressLine, ...]:
-    found = sorted(measured.stats.addresses.items())
-    if len(found) < 2:
+def _by_address(measurements: Measurements) -> tuple[AddressLine, ...]:
+    lines = sorted(measurements.stats.addresses.items())
+    if len(lines) < 2:
         return ()
     return tuple(
-        AddressLine(address, *(counts[name] for name in ADDRESS_COUNTER_NAMES)) for address, counts in found
+        AddressLine(address=address, **{name: counts[name] for name in ADDRESS_COUNTER_NAMES})
+        for address, counts in lines
     )
 
 
-def _http(measured: Measurements) -> HttpUse:
-    totals = measured.stats.totals
-    spoken = tuple(dict.fromkeys(part.ready.protocol for part in measured.parts if part.ready.protocol))
-    allowed = [
-        part.done.streams_allowed for part in measured.parts if part.done and part.done.streams_allowed
-    ]
+def _http_use(measurements: Measurements) -> HttpUse:
+    counters, agents = measurements.stats.counters, measurements.agents
+    versions = _unique(agent.ready.protocol for agent in agents if agent.ready.protocol)
+    allowed = [agent.done.streams_allowed for agent in agents if agent.done and agent.done.streams_allowed]
     return HttpUse(
-        spoken=spoken,
-        streams=(measured.plan.streams or 1) if HTTP_2_NAME in spoken else 1,
+        versions=versions,
+        streams=(measurements.plan.streams or 1) if HTTP_2_NAME in versions else 1,
         streams_allowed=min(allowed, default=None),
-        goaways=totals["goaways"],
-        retries=totals["retries"],
+        goaways=counters["goaways"],
+        retries=counters["retries"],
     )
 
 
-def _tls(measured: Measurements) -> TlsUse | None:
-    totals = measured.stats.totals
-    if measured.plan.target.scheme != "https" and not totals["handshakes_full"]:
-        return None  # redirects may lead to https, too
+def _tls_use(measurements: Measurements) -> TlsUse | None:
+    counters = measurements.stats.counters
+    if measurements.plan.target.scheme != "https" and not counters["handshakes_full"]:
+        return None  # redirects may lead to https even if the target does not use it
     return TlsUse(
-        spoken=tuple(dict.fromkeys(part.done.tls for part in measured.parts if part.done and part.done.tls)),
-        full=totals["handshakes_full"],
-        resumed=totals["handshakes_resumed"],
+        protocols=_unique(agent.done.tls for agent in measurements.agents if agent.done and agent.done.tls),
+        full_handshakes=counters["handshakes_full"],
+        resumed_handshakes=counters["handshakes_resumed"],
     )
 
 
-def _generator(measured: Measurements, asked: int | None) -> Generator:
-    stats, parts = measured.stats, measured.parts
-    workers = [worker for part in parts if part.done for worker in part.done.workers]
-    backends = Counter(part.ready.io for part in parts if part.ready.io)
-    notes = dict.fromkeys(part.ready.io_note for part in parts if part.ready.io_note)
+def _generator(measurements: Measurements, connections_requested: int | None) -> Generator:
+    stats, agents = measurements.stats, measurements.agents
+    workers = [worker for agent in agents if agent.done for worker in agent.done.workers]
+    backends = Counter(agent.ready.io for agent in agents if agent.ready.io)
     return Generator(
         io=next(iter(backends), "")
         if len(backends) < 2
         else ", ".join(f"{io} on {count} agents" for io, count in backends.most_common()),
-        io_note="; ".join(notes),
-        workers=sum(part.ready.workers for part in parts),
-        connections_asked=max(asked or 0, measured.plan.connections),
-        connections_used=measured.plan.connections,
-        connections_opened=stats.totals["connections_opened"],
+        io_note="; ".join(_unique(agent.ready.io_note for agent in agents if agent.ready.io_note)),
+        workers=sum(agent.ready.workers for agent in agents),
+        connections_requested=max(connections_requested or 0, measurements.plan.connections),
+        connections_used=measurements.plan.connections,
+        connections_opened=stats.counters["connections_opened"],
         busiest_cpu_share=max(
             (worker.cpu_ns / worker.wall_ns for worker in workers if worker.wall_ns), default=None
         ),
         loop_turn=distribution(stats.histogram("loop_turn")),
         lag=distribution(stats.histogram("lag")),
         generator_lag=distribution(stats.histogram("generator_lag")),
-        bytes_sent=stats.totals["bytes_sent"],
-        bytes_received=stats.totals["bytes_received"],
-        peak_rss_bytes=sum(part.done.peak_rss_bytes for part in parts if part.done),
+        bytes_sent=stats.counters["bytes_sent"],
+        bytes_received=stats.counters["bytes_received"],
+        peak_rss_bytes=sum(agent.done.peak_rss_bytes for agent in agents if agent.done),
     )

@@ -1,4 +1,4 @@
-"""How far a report can be trusted: whether it describes the server, or the generator. Words and numbers, one verdict."""
+"""How far a report can be trusted: whether it describes the server or the generator."""
 
 from __future__ import annotations
 
@@ -8,33 +8,35 @@ from statistics import median
 
 from heyfleet.ext import Histogram
 from heyfleet.proto.plan_pb2 import CONNECTION_RATE, RATE
+from heyfleet.results.distribution import percentile_ns
 from heyfleet.results.ledger import Ledger
 from heyfleet.results.measurements import LOST, AgentMeasurements, Measurements
 from heyfleet.results.stats import Stats
+from heyfleet.results.units import format_time
 
 GOOD, LIMITED, BAD = "good", "limited", "bad"
 MS = 1_000_000
-# Below these a number is not worth a word; the second is where the report describes the generator. Both are shares but
-# where the unit says otherwise. docs/explain/load-models.md gives the reasons.
+# Pairs of limits: from the first on, a value is mentioned and the trust is limited; from the second on, it is bad. All are
+# shares unless a unit is given. docs/explain/load-models.md gives the reasons.
 LATE_NS = 1 * MS
-LATE = (0.01, 0.05)  # of the requests left more than LATE_NS late, by the generator's own fault
-STALL_NS = (50 * MS, 200 * MS)  # the longest that a worker did not look
-BUSY = (0.90, 0.97)  # of a worker's time, on a core
-STARVED = (0.05, 0.20)  # of a worker's time, ready to run and without a core
-STOLEN = (0.02, 0.10)  # of all cores' time
+LATE = (0.01, 0.05)  # of the requests that left more than LATE_NS late because of the generator
+STALL_NS = (50 * MS, 200 * MS)  # the longest time that a worker did not look at its connections
+BUSY = (0.90, 0.97)  # of a worker's time, on a CPU
+STARVED = (0.05, 0.20)  # of a worker's time, waiting for a CPU
+STOLEN = (0.02, 0.10)  # of all CPU time, given to other virtual machines
 THROTTLED = (0.01, 0.05)  # of the time
-RETRANSMITTED = (0.001, 0.01)  # of the segments
-UNLIKE = (0.75, 0.5)  # an agent's rate, to what its share of the others' would be
-SHORT = 0.001  # of the schedule was not sent
-FULL = (0.9, 1.01)  # of the descriptors or ports
+RETRANSMITTED = (0.001, 0.01)  # of the TCP segments
+SLOW_AGENT = (0.75, 0.5)  # an agent's rate per connection, relative to the median of all
+UNSENT = 0.001  # of the schedule
+FULL = (0.9, 1.01)  # of the file descriptors or local ports
 COARSE_CLOCK_NS = (10_000, MS)
-SEGMENTS_AT_LEAST = 1000
-WALL_AT_LEAST_NS = 200 * MS  # of shorter runs shares of the time say nothing
+MIN_SEGMENTS = 1000
+MIN_WALL_NS = 200 * MS  # shares of shorter times mean nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The verdict, and what speaks against the numbers: the worst first."""
+    """The verdict and its reasons, the worst first."""
 
     verdict: str
     reasons: tuple[str, ...]
@@ -42,20 +44,20 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """One thing that speaks against them."""
+    """One reason not to trust the numbers."""
 
     bad: bool
     text: str
 
 
-def trust_of(measured: Measurements, ledger: Ledger) -> Trust:
-    """From everything that a run's agents told of themselves."""
+def judge_trust(measurements: Measurements, ledger: Ledger) -> Trust:
+    """Judge a run by everything that its agents reported about themselves."""
     doubts = [Doubt(True, "the numbers do not add up: see the notes")] if ledger.faults else []
-    doubts += _of_requests(measured, ledger)
-    for part in measured.parts:
-        doubts += _of_agent(part, f" on agent {part.agent}" if measured.agents_requested else "")
-    doubts += _of_stats(measured.stats)
-    doubts += _of_others(measured)
+    doubts += _request_doubts(measurements, ledger)
+    for agent in measurements.agents:
+        doubts += _agent_doubts(agent, f" on agent {agent.agent}" if measurements.agents_requested else "")
+    doubts += _lag_doubts(measurements.stats)
+    doubts += _balance_doubts(measurements)
     verdict = BAD if any(doubt.bad for doubt in doubts) else LIMITED if doubts else GOOD
     ordered = sorted(doubts, key=lambda doubt: not doubt.bad)
     return Trust(verdict, tuple(dict.fromkeys(doubt.text for doubt in ordered)))
@@ -66,132 +68,143 @@ def _doubt(value: float, limits: tuple[float, float], text: str) -> Iterator[Dou
         yield Doubt(value >= limits[1], text)
 
 
-def _of_requests(measured: Measurements, ledger: Ledger) -> Iterator[Doubt]:
-    lost = [part.agent for part in measured.parts if part.state == LOST]
+def _request_doubts(measurements: Measurements, ledger: Ledger) -> Iterator[Doubt]:
+    lost = [agent.agent for agent in measurements.agents if agent.state == LOST]
     if lost:
-        yield Doubt(True, f"lost: {', '.join(lost)}; what they did is not all in here")
-    dropped = measured.stats.totals["dropped"]
+        yield Doubt(True, f"agents lost: {', '.join(lost)}; part of their results is missing")
+    dropped = measurements.stats.counters["dropped"]
     if dropped:
-        yield Doubt(
-            True, f"{dropped} requests were not sent, because the generator itself was too late for them"
-        )
-    for kind, cure in (("no local port", "ports"), ("no file descriptor", "file descriptors")):
-        if count := measured.stats.errors[kind]:
-            yield Doubt(True, f"{count} requests failed on this side: the host had no {cure} left")
-    scheduled = measured.plan.load_model in (RATE, CONNECTION_RATE)
-    if scheduled and ledger.unsent > dropped and not measured.interrupted and ledger.planned:
-        share = (ledger.planned - ledger.unsent) / ledger.planned
-        if 1 - share > SHORT:
+        yield Doubt(True, f"{dropped} requests were dropped because the generator was too late to send them")
+    for kind, resource in (("no local port", "ports"), ("no file descriptor", "file descriptors")):
+        if count := measurements.stats.errors[kind]:
+            yield Doubt(
+                True, f"{count} requests failed on the generator's side: the host ran out of {resource}"
+            )
+    scheduled = measurements.plan.load_model in (RATE, CONNECTION_RATE)
+    if scheduled and ledger.unsent > dropped and not measurements.interrupted and ledger.planned:
+        unsent = ledger.unsent / ledger.planned
+        if unsent > UNSENT:
             yield Doubt(
                 False,
-                f"{1 - share:.2%} of the schedule was not sent: all connections waited for answers (raise -c)",
+                f"{unsent:.2%} of the schedule was not sent: all connections were waiting for responses (raise -c)",
             )
 
 
-def _of_agent(part: AgentMeasurements, where: str) -> Iterator[Doubt]:
-    if part.done is None:
+def _agent_doubts(agent: AgentMeasurements, where: str) -> Iterator[Doubt]:
+    if agent.done is None:
         return
-    for worker in part.done.workers:
-        if worker.wall_ns < WALL_AT_LEAST_NS:
+    for worker in agent.done.workers:
+        if worker.wall_ns < MIN_WALL_NS:
             continue
         name = f"worker {worker.worker}{where}"
         busy = worker.cpu_ns / worker.wall_ns
         yield from _doubt(busy, BUSY, f"{name} was {busy:.0%} busy: it may not have kept up")
         starved = worker.run_queue_ns / worker.wall_ns
+        average_ns = worker.run_queue_ns / max(worker.switched_out, 1)
         yield from _doubt(
             starved,
             STARVED,
-            f"{name} was ready to run for {starved:.0%} of the time without getting a core"
-            f" ({worker.run_queue_ns / max(worker.switched_out, 1) / MS:.2g} ms each time on average)",
+            f"{name} waited for a CPU {starved:.0%} of the time, {format_time(average_ns)} each time on average",
         )
-    host = part.done.host
-    wall_ns = max((worker.wall_ns for worker in part.done.workers), default=0)
-    if wall_ns < WALL_AT_LEAST_NS or not host.cores:
+    yield from _host_doubts(agent, where.replace(" on agent", " of agent") or " of this host")
+
+
+def _host_doubts(agent: AgentMeasurements, whose: str) -> Iterator[Doubt]:
+    if agent.done is None:
         return
-    here = where.replace(" on agent", " of agent") or " of this host"
+    host = agent.done.host
+    wall_ns = max((worker.wall_ns for worker in agent.done.workers), default=0)
+    if wall_ns < MIN_WALL_NS or not host.cores:
+        return
     stolen = host.steal_ns / wall_ns / host.cores
-    yield from _doubt(stolen, STOLEN, f"{stolen:.1%} of the cores{here} was given to other machines (steal)")
+    yield from _doubt(
+        stolen, STOLEN, f"{stolen:.1%} of the CPU time{whose} went to other virtual machines (steal)"
+    )
     throttled = host.throttled_ns / wall_ns
     yield from _doubt(
-        throttled, THROTTLED, f"the CPU quota{here} held it back for {throttled:.1%} of the time"
+        throttled, THROTTLED, f"the CPU quota{whose} throttled it for {throttled:.1%} of the time"
     )
-    yield from _of_network(part, here)
+    yield from _network_doubts(agent, whose)
     full = host.fds_used / host.fds_allowed if host.fds_allowed else 0.0
-    yield from _doubt(full, FULL, f"{host.fds_used} of {host.fds_allowed} file descriptors{here} were in use")
+    yield from _doubt(
+        full, FULL, f"{host.fds_used} of {host.fds_allowed} file descriptors{whose} were in use"
+    )
     yield from _doubt(
         host.clock_resolution_ns,
         COARSE_CLOCK_NS,
-        f"the clock{here} goes in steps of {host.clock_resolution_ns / 1e3:g} us",
+        f"the clock{whose} advances in steps of {format_time(host.clock_resolution_ns)}",
     )
 
 
-def _of_network(part: AgentMeasurements, here: str) -> Iterator[Doubt]:
-    if part.done is None:
+def _network_doubts(agent: AgentMeasurements, whose: str) -> Iterator[Doubt]:
+    if agent.done is None:
         return
-    host = part.done.host
-    if host.tcp_sent >= SEGMENTS_AT_LEAST:
-        again = host.tcp_retransmitted / host.tcp_sent
+    host = agent.done.host
+    if host.tcp_sent >= MIN_SEGMENTS:
+        retransmitted = host.tcp_retransmitted / host.tcp_sent
         yield from _doubt(
-            again,
+            retransmitted,
             RETRANSMITTED,
-            f"{again:.2%} of the TCP segments{here} were sent again: packets are lost on the way",
+            f"{retransmitted:.2%} of the TCP segments{whose} were retransmitted: the network loses packets",
         )
     if host.listen_drops:
         yield Doubt(
             False,
-            f"{host.listen_drops} connections to servers{here} were dropped: their listen queue was full",
+            f"{host.listen_drops} connections to servers{whose} were dropped: their listen queue was full",
         )
-    ports = part.share.connections / host.ports if host.ports else 0.0
-    addresses = max(len(part.ready.addresses), 1)
+    ports = agent.share.connections / host.ports if host.ports else 0.0
+    addresses = max(len(agent.ready.addresses), 1)
     yield from _doubt(
         ports / addresses,
         FULL,
-        f"{part.share.connections} connections use {ports / addresses:.0%} of the local ports{here}",
+        f"{agent.share.connections} connections use {ports / addresses:.0%} of the local ports{whose}",
     )
     for name, count in sorted(host.allowance_exceeded.items()):
-        yield Doubt(False, f"EC2 held back or dropped {count} packets{here}: {name}")
+        yield Doubt(False, f"EC2 queued or dropped {count} packets{whose}: {name}")
 
 
-def _of_stats(stats: Stats) -> Iterator[Doubt]:
-    """What all workers saw of their own lateness."""
-    own = stats.histogram("generator_lag")
-    if own is not None and own.count:
-        late = 1 - own.count_at_or_below(LATE_NS) / own.count
-        yield from _doubt(late, LATE, f"{late:.1%} of the requests left more than 1 ms late{_error(own)}")
+def _lag_doubts(stats: Stats) -> Iterator[Doubt]:
+    """Doubts about the generator's own lateness, over all workers."""
+    lag = stats.histogram("generator_lag")
+    if lag is not None and lag.count:
+        late = 1 - lag.count_at_or_below(LATE_NS) / lag.count
+        yield from _doubt(
+            late, LATE, f"{late:.1%} of the requests left more than 1 ms late{_possible_error(lag)}"
+        )
     stall_ns = max(
         (histogram.max_ns for name in ("loop_turn", "wake_late") if (histogram := stats.histogram(name))),
         default=0,
     )
     yield from _doubt(
-        stall_ns,
-        STALL_NS,
-        f"a worker did not look at its connections for {stall_ns / MS:.0f} ms at the longest",
+        stall_ns, STALL_NS, f"a worker did not look at its connections for up to {format_time(stall_ns)}"
     )
 
 
-def _error(own: Histogram) -> str:
-    """By how much the generator's own lateness can have raised a percentile of the latency."""
-    percent = 99 if own.count >= 100 else 50
-    return f"; p{percent} may be too high by up to {own.value_at_percentile(percent) / MS:.1f} ms"
+def _possible_error(lag: Histogram) -> str:
+    """By how much the generator lag can have raised a percentile of the latency."""
+    for percent in (99, 50):
+        if (value_ns := percentile_ns(lag, percent)) is not None:
+            return f"; p{percent} may be too high by up to {format_time(value_ns)}"
+    return ""
 
 
-def _of_others(measured: Measurements) -> Iterator[Doubt]:
-    """Agents that did less than their share, beside the others."""
-    parts = [part for part in measured.parts if part.done is not None and part.share.connections]
-    if len(parts) < 2:
+def _balance_doubts(measurements: Measurements) -> Iterator[Doubt]:
+    """Doubts about agents that sent less than the others on as many connections."""
+    agents = [agent for agent in measurements.agents if agent.done is not None and agent.share.connections]
+    if len(agents) < 2:
         return
-    rates = [_rate(part) for part in parts]
+    rates = [_rate_per_connection(agent) for agent in agents]
     middle = median(rates)
-    for part, rate in zip(parts, rates, strict=True):
-        like = rate / middle if middle else 1.0
-        if like < UNLIKE[0]:
+    for agent, rate in zip(agents, rates, strict=True):
+        relative = rate / middle if middle else 1.0
+        if relative < SLOW_AGENT[0]:
             yield Doubt(
-                like < UNLIKE[1],
-                f"agent {part.agent} did only {like:.0%} of what the others did on as many connections",
+                relative < SLOW_AGENT[1],
+                f"agent {agent.agent} completed only {relative:.0%} of the requests that the others did per connection",
             )
 
 
-def _rate(part: AgentMeasurements) -> float:
-    """Ended requests a second on each connection; with a count, how fast it was through."""
-    elapsed_ns = part.done.elapsed_ns if part.done else 0
-    return part.stats.ended * 1e9 / elapsed_ns / part.share.connections if elapsed_ns else 0.0
+def _rate_per_connection(agent: AgentMeasurements) -> float:
+    """Completed requests a second on each connection."""
+    elapsed_ns = agent.done.elapsed_ns if agent.done else 0
+    return agent.stats.completed * 1e9 / elapsed_ns / agent.share.connections if elapsed_ns else 0.0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes an archive with an agent and all that it needs, for hosts that have Python and nothing else:  scripts/bundle.sh PYTHON [3.12]
-# The second word is the hosts' version of Python, where it is not that of PYTHON: what grpcio is made of differs between them.
+# Builds an archive with an agent and its dependencies, for hosts that have only Python:  scripts/bundle.sh PYTHON [3.12]
+# The second argument is the Python version of the hosts, if it differs from PYTHON's: grpcio is compiled for each version.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,13 +8,13 @@ python=$1
 version=${2:-$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')}
 work=build/bundle
 wheel=$(compgen -G 'dist/heyfleet-*.whl' | head -1 || true)
-[[ -n "$wheel" ]] || { echo "there is no wheel in dist: make wheel" >&2 && exit 1; }
+[[ -n "$wheel" ]] || { echo "dist has no wheel; run make wheel" >&2 && exit 1; }
 name=heyfleet-agent-$("$python" -c 'import heyfleet; print(heyfleet.__version__)')-python$version-$(uname -m)
 rm -rf "$work"
 mkdir -p "$work/$name/lib" "$work/$name/bin"
 
-# What an agent imports; the controller's charts and statistics stay away.
-echo "collecting for Python $version"
+# An agent needs only these dependencies; charts and statistics belong to the controller.
+echo "Collecting an agent's dependencies for Python $version"
 platforms=()
 for tag in $(seq 35 -1 17); do platforms+=(--platform "manylinux_2_${tag}_$(uname -m)"); done
 "$python" -m pip install -q --disable-pip-version-check --target "$work/$name/lib" --only-binary=:all: --no-compile \
@@ -26,15 +26,15 @@ rm -rf "$work/$name/lib/bin"
 
 cat >"$work/$name/bin/heyfleet" <<SH
 #!/bin/sh
-# heyfleet from this folder, with the host's Python.
+# Runs heyfleet from this folder with the host's Python.
 here=\$(cd "\$(dirname "\$0")/.." && pwd)
 python=\${HEYFLEET_PYTHON:-python3}
-found=\$("\$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || exit 1
-if [ "\$found" != "$version" ]; then
-    echo "heyfleet: this bundle is for Python $version, and \$python is \$found: set HEYFLEET_PYTHON, or bring the bundle for \$found" >&2
+actual=\$("\$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || exit 1
+if [ "\$actual" != "$version" ]; then
+    echo "heyfleet: error: this bundle is for Python $version, but \$python is \$actual; set HEYFLEET_PYTHON, or use a bundle for \$actual" >&2
     exit 1
 fi
-# The OpenSSL in here looks for authorities where Debian has them; other distributions have them elsewhere.
+# The bundled OpenSSL looks for CA certificates where Debian keeps them; other distributions keep them elsewhere.
 for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem; do
     if [ -z "\${SSL_CERT_FILE:-}" ] && [ -r "\$file" ]; then export SSL_CERT_FILE="\$file"; fi
 done

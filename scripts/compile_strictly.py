@@ -1,7 +1,7 @@
-"""Compile the extension apart from the normal build, and fail on what its compilers say about our code.
+"""Compile the extension apart from the normal build, and fail on hints and warnings about heyfleet's code.
 
-Two kinds of lines count: performance hints of Cython that a call would take the GIL, which no option turns
-into errors, and warnings of gcc under -Wall -Wextra, save that something of Cython's own is unused.
+Two kinds of lines count: Cython's performance hints that a call would take the GIL, which no option turns
+into errors, and gcc's warnings under -Wall -Wextra, except that generated code is unused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ GCC_WARNING = re.compile(r"warning: .*\[-W(?!unused)[\w=+-]+\]$")
 
 
 def compile_apart() -> str:
-    """All that Cython and gcc say when they compile everything anew."""
+    """Compile everything anew and return the output of Cython and gcc."""
     command = [
         sys.executable,
         "setup.py",
@@ -43,24 +43,24 @@ def compile_apart() -> str:
     return run.stdout
 
 
-def faults(said: str) -> list[str]:
-    """The lines of `said` that must not be there, in order, each once."""
+def faults(output: str) -> list[str]:
+    """Return the hints and warnings in the compilers' output, in order, without duplicates."""
     return list(
         dict.fromkeys(
-            line for line in said.splitlines() if NEEDS_GIL.search(line) or GCC_WARNING.search(line)
+            line for line in output.splitlines() if NEEDS_GIL.search(line) or GCC_WARNING.search(line)
         )
     )
 
 
 def main() -> None:
-    """Print the faults with what the compilers said around them; exit 1 if there is one."""
-    said = compile_apart()
-    (ROOT / BUILD / "said.log").write_text(said)
-    found = faults(said)
-    for line in found:
+    """Print hints and warnings; exit with 1 if there is one."""
+    output = compile_apart()
+    (ROOT / BUILD / "output.log").write_text(output)
+    lines = faults(output)
+    for line in lines:
         print(line)
-    if found:
-        sys.exit(f"{len(found)} hints and warnings; all that the compilers said is in {BUILD}/said.log")
+    if lines:
+        sys.exit(f"{len(lines)} hints and warnings; the compilers' output is in {BUILD}/output.log")
 
 
 if __name__ == "__main__":

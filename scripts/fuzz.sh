@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the extension for libFuzzer and runs each fuzzer for a time:  scripts/fuzz.sh PYTHON [SECONDS [TARGET...]]
-# An input that breaks something is kept in build/fuzz/found/TARGET; the exit code is 1 then. What leads to code that nothing in
-# tests/fuzz/corpus led to is kept in build/fuzz/corpus/TARGET; `KEEP=1` adds the least of that to tests/fuzz/corpus.
+# Builds the extension for libFuzzer and runs each fuzz target for some time:  scripts/fuzz.sh PYTHON [SECONDS [TARGET...]]
+# The exit code is 1 if an input fails; it is saved in build/fuzz/failures/TARGET. Inputs that reach code which nothing in
+# tests/fuzz/corpus reached are saved in build/fuzz/corpus/TARGET; `KEEP=1` adds a minimal set of them to tests/fuzz/corpus.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,15 +15,15 @@ clang=$(compgen -c clang- | grep -E '^clang-[0-9]+$' | sort -V | tail -1)
 mkdir -p "$root"
 
 if ! "$python" -c 'import atheris' 2>/dev/null; then
-    echo "installing atheris"
+    echo "Installing atheris"
     "$python" -m pip install -q --disable-pip-version-check 'atheris==3.0.0' </dev/null >"$root/install.log" 2>&1 || {
         tail -5 "$root/install.log" >&2
-        echo "atheris has no wheel for $("$python" --version): fuzz with Python 3.11 to 3.13 (make setup PYTHON=...)" >&2
+        echo "atheris has no wheel for $("$python" --version); use Python 3.11 to 3.13 (make setup PYTHON=...)" >&2
         exit 1
     }
 fi
 
-echo "building with $clang -fsanitize=address,fuzzer-no-link"
+echo "Building with $clang -fsanitize=address,fuzzer-no-link"
 HEYFLEET_SANITIZE=address,fuzzer-no-link HEYFLEET_BUILD=build/fuzz/c CC=$clang LDSHARED="$clang -shared" \
     "$python" setup.py -q build_ext --build-lib "$root" --build-temp "$root/temp" >"$root/build.log" 2>&1 ||
     { cat "$root/build.log" >&2 && exit 1; }
@@ -36,40 +36,40 @@ if [[ ${#names[@]} == 0 ]]; then
     read -ra names <<<"$(LD_PRELOAD=$preload "$python" -c 'from tests.fuzz.targets import TARGETS; print(*TARGETS)')"
 fi
 
-fuzz() { # fuzz TARGET: for so long; what it says goes to a file
-    mkdir -p "$root/corpus/$1" "$root/found/$1" "tests/fuzz/corpus/$1"
+fuzz() { # fuzz TARGET: run one target; its output goes to a log
+    mkdir -p "$root/corpus/$1" "$root/failures/$1" "tests/fuzz/corpus/$1"
     LD_PRELOAD=$preload "$python" -m tests.fuzz "$1" "$root/corpus/$1" "tests/fuzz/corpus/$1" -max_total_time="$seconds" \
-        -timeout=60 -rss_limit_mb=4096 -max_len=4096 -print_final_stats=1 -artifact_prefix="$root/found/$1/" \
+        -timeout=60 -rss_limit_mb=4096 -max_len=4096 -print_final_stats=1 -artifact_prefix="$root/failures/$1/" \
         </dev/null >"$root/$1.log" 2>&1
 }
 
-keep() { # keep TARGET: of what it came upon, the least that leads to all of it
+keep() { # keep TARGET: add a minimal set of new inputs to the corpus
     printf '#!/bin/sh\nLD_PRELOAD=%s exec %s -m tests.fuzz %s "$@"\n' "$preload" "$python" "$1" >"$root/$1.sh"
     chmod +x "$root/$1.sh"
     FUZZER=$root/$1.sh "$root/$1.sh" "tests/fuzz/corpus/$1" "$root/corpus/$1" -set_cover_merge=1 -max_len=4096 \
         >"$root/$1.merge.log" 2>&1 </dev/null
 }
 
-broken=()
-echo "fuzzing ${names[*]}: $seconds s each, $(nproc) at a time"
+failed=()
+echo "Fuzzing ${names[*]}: $seconds s each, $(nproc) at a time"
 while [[ ${#names[@]} != 0 ]]; do
-    now=("${names[@]:0:$(nproc)}")
+    batch=("${names[@]:0:$(nproc)}")
     names=("${names[@]:$(nproc)}")
     pids=()
-    for name in "${now[@]}"; do
+    for name in "${batch[@]}"; do
         fuzz "$name" &
         pids+=($!)
     done
-    for index in "${!now[@]}"; do
-        name=${now[$index]}
+    for index in "${!batch[@]}"; do
+        name=${batch[$index]}
         code=0
         wait "${pids[$index]}" || code=$?
         runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$root/$name.log")
         if [[ $code == 0 ]]; then
-            echo "  $name: $runs inputs, no finding"
+            echo "  $name: $runs inputs, no failure"
         else
-            broken+=("$name")
-            echo "  $name: broken; the end of $root/$name.log:" >&2
+            failed+=("$name")
+            echo "  $name: failed; the end of $root/$name.log:" >&2
             tail -40 "$root/$name.log" >&2
         fi
         if [[ -n "${KEEP:-}" ]]; then
@@ -77,7 +77,7 @@ while [[ ${#names[@]} != 0 ]]; do
         fi
     done
 done
-if [[ ${#broken[@]} != 0 ]]; then
-    echo "broken: ${broken[*]}; inputs are in $root/found. Fix it, and keep the input: cp it to tests/fuzz/corpus/TARGET" >&2
+if [[ ${#failed[@]} != 0 ]]; then
+    echo "failed: ${failed[*]}; the inputs are in $root/failures. Copy them to tests/fuzz/corpus/TARGET with the fix" >&2
     exit 1
 fi

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Puts the package of this checkout around an extension that was built into the folder $1, for PYTHONPATH; it comes before the
-# editable install.
+# Links the package of this checkout around an extension that was built into FOLDER. With FOLDER in PYTHONPATH, it takes
+# precedence over the editable installation:  scripts/overlay.sh FOLDER
 set -euo pipefail
 cd "$(dirname "$0")/.."
-for part in src/heyfleet/* src/heyfleet/ext/*.py*; do
-    case "$part" in
+for file in src/heyfleet/* src/heyfleet/ext/*.py*; do
+    case "$file" in
     src/heyfleet/ext | *.pyx) ;;
-    *) ln -sfn "$PWD/$part" "$1/${part#src/}" ;;
+    *) ln -sfn "$PWD/$file" "$1/${file#src/}" ;;
     esac
 done

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Makes sure that what comes from the system is here:  scripts/system-packages.sh build|test|hosts|machines|image|others|fuzz|bench
-# What is missing is installed with apt-get if we may; otherwise the command to type is printed and the exit code is 1.
+# Installs missing system packages for a purpose:  scripts/system-packages.sh build|test|hosts|machines|image|others|fuzz|bench
+# It uses apt-get as root or with passwordless sudo. Otherwise it prints the command to run, and the exit code is 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/pick-python.sh
-export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" # nginx is there, which is not on everyone's path
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" # Debian installs nginx in sbin, which is not on every user's path
 
 log=build/system-packages.log
 missing=() # names of Debian packages
-reasons=() # what each was missed for, in words that help on any system
+reasons=() # what needs each package, in words that help on any system
 
 miss() { missing+=("$1") reasons+=("$2"); }
 need_command() { command -v "$1" >/dev/null || miss "$2" "the command $1"; }
 need_header() { echo "#include <$1>" | "${CC:-gcc}" -E - >/dev/null 2>&1 || miss "$2" "the header $1 ($3)"; }
 
-# The first Python that is new enough among the packages of this release.
+# Print the first Python among this release's packages that is new enough.
 packaged_python() {
     local name version
     for name in python3.13 python3.12 python3.11 python3; do
@@ -34,12 +34,12 @@ need_python() {
         has_headers "$python" || miss "$name-dev" "Python.h of $python ($name-devel on Fedora)"
         has_venv "$python" || miss "$name-venv" "the modules venv and ensurepip of $python"
     elif [[ -n "${PYTHON:-}" ]]; then
-        echo "PYTHON=$PYTHON is not a Python 3.11 or newer; name another, or none" >&2
+        echo "PYTHON=$PYTHON is not Python 3.11 or newer; set another, or none" >&2
         exit 1
     else
         name=$(command -v apt-cache >/dev/null && packaged_python || true)
         name=${name:-python3.11}
-        miss "$name" "Python 3.11 or newer (or name one: make setup PYTHON=/path/to/python)"
+        miss "$name" "Python 3.11 or newer (or set one: make setup PYTHON=/path/to/python)"
         miss "$name-dev" "its headers"
         miss "$name-venv" "its modules venv and ensurepip"
     fi
@@ -112,7 +112,7 @@ check() {
     esac
 }
 
-# The words that make apt-get run as root, or failure.
+# Print the command prefix that runs apt-get as root; fail if there is none.
 as_root() {
     if ! command -v apt-get >/dev/null; then return 1; fi
     if [[ "$(id -u)" == 0 ]]; then
@@ -126,7 +126,7 @@ as_root() {
 
 apt() { "${root[@]}" DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 "$@" </dev/null >>"$log" 2>&1; }
 
-# Package lists may be absent or old: the second try is with new ones.
+# Package lists may be absent or old: update them and retry.
 install_missing() {
     apt install --no-install-recommends "${missing[@]}" && return
     apt update && apt install --no-install-recommends "${missing[@]}"
@@ -139,9 +139,9 @@ if root=$(as_root); then
     read -ra root <<<"$root"
     mkdir -p build
     : >"$log"
-    # With no package lists at all, the release's Pythons and their names are not known yet.
+    # Without package lists, the names of this release's Pythons are not known yet.
     apt-cache policy "${missing[0]}" | grep -q 'Candidate: [0-9]' || { apt update && check "$1"; } || true
-    echo "installing with apt-get: ${missing[*]}"
+    echo "Installing with apt-get: ${missing[*]}"
     if install_missing && check "$1" && [[ ${#missing[@]} == 0 ]]; then exit 0; fi
     echo "the end of $log:" >&2
     tail -n 20 "$log" >&2
@@ -151,10 +151,10 @@ fi
     echo "missing on this system:"
     for reason in "${reasons[@]}"; do echo "  - $reason"; done
     if command -v apt-get >/dev/null; then
-        echo "type this, then the same make command again:"
+        echo "run this, then the same make command again:"
         echo "  sudo apt-get update && sudo apt-get install -y ${missing[*]}"
     else
-        echo "install with this system's package manager what Debian calls: ${missing[*]}"
+        echo "install these with this system's package manager (Debian's names): ${missing[*]}"
     fi
 } >&2
 exit 1

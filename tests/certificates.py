@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority, and what it signs for servers and clients, good and bad."""
+"""A certificate authority for tests, with valid and invalid certificates for servers and clients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Pair:
     key: bytes
 
     def write(self, folder: Path, name: str) -> tuple[str, str]:
-        """The files of both."""
+        """Paths of the certificate and of the key."""
         paths = folder / f"{name}.pem", folder / f"{name}.key"
         for path, text in zip(paths, (self.certificate, self.key), strict=True):
             path.write_bytes(text)
@@ -38,22 +38,22 @@ def _pem(key: ec.EllipticCurvePrivateKey, password: bytes | None = None) -> byte
 
 
 class Authority:
-    """Signs what it is asked to."""
+    """A certificate authority."""
 
     def __init__(self, name: str = "an authority of tests") -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        made = self._build(self._name, self._key.public_key(), DAY)
-        made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        self.pem = made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        builder = self._build(self._name, self._key.public_key(), DAY)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        self.pem = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def sign(self, *names: str, ends_in: datetime.timedelta = DAY, password: bytes | None = None) -> Pair:
-        """For host names and addresses; a negative time has passed."""
+        """Issue a certificate for host names and addresses; with a negative lifetime it has expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-        made = self._build(subject, key.public_key(), ends_in)
-        made = made.add_extension(x509.SubjectAlternativeName(map(_name, names)), critical=False)
-        signed = made.sign(self._key, hashes.SHA256())
+        builder = self._build(subject, key.public_key(), ends_in)
+        builder = builder.add_extension(x509.SubjectAlternativeName(map(_name, names)), critical=False)
+        signed = builder.sign(self._key, hashes.SHA256())
         return Pair(signed.public_bytes(serialization.Encoding.PEM), _pem(key, password))
 
     def _build(

@@ -1,4 +1,4 @@
-"""Content in each coding, made by the tools that everybody has."""
+"""Content in each coding, compressed by common command-line tools."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def raw_deflate(content: bytes) -> bytes:
-    """Without the wrapper, as some servers have it."""
+    """Compress without the zlib wrapper, as some servers do."""
     deflate = zlib.compressobj(wbits=-15)
     return deflate.compress(content) + deflate.flush()
 

@@ -1,4 +1,4 @@
-"""What all tests share: settings, and servers to test against, each a subprocess on a free port of loopback."""
+"""Shared settings and servers to test against, each a subprocess on a free port of loopback."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes depends on the machine and on the sanitizers, and says nothing about our code.
-os.environ["HEYFLEET_RUNS"] = ""  # runs of tests are kept only where a test says so
+from heyfleet.plan.options import OPTIONS
+
+os.environ["HEYFLEET_RUNS"] = ""  # no archives, except where a test asks for one
+for _variable in [option.environment_variable for option in OPTIONS]:
+    os.environ.pop(_variable, None)
+# The duration of an example depends on the machine and on sanitizers; it is no property of the code.
 settings.register_profile("heyfleet", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("heyfleet")
 
@@ -63,7 +67,7 @@ def _get(port: int, path: str) -> bytes:
 
 
 class LabTarget:
-    """A running `heyfleet lab NAME`; the flags are added to its command line."""
+    """A running `heyfleet lab NAME` with additional flags."""
 
     def __init__(self, name: str, *flags: str) -> None:
         command = [sys.executable, "-m", "heyfleet", "lab", name, "--port", "0", *flags]
@@ -84,11 +88,11 @@ class LabTarget:
         return self._process.poll() is None
 
     def stop(self) -> tuple[int, str]:
-        """Ends it as Ctrl-C on a service would; its exit code, and what it said after the first line."""
+        """Stop it with SIGTERM; returns its exit code and its output after the first line."""
         self._process.terminate()
-        said = self._stdout.read()
+        output = self._stdout.read()
         self._stdout.close()
-        return self._process.wait(10), said
+        return self._process.wait(), output
 
 
 class Faulty(LabTarget):
@@ -98,7 +102,7 @@ class Faulty(LabTarget):
         super().__init__("faulty", *flags)
 
     def stats(self) -> dict[str, Any]:
-        """The target's counters; this very request and its connection are in them, as `stats`."""
+        """Read the target's counters; they include this request and its connection, as `stats`."""
         counters: dict[str, Any] = json.loads(_get(self.port, "/stats"))
         return counters
 
@@ -110,21 +114,21 @@ class VpcLambda(LabTarget):
         super().__init__("vpc-lambda", *flags)
 
     def stats(self) -> dict[str, Any]:
-        """The target's counts, without this request."""
+        """Read the target's counters, without this request."""
         counts: dict[str, Any] = json.loads(_get(self.port, "/_lab/stats"))
         return counts
 
     def summary(self) -> str:
-        """Ends it; the line with its counts."""
-        code, said = self.stop()
+        """Stop it and return the line with its counters."""
+        code, output = self.stop()
         assert code == 0
-        return said
+        return output
 
 
 class Nginx:
-    """A running nginx: `/` answers hello, `/limited` closes after 10 requests, `/files/16KiB` and `1MiB`.
+    """A running nginx that serves `/`, `/files/16KiB` and `/files/1MiB`; `/limited` closes after 10 requests.
 
-    `more` is put into its configuration.
+    `more` is added to its configuration.
     """
 
     def __init__(self, binary: str, prefix: Path, more: str = "") -> None:
@@ -135,7 +139,7 @@ class Nginx:
             self.port: int = free.getsockname()[1]
         files = min(20_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
         settings = NGINX_CONF.format(
-            # Its worker would else be a user who can't read the prefix; without root it stays who it is.
+            # By default the worker of root's nginx runs as a user who can't read the prefix.
             user="user root;" if os.geteuid() == 0 else "",
             files=files,
             connections=files - 50,
@@ -156,12 +160,10 @@ class Nginx:
         self._log = prefix / "error.log"
         self._own_requests = 0
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        self._wait_until_it_answers()
+        self._wait_until_ready()
 
-    def _wait_until_it_answers(self) -> None:
-        for _ in range(200):
-            if self._process.poll() is not None:
-                break
+    def _wait_until_ready(self) -> None:
+        while self._process.poll() is None:
             try:
                 self.requests()
             except ConnectionRefusedError:
@@ -169,26 +171,26 @@ class Nginx:
             else:
                 return
         self.stop()
-        said = self._log.read_text() if self._log.exists() else ""
-        pytest.fail(f"nginx did not start: {said}")
+        output = self._log.read_text() if self._log.exists() else ""
+        pytest.fail(f"nginx did not start: {output}")
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def requests(self) -> int:
-        """How many requests nginx has counted, those of this method left out."""
+        """Read the number of requests that nginx counted, without those of this method."""
         words = _get(self.port, "/status").split()
         self._own_requests += 1
         return int(words[words.index(b"requests") + 3]) - self._own_requests
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait()
 
 
 @pytest.fixture(scope="session")
 def faulty() -> Iterator[Faulty]:
-    """The practice target, one for the whole session: count by `label`, or by differences of `stats()`."""
+    """A `lab faulty` for the whole session; count its requests by `label` or by differences of `stats()`."""
     target = Faulty()
     yield target
     code, _ = target.stop()
@@ -197,7 +199,7 @@ def faulty() -> Iterator[Faulty]:
 
 @pytest.fixture
 def start_faulty() -> Iterator[Callable[..., Faulty]]:
-    """Starts practice targets with flags of their own, which end with the test."""
+    """Start instances of `lab faulty` with their own flags, which are stopped after the test."""
     started: list[Faulty] = []
 
     def start(*flags: str) -> Faulty:
@@ -212,7 +214,7 @@ def start_faulty() -> Iterator[Callable[..., Faulty]]:
 
 @pytest.fixture
 def start_vpc_lambda() -> Iterator[Callable[..., VpcLambda]]:
-    """The same with the other target."""
+    """Start instances of `lab vpc-lambda` with their own flags, which are stopped after the test."""
     started: list[VpcLambda] = []
 
     def start(*flags: str) -> VpcLambda:
@@ -226,16 +228,16 @@ def start_vpc_lambda() -> Iterator[Callable[..., VpcLambda]]:
 
 
 def nginx_binary() -> str:
-    """Where it is; the test fails without."""
+    """Find nginx; the test fails if it is not installed."""
     binary = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if binary is None:
-        pytest.fail("nginx is needed for this test: apt-get install nginx")
+        pytest.fail("this test needs nginx; run apt-get install nginx")
     return binary
 
 
 @pytest.fixture(scope="session")
 def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
-    """Debian's nginx with a configuration of its own, one worker; see Nginx for what it serves."""
+    """An nginx with one worker for the whole session."""
     server = Nginx(nginx_binary(), tmp_path_factory.mktemp("nginx"))
     yield server
     server.stop()

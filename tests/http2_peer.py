@@ -1,4 +1,4 @@
-"""A server of HTTP/2 that says exactly what a test wants it to, right or wrong, and keeps what it heard (RFC 9113)."""
+"""An HTTP/2 server that sends exactly the frames of a test, valid or not, and records those it receives (RFC 9113)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 @dataclass(frozen=True)
 class Frame:
-    """As it was received."""
+    """A frame that the client sent."""
 
     type: int
     flags: int
@@ -31,39 +31,39 @@ class Frame:
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """4.1."""
+    """Encode a frame (RFC 9113, 4.1)."""
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
 
 
 def settings(**values: int) -> bytes:
-    """6.5; names: table, push, streams, window, frame."""
+    """Encode SETTINGS (RFC 9113, 6.5); names are table, push, streams, window and frame."""
     names = {"table": 1, "push": 2, "streams": 3, "window": 4, "frame": 5}
     pairs = [names[name].to_bytes(2, "big") + value.to_bytes(4, "big") for name, value in values.items()]
     return frame(SETTINGS, 0, 0, b"".join(pairs))
 
 
 def reset(stream: int, code: int) -> bytes:
-    """6.4."""
+    """Encode RST_STREAM (RFC 9113, 6.4)."""
     return frame(RST_STREAM, 0, stream, code.to_bytes(4, "big"))
 
 
 def goaway(last: int, code: int = 0) -> bytes:
-    """6.8."""
+    """Encode GOAWAY (RFC 9113, 6.8)."""
     return frame(GOAWAY, 0, 0, last.to_bytes(4, "big") + code.to_bytes(4, "big"))
 
 
 def window_update(stream: int, by: int) -> bytes:
-    """6.9."""
+    """Encode WINDOW_UPDATE (RFC 9113, 6.9)."""
     return frame(WINDOW_UPDATE, 0, stream, by.to_bytes(4, "big"))
 
 
 def hello(stream: int) -> bytes:
-    """A whole answer with five bytes."""
+    """Encode a whole response of five bytes."""
     return frame(HEADERS, END_HEADERS, stream, OK) + frame(DATA, END_STREAM, stream, b"hello")
 
 
 class Connection:
-    """One client: what it said, and a way to answer."""
+    """A connection of one client: its frames, and a way to respond."""
 
     def __init__(self, server: Http2Peer, client: socket.socket) -> None:
         self._server = server
@@ -72,17 +72,17 @@ class Connection:
         self.requests = 0
 
     def send(self, data: bytes) -> None:
-        """In pieces, if the server is told so."""
+        """Send bytes, in pieces if the server is set so."""
         step = self._server.piece_bytes or len(data) or 1
         for at in range(0, len(data), step):
             self._client.sendall(data[at : at + step])
 
     def close(self) -> None:
-        """The client sees the end of the stream."""
+        """Close the connection."""
         self._client.shutdown(socket.SHUT_RDWR)
 
     def serve(self) -> None:
-        """Until the client goes."""
+        """Handle frames until the client closes the connection."""
         with suppress(OSError), self._client, self._client.makefile("rb") as stream:
             self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             assert stream.read(len(_PREFACE)) == _PREFACE
@@ -99,7 +99,7 @@ class Connection:
 
 
 class Http2Peer:
-    """Answers each request with what `answer` returns for its stream; `heard` is called for each frame before."""
+    """A server that sends what `answer` returns for the stream of a request; `heard` is called for each frame before."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class Http2Peer:
 
     @property
     def frames(self) -> list[Frame]:
-        """All that was heard, connection by connection."""
+        """Frames received, by connection."""
         return [each for connection in self.connections for each in connection.frames]
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Debian's tinyproxy, which answers a request a connection over http, and tunnels for https."""
+"""Debian's tinyproxy, which handles one http request per connection and tunnels https."""
 
 from __future__ import annotations
 
@@ -23,27 +23,25 @@ LogLevel Error
 
 
 class Tinyproxy:
-    """One that runs on a port of its own; `more` is put into its configuration."""
+    """A running tinyproxy on its own port; `more` is added to its configuration."""
 
     def __init__(self, folder: Path, more: str = "") -> None:
         binary = shutil.which("tinyproxy")
         if binary is None:
-            pytest.fail("tinyproxy is needed for this test: apt-get install tinyproxy")
+            pytest.fail("this test needs tinyproxy; run apt-get install tinyproxy")
         self.port = free_port()
         conf = folder / f"tinyproxy-{self.port}.conf"
         conf.write_text(CONF.format(port=self.port, more=more))
         self._process = subprocess.Popen([binary, "-d", "-c", str(conf)], stdout=subprocess.DEVNULL)
-        for _ in range(200):
+        while self._process.poll() is None:
             try:
                 socket.create_connection(("127.0.0.1", self.port)).close()
             except ConnectionRefusedError:
-                assert self._process.poll() is None, "tinyproxy did not start"
                 time.sleep(0.02)
             else:
                 return
-        self.stop()
-        pytest.fail("tinyproxy did not listen")
+        pytest.fail("tinyproxy did not start")
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait()

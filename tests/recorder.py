@@ -1,4 +1,4 @@
-"""A real HTTP/1.1 server that keeps every request as it came."""
+"""An HTTP/1.1 server that records every request verbatim."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 
 
 class Recorder:
-    """Answers 200 with `ok` to everything.
+    """A server that responds to every request with 200 and `ok`.
 
     `requests` are (head, body) in the order of their ends, `clients` the ports that sent them.
     """
@@ -27,7 +27,7 @@ class Recorder:
 
     @property
     def targets(self) -> list[str]:
-        """The second words of all request lines."""
+        """Request targets, in order."""
         return [head.split(b" ", 2)[1].decode("latin-1") for head, _ in self.requests]
 
     def __enter__(self) -> Self:

@@ -1,6 +1,6 @@
-"""Who may import whom: the table of docs/internals/decisions/0001-layout.md, held against the source itself.
+"""Import directions: compare the source with the table in docs/internals/decisions/0001-layout.md.
 
-The checks take the root of a tree, so that they can be shown to fail on small trees with one fault planted.
+The checks take the root of a tree, so that tests can show them to fail on small trees with one fault.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("agent", "cli", "controller", "deploy", "ext", "lab", "plan", "proto", "results")
 
-# What a layer may import of ours besides itself: design, one row a layer. The first key that a module's name begins with
-# decides; a name stands for itself and all below it. src/heyfleet/*.py, the public Python API, has no limits.
+# Modules of heyfleet that each layer may import besides itself. The first key that is a prefix of a module's name applies; a
+# name includes everything below it. src/heyfleet/*.py, the public Python API, has no limits.
 EVERYONE = ("heyfleet.__version__", "heyfleet.errors", "heyfleet.durations")
 PLAN = ("heyfleet.plan", "heyfleet.proto")
 HISTOGRAMS = (
@@ -31,12 +31,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "heyfleet.ext": (),
     "heyfleet.proto": (),
     "heyfleet.lab": EVERYONE,
-    "heyfleet.plan": (*EVERYONE, "heyfleet.proto", "heyfleet.cli.go_flags"),
+    "heyfleet.plan": (*EVERYONE, "heyfleet.proto"),
     "heyfleet.agent": (*EVERYONE, *PLAN, "heyfleet.ext"),
-    "heyfleet.results": (*EVERYONE, *PLAN, *HISTOGRAMS, "heyfleet.controller.terminal"),
-    "heyfleet.deploy.lifecycle": (*EVERYONE, "heyfleet.controller", "heyfleet.deploy", "heyfleet.proto"),
+    "heyfleet.results": (*EVERYONE, *PLAN, *HISTOGRAMS),
     "heyfleet.deploy": EVERYONE,
-    "heyfleet.controller": (*EVERYONE, *PLAN, *HISTOGRAMS, "heyfleet.results", "heyfleet.deploy"),
+    "heyfleet.controller": (*EVERYONE, *PLAN, *HISTOGRAMS, "heyfleet.console", "heyfleet.results"),
     "heyfleet.cli": ("heyfleet",),
 }
 GRPC_MODULES_AT_MOST = {"agent": 1, "controller": 1}
@@ -47,7 +46,7 @@ CYTHON_EXTERN = re.compile(r"^\s*cdef\s+extern\b", re.MULTILINE)
 
 
 class Import(NamedTuple):
-    """One thing that a module imports, by its whole name."""
+    """An import statement: the importing module and the full name of what it imports."""
 
     importer: str
     imported: str
@@ -59,7 +58,7 @@ def below(name: str, prefix: str) -> bool:
 
 
 def python_modules(root: Path) -> Iterator[tuple[str, Path]]:
-    """Dotted name and file of each module of ours that is written by hand."""
+    """Yield the dotted name and the file of each hand-written module."""
     for path in sorted(root.glob("src/heyfleet/*.py")):
         yield ("heyfleet" if path.stem == "__init__" else f"heyfleet.{path.stem}"), path
     for folder in FOLDERS:
@@ -70,7 +69,7 @@ def python_modules(root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def imported_names(node: ast.AST, module: str, is_package: bool) -> Iterator[str]:
-    """What one node imports: `from a import b` is a.b, whether b is a module or only a name in it."""
+    """Yield the names that a node imports: `from a import b` is a.b, whether b is a module or a name in it."""
     match node:
         case ast.Import():
             yield from (alias.name for alias in node.names)
@@ -93,7 +92,7 @@ def imports(root: Path) -> Iterator[Import]:
 
 
 def forbidden_imports(root: Path) -> list[str]:
-    """Each import of ours that the table does not allow."""
+    """Return each import that the table does not allow."""
     found = []
     for importer, imported, place in imports(root):
         own = next((part for part in ALLOWED if below(importer, part)), None)
@@ -105,7 +104,7 @@ def forbidden_imports(root: Path) -> list[str]:
 
 
 def surplus_grpc_modules(root: Path) -> list[str]:
-    """Modules that import grpc, in folders where more of them do than may."""
+    """Return the modules that import grpc, in folders where more do than are allowed."""
     users = sorted({each.importer for each in imports(root) if below(each.imported, "grpc")})
     inside = [module for module in users if any(below(module, f"heyfleet.{folder}") for folder in FOLDERS)]
     counts = Counter(module.split(".")[1] for module in inside)
@@ -117,8 +116,41 @@ def surplus_grpc_modules(root: Path) -> list[str]:
     ]
 
 
+def import_circles(root: Path) -> list[list[str]]:
+    """Return groups of modules that import each other at the top, in a function or under TYPE_CHECKING.
+
+    `heyfleet.__version__` doesn't count: it is a constant above everything else in its module.
+    """
+    modules = {name for name, _ in python_modules(root)}
+    edges: dict[str, set[str]] = {name: set() for name in modules}
+    for importer, imported, _ in imports(root):
+        target = imported
+        while target and target not in modules:
+            target = target.rpartition(".")[0]
+        if target and target != importer and imported != "heyfleet.__version__":
+            edges[importer].add(target)
+    reachable = {name: reached_from(name, edges) for name in modules}
+    circles = {
+        tuple(sorted({other for other in reachable[name] if name in reachable[other]}))
+        for name in modules
+        if name in reachable[name]
+    }
+    return sorted(map(list, circles))
+
+
+def reached_from(start: str, edges: dict[str, set[str]]) -> set[str]:
+    """Return all modules that `start` imports, directly or indirectly; itself only if it is in a circle."""
+    reached: set[str] = set()
+    waiting = [start]
+    while waiting:
+        new = edges[waiting.pop()] - reached
+        reached |= new
+        waiting += new
+    return reached
+
+
 def engine_faults(root: Path) -> list[str]:
-    """What breaks the order of the one extension: parts, externs and imports of its Cython files."""
+    """Return violations of the extension's rules on included files, extern declarations and imports."""
     folder = root / "ext"
     found = []
     included = Counter(CYTHON_INCLUDE.findall((folder / "_core.pyx").read_text()))
@@ -145,6 +177,10 @@ def engine_faults(root: Path) -> list[str]:
 
 def test_imports_go_only_where_the_table_allows() -> None:
     assert forbidden_imports(ROOT) == []
+
+
+def test_no_modules_import_each_other() -> None:
+    assert import_circles(ROOT) == []
 
 
 def test_grpc_is_imported_by_one_module_each() -> None:
@@ -217,6 +253,19 @@ def test_a_forbidden_import_is_found(tmp_path: Path, name: str, line: str) -> No
 def test_an_allowed_import_is_not(tmp_path: Path, name: str, line: str) -> None:
     plant(tmp_path, name, line)
     assert forbidden_imports(tmp_path) == []
+
+
+def test_a_circle_is_found(tmp_path: Path) -> None:
+    plant(tmp_path, "plan/a.py", "from heyfleet.plan.b import thing")
+    plant(
+        tmp_path,
+        "plan/b.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from heyfleet.plan import c",
+    )
+    plant(tmp_path, "plan/c.py", "from heyfleet import __version__\nimport heyfleet.proto.plan_pb2")
+    assert import_circles(tmp_path) == []
+    plant(tmp_path, "plan/c.py", "def later():\n    from heyfleet.plan.a import other")
+    assert import_circles(tmp_path) == [["heyfleet.plan.a", "heyfleet.plan.b", "heyfleet.plan.c"]]
 
 
 def test_a_second_user_of_grpc_is_found(tmp_path: Path) -> None:

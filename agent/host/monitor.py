@@ -1,4 +1,4 @@
-"""What happens to this host while it makes load: counters of the kernel, as differences from the start to the end."""
+"""Kernel counters of this host while a load runs, as differences between its start and its end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from heyfleet.agent.host import limits
 from heyfleet.proto.stats_pb2 import HostState
 
-_SELF = Path("/proc/thread-self/schedstat")
+_SCHEDSTAT = Path("/proc/thread-self/schedstat")
 _NET = Path("/proc/self/net")
 _CGROUPS = Path("/sys/fs/cgroup")
 _INTERFACES = Path("/sys/class/net")
@@ -28,7 +28,7 @@ _ALLOWANCES = (
 
 
 class HostMonitor:
-    """Call `begin` when the load begins and `end` when it is over. What a host does not tell is 0."""
+    """Reads counters at the begin and the end of a load. Counters that a host does not have are 0."""
 
     def __init__(self) -> None:
         self._before: dict[str, int] = {}
@@ -42,9 +42,9 @@ class HostMonitor:
         self._fds_used = limits.open_descriptors()
 
     def end(self, sources: int) -> HostState:
-        """What has changed since, and what the host has."""
+        """Return the counters' differences since `begin` and the host's resources, for a number of source addresses."""
         now = _counters()
-        since = {name: max(value - self._before.get(name, value), 0) for name, value in now.items()}
+        differences = {name: max(value - self._before.get(name, value), 0) for name, value in now.items()}
         exceeded = {
             name: count - self._allowances.get(name, count)
             for name, count in ena_allowances().items()
@@ -57,21 +57,21 @@ class HostMonitor:
             fds_used=max(self._fds_used, limits.open_descriptors()),
             ports=limits.local_ports() * max(sources, 1),
             allowance_exceeded=exceeded,
-            **since,
+            **differences,
         )
 
 
 def run_queue_wait() -> tuple[int, int]:
     """Return how long (ns) and how often the calling thread waited for a CPU; 0 where the kernel does not say."""
     try:
-        _, waited_ns, times = _SELF.read_text().split()
+        _, waited_ns, times = _SCHEDSTAT.read_text().split()
     except (OSError, ValueError):
         return 0, 0
     return int(waited_ns), int(times)
 
 
 def clock_resolution_ns() -> int:
-    """The smallest step that CLOCK_MONOTONIC is seen to make; what clock_getres says may be finer than the truth."""
+    """Measure the smallest step of CLOCK_MONOTONIC in ns; clock_getres may promise a finer one than there is."""
     steps = []
     for _ in range(100):
         begin = now = time.monotonic_ns()
@@ -83,18 +83,18 @@ def clock_resolution_ns() -> int:
 
 def _counters() -> dict[str, int]:
     tcp = _table("snmp", "Tcp")
-    more = _table("netstat", "TcpExt")
+    tcp_ext = _table("netstat", "TcpExt")
     return {
         "tcp_sent": tcp.get("OutSegs", 0),
         "tcp_retransmitted": tcp.get("RetransSegs", 0),
-        "listen_drops": more.get("ListenDrops", 0),
+        "listen_drops": tcp_ext.get("ListenDrops", 0),
         "steal_ns": _steal_ns(),
         "throttled_ns": _throttled_ns(),
     }
 
 
 def _table(name: str, row: str) -> dict[str, int]:
-    """One row of /proc/net/snmp or netstat: a line of names, and one of numbers."""
+    """Read one protocol of /proc/net/snmp or netstat, which has a line of names and a line of numbers."""
     with suppress(OSError, ValueError):
         lines = [line for line in (_NET / name).read_text().splitlines() if line.startswith(f"{row}:")]
         names, numbers = (line.split()[1:] for line in lines)
@@ -110,20 +110,20 @@ def _steal_ns() -> int:
 
 
 def _throttled_ns() -> int:
-    """Of all groups above this process: any of them may have the quota."""
-    most_ns = 0
+    """Return the longest throttling of any cgroup above this process, since any of them may have a quota."""
+    longest_ns = 0
     with suppress(OSError, ValueError):
         for group in _groups():
             with suppress(OSError, ValueError):
                 stat = dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())
-                most_ns = max(
-                    most_ns, int(stat.get("throttled_usec", 0)) * 1000, int(stat.get("throttled_time", 0))
+                longest_ns = max(
+                    longest_ns, int(stat.get("throttled_usec", 0)) * 1000, int(stat.get("throttled_time", 0))
                 )
-    return most_ns
+    return longest_ns
 
 
 def _groups() -> Iterator[Path]:
-    """The groups of this process that may have a quota of CPU time, each with all above it."""
+    """Yield the folders of this process's cgroups that may have a CPU quota, and of all cgroups above them."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         number, controllers, path = line.split(":", 2)
         if number == "0":
@@ -141,23 +141,23 @@ def _groups() -> Iterator[Path]:
 
 
 def cpu_quota() -> float | None:
-    """Cores that the groups above this process may use together; None: no limit."""
-    found: list[float] = []
+    """Return the number of cores that the tightest CPU quota above this process allows; None for no quota."""
+    quotas: list[float] = []
     with suppress(OSError, ValueError):
         for group in _groups():
             with suppress(OSError, ValueError, ZeroDivisionError):
                 quota, period = (group / "cpu.max").read_text().split()
-                found.append(int(quota) / int(period))
+                quotas.append(int(quota) / int(period))
             with suppress(OSError, ValueError, ZeroDivisionError):
                 quota_us = int((group / "cpu.cfs_quota_us").read_text())
                 if quota_us > 0:
-                    found.append(quota_us / int((group / "cpu.cfs_period_us").read_text()))
-    return min(found, default=None)
+                    quotas.append(quota_us / int((group / "cpu.cfs_period_us").read_text()))
+    return min(quotas, default=None)
 
 
 def ena_allowances() -> dict[str, int]:
-    """What EC2's network cards count, by `ethtool -S`; nothing on other hosts."""
-    found: dict[str, int] = {}
+    """Return how many packets EC2's network cards (ENA) held back or dropped, by allowance; {} on other hosts."""
+    counts: dict[str, int] = {}
     with suppress(OSError, subprocess.SubprocessError):
         cards = [
             path.name for path in _INTERFACES.iterdir() if (path / "device/driver").resolve().name == "ena"
@@ -169,5 +169,5 @@ def ena_allowances() -> dict[str, int]:
             for line in text.splitlines():
                 name, _, value = line.strip().partition(": ")
                 if name in _ALLOWANCES and value.isdecimal():
-                    found[name] = found.get(name, 0) + int(value)
-    return found
+                    counts[name] = counts.get(name, 0) + int(value)
+    return counts

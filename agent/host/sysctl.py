@@ -1,4 +1,4 @@
-"""Settings of the kernel that an agent's host profits from: set on request, and put back as they were."""
+"""Kernel settings that help a load generator: set on request, and restored to their earlier values."""
 
 from __future__ import annotations
 
@@ -7,29 +7,33 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from heyfleet.errors import ExitCode, HeyfleetError
+
 PORTS = "net.ipv4.ip_local_port_range"
 _ROOT = Path("/proc/sys")
 
 
-class TuningError(Exception):
-    """A setting can't be set, or put back: one line."""
+class TuningError(HeyfleetError):
+    """A setting that can't be changed or restored."""
+
+    exit_code = ExitCode.CANNOT_START
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One sysctl of the network namespace: nothing here reaches beyond it."""
+    """One sysctl of the network namespace; none of them affects the host beyond it."""
 
     name: str
-    wanted: str
-    why: str
+    target: str  # the recommended value
+    effect: str
 
     @property
     def path(self) -> Path:
-        """Where the kernel has it."""
+        """Return its file under /proc/sys."""
         return _ROOT.joinpath(*self.name.split("."))
 
     def read(self) -> str | None:
-        """As it is now; None where this kernel has none."""
+        """Return its current value; None if this kernel does not have it."""
         try:
             return " ".join(self.path.read_text().split())
         except OSError:
@@ -37,54 +41,56 @@ class Setting:
 
 
 SETTINGS = (
-    # The ends are of different parity, or half of the ports would be left for bind().
-    Setting(PORTS, "1024 65535", "ports for connections to one address"),
-    Setting("net.ipv4.tcp_tw_reuse", "1", "1 lets ports of connections that were just closed be used again"),
-    Setting("net.ipv4.tcp_slow_start_after_idle", "0", "0 lets a connection that was idle send at once"),
+    # The two ends differ in parity; otherwise the kernel would reserve half of the ports for bind().
+    Setting(PORTS, "1024 65535", "local ports for connections to one address"),
+    Setting("net.ipv4.tcp_tw_reuse", "1", "1 reuses the ports of recently closed connections"),
     Setting(
-        "net.ipv4.tcp_no_metrics_save", "1", "1 forgets what earlier connections to the target were like"
+        "net.ipv4.tcp_slow_start_after_idle", "0", "0 lets an idle connection send at full speed at once"
+    ),
+    Setting(
+        "net.ipv4.tcp_no_metrics_save", "1", "1 starts every connection without the metrics of earlier ones"
     ),
 )
 
 
 def state_file() -> Path:
-    """Where it stands how settings were before."""
+    """Return the path of the file that holds the settings' earlier values."""
     folder = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(folder, "heyfleet", "tuned.json")
 
 
 def tune(state: Path) -> list[str]:
-    """Set what is not as wanted, after writing down how it was; what was set, one line each. TuningError."""
+    """Set what differs from its target, after saving the earlier values; return a line per change. TuningError."""
     changes = [
-        (setting, now) for setting in SETTINGS if (now := setting.read()) not in (None, setting.wanted)
+        (setting, value) for setting in SETTINGS if (value := setting.read()) not in (None, setting.target)
     ]
     if not changes:
         return []
     before = _read(state)
-    for setting, now in changes:
-        before.setdefault(setting.name, str(now))
+    for setting, value in changes:
+        before.setdefault(setting.name, str(value))
     try:
         state.parent.mkdir(parents=True, exist_ok=True)
         draft = state.with_suffix(".new")
         draft.write_text(json.dumps(before, indent=2) + "\n")
         draft.replace(state)
     except OSError as error:
-        raise TuningError(f"{state}: {error.strerror}; nothing was changed") from None
+        raise TuningError(f"can't write {state}: {error.strerror}", "nothing was changed") from None
     return [
-        _set(setting.path, setting.wanted, f"{setting.name}: {now} -> {setting.wanted}")
-        for setting, now in changes
+        _set(setting.path, setting.target, f"{setting.name}: {value} -> {setting.target}")
+        for setting, value in changes
     ]
 
 
 def restore(state: Path) -> list[str]:
-    """Put back what `tune` changed; what was put back, one line each. TuningError."""
+    """Restore what `tune` changed, and return a line per change. TuningError."""
     known = {setting.name: setting for setting in SETTINGS}
-    done = []
+    lines = []
     for name, value in _read(state).items():
         if name in known:
-            done.append(_set(known[name].path, value, f"{name}: {known[name].read()} -> {value}"))
+            lines.append(_set(known[name].path, value, f"{name}: {known[name].read()} -> {value}"))
     state.unlink(missing_ok=True)
-    return done
+    return lines
 
 
 def _set(path: Path, value: str, line: str) -> str:
@@ -92,16 +98,18 @@ def _set(path: Path, value: str, line: str) -> str:
         path.write_text(value)
     except OSError as error:
         raise TuningError(
-            f"{path}: {error.strerror}: only root may set it, where the container allows that"
+            f"can't set {path}: {error.strerror}", "only root may set it, and not in every container"
         ) from None
     return line
 
 
 def _read(state: Path) -> dict[str, str]:
     try:
-        found = json.loads(state.read_text())
+        values = json.loads(state.read_text())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise TuningError(f"{state}: it can't be read: {error}") from None
-    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+        raise TuningError(
+            f"{state} can't be read: {error}", "delete it to give up the earlier values"
+        ) from None
+    return {str(name): str(value) for name, value in values.items()} if isinstance(values, dict) else {}

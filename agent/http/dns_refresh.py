@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from heyfleet.agent.http.resolve import ResolveError, connects_to, look_up_again
+from heyfleet.agent.http.resolve import ResolveError, connection_endpoint, look_up_again
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import Histogram
 from heyfleet.proto.plan_pb2 import Plan
@@ -87,5 +87,5 @@ class DnsRefresh:
             self.refresh()
 
     def _allows(self, address: tuple[str, int]) -> bool:
-        hosts, port = connects_to(self._plan)
+        hosts, port = connection_endpoint(self._plan)
         return all(self._policy.allows(host, port, [address[0]]) for host in hosts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from heyfleet.agent.http.proxy import target_url, through
+from heyfleet.agent.http.proxy import request_through_proxy, target_url
 from heyfleet.agent.http.request import IDEMPOTENT, render, render_http2
 from heyfleet.agent.http.template import Compiler, Segment
 from heyfleet.proto.plan_pb2 import Plan
@@ -19,7 +19,7 @@ def render_plan(plan: Plan, http2: bool) -> tuple[list[Message], list[list[bytes
     Raises ValueError for a request that a proxy, or a frame of HTTP/2, can't take.
     """
     compiler = Compiler(plan)
-    requests = [through(plan, request, target_url(plan, request)) for request in plan.requests]
+    requests = [request_through_proxy(plan, request, target_url(plan, request)) for request in plan.requests]
     rendered: Sequence[bytes | list[Segment]]
     if plan.template:
         compile_request = compiler.http2 if http2 else compiler.http1

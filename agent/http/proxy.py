@@ -1,64 +1,73 @@
-"""What a proxy is asked for: the whole URL, or a tunnel (RFC 9112 section 3.2.2, RFC 9110 section 9.3.6)."""
+"""Requests through an HTTP proxy: the whole URL, or a tunnel (RFC 9112 section 3.2.2, RFC 9110 section 9.3.6)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from heyfleet.agent.http.resolve import where
+from heyfleet.agent.http.resolve import server_endpoint
 from heyfleet.plan.template import parse
 from heyfleet.plan.url import Url, basic
 from heyfleet.proto.plan_pb2 import Header, Plan, Request
 
 _METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+# What a proxy could read as a second request, or as another length of the body.
+_FORBIDDEN_IN_FIELDS = re.compile(r"[\r\n]|^(?i:content-length|transfer-encoding)\s*:")
 
 
-def through(plan: Plan, request: Request, url: Url) -> Request:
-    """A request of HTTP/1.1 as it goes to the server of a URL, or to the proxy on the way. ValueError."""
+def request_through_proxy(plan: Plan, request: Request, url: Url) -> Request:
+    """Return an HTTP/1.1 request in the form in which it is sent: to the server of a URL, or to the plan's proxy.
+
+    Raises ValueError for a request that a proxy could read differently.
+    """
     if not plan.HasField("proxy") or url.scheme == "https":
         return request
     _check(plan, request)
-    asked = Request()
-    asked.CopyFrom(request)
-    asked.request_target = f"http://{url.authority}{request.request_target}"
+    proxied = Request()
+    proxied.CopyFrom(request)
+    proxied.request_target = f"http://{url.authority}{request.request_target}"
     if not any(header.name.lower() == "proxy-authorization" for header in request.headers):
-        asked.headers.extend(Header(name=name, value=value) for name, value in _authorization(plan))
-    return asked
+        proxied.headers.extend(Header(name=name, value=value) for name, value in _authorization(plan))
+    return proxied
 
 
 def tunnel_head(plan: Plan, url: Url) -> bytes:
-    """What asks the plan's proxy for a tunnel to the server of a URL; nothing where there is none."""
+    """Return the CONNECT request for a tunnel to the server of a URL; b"" if connections need no tunnel."""
     if not plan.HasField("proxy") or url.scheme != "https":
         return b""
-    hosts, port = where(plan, url.host, url.port, url.scheme)
+    hosts, port = server_endpoint(plan, url.host, url.port, url.scheme)
     host = hosts[0].partition("%")[0]
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
     lines += [f"{name}: {value}" for name, value in _authorization(plan)]
     return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
 def target_url(plan: Plan, request: Request) -> Url:
-    """The URL that one of the plan's own requests asks for."""
+    """Return the URL of one of the plan's own requests."""
     return Url(plan.target.scheme, plan.target.host, plan.target.port, request.request_target, None)
 
 
 def _check(plan: Plan, request: Request) -> None:
-    """Refuse what a proxy would read as another URL or a second request: the owner's limits are about this one."""
-    place = f"{request.method} {request.request_target!r}"
-    path = "".join(_texts(plan, request.request_target))
+    """Refuse what a proxy would read as another URL or a second request, which the host's policy has not checked."""
+    description = f"{request.method} {request.request_target!r}"
+    path = "".join(_possible_texts(plan, request.request_target))
     if not _METHOD.fullmatch(request.method) or not path.startswith("/") or re.search(r"\s", path):
-        raise ValueError(f"{place} can't be asked of a proxy")
+        raise ValueError(f"{description} can't be sent through a proxy: its method or path is not valid")
     for header in request.headers:
-        line = f"{header.name}:{''.join(_texts(plan, header.value))}"
-        if re.search(r"[\r\n]|^(?i:content-length|transfer-encoding)\s*:", line):
+        line = f"{header.name}:{''.join(_possible_texts(plan, header.value))}"
+        if _FORBIDDEN_IN_FIELDS.search(line):
             raise ValueError(
-                f"{place}: header fields with line breaks, or with a body's length, can't be sent to a proxy"
+                f"{description} can't be sent through a proxy: {header.name!r} contains a line break or sets the"
+                " body's length"
             )
 
 
-def _texts(plan: Plan, text: str) -> Iterator[str]:
-    """What a text has in it, whatever its placeholders become; of those in URLs, spaces are encoded."""
+def _possible_texts(plan: Plan, text: str) -> Iterator[str]:
+    """Yield the fixed parts of a text, and a line break for each data value that contains one.
+
+    Spaces of data values do not matter: in a URL they are percent-encoded.
+    """
     for piece in parse(text) if plan.template else [text]:
         if isinstance(piece, str):
             yield piece

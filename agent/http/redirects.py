@@ -1,4 +1,4 @@
-"""Where redirects lead to: what Go's client, and so hey, asks next (RFC 9110 section 15.4, RFC 3986 section 5)."""
+"""Follow redirects as Go's client, and therefore hey, does (RFC 9110 section 15.4, RFC 3986 section 5)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import count
 from urllib.parse import urljoin, urlsplit
 
-from heyfleet.agent.http.proxy import target_url, through, tunnel_head
+from heyfleet.agent.http.proxy import request_through_proxy, target_url, tunnel_head
 from heyfleet.agent.http.request import IDEMPOTENT, http2_fields, render
-from heyfleet.agent.http.resolve import Resolved, ResolveError, look_up_all, where
+from heyfleet.agent.http.resolve import Resolution, ResolveError, look_up_all, server_endpoint
 from heyfleet.agent.http.transport import tls_context
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import Engine, http2_request
@@ -19,54 +19,59 @@ from heyfleet.proto.plan_pb2 import Header, Plan, Request
 NOT_USABLE = "redirect: to no usable address"
 NOT_ALLOWED = "redirect: not allowed by the owner of the agent"
 UNKNOWN_HOST = "redirect: to an unknown host"
-# What is for one host must not reach another (Go: the same list).
-_SECRETS = frozenset({"authorization", "cookie", "cookie2", "www-authenticate"})
-_CONTENT = frozenset({"content-type", "content-length", "content-encoding", "content-language", "expect"})
-_KEEP_METHOD = frozenset({307, 308})
-# How long each of a host's addresses may take to accept a connection, while the load waits (RFC 8305 section 5).
+# Fields that must not be sent to another host (the list of Go's client).
+_SECRET_FIELDS = frozenset({"authorization", "cookie", "cookie2", "www-authenticate"})
+_CONTENT_FIELDS = frozenset(
+    {"content-type", "content-length", "content-encoding", "content-language", "expect"}
+)
+_METHOD_KEPT_BY = frozenset({307, 308})
+# How long each address of a new host may take to accept a connection; the worker's load waits (RFC 8305 section 5).
 _TRIAL_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request, and the URL that it asks for."""
+class _Visit:
+    """A request and its URL."""
 
     request: Request
     url: Url
 
 
 class Follower:
-    """One engine's, which calls it in its own thread, without other workers waiting for that."""
+    """Answers one engine's question which request follows a redirect.
+
+    The engine calls it in its own thread, so that a slow lookup delays no other worker.
+    """
 
     def __init__(
-        self, plan: Plan, http2: bool, owner: HostPolicy, addresses: Sequence[tuple[str, int]] = ()
+        self, plan: Plan, http2: bool, policy: HostPolicy, addresses: Sequence[tuple[str, int]] = ()
     ) -> None:
-        """`addresses`: of the proxy, if there is one."""
+        """`addresses` are those of the proxy, if the plan has one."""
         self._plan = plan
         self._http2 = http2
-        self._owner = owner
+        self._policy = policy
         self._proxy_addresses = list(addresses) if plan.HasField("proxy") else []
         self._engine: Engine | None = None
         target = plan.target
-        self._asked = {
-            number: _Asked(request, target_url(plan, request)) for number, request in enumerate(plan.requests)
+        self._visits = {
+            number: _Visit(request, target_url(plan, request)) for number, request in enumerate(plan.requests)
         }
         self._numbers = count(len(plan.requests))
         self._proxy_origin = 0 if target.scheme == "http" else None
         self._origins: dict[tuple[str, str, int], int | str] = {(target.scheme, target.host, target.port): 0}
 
-    def serve(self, engine: Engine) -> None:
-        """Whom it is asked by."""
+    def bind(self, engine: Engine) -> None:
+        """Set the engine, which keeps the origins."""
         self._engine = engine
 
     def __call__(
         self, message: int, status: int, location: bytes
     ) -> tuple[int, bytes, bool, bool, int] | str | None:
-        """The engine's question; see there."""
-        asked = self._asked[message]
+        """Return the request that follows a redirect, an error name, or None; ext.Engine describes the arguments."""
+        visit = self._visits[message]
         text = percent_encoded(location.decode("utf-8", "surrogateescape").replace(" ", "%20"))
         try:
-            url = _joined(asked.url, text)
+            url = _resolve_location(visit.url, text)
         except ValueError:
             return NOT_USABLE
         key = (url.scheme, url.host, url.port)
@@ -77,37 +82,37 @@ class Follower:
         origin = self._origins[key]
         if isinstance(origin, str):
             return origin
-        following = _Asked(_next(asked, url, status, bool(urlsplit(text).netloc)), url)
+        following = _Visit(_next_request(visit, url, status, bool(urlsplit(text).netloc)), url)
         number = next(self._numbers)
-        self._asked[number] = following
+        self._visits[number] = following
         request = following.request
         return (
             number,
-            self._rendered(following),
+            self._render(following),
             request.method == "HEAD",
             request.method in IDEMPOTENT,
             origin,
         )
 
     def forget(self, messages: list[int]) -> None:
-        """Those that the engine has no more."""
+        """Drop the messages that the engine no longer needs."""
         for message in messages:
-            self._asked.pop(message, None)
+            self._visits.pop(message, None)
 
     def _origin(self, url: Url) -> int | str:
-        """The number of an origin, looked up and allowed; or why not."""
+        """Look up an origin and add it to the engine; return its number, or the name of the error."""
         assert self._engine is not None
-        hosts, port = where(self._plan, url.host, url.port, url.scheme)
+        hosts, port = server_endpoint(self._plan, url.host, url.port, url.scheme)
         try:
             addresses = look_up_all(hosts, port, self._plan.family)
         except ResolveError:
             if not self._proxy_addresses:
                 return UNKNOWN_HOST
-            addresses = []  # the proxy may know it
-        if not all(self._owner.allows(host, port, [address for address, _ in addresses]) for host in hosts):
+            addresses = []  # the proxy may be able to resolve it
+        if not all(self._policy.allows(host, port, [address for address, _ in addresses]) for host in hosts):
             return NOT_ALLOWED
         if not self._proxy_addresses:
-            addresses = Resolved(addresses, 0).tried_out(_TRIAL_S).addresses
+            addresses = Resolution(addresses, 0).accepting(_TRIAL_S).addresses
         try:
             return self._add_origin(addresses, url)
         except ValueError:
@@ -120,49 +125,50 @@ class Follower:
             return self._engine.add_origin(addresses, context)
         if url.scheme == "https":
             return self._engine.add_origin(self._proxy_addresses, context, tunnel_head(self._plan, url))
-        # Connections to the proxy are for every http URL.
+        # Connections to the proxy serve every http URL.
         if self._proxy_origin is None:
             self._proxy_origin = self._engine.add_origin(self._proxy_addresses, None)
         return self._proxy_origin
 
-    def _rendered(self, asked: _Asked) -> bytes:
-        request = asked.request
+    def _render(self, visit: _Visit) -> bytes:
+        request = visit.request
         if self._http2:
-            fields = http2_fields(request, asked.url.scheme)
+            fields = http2_fields(request, visit.url.scheme)
             return http2_request(fields, request.body, request.method == "HEAD")
-        return render(through(self._plan, request, asked.url), close=self._plan.disable_keepalive)
+        return render(
+            request_through_proxy(self._plan, request, visit.url), close=self._plan.disable_keepalive
+        )
 
 
-def _joined(base: Url, reference: str) -> Url:
-    """A Location, relative to the URL that was asked for; ValueError."""
-    whole = reference
+def _resolve_location(base: Url, reference: str) -> Url:
+    """Resolve a Location relative to the URL that it came from; ValueError."""
+    absolute = reference
     if not urlsplit(reference).scheme:
-        whole = urljoin(f"{base.scheme}://{base.authority}{base.request_target}", reference)
-    return parse(urlsplit(whole)._replace(fragment="").geturl())
+        absolute = urljoin(f"{base.scheme}://{base.authority}{base.request_target}", reference)
+    return parse(urlsplit(absolute)._replace(fragment="").geturl())
 
 
-def _next(asked: _Asked, url: Url, status: int, absolute: bool) -> Request:
-    """The request that follows from one."""
-    before = asked.request
-    keeps = status in _KEEP_METHOD
-    method = before.method if keeps or before.method in {"GET", "HEAD"} else "GET"
-    leaves = not _same_or_below(url.host, asked.url.host)
-    # A Host of the user's own stays where the Location names no other.
+def _next_request(visit: _Visit, url: Url, status: int, absolute: bool) -> Request:
+    """Return the request that follows a redirect to `url`; `absolute` says whether the Location named a host."""
+    before = visit.request
+    keeps_method = status in _METHOD_KEPT_BY
+    method = before.method if keeps_method or before.method in {"GET", "HEAD"} else "GET"
+    leaves_host = not _is_same_or_subdomain(url.host, visit.url.host)
+    # A Host header set by the user is kept if the Location names no host.
     host = (
         url.authority
         if absolute
         else next(each.value for each in before.headers if each.name.lower() == "host")
     )
     headers = [Header(name="Host", value=host)]
-    for header in before.headers:
-        name = header.name.lower()
-        if name in {"host", "referer"} or (leaves and name in _SECRETS) or (not keeps and name in _CONTENT):
-            continue
-        headers.append(header)
-    if not (asked.url.scheme == "https" and url.scheme == "http"):
+    dropped = {"host", "referer"}
+    dropped |= _SECRET_FIELDS if leaves_host else set()
+    dropped |= _CONTENT_FIELDS if not keeps_method else set()
+    headers += [header for header in before.headers if header.name.lower() not in dropped]
+    if not (visit.url.scheme == "https" and url.scheme == "http"):
         headers.append(
             Header(
-                name="Referer", value=f"{asked.url.scheme}://{asked.url.authority}{asked.url.request_target}"
+                name="Referer", value=f"{visit.url.scheme}://{visit.url.authority}{visit.url.request_target}"
             )
         )
     if url.credentials and not any(header.name.lower() == "authorization" for header in headers):
@@ -172,9 +178,9 @@ def _next(asked: _Asked, url: Url, status: int, absolute: bool) -> Request:
         method=method,
         request_target=url.request_target,
         headers=headers,
-        body=before.body if keeps else b"",
+        body=before.body if keeps_method else b"",
     )
 
 
-def _same_or_below(host: str, other: str) -> bool:
+def _is_same_or_subdomain(host: str, other: str) -> bool:
     return host == other or host.endswith(f".{other}")

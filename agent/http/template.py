@@ -1,4 +1,4 @@
-"""From requests with placeholders to the segments that the engine renders, of HTTP/1.1 and of HTTP/2."""
+"""Compile requests with placeholders into the segments that the engine renders, for HTTP/1.1 and HTTP/2."""
 
 from __future__ import annotations
 
@@ -12,58 +12,59 @@ from heyfleet.plan.template import Piece, Value, parse
 from heyfleet.proto.plan_pb2 import Plan, Request
 
 Segment = tuple[Any, ...]
-# Of the fields of a request over HTTP/2: one frame (RFC 9113 section 4.2).
-_BLOCK_BYTES = 16384
-_VALUE_BYTES = 40
-# What has no place in a URL as it is: spaces, controls and all that is not ASCII.
+# Longest field block of an HTTP/2 request that is sent in one frame (RFC 9113 section 4.2).
+_MAX_BLOCK_BYTES = 16384
+# Longest value of a placeholder that is no column.
+_MAX_VALUE_BYTES = 40
+# Octets that a URL can't contain: spaces, controls and everything beyond ASCII.
 _NOT_IN_URLS = re.compile(rb"[\x00-\x20\x7f-\xff]")
 
 
 class Compiler:
-    """Of one plan: segments of its requests, and the columns of its data that they name by their places."""
+    """Compiles the requests of one plan; `columns` are the data columns that the segments refer to by index."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._data = {column.name: list(column.values) for column in plan.data}
-        self._places: dict[tuple[str, bool], int] = {}
+        self._indexes: dict[tuple[str, bool], int] = {}
         self.columns: list[list[bytes]] = []
 
     def http1(self, request: Request) -> list[Segment]:
-        """A request as render() writes it, with placeholders for what differs."""
-        given = {header.name.lower() for header in request.headers}
+        """Compile a request in the form that render() gives it."""
+        present = {header.name.lower() for header in request.headers}
         segments = [*self._texts(f"{request.method} "), *self._texts(request.request_target, url=True)]
         segments += self._plain(" HTTP/1.1\r\n")
         for header in request.headers:
             segments += [*self._plain(f"{header.name}: "), *self._texts(header.value), *self._plain("\r\n")]
         body = self._body(request)
-        if "content-length" not in given and (body or request.method in METHODS_WITH_BODY):
+        if "content-length" not in present and (body or request.method in METHODS_WITH_BODY):
             segments += [*self._plain("Content-Length: "), ("length",), *self._plain("\r\n")]
-        if self._plan.disable_keepalive and "connection" not in given:
+        if self._plan.disable_keepalive and "connection" not in present:
             segments += self._plain("Connection: close\r\n")
-        return _joined([*segments, *self._plain("\r\n"), ("body",), *body])
+        return _join([*segments, *self._plain("\r\n"), ("body",), *body])
 
     def http2(self, request: Request) -> list[Segment]:
-        """The same as the frame of its fields and its body; ValueError if that is too long for one frame."""
+        """Compile a request as the frame of its fields and its body; ValueError if the fields can exceed one frame."""
         segments: list[Segment] = [("frame",)]
-        given = any(header.name.lower() == "content-length" for header in request.headers)
+        has_length = any(header.name.lower() == "content-length" for header in request.headers)
         for name, value in http2_fields(request, self._plan.target.scheme):
-            if name == b"content-length" and not given:
+            if name == b"content-length" and not has_length:
                 segments += self._field(name, [("length",)])
             else:
                 segments += self._field(name, self._texts(_text(value), url=name == b":path"))
         body = self._body(request)
-        joined = _joined(segments)
-        if sum(map(self._most, joined)) > _BLOCK_BYTES:
+        joined = _join(segments)
+        if sum(map(self._longest, joined)) > _MAX_BLOCK_BYTES:
             raise ValueError(
-                f"{request.name}: its fields may become longer than {_BLOCK_BYTES} bytes, one frame of HTTP/2"
+                f"{request.name}: its header fields can exceed {_MAX_BLOCK_BYTES} bytes, the size of an HTTP/2 frame"
             )
-        return [*joined, ("body",), *_joined(body)]
+        return [*joined, ("body",), *_join(body)]
 
     def _field(self, name: bytes, value: list[Segment]) -> list[Segment]:
         if all(segment[0] == "text" for segment in value):
             return [("text", hpack_encode([(name, b"".join(segment[1] for segment in value))]))]
-        # An empty value is its length, which is left to the segments.
-        value = _joined(value)
+        # The encoding of an empty value ends in its length, which the string segment replaces.
+        value = _join(value)
         return [("text", hpack_encode([(name, b"")])[:-1]), ("string", len(value)), *value]
 
     def _body(self, request: Request) -> list[Segment]:
@@ -89,42 +90,47 @@ class Compiler:
         return (piece.kind,)
 
     def _column(self, name: str, url: bool) -> int:
-        """The place of a column, as it is or as a URL wants it."""
-        if (name, url) not in self._places:
+        """Return the index of a column, percent-encoded for use in a URL or as it is."""
+        if (name, url) not in self._indexes:
             values = self._data[name]
             if url:
-                values = [_NOT_IN_URLS.sub(lambda found: b"%%%02X" % found[0][0], value) for value in values]
-            self._places[name, url] = len(self.columns)
+                values = [_NOT_IN_URLS.sub(lambda match: b"%%%02X" % match[0][0], value) for value in values]
+            self._indexes[name, url] = len(self.columns)
             self.columns.append(values)
-        return self._places[name, url]
+        return self._indexes[name, url]
 
-    def _most(self, segment: Segment) -> int:
+    def _longest(self, segment: Segment) -> int:
         if segment[0] == "text":
             return len(segment[1])
         if segment[0] == "column":
             return max(map(len, self.columns[segment[1]]))
-        return _VALUE_BYTES
+        return _MAX_VALUE_BYTES
 
 
-def _joined(segments: Sequence[Segment]) -> list[Segment]:
-    """Neighbouring texts as one; a string's segments are never joined with what is around them."""
-    made: list[Segment] = []
-    inside = 0
+def _join(segments: Sequence[Segment]) -> list[Segment]:
+    """Join neighbouring texts, but never those of a string with those around it."""
+    result: list[Segment] = []
+    inside = 0  # segments left of the current string
     for segment in segments:
         if segment == ("text", b"") and not inside:
             continue
-        if not inside and segment[0] == "text" and made and made[-1][0] == "text" and not _ends_string(made):
-            made[-1] = ("text", made[-1][1] + segment[1])
+        if not inside and segment[0] == "text" and _ends_in_text(result):
+            result[-1] = ("text", result[-1][1] + segment[1])
         else:
-            made.append(segment)
+            result.append(segment)
         inside = segment[1] if segment[0] == "string" else max(inside - 1, 0)
-    return made
+    return result
 
 
-def _ends_string(made: Sequence[Segment]) -> bool:
-    """Whether the last segment is the last of a string's."""
-    return any(
-        segment[0] == "string" and place + segment[1] >= len(made) - 1 for place, segment in enumerate(made)
+def _ends_in_text(segments: Sequence[Segment]) -> bool:
+    """Whether the last segment is a text that is not within a string."""
+    last = len(segments) - 1
+    return (
+        bool(segments)
+        and segments[last][0] == "text"
+        and not any(
+            segment[0] == "string" and index + segment[1] >= last for index, segment in enumerate(segments)
+        )
     )
 
 

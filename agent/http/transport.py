@@ -1,4 +1,4 @@
-"""Which HTTP a plan's connections speak, and how they say so in TLS."""
+"""The HTTP version that a plan's connections speak, and their TLS contexts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _POLL_S = 0.0005
 
 
 def speaks_http2(plan: Plan, addresses: list[tuple[str, int]]) -> bool:
-    """Whether requests go over HTTP/2: as asked, unless an https server takes HTTP/1.1 only (RFC 7301).
+    """Whether requests go over HTTP/2: if the plan says so, unless an https server only offers HTTP/1.1 (RFC 7301).
 
-    That is found out by one connection, opened and closed before the others. Where it can't be opened, the run will show why.
+    One connection finds that out before the others are opened. If it can't be opened, the run itself will show why.
     """
     if plan.http != HTTP_2 or plan.target.scheme != "https":
         return plan.http == HTTP_2
@@ -45,27 +45,27 @@ def speaks_http2(plan: Plan, addresses: list[tuple[str, int]]) -> bool:
     return engine.protocol_agreed == "h2" or not opened
 
 
-def tls_context(plan: Plan, http2: bool, elsewhere: Url | None = None) -> TlsContext | None:
-    """One engine's for the target, or for where a redirect leads to; None for http. ValueError."""
-    if (elsewhere.scheme if elsewhere else plan.target.scheme) != "https":
+def tls_context(plan: Plan, http2: bool, redirect: Url | None = None) -> TlsContext | None:
+    """Return the TLS context for the target, or for the URL of a redirect; None for http. ValueError."""
+    if (redirect.scheme if redirect else plan.target.scheme) != "https":
         return None
-    return _context(plan, _OFFERS[http2], demand="h2" if http2 else "", elsewhere=elsewhere)
+    return _context(plan, _OFFERS[http2], demand="h2" if http2 else "", redirect=redirect)
 
 
 def _context(
-    plan: Plan, protocols: tuple[str, ...], demand: str = "", elsewhere: Url | None = None
+    plan: Plan, protocols: tuple[str, ...], demand: str = "", redirect: Url | None = None
 ) -> TlsContext:
-    asked = plan.tls
-    at_home = elsewhere is None or elsewhere.host == plan.target.host
+    tls = plan.tls
+    is_target = redirect is None or redirect.host == plan.target.host
     return TlsContext(
-        elsewhere.host if elsewhere else asked.name,
-        insecure=asked.insecure,
-        ca_pem=asked.ca_pem,
-        # Who we are is the target's to know, and of nobody that it sends us to.
-        certificate_pem=asked.certificate_pem if at_home else b"",
-        key_pem=asked.key_pem if at_home else b"",
-        resume=not asked.no_resume,
-        version=asked.version,
+        redirect.host if redirect else tls.name,
+        insecure=tls.insecure,
+        ca_pem=tls.ca_pem,
+        # The client's certificate is for the target only, not for hosts that it redirects to.
+        certificate_pem=tls.certificate_pem if is_target else b"",
+        key_pem=tls.key_pem if is_target else b"",
+        resume=not tls.no_resume,
+        version=tls.version,
         protocols=protocols,
         demand=demand,
     )
@@ -75,4 +75,4 @@ def _run(engine: Engine) -> None:
     try:
         engine.run()
     except OSError:
-        return  # the run itself will meet it, and say so
+        return  # the run itself will fail the same way, and report it

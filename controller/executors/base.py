@@ -1,22 +1,42 @@
-"""The seam between a controller and an agent, wherever that agent runs."""
+"""The seams of a run: what carries out a plan, what an agent is, and what brings agents up for one run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Protocol, Self
 
-from heyfleet.proto.plan_pb2 import Assignment
+from heyfleet.controller.signals import Interrupts
+from heyfleet.errors import HeyfleetError
+from heyfleet.proto.plan_pb2 import Assignment, Plan
 from heyfleet.proto.stats_pb2 import Done, Ready, Refusal, Snapshot
+from heyfleet.results.intervals import IntervalSink, ignore
+from heyfleet.results.measurements import Measurements
+
+
+class ResultsElsewhereError(HeyfleetError):
+    """The load has begun, but its results can't be fetched now; the cure says where they will be."""
+
+
+class Executor(Protocol):
+    """Carries out plans."""
+
+    def execute(
+        self, plan: Plan, interrupts: Interrupts, on_interval: IntervalSink = ignore, /
+    ) -> Measurements:
+        """Run the load to its end or to the first signal. Whatever goes wrong, no load is left running.
+
+        `on_interval` receives each second of the run. Raises InputError or CannotStartError if the run can't begin,
+        Interrupted if a signal came before it began, and ResultsElsewhereError.
+        """
+        ...
 
 
 class AgentLink(Protocol):
-    """One agent and one assignment: prepare, start, snapshots, done; stop at any time.
-
-    A wait inside any of these lets Python's signal handlers run.
-    """
+    """One agent with one assignment. While a method waits, Python's signal handlers can run."""
 
     def prepare(self, assignment: Assignment) -> Ready | Refusal:
-        """Resolve the name, check the limits of the host, open the connections; send nothing yet."""
+        """Resolve the target's name, check the host's limits and open the connections; send nothing yet."""
         ...
 
     def start(self) -> None:
@@ -24,16 +44,56 @@ class AgentLink(Protocol):
         ...
 
     def snapshots(self) -> Iterator[Snapshot]:
-        """About one each second; the last one when the load has ended."""
+        """Yield a snapshot about once a second, and a last one when the load has ended."""
         ...
 
     def stop(self) -> None:
-        """End the load at once, or before it begins; safe in a signal handler, at any time, more than once.
+        """Stop the load at once, or prevent it. Safe at any time, also repeatedly and in a signal handler.
 
-        `snapshots` and `done` then still tell what was done.
+        `snapshots` and `done` still return what was measured.
         """
         ...
 
     def done(self) -> Done:
-        """The totals; to be asked for when `snapshots` is exhausted."""
+        """Return the totals, once `snapshots` is exhausted."""
         ...
+
+
+class Deployment(Protocol):
+    """A context manager that brings up agents for one run, and removes on exit whatever it created."""
+
+    @property
+    def agents(self) -> int:
+        """The number of agents that it brings up."""
+        ...
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the controller need listen only on this host's loopback interface."""
+        ...
+
+    def plan_lines(self, port: int, /) -> list[str]:
+        """Return what `start` would create, as text."""
+        ...
+
+    def start(self, port: int, ca_pem: bytes, token: bytes, log: Callable[[str], None], /) -> None:
+        """Begin to launch agents that join at this host's port, and return. `log` is called from another thread."""
+        ...
+
+    def absent(self) -> list[str]:
+        """Return a line `name: reason` for each agent that will never join."""
+        ...
+
+    def awaited(self) -> list[str]:
+        """Return a line for each agent that has not joined yet, with what is known about it."""
+        ...
+
+    def joined(self) -> None:
+        """Stop watching, because the run has its agents."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

@@ -1,9 +1,9 @@
-"""How a plan is executed: the seam between the command and whoever makes the load; and this host alone, the simplest."""
+"""Runs on this host alone, with one agent in this process."""
 
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from collections.abc import Callable
 
 from heyfleet.controller.abort import AbortWatch
 from heyfleet.controller.executors.base import AgentLink
@@ -18,60 +18,53 @@ from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.stats import Stats
 
 
-class ResultsElsewhereError(Exception):
-    """The load had begun, and what it measured can't be had here now: one line of where to ask."""
-
-
-class Executor(Protocol):
-    """Makes the load of a plan."""
-
-    def execute(self, plan: Plan, interrupts: Interrupts, take: IntervalSink = ignore) -> Measurements:
-        """Run the load to its end, or to the first signal; whatever goes wrong, none goes on. `take` gets each second of it.
-
-        InputError if it can't begin, Interrupted if a signal came before it began, ResultsElsewhereError.
-        """
-        ...
-
-
 class LocalExecutor:
-    """One agent in this process makes all of it."""
+    """Carries out a plan with one agent in this process. `now_s` is the clock for --abort-on."""
 
-    def __init__(self, agent: AgentLink) -> None:
+    def __init__(self, agent: AgentLink, now_s: Callable[[], float] = time.monotonic) -> None:
         self._agent = agent
+        self._now_s = now_s
 
-    def execute(self, plan: Plan, interrupts: Interrupts, take: IntervalSink = ignore) -> Measurements:
-        """See Executor."""
-        agent, progress, stats, intervals = self._agent, Progress(), Stats(), Intervals(take, plan)
+    def execute(self, plan: Plan, interrupts: Interrupts, on_interval: IntervalSink = ignore) -> Measurements:
+        """See base.Executor."""
+        agent, progress, stats = self._agent, Progress(), Stats()
         assignment = whole_plan(plan)
         try:
-            progress.prepare(plan)
+            progress.show_preparation(plan)
             answer = agent.prepare(assignment)
             if isinstance(answer, Refusal):
                 raise InputError(answer.reason)
-            interrupts.running(agent.stop)
+            interrupts.stop_with(agent.stop)
             agent.start()
-            watch, aborted = AbortWatch(plan, stats), ""
-            for snapshot in agent.snapshots():
-                stats.add(snapshot)
-                intervals.add(snapshot)
-                progress.show(stats, snapshot)
-                if not aborted and (aborted := watch.look(time.monotonic())):
-                    agent.stop()
+            abort_reason = self._merge_snapshots(plan, stats, progress, on_interval)
             done = agent.done()
-            intervals.close()
         except BaseException:
             agent.stop()
             raise
         finally:
             progress.erase()
-        part = AgentMeasurements(
+        measurements = AgentMeasurements(
             agent=assignment.agent, host="", share=assignment, ready=answer, done=done, stats=stats
         )
         return Measurements(
             run_id=assignment.run_id,
             plan=plan,
             stats=stats,
-            parts=[part],
+            agents=[measurements],
             trace=stats.trace(),
-            aborted=aborted,
+            aborted_by=abort_reason,
         )
+
+    def _merge_snapshots(
+        self, plan: Plan, stats: Stats, progress: Progress, on_interval: IntervalSink
+    ) -> str:
+        """Merge snapshots until the load has ended; return the threshold of --abort-on that stopped it, or ""."""
+        intervals, watch, abort_reason = Intervals(on_interval, plan), AbortWatch(plan, stats), ""
+        for snapshot in self._agent.snapshots():
+            stats.add(snapshot)
+            intervals.add(snapshot)
+            progress.show(stats, snapshot)
+            if not abort_reason and (abort_reason := watch.check(self._now_s())):
+                self._agent.stop()
+        intervals.close()
+        return abort_reason

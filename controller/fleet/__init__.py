@@ -1,1 +1,1 @@
-"""A controller's side of a fleet: agents that attach, one run at a time, everything merged."""
+"""The controller's side of a fleet: agents attach to it, carry out one run at a time, and stream their results."""

@@ -1,25 +1,26 @@
-"""One agent as the controller knows it, over as many streams as it takes."""
+"""The controller's connection to one agent, which may span several streams."""
 
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Callable
 
 from heyfleet.controller.fleet.clock_sync import ClockSync
-from heyfleet.proto.control_pb2 import Hello, Ping, Pong, ToAgent
+from heyfleet.proto.control_pb2 import Ack, Hello, Ping, Pong, Release, Start, Stop, ToAgent
+from heyfleet.proto.plan_pb2 import Assignment
 
-# States, as the live view shows them.
+# States of an agent in the live status of a run.
 IDLE = "idle"
 PREPARING = "preparing"
 READY = "ready"
 RUNNING = "running"
 DONE = "done"
-AWAY = "away"  # its stream broke; it may come back
+AWAY = "away"  # its stream broke; it may attach again
 LOST = "lost"
 
 
 class Stream:
-    """What is to be sent to an agent on one connection; `None` ends it."""
+    """The queue of messages to an agent on one stream. A `None` in the queue ends the stream."""
 
     def __init__(self) -> None:
         self.outgoing: asyncio.Queue[ToAgent | None] = asyncio.Queue()
@@ -29,59 +30,80 @@ class Stream:
         self.outgoing.put_nowait(message)
 
     def close(self) -> None:
-        """End the stream when all that is queued has been sent."""
+        """End the stream after the messages that are queued."""
         self.outgoing.put_nowait(None)
 
 
 class AgentConnection:
-    """An agent, attached now or away."""
+    """An agent that is attached, or that was attached before. `now_ns` is the controller's monotonic clock."""
 
-    def __init__(self, hello: Hello) -> None:
+    def __init__(self, hello: Hello, now_ns: Callable[[], int]) -> None:
         self.agent = hello.agent
         self.facts = hello.facts
         self.clock = ClockSync()
         self.stream: Stream | None = None
-        self.left = ""  # why it went on purpose, if it did
-        self.away_since_s = 0.0  # time.monotonic
-        self.heard_ns = time.monotonic_ns()
-        self._sent_s = 0.0
+        self.leave_reason = ""  # set while the agent is leaving on purpose
+        self.detached_ns = 0
+        self.last_heard_ns = now_ns()
+        self._now_ns = now_ns
+        self._last_sent_ns = 0
         self._pings = 0
 
     @property
     def attached(self) -> bool:
-        """Whether there is a stream to it now, as far as we know."""
+        """Whether the agent has a stream, which may be dead without our knowledge."""
         return self.stream is not None
 
     @property
     def label(self) -> str:
-        """Its name, and its host's where that says more."""
+        """The agent's name, followed by its host's name unless the former begins with it."""
         host = self.facts.host
         return self.agent if not host or self.agent.startswith(host) else f"{self.agent} ({host})"
 
     def send(self, message: ToAgent) -> None:
-        """Queue a message; one to an agent that is away is dropped: what matters is said again when it is back."""
+        """Queue a message. Without a stream it is dropped: all that matters is repeated when the agent is back."""
         if self.stream is not None:
             self.stream.send(message)
-            self._sent_s = time.monotonic()
+            self._last_sent_ns = self._now_ns()
 
     def ping(self) -> None:
-        """Ask for its clock, and renew its lease."""
+        """Ask for the agent's clock, which also renews its lease."""
         self._pings += 1
-        self.send(ToAgent(ping=Ping(sequence=self._pings, sent_ns=time.monotonic_ns())))
+        self.send(ToAgent(ping=Ping(sequence=self._pings, sent_ns=self._now_ns())))
 
-    def ping_if_silent(self, silent_s: float) -> None:
-        """Renew the lease of an agent that was sent nothing for so long."""
-        if time.monotonic() - self._sent_s >= silent_s:
+    def ping_if_idle(self, idle_ns: int) -> None:
+        """Renew the agent's lease if nothing was sent to it for `idle_ns`."""
+        if self._now_ns() - self._last_sent_ns >= idle_ns:
             self.ping()
 
-    def measure_clock(self) -> None:
-        """Begin a burst of pings, each sent when the one before is answered."""
-        self.clock.reset()
+    def synchronize_clock(self) -> None:
+        """Begin a burst of pings; each answer triggers the next ping."""
+        self.clock.begin_burst()
         self.ping()
 
     def on_pong(self, pong: Pong) -> None:
-        """Take a sample; go on with the burst."""
-        was_measured = self.clock.measured
-        self.clock.add(pong.sent_ns, pong.received_ns, time.monotonic_ns())
-        if not was_measured and not self.clock.measured:
+        """Add a clock sample and continue the burst."""
+        was_synchronized = self.clock.synchronized
+        self.clock.add_sample(pong.sent_ns, pong.received_ns, self._now_ns())
+        if not was_synchronized and not self.clock.synchronized:
             self.ping()
+
+    def assign(self, assignment: Assignment) -> None:
+        """Ask the agent to prepare its share of a run."""
+        self.send(ToAgent(assignment=assignment, run_id=assignment.run_id))
+
+    def start(self, run_id: str, start_ns: int) -> None:
+        """Ask the agent to start its load at an instant of the controller's clock."""
+        self.send(ToAgent(start=Start(at_ns=self.clock.to_agent_ns(start_ns)), run_id=run_id))
+
+    def stop(self, run_id: str) -> None:
+        """Ask the agent to stop its load, or to cancel its preparation."""
+        self.send(ToAgent(stop=Stop(), run_id=run_id))
+
+    def acknowledge(self, run_id: str, sequence: int, refusal_reason: str = "") -> None:
+        """Tell the agent that a snapshot need not be sent again."""
+        self.send(ToAgent(ack=Ack(sequence=sequence, refusal_reason=refusal_reason), run_id=run_id))
+
+    def release(self, run_id: str) -> None:
+        """Tell the agent that it may delete a run."""
+        self.send(ToAgent(release=Release(), run_id=run_id))

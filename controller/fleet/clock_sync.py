@@ -1,61 +1,67 @@
-"""Another host's clock, seen through pings: the sample with the least round trip decides (RFC 5905, section 10)."""
+"""The offset of another host's clock, estimated from pings.
+
+The sample with the shortest round trip wins, as in the clock filter of NTP (RFC 5905, section 10).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# How far two hosts' clocks may drift apart, at worst, in parts of the time that passes: 100 ppm.
+SAMPLES_PER_BURST = 8  # enough that one of them meets no queue
+# The worst drift between two hosts' clocks, as a divisor of the time that passes: 100 ppm.
 _DRIFT_DIVISOR = 10_000
-SAMPLES = 8  # of a burst: enough that one of them meets no queue
 
 
 @dataclass(slots=True)
 class _Sample:
     round_trip_ns: int
-    offset_ns: int  # the agent's clock minus ours
-    at_ns: int  # ours
+    offset_ns: int  # the agent's clock minus the controller's
+    at_ns: int  # controller's clock
 
 
 class ClockSync:
-    """What an agent's CLOCK_MONOTONIC shows, and how sure that is. `reset` begins a new burst of samples."""
+    """Converts between CLOCK_MONOTONIC of the controller and of one agent, and bounds the error.
+
+    A burst consists of SAMPLES_PER_BURST pings. Until its first sample arrives, the best sample of the burst before is used.
+    Without any sample the two clocks count as equal.
+    """
 
     def __init__(self) -> None:
-        self.samples = 0
+        self._samples = 0
         self._best: _Sample | None = None
 
-    def reset(self) -> None:
-        """Count samples anew; the old best serves until the first of them is there."""
-        self.samples = 0
+    def begin_burst(self) -> None:
+        """Start to count samples from zero."""
+        self._samples = 0
 
-    def add(self, sent_ns: int, agent_ns: int, received_ns: int) -> None:
-        """One ping: when we sent it and had the answer, and what the agent's clock showed in between."""
-        sample = _Sample(
-            received_ns - sent_ns, agent_ns - (sent_ns + received_ns) // 2, (sent_ns + received_ns) // 2
-        )
-        if self.samples == 0 or self._best is None or sample.round_trip_ns < self._best.round_trip_ns:
+    def add_sample(self, sent_ns: int, agent_ns: int, received_ns: int) -> None:
+        """Add one ping: when it was sent and answered on the controller's clock, and the agent's clock in between."""
+        middle_ns = (sent_ns + received_ns) // 2
+        sample = _Sample(received_ns - sent_ns, agent_ns - middle_ns, middle_ns)
+        if self._samples == 0 or self._best is None or sample.round_trip_ns < self._best.round_trip_ns:
             self._best = sample
-        self.samples += 1
+        self._samples += 1
 
     @property
-    def measured(self) -> bool:
+    def synchronized(self) -> bool:
         """Whether the burst is complete."""
-        return self.samples >= SAMPLES
+        return self._samples >= SAMPLES_PER_BURST
 
     @property
     def round_trip_ns(self) -> int:
-        """The least; 0 before the first sample."""
+        """The round trip of the best sample; 0 before the first one."""
         return self._best.round_trip_ns if self._best else 0
 
-    def to_agent(self, our_ns: int) -> int:
-        """What the agent's clock shows at an instant of ours."""
-        return our_ns + (self._best.offset_ns if self._best else 0)
+    def to_agent_ns(self, controller_ns: int) -> int:
+        """Convert an instant of the controller's clock to the agent's."""
+        return controller_ns + (self._best.offset_ns if self._best else 0)
 
-    def to_ours(self, agent_ns: int) -> int:
-        """What our clock shows at an instant of the agent's."""
+    def to_controller_ns(self, agent_ns: int) -> int:
+        """Convert an instant of the agent's clock to the controller's."""
         return agent_ns - (self._best.offset_ns if self._best else 0)
 
-    def uncertainty_ns(self, our_ns: int) -> int:
-        """How far either conversion may be off at an instant of ours: half the round trip, and drift since."""
+    def uncertainty_ns(self, controller_ns: int) -> int:
+        """Return the largest error of a conversion at an instant: half the round trip, plus drift since the sample."""
         if self._best is None:
             return 0
-        return -(-self._best.round_trip_ns // 2) + abs(our_ns - self._best.at_ns) // _DRIFT_DIVISOR
+        return -(-self._best.round_trip_ns // 2) + abs(controller_ns - self._best.at_ns) // _DRIFT_DIVISOR

@@ -1,4 +1,4 @@
-"""Waiting until something is so, among coroutines of one loop."""
+"""A condition variable for the coroutines of one event loop."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from collections.abc import Callable
 
 
 class Condition:
-    """Whoever changes what others wait for calls `notify`."""
+    """Wakes waiting coroutines so that they test their predicates again. All methods belong to one event loop."""
 
     def __init__(self) -> None:
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiters: set[asyncio.Future[None]] = set()
 
     def notify(self) -> None:
-        """Let all who wait look again."""
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
+        """Wake all waiting coroutines. Call it after each change that a predicate may depend on."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
-    async def until(self, holds: Callable[[], bool], timeout_s: float | None = None) -> bool:
-        """Wait until `holds()`, at most so long; whether it does."""
+    async def until(self, predicate: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Wait until the predicate is true and return True, or return False after `timeout_s` on the loop's clock."""
         loop = asyncio.get_running_loop()
         deadline_s = None if timeout_s is None else loop.time() + timeout_s
-        while not holds():
-            left_s = None if deadline_s is None else deadline_s - loop.time()
-            if left_s is not None and left_s <= 0:
+        while not predicate():
+            remaining_s = None if deadline_s is None else deadline_s - loop.time()
+            if remaining_s is not None and remaining_s <= 0:
                 return False
-            future = loop.create_future()
-            self._waiting.add(future)
+            waiter = loop.create_future()
+            self._waiters.add(waiter)
             try:
-                await asyncio.wait_for(future, left_s)
+                await asyncio.wait_for(waiter, remaining_s)
             except TimeoutError:
                 pass
             finally:
-                self._waiting.discard(future)
+                self._waiters.discard(waiter)
         return True

@@ -1,290 +1,342 @@
-"""The life of one run on a fleet: agents gathered, prepared, started at one instant, heard to the end."""
+"""Takes the agents of a fleet through one run.
+
+waiting for agents    until enough agents are attached and their clocks are known
+preparing             each agent gets its assignment, opens its connections and reports that it is ready;
+                      if some refuse, the plan is dealt out again among the others
+running               all agents start at one instant and stream snapshots
+collecting            agents that are away have until --lost-timeout to come back with their results
+"""
 
 from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Callable
 
 from heyfleet.controller.abort import AbortWatch
-from heyfleet.controller.fleet.agent_connection import DONE, PREPARING, READY, RUNNING, AgentConnection
+from heyfleet.controller.fleet.agent_connection import (
+    DONE,
+    PREPARING,
+    READY,
+    RUNNING,
+    AgentConnection,
+)
 from heyfleet.controller.fleet.collector import AgentRun, Collector
-from heyfleet.controller.fleet.registry import AgentRegistry, release
+from heyfleet.controller.fleet.registry import AgentRegistry
+from heyfleet.errors import CannotStartError
 from heyfleet.plan.sharding import Share, deal
-from heyfleet.proto.control_pb2 import FromAgent, Offer, RunRequest, Start, Stop, ToAgent
+from heyfleet.proto.control_pb2 import FromAgent, Offer, RunRequest
 from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.results.intervals import IntervalSink, ignore
 from heyfleet.results.measurements import Measurements
 
-# From the order to the start: every agent must have the order, and its workers must have seen it.
+# Between sending the start and the start itself: every agent must have the message, and its workers must have seen it.
 _START_MARGIN_NS = 50_000_000
 _CLOCK_TIMEOUT_S = 5.0
-_LOST_AFTER_STOP_S = 2.0  # who ends a run by hand does not want to wait for the missing
-
-
-class CannotStartError(Exception):
-    """The run can't begin; nothing was sent."""
+_LOSS_CHECK_S = 0.2
+_LOST_AFTER_STOP_NS = 2_000_000_000  # someone who stops a run by hand does not want to wait for absent agents
 
 
 class RunCoordinator:
-    """Takes the agents of `fleet` through one run.
+    """Coordinates one run. Time is read from the registry's clock, and waits use the event loop's.
 
-    `died` tells why an agent can't come back, if so; `absent` of whom it is known, before the run, that they won't join.
+    `exit_reason` tells why an agent can't come back, or returns "". `absent` lists agents that are known not to join,
+    each as `name: reason`. `on_interval` receives each second of the run, merged over all agents.
     """
 
     def __init__(
         self,
-        fleet: AgentRegistry,
+        registry: AgentRegistry,
         request: RunRequest,
         *,
-        died: Callable[[str], str] = lambda agent: "",
+        exit_reason: Callable[[str], str] = lambda agent: "",
         absent: Callable[[], list[str]] = list,
-        take: IntervalSink = ignore,
+        on_interval: IntervalSink = ignore,
     ) -> None:
-        self.fleet = fleet
+        self.registry = registry
         self.request = request
+        self.run_id = os.urandom(8).hex()
         self.stage = "waiting for agents"
         self.stopped = False
-        self.run_id = os.urandom(8).hex()
-        self._take = take
-        self.gathering = self._new_gathering()
-        self._died = died
+        self.abort_reason = ""  # the threshold of --abort-on that stopped the load
+        self._on_interval = on_interval
+        self.collector = self._new_collector()
+        self._exit_reason = exit_reason
         self._absent = absent
-        self._refused: dict[str, str] = {}
-        self._offered: set[str] = set()
-        self._quiet_since_s = 0.0  # since when no agent that is attached has work left
-        self._left_out: list[str] = []
-        self._watch: AbortWatch | None = None
-        self.aborted = ""  # the threshold that ended the load
+        self._refusals: dict[str, str] = {}
+        self._excluded: set[str] = set()  # agents that failed to prepare
+        self._offered: set[str] = set()  # agents that are attaching and hold results of this run
+        self._idle_agents: list[str] = []
+        self._all_away_since_ns = 0
+        self._abort_watch: AbortWatch | None = None
 
-    def _new_gathering(self) -> Collector:
-        return Collector(self.run_id, self.request.plan, per_agent=self.request.per_agent, take=self._take)
+    def _new_collector(self) -> Collector:
+        return Collector(
+            self.run_id,
+            self.request.plan,
+            per_agent=self.request.per_agent,
+            on_interval=self._on_interval,
+        )
 
-    # What the fleet tells
+    # Messages of agents: see registry.RunHandler
 
-    def wants(self, session: AgentConnection, offer: Offer) -> int | None:
-        """The rest of what this very run is to have of the agent."""
-        if offer.assignment.run_id != self.run_id or session.agent not in self.gathering.parts:
+    def resume_after(self, connection: AgentConnection, offer: Offer) -> int | None:
+        """Ask for what is missing of this run. Other runs are not needed."""
+        if offer.assignment.run_id != self.run_id or connection.agent not in self.collector.agent_runs:
             return None
-        self._offered.add(session.agent)
-        return self.gathering.after(session.agent)
+        self._offered.add(connection.agent)
+        return self.collector.contiguous(connection.agent)
 
-    def returned(self, session: AgentConnection) -> None:
-        """Go on with an agent that was away; without its results it is lost, whatever it calls itself."""
-        part = self.gathering.parts.get(session.agent)
-        if part is not None and part.state == RUNNING:
-            if session.agent not in self._offered:
-                self.gathering.lose(part, "it was started again, and holds nothing of this run")
-            elif self.stopped:
-                session.send(ToAgent(stop=Stop(), run_id=self.run_id))
-        self._offered.discard(session.agent)
+    def on_attach(self, connection: AgentConnection) -> None:
+        """Continue with an agent that was away."""
+        agent_run = self.collector.agent_runs.get(connection.agent)
+        if connection.agent in self._excluded:
+            connection.stop(
+                self.run_id
+            )  # it must not keep connections open for a run that goes on without it
+        elif agent_run is None or agent_run.settled or connection.agent in self._refusals:
+            pass
+        elif not self.collector.started_ns:
+            # Its answer may have been lost with the stream, and its preparation with the lease.
+            agent_run.state = PREPARING
+            connection.assign(agent_run.assignment)
+        elif connection.agent not in self._offered:
+            self.collector.lose(agent_run, "it was restarted and has lost its results of this run")
+            connection.stop(self.run_id)
+        elif self.stopped:
+            connection.stop(self.run_id)
+        self._offered.discard(connection.agent)
 
-    def receive(self, session: AgentConnection, message: FromAgent) -> None:
-        """A message of a run from an agent; of another run than this, nothing."""
-        part = self.gathering.parts.get(session.agent)
-        if message.run_id != self.run_id or part is None:
+    def on_message(self, connection: AgentConnection, message: FromAgent) -> None:
+        """Handle a message about this run and ignore others."""
+        agent_run = self.collector.agent_runs.get(connection.agent)
+        if message.run_id != self.run_id or agent_run is None:
             return
         match message.WhichOneof("message"):
             case "snapshot":
-                settled = part.settled
-                self.gathering.snapshot(session, message.snapshot)
-                self._look_whether_to_abort()
-                if settled == part.settled:
+                was_settled = agent_run.settled
+                self.collector.on_snapshot(connection, message.snapshot)
+                self._check_abort()
+                if agent_run.settled == was_settled:
                     return
             case "done":
-                self.gathering.done(session, message.done)
-            case "ready" if part.state == PREPARING:
-                part.ready, part.state = message.ready, READY
-            case "refusal" if part.state == PREPARING:
-                part.state = ""
-                self._refused[session.agent] = message.refusal.reason
-        self.fleet.changes.notify()
+                self.collector.on_done(connection, message.done)
+            case "ready" if agent_run.state == PREPARING:
+                agent_run.ready, agent_run.state = message.ready, READY
+            case "refusal" if agent_run.state == PREPARING:
+                agent_run.state = ""
+                self._refusals[connection.agent] = message.refusal.reason
+        self.registry.changes.notify()
 
-    def _look_whether_to_abort(self) -> None:
-        if not self.stopped and self._watch is not None and (text := self._watch.look(time.monotonic())):
-            self.aborted = text
+    def _check_abort(self) -> None:
+        if self.stopped or self._abort_watch is None:
+            return
+        if reason := self._abort_watch.check(self.registry.now_ns() / 1e9):
+            self.abort_reason = reason
             self.stop()
 
-    # The life
+    # The run
 
-    async def conduct(self) -> Measurements | None:
-        """The whole run. None if it was stopped before the start; CannotStartError if too few agents can take part."""
-        sessions = await self._enough_agents()
+    async def run(self) -> Measurements | None:
+        """Carry out the whole run. Return None if it was stopped before the start.
+
+        Raises CannotStartError if too few agents can take part.
+        """
+        connections = await self._enough_agents()
         while not self.stopped:
             self.stage = "preparing"
-            failed = await self._prepare(sessions)
-            if self.stopped or not failed:
+            failures = await self._prepare(connections)
+            if self.stopped or not failures:
                 break
-            sessions = [session for session in sessions if session.agent not in failed]
-            if len(sessions) < self._least:
-                self._give_up()
-                raise CannotStartError(self._why(failed))
-            for agent, reason in failed.items():
-                self.fleet.turn_away(agent, reason)
-        if not self.stopped:
-            await self._start()
-        if self.stopped and not self.gathering.started_ns:
-            self._give_up()
+            self._excluded.update(failures)
+            connections = [each for each in connections if each.agent not in failures]
+            if len(connections) < self._min_agents:
+                self._cancel()
+                raise CannotStartError(_summary(failures))
+            for agent, reason in failures.items():
+                self.registry.reject(agent, reason)
+        if self.stopped:
+            self._cancel()
             return None
-        await self._hear_to_the_end()
-        self.gathering.intervals.close()
-        return self.measured()
+        self._start()
+        await self._collect()
+        self.collector.intervals.close()
+        return self.measurements()
 
     def stop(self) -> None:
-        """End the load at once; what was measured is still gathered."""
+        """Stop the load at once. Results up to here are still collected."""
         if not self.stopped:
             self.stopped = True
-            for part in self.gathering.present:
-                part.session.send(ToAgent(stop=Stop(), run_id=self.run_id))
-            self.fleet.changes.notify()
+            for agent_run in self.collector.attached:
+                agent_run.connection.stop(self.run_id)
+            self.registry.changes.notify()
 
-    def measured(self) -> Measurements:
-        """All that is known now."""
-        measured = self.gathering.measured(
-            agents_requested=self.request.agents, turned_away=[*self.fleet.turned_away, *self._left_out]
+    def measurements(self) -> Measurements:
+        """Return everything that is known so far."""
+        measurements = self.collector.measurements(
+            agents_requested=self.request.agents,
+            turned_away=[*self.registry.rejections, *self._idle_agents],
         )
-        measured.interrupted = self.stopped and not self.aborted
-        measured.aborted = self.aborted
-        return measured
+        measurements.interrupted = self.stopped and not self.abort_reason
+        measurements.aborted_by = self.abort_reason
+        return measurements
 
     def release(self) -> None:
-        """The results are in safe hands: agents may forget what they hold."""
-        for part in self.gathering.parts.values():
-            if part.state == DONE:
-                release(part.session, self.run_id)
+        """Let the agents delete their results, which are in safe hands."""
+        for agent_run in self.collector.agent_runs.values():
+            if agent_run.state == DONE:
+                agent_run.connection.release(self.run_id)
 
     @property
-    def _least(self) -> int:
+    def _min_agents(self) -> int:
         return self.request.min_agents or self.request.agents
 
     def _usable(self) -> list[AgentConnection]:
-        return [session for session in self.fleet.attached if session.clock.measured and not session.left]
+        return [each for each in self.registry.attached if each.clock.synchronized and not each.leave_reason]
 
     async def _enough_agents(self) -> list[AgentConnection]:
+        """Wait for the requested number of agents, or for as many as can still come, until --join-timeout."""
         if not self.request.agents:
-            self.request.agents = max(len(self.fleet.attached), 1)  # all that are there now
-        wanted = self.request.agents
+            self.request.agents = max(len(self.registry.attached), 1)  # all that are attached now
+        requested = self.request.agents
         timeout_s = self.request.join_timeout_ns / 1e9
 
         def decided() -> bool:
-            possible = wanted - len(self._absent())
-            return self.stopped or possible < self._least or len(self._usable()) >= possible
+            possible = requested - len(self._absent())
+            return self.stopped or possible < self._min_agents or len(self._usable()) >= possible
 
-        await self.fleet.changes.until(decided, timeout_s)
+        await self.registry.changes.until(decided, timeout_s)
         usable, absent = self._usable(), list(dict.fromkeys(self._absent()))
-        if not self.stopped and len(usable) < self._least:
-            missing = "; ".join(absent) or (
-                f"{len(usable)} of {wanted} agents joined within {timeout_s:g} s"
-                f" (at least {self._least} are needed; --join-timeout waits longer)"
-            )
-            raise CannotStartError("; ".join([missing, *self.fleet.turned_away]))
+        if not self.stopped and len(usable) < self._min_agents:
+            causes = absent or [f"{len(usable)} of {requested} agents joined within {timeout_s:g} s"]
+            cure = "" if absent else "wait longer with --join-timeout, or accept fewer with --min-agents"
+            raise CannotStartError("; ".join([*causes, *self.registry.rejections]), cure)
         for line in absent:
-            who, _, why = line.partition(": ")
-            self.fleet.turn_away(who, why)
-        return sorted(usable[:wanted], key=lambda session: _natural(session.agent))
+            who, _, reason = line.partition(": ")
+            self.registry.reject(who, reason)
+        return sorted(usable[:requested], key=lambda connection: _natural_order(connection.agent))
 
-    async def _prepare(self, sessions: list[AgentConnection]) -> dict[str, str]:
-        """Deal the plan out; who can't take part, and why."""
-        self._refused.clear()
-        self.gathering = self._new_gathering()
-        shares = deal(len(sessions), self.request.plan.connections, self.request.plan.request_count)
-        self._left_out = [
-            f"{session.label}: there was nothing to do for it: the plan has only {len(shares)} connections"
-            for session in sessions[len(shares) :]
+    async def _prepare(self, connections: list[AgentConnection]) -> dict[str, str]:
+        """Take agents to the point where they can start. Return by name why some can't take part."""
+        self._deal(connections)
+        while True:
+            await self.registry.changes.until(lambda: self.stopped or not self._preparing())
+            failures = {**self._refusals, **self._departures()}
+            if self.stopped or failures:
+                return failures
+            await self._synchronize_clocks()
+            failures = self._departures()
+            if self.stopped or failures or not self._preparing():
+                return failures
+
+    def _deal(self, connections: list[AgentConnection]) -> None:
+        """Send each agent its share of the plan."""
+        self._refusals.clear()
+        self.collector = self._new_collector()
+        plan = self.request.plan
+        shares = deal(len(connections), plan.connections, plan.request_count)
+        self._idle_agents = [
+            f"{connection.label}: no work left, because the plan has only {len(shares)} connections"
+            for connection in connections[len(shares) :]
         ]
-        for session, share in zip(sessions, shares, strict=False):
-            part = self.gathering.add_part(session, self._assignment(session, share))
-            part.state = PREPARING
-            session.send(ToAgent(assignment=part.share, run_id=self.run_id))
-        await self.fleet.changes.until(lambda: self.stopped or not self._preparing())
-        failed = dict(self._refused)
-        for part in self.gathering.parts.values():
-            if not part.session.attached:
-                failed[part.session.agent] = "it left before the start"
-        return failed
+        for connection, share in zip(connections, shares, strict=False):
+            agent_run = self.collector.expect(connection, self._assignment(connection, share))
+            agent_run.state = PREPARING
+            connection.assign(agent_run.assignment)
+
+    def _departures(self) -> dict[str, str]:
+        return {
+            agent: "it left before the start"
+            for agent, agent_run in self.collector.agent_runs.items()
+            if not agent_run.connection.attached
+        }
+
+    async def _synchronize_clocks(self) -> None:
+        """Measure the agents' clocks again, shortly before the start."""
+        connections = [agent_run.connection for agent_run in self.collector.agent_runs.values()]
+        for connection in connections:
+            connection.synchronize_clock()
+        await self.registry.changes.until(
+            lambda: self.stopped or all(each.clock.synchronized or not each.attached for each in connections),
+            _CLOCK_TIMEOUT_S,
+        )
 
     def _preparing(self) -> list[AgentRun]:
-        return [
-            part
-            for part in self.gathering.parts.values()
-            if part.state == PREPARING and part.session.attached
-        ]
+        return [each for each in self.collector.attached if each.state == PREPARING]
 
-    def _assignment(self, session: AgentConnection, share: Share) -> Assignment:
+    def _assignment(self, connection: AgentConnection, share: Share) -> Assignment:
         plan = self.request.plan
-        rows = plan.trace_rows
+        if plan.request_count:
+            trace_rows = -(-plan.trace_rows * share.request_count // plan.request_count)
+        else:
+            trace_rows = plan.trace_rows // share.stride
         return Assignment(
             run_id=self.run_id,
-            agent=session.agent,
+            agent=connection.agent,
             plan=plan,
             request_count=share.request_count,
             connections=share.connections,
             first_connection=share.first,
             connection_stride=share.stride,
-            trace_rows=-(-rows * share.request_count // plan.request_count)
-            if plan.request_count
-            else rows // share.stride,
+            trace_rows=trace_rows,
         )
 
-    def _why(self, failed: dict[str, str]) -> str:
-        reasons = set(failed.values())
-        if len(reasons) == 1:
-            return f"{', '.join(failed)}: {reasons.pop()}"
-        return "; ".join(f"{agent}: {reason}" for agent, reason in failed.items())
+    def _cancel(self) -> None:
+        """Give up a run that has not started."""
+        for agent_run in self.collector.agent_runs.values():
+            agent_run.connection.stop(self.run_id)
+            agent_run.connection.release(self.run_id)
 
-    def _give_up(self) -> None:
-        for part in self.gathering.parts.values():
-            part.session.send(ToAgent(stop=Stop(), run_id=self.run_id))
-            release(part.session, self.run_id)
-
-    async def _start(self) -> None:
-        parts = list(self.gathering.parts.values())
-        for part in parts:
-            part.session.measure_clock()
-        await self.fleet.changes.until(
-            lambda: self.stopped or all(p.session.clock.measured or not p.session.attached for p in parts),
-            _CLOCK_TIMEOUT_S,
-        )
-        if self.stopped:
-            return
-        round_trip_ns = max(part.session.clock.round_trip_ns for part in parts)
-        start_ns = time.monotonic_ns() + _START_MARGIN_NS + 4 * round_trip_ns
-        self.gathering.started_ns = start_ns
+    def _start(self) -> None:
+        """Tell all agents the instant at which to start."""
+        agent_runs = self.collector.agent_runs.values()
+        round_trip_ns = max(agent_run.connection.clock.round_trip_ns for agent_run in agent_runs)
+        start_ns = self.registry.now_ns() + _START_MARGIN_NS + 4 * round_trip_ns
+        self.collector.started_ns = start_ns
         self.stage = "running"
-        self._watch = AbortWatch(self.request.plan, self.gathering.stats)
-        for part in parts:
-            part.state = RUNNING
-            at_ns = part.session.clock.to_agent(start_ns)
-            part.session.send(ToAgent(start=Start(at_ns=at_ns), run_id=self.run_id))
-        self.fleet.changes.notify()
+        self._abort_watch = AbortWatch(self.request.plan, self.collector.stats)
+        for agent_run in agent_runs:
+            agent_run.state = RUNNING
+            agent_run.connection.start(self.run_id, start_ns)
+        self.registry.changes.notify()
 
-    async def _hear_to_the_end(self) -> None:
-        gathering = self.gathering
-        while not gathering.settled:
-            await self.fleet.changes.until(lambda: gathering.settled or not gathering.present, None)
+    async def _collect(self) -> None:
+        """Wait until every agent is done or lost. While any is attached, absent agents have time to come back."""
+        collector, changes = self.collector, self.registry.changes
+        while not collector.settled:
+            await changes.until(lambda: collector.settled or not collector.attached)
             self.stage = "collecting"
-            self._quiet_since_s = time.monotonic()
-            while not gathering.settled and not gathering.present:
-                self._lose_the_overdue()
-                await self.fleet.changes.until(lambda: gathering.settled or bool(gathering.present), 0.2)
+            self._all_away_since_ns = self.registry.now_ns()
+            while not collector.settled and not collector.attached:
+                self._lose_overdue_agents()
+                await changes.until(lambda: collector.settled or bool(collector.attached), _LOSS_CHECK_S)
 
-    def _lose_the_overdue(self) -> None:
-        patience_s = self.request.lost_timeout_ns / 1e9
+    def _lose_overdue_agents(self) -> None:
+        timeout_ns = self.request.lost_timeout_ns
         if self.stopped:
-            patience_s = min(patience_s, _LOST_AFTER_STOP_S)
-        for part in self.gathering.away:
-            session = part.session
-            died = self._died(session.agent)
-            waited_s = time.monotonic() - max(session.away_since_s, self._quiet_since_s)
-            if died:
-                self.gathering.lose(part, died)
-            elif session.left:
-                self.gathering.lose(part, f"it left: {session.left}")
-            elif waited_s >= patience_s:
-                self.gathering.lose(part, f"not heard of again, {patience_s:g} s after the others had ended")
+            timeout_ns = min(timeout_ns, _LOST_AFTER_STOP_NS)
+        for agent_run in self.collector.away:
+            connection = agent_run.connection
+            away_since_ns = max(connection.detached_ns, self._all_away_since_ns)
+            if exit_reason := self._exit_reason(connection.agent):
+                self.collector.lose(agent_run, exit_reason)
+            elif connection.leave_reason:
+                self.collector.lose(agent_run, f"it left: {connection.leave_reason}")
+            elif self.registry.now_ns() - away_since_ns >= timeout_ns:
+                timeout_s = timeout_ns / 1e9
+                self.collector.lose(
+                    agent_run, f"not heard from for {timeout_s:g} s after the others had ended"
+                )
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    """For sorting: numbers in a name by their value."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
+def _summary(failures: dict[str, str]) -> str:
+    """Return one line; agents that fail for the same reason share it."""
+    agents_by_reason: dict[str, list[str]] = {}
+    for agent, reason in failures.items():
+        agents_by_reason.setdefault(reason, []).append(agent)
+    return "; ".join(f"{', '.join(agents)}: {reason}" for reason, agents in agents_by_reason.items())
+
+
+def _natural_order(name: str) -> list[tuple[int, str]]:
+    """Return a sort key that orders numbers within names by value."""
+    return [(int(text), "") if text.isdecimal() else (0, text) for text in re.split(r"(\d+)", name)]

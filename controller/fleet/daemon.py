@@ -1,4 +1,4 @@
-"""A controller that keeps running: agents stay attached, operators' runs follow each other, results wait for them."""
+"""A long-running controller: agents stay attached, operators' runs follow each other, and results are kept for them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from heyfleet import __version__
-from heyfleet.controller.fleet.agent_connection import DONE, AgentConnection
+from heyfleet.controller.fleet.agent_connection import AgentConnection
 from heyfleet.controller.fleet.collector import Collector
-from heyfleet.controller.fleet.coordinator import CannotStartError, RunCoordinator
-from heyfleet.controller.fleet.registry import AgentRegistry, release
-from heyfleet.controller.fleet.status import interval_s, view
+from heyfleet.controller.fleet.coordinator import RunCoordinator
+from heyfleet.controller.fleet.finished_runs import FinishedRun, FinishedRuns
+from heyfleet.controller.fleet.registry import AgentRegistry
+from heyfleet.controller.fleet.status import run_status, status_interval_s
+from heyfleet.errors import CannotStartError
 from heyfleet.proto.control_pb2 import (
     CollectRequest,
     FromAgent,
@@ -30,265 +32,245 @@ from heyfleet.proto.stats_pb2 import Refusal
 from heyfleet.results.codec import to_message
 from heyfleet.results.measurements import Measurements
 
-_RUNS_KEPT = 16
 _CHUNK_BYTES = 1 << 20
-_NOT_WATCHED = "gathered from what the agents held: the controller that began this run did not see its end"
-_NOT_DELIVERED = "gathered after the operator of this run had gone"
-
-
-class FinishedRun:
-    """A run that is over for its operator, or whose operator is unknown: more of it may still come from agents."""
-
-    def __init__(self, gathering: Collector, agents: int, recovered: str) -> None:
-        self.gathering = gathering
-        self.agents = agents
-        self.recovered = recovered
-        self.base: Measurements | None = None
-
-    def measured(self) -> Measurements:
-        """What is here by now."""
-        for part in self.gathering.parts.values():
-            if not part.settled:
-                part.reason = "its results have not all come here yet; ask again later"
-        measured = self.gathering.measured(agents_requested=self.agents)
-        if self.base is not None:
-            measured.turned_away = self.base.turned_away
-            measured.interrupted = self.base.interrupted
-            measured.aborted = self.base.aborted
-        measured.recovered = self.recovered
-        return measured
-
-    def release(self) -> None:
-        """The results were handed on."""
-        for part in self.gathering.parts.values():
-            if part.state == DONE:
-                release(part.session, self.gathering.run_id)
+_QUEUE_STATUS_S = 1.0
+_NOT_WATCHED = "collected from the agents, because the controller that began this run did not see its end"
+_NOT_DELIVERED = "collected after the operator of this run had disconnected"
+_COLLECTED_AGAIN = "collected again"
 
 
 class Daemon:
-    """Takes operators' calls and agents' messages; says what happens, a line each."""
+    """Serves operators and handles agents' messages, one run at a time. `log` receives a line for each event."""
 
-    def __init__(self, fleet: AgentRegistry, say: Callable[[str], None]) -> None:
-        self.fleet = fleet
-        self._say = say
-        self._one_at_a_time = asyncio.Lock()
-        self._waiting = 0
-        self._conductor: RunCoordinator | None = None
-        self._kept: dict[str, FinishedRun] = {}
-        fleet.receiver = self
+    def __init__(self, registry: AgentRegistry, log: Callable[[str], None]) -> None:
+        self._registry = registry
+        self._log = log
+        self._turn = asyncio.Lock()
+        self._queued = 0
+        self._coordinator: RunCoordinator | None = None
+        self._finished = FinishedRuns(log)
+        registry.run_handler = self
 
-    # What the fleet tells
+    # Messages of agents: see registry.RunHandler
 
-    def wants(self, session: AgentConnection, offer: Offer) -> int | None:
-        """The current run's, a kept run's, or all of one that an earlier controller began."""
-        conductor, run_id = self._conductor, offer.assignment.run_id
-        if conductor is not None and run_id == conductor.run_id:
-            return conductor.wants(session, offer)
-        kept = self._kept.get(run_id)
-        if kept is None:
-            gathering = Collector(run_id, offer.assignment.plan)
-            kept = self._keep(gathering, offer.assignment.connection_stride or 1, _NOT_WATCHED)
-            self._say(f"run {run_id} was begun by another controller; its results are gathered for `collect`")
-        gathering = kept.gathering
-        part = gathering.parts.get(session.agent)
-        if part is None:
-            part = gathering.add_part(session, offer.assignment)
-        part.session = session
-        if part.state != DONE:
-            part.state = ""
-        return gathering.after(session.agent)
+    def resume_after(self, connection: AgentConnection, offer: Offer) -> int | None:
+        """Ask for what is missing of the current run, a finished run, or a run that an earlier controller began."""
+        run_id = offer.assignment.run_id
+        if self._coordinator is not None and run_id == self._coordinator.run_id:
+            return self._coordinator.resume_after(connection, offer)
+        finished = self._finished.get(run_id)
+        if finished is None:
+            collector = Collector(run_id, offer.assignment.plan)
+            finished = FinishedRun(collector, offer.assignment.connection_stride or 1, _NOT_WATCHED)
+            self._finished.add(finished)
+            self._log(
+                f"run {run_id} was begun by another controller; `heyfleet collect {run_id}` has its results"
+            )
+        return finished.resume_after(connection, offer)
 
-    def returned(self, session: AgentConnection) -> None:
-        """Tell the run, if there is one."""
-        if self._conductor is not None:
-            self._conductor.returned(session)
+    def on_attach(self, connection: AgentConnection) -> None:
+        """Tell the finished runs and the current one."""
+        for finished in self._finished:
+            finished.on_attach(connection)
+        if self._coordinator is not None:
+            self._coordinator.on_attach(connection)
 
-    def receive(self, session: AgentConnection, message: FromAgent) -> None:
-        """To the run that it is of."""
-        if self._conductor is not None and message.run_id == self._conductor.run_id:
-            self._conductor.receive(session, message)
-            return
-        kept = self._kept.get(message.run_id)
-        if kept is None:
-            return
-        match message.WhichOneof("message"):
-            case "snapshot":
-                kept.gathering.snapshot(session, message.snapshot)
-            case "done":
-                kept.gathering.done(session, message.done)
-            case "ready":
-                kept.gathering.parts[session.agent].ready = message.ready
+    def on_message(self, connection: AgentConnection, message: FromAgent) -> None:
+        """Pass a message to the run that it is about."""
+        if self._coordinator is not None and message.run_id == self._coordinator.run_id:
+            self._coordinator.on_message(connection, message)
+        elif finished := self._finished.get(message.run_id):
+            finished.on_message(connection, message)
 
-    def _keep(self, gathering: Collector, agents: int, recovered: str) -> FinishedRun:
-        kept = self._kept[gathering.run_id] = FinishedRun(gathering, agents, recovered)
-        while len(self._kept) > _RUNS_KEPT:
-            oldest = next(iter(self._kept))
-            self._say(f"run {oldest} is forgotten: {_RUNS_KEPT} newer ones are kept")
-            del self._kept[oldest]
-        return kept
-
-    # What operators ask
+    # Calls of operators: see grpc_server.OperatorService
 
     async def run(self, messages: AsyncIterator[FromOperator]) -> AsyncGenerator[ToOperator, None]:
-        """One run, when those asked for before it are over."""
+        """Carry out one run after those that were requested before it; yield its status, its seconds and its result."""
         first = await anext(aiter(messages), None)
         if first is None or not first.HasField("run"):
             return
-        if refusal := _other_version(first.run.protocol, first.run.version):
-            yield refusal
+        if refusal := _version_refusal(first.run.protocol, first.run.version):
+            yield ToOperator(refusal=refusal)
             return
         operator = OperatorStream(messages)
-        reader = asyncio.create_task(operator.listen())
+        reader = asyncio.create_task(operator.read())
         try:
-            async with contextlib.aclosing(self._in_turn(first.run, operator)) as answers:
+            async with contextlib.aclosing(self._run_in_turn(first.run, operator)) as answers:
                 async for answer in answers:
                     yield answer
         finally:
             reader.cancel()
 
-    async def _in_turn(
+    async def _run_in_turn(
         self, request: RunRequest, operator: OperatorStream
     ) -> AsyncGenerator[ToOperator, None]:
-        self._waiting += 1
-        turn = asyncio.ensure_future(self._one_at_a_time.acquire())
+        turn = asyncio.ensure_future(self._turn.acquire())
+        self._queued += 1
         try:
-            while not turn.done():
-                if operator.stop.is_set():
-                    yield _refused("interrupted while it waited for its turn; nothing was sent")
-                    return
-                before = (
-                    "another run is being made"
-                    if self._waiting == 1
-                    else f"{self._waiting - 1} runs wait, one is made"
-                )
-                yield ToOperator(
-                    status=RunStatus(stage="queued", message=before, agents_requested=request.agents)
-                )
-                await asyncio.wait([turn], timeout=1.0)
-        finally:
-            self._waiting -= 1
-            if not turn.done():
-                turn.cancel()
-        try:
-            async with contextlib.aclosing(self._conduct(request, operator)) as answers:
+            try:
+                while not turn.done():
+                    if operator.stopped:
+                        yield _refusal("interrupted while the run was queued; nothing was sent")
+                        return
+                    yield ToOperator(status=self._queue_status(request))
+                    await asyncio.wait([turn], timeout=_QUEUE_STATUS_S)
+            finally:
+                self._queued -= 1
+            async with contextlib.aclosing(self._run_now(request, operator)) as answers:
                 async for answer in answers:
                     yield answer
         finally:
-            self._conductor = None
-            self._one_at_a_time.release()
+            if turn.done():
+                self._coordinator = None
+                self._turn.release()
+            else:
+                turn.cancel()
 
-    async def _conduct(
+    def _queue_status(self, request: RunRequest) -> RunStatus:
+        others = self._queued - 1
+        message = (
+            f"one run is in progress, {others} more are queued" if others else "another run is in progress"
+        )
+        return RunStatus(stage="queued", message=message, agents_requested=request.agents)
+
+    async def _run_now(
         self, request: RunRequest, operator: OperatorStream
     ) -> AsyncGenerator[ToOperator, None]:
-        self.fleet.turned_away.clear()
-        intervals: list[Interval] = []  # that the operator has not been sent
-        conductor = self._conductor = RunCoordinator(self.fleet, request, take=intervals.append)
-        operator.on_stop(conductor.stop)
-        self._say(f"run {conductor.run_id} to {request.plan.target.host}")
-        conducting = asyncio.ensure_future(conductor.conduct())
+        self._registry.rejections.clear()
+        intervals: list[Interval] = []  # not yet sent to the operator
+        coordinator = RunCoordinator(self._registry, request, on_interval=intervals.append)
+        self._coordinator = coordinator
+        operator.on_stop(coordinator.stop)
+        self._log(f"run {coordinator.run_id} to {request.plan.target.host}")
+        run = asyncio.ensure_future(coordinator.run())
         try:
-            while not conducting.done():
-                yield ToOperator(status=view(conductor))
-                for answer in _taken(intervals):
+            while not run.done():
+                yield ToOperator(status=run_status(coordinator))
+                for answer in _drain(intervals):
                     yield answer
-                await asyncio.wait([conducting], timeout=interval_s(conductor))
-            measured = conducting.result()
+                await asyncio.wait([run], timeout=status_interval_s(coordinator))
+            measurements = run.result()
         except CannotStartError as error:
-            self._say(f"run {conductor.run_id} did not begin: {error}")
-            yield _refused(str(error))
+            self._log(f"run {coordinator.run_id} did not begin: {error}")
+            yield _refusal(str(error))
             return
         finally:
-            if not conducting.done():
-                # The operator is gone: the load ends, and what was measured is kept.
-                conductor.stop()
-                measured = await conducting
-            if conductor.gathering.started_ns:
-                self._keep(conductor.gathering, request.agents, _NOT_DELIVERED).base = conductor.measured()
-        if measured is None:
-            yield _refused("interrupted before the start; nothing was sent")
+            if not run.done():
+                # The operator has disconnected: the load ends, and its results are kept.
+                coordinator.stop()
+                await run
+            if coordinator.collector.started_ns:
+                self._keep(coordinator)
+        if measurements is None:
+            yield _refusal("interrupted before the start; nothing was sent")
             return
-        self._say(f"run {conductor.run_id} is over")
-        for answer in (*_taken(intervals), *_parts(measured)):
+        self._log(f"run {coordinator.run_id} is over")
+        for answer in (*_drain(intervals), *_result_chunks(measurements)):
             yield answer
-        await operator.received.wait()
-        self._kept[conductor.run_id].recovered = "collected again"
-        conductor.release()
+        if await operator.result_received():
+            self._delivered(coordinator)
+
+    def _keep(self, coordinator: RunCoordinator) -> None:
+        self._finished.add(
+            FinishedRun(
+                coordinator.collector,
+                coordinator.request.agents,
+                _NOT_DELIVERED,
+                coordinator.measurements(),
+            )
+        )
+
+    def _delivered(self, coordinator: RunCoordinator) -> None:
+        if finished := self._finished.get(coordinator.run_id):
+            finished.recovery_note = _COLLECTED_AGAIN
+        coordinator.release()
 
     async def collect(self, request: CollectRequest) -> AsyncGenerator[ToOperator, None]:
-        """The result of a run that is kept here; the latest, if none is named."""
-        if refusal := _other_version(request.protocol, request.version):
-            yield refusal
+        """Yield the result of a finished run; of the latest one if the request names none."""
+        if refusal := _version_refusal(request.protocol, request.version):
+            yield ToOperator(refusal=refusal)
             return
-        run_id = request.run_id or next(reversed(self._kept), "")
-        kept = self._kept.get(run_id)
-        if kept is None:
-            known = ", ".join(self._kept) or "none"
-            yield _refused(
-                f"there is no run {run_id or 'yet'} here; there is {known}"
-                if run_id
-                else "no run is kept here"
-            )
+        known = self._finished.ids
+        if not known:
+            yield _refusal("the controller has no finished runs")
             return
-        for answer in _parts(kept.measured()):
+        finished = self._finished.get(request.run_id or known[-1])
+        if finished is None:
+            yield _refusal(f"the controller has no run {request.run_id}; it has {', '.join(known)}")
+            return
+        for answer in _result_chunks(finished.measurements()):
             yield answer
-        kept.release()
+        finished.release()
 
     def roster(self, request: RosterRequest) -> RosterReply:
-        """All agents that have joined, and who could not."""
-        if refusal := _other_version(request.protocol, request.version):
-            return RosterReply(refusal=refusal.refusal)
+        """Return all agents that have attached, and those that were rejected since the last run began."""
+        if refusal := _version_refusal(request.protocol, request.version):
+            return RosterReply(refusal=refusal)
         agents = [
-            RosterAgent(agent=each.agent, facts=each.facts, attached=each.attached, leave_reason=each.left)
-            for each in self.fleet.sessions.values()
+            RosterAgent(
+                agent=each.agent, facts=each.facts, attached=each.attached, leave_reason=each.leave_reason
+            )
+            for each in self._registry.connections.values()
         ]
-        return RosterReply(agents=agents, turned_away=self.fleet.turned_away)
+        return RosterReply(agents=agents, turned_away=self._registry.rejections)
 
 
 class OperatorStream:
-    """What the operator of a run says after its request."""
+    """What the operator of a run sends after its request."""
 
     def __init__(self, messages: AsyncIterator[FromOperator]) -> None:
         self._messages = messages
-        self.stop = asyncio.Event()
-        self.received = asyncio.Event()
-        self._then: Callable[[], None] = lambda: None
+        self.stopped = False
+        self._stop: Callable[[], None] = lambda: None
+        self._is_result_received = False
+        self._is_over = asyncio.Event()  # nothing more can change what `result_received` returns
 
-    def on_stop(self, then: Callable[[], None]) -> None:
-        """What to do when the operator wants the end; at once, if that was said already."""
-        self._then = then
-        if self.stop.is_set():
-            then()
+    def on_stop(self, stop: Callable[[], None]) -> None:
+        """Call `stop` when the operator asks for the end of the load; at once if that has happened already."""
+        self._stop = stop
+        if self.stopped:
+            stop()
 
-    async def listen(self) -> None:
-        """Until the operator has no more to say."""
-        async for message in self._messages:
-            if message.HasField("stop"):
-                self.stop.set()
-                self._then()
-            elif message.HasField("result_received"):
-                self.received.set()
+    async def result_received(self) -> bool:
+        """Wait until the operator confirms the result or closes its side; return whether it was confirmed."""
+        await self._is_over.wait()
+        return self._is_result_received
+
+    async def read(self) -> None:
+        """Read until the operator closes its side."""
+        try:
+            async for message in self._messages:
+                if message.HasField("stop"):
+                    self.stopped = True
+                    self._stop()
+                elif message.HasField("result_received"):
+                    self._is_result_received = True
+                    self._is_over.set()
+        finally:
+            self._is_over.set()
 
 
-def _refused(reason: str) -> ToOperator:
+def _refusal(reason: str) -> ToOperator:
     return ToOperator(refusal=Refusal(reason=reason))
 
 
-def _other_version(spoken: int, version: str) -> ToOperator | None:
-    if spoken == PROTOCOL:
+def _version_refusal(protocol: int, version: str) -> Refusal | None:
+    if protocol == PROTOCOL:
         return None
-    return _refused(
-        f"this command speaks protocol {spoken} (heyfleet {version}), the controller {PROTOCOL} "
-        f"(heyfleet {__version__}): install the same version on both"
+    return Refusal(
+        reason=f"this command speaks protocol {protocol} (heyfleet {version}), the controller {PROTOCOL}"
+        f" (heyfleet {__version__}); install the same version on both"
     )
 
 
-def _taken(intervals: list[Interval]) -> list[ToOperator]:
-    taken = [ToOperator(interval=interval) for interval in intervals]
+def _drain(intervals: list[Interval]) -> list[ToOperator]:
+    answers = [ToOperator(interval=interval) for interval in intervals]
     intervals.clear()
-    return taken
+    return answers
 
 
-def _parts(measured: Measurements) -> list[ToOperator]:
-    whole = to_message(measured).SerializeToString()
-    parts = [whole[begin : begin + _CHUNK_BYTES] for begin in range(0, len(whole), _CHUNK_BYTES)]
-    return [ToOperator(result=part) for part in [*parts, b""]]
+def _result_chunks(measurements: Measurements) -> list[ToOperator]:
+    """Return the messages of a result; an empty chunk ends it."""
+    whole = to_message(measurements).SerializeToString()
+    chunks = [whole[begin : begin + _CHUNK_BYTES] for begin in range(0, len(whole), _CHUNK_BYTES)]
+    return [ToOperator(result=chunk) for chunk in [*chunks, b""]]

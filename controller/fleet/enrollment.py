@@ -1,4 +1,4 @@
-"""How agents on other hosts come to be part of a fleet: credentials, addresses, names, and the words that say so."""
+"""How agents on other hosts join a fleet: credentials, addresses, instructions and certificates."""
 
 from __future__ import annotations
 
@@ -9,78 +9,89 @@ import socket
 from collections.abc import Iterator
 
 from heyfleet import __version__
-from heyfleet.controller.fleet.grpc_server import JoinRefused
 from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.controller.security.folder import Credentials, CredentialsError
 from heyfleet.controller.security.tokens import TokenError
-from heyfleet.errors import InputError
+from heyfleet.errors import HeyfleetError, InputError
 from heyfleet.proto.control_pb2 import JoinReply, JoinRequest
 from heyfleet.proto.protocol import DEFAULT_PORT, PROTOCOL
 
-_NAME = re.compile(r"[^A-Za-z0-9._-]+")
-_NAME_LENGTH = 40
+_ANY_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104
+_INVALID_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+_MAX_NAME_LENGTH = 40
 
 
-def credentials(folder: str) -> Credentials:
-    """Those of a folder, or new ones in memory for this run. InputError with the cure."""
+class JoinRefusedError(HeyfleetError):
+    """A request to join the fleet was refused."""
+
+
+def load_credentials(folder: str) -> Credentials:
+    """Load the credentials in a folder, or make some in memory if `folder` is empty. Raises InputError."""
     try:
         return Credentials.load(folder) if folder else Credentials.in_memory()
     except CredentialsError as error:
-        raise InputError(f"--credentials: {error}") from None
+        raise InputError(f"--credentials: {error.cause}", error.cure) from None
 
 
-def listen_address(text: str) -> tuple[str, int]:
-    """Host and port of HOST:PORT, HOST, :PORT or nothing: all addresses, and the port that agents expect."""
+def parse_listen_address(text: str) -> tuple[str, int]:
+    """Split HOST:PORT, HOST, :PORT or "" into host and port; the defaults are all addresses and port 7700.
+
+    Raises InputError.
+    """
     host, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
     if not colon:
         host, port = text, ""
     host = host.removeprefix("[").removesuffix("]")
     if port and (not port.isdecimal() or int(port) > 65535):
-        raise InputError(f"--listen: {text!r} has no port between 0 and 65535; write HOST:PORT")
-    return host or "0.0.0.0", int(port) if port else DEFAULT_PORT  # noqa: S104
+        raise InputError(f"--listen: {text!r} has no port between 0 and 65535", "write HOST:PORT")
+    return host or _ANY_ADDRESSES[0], int(port) if port else DEFAULT_PORT
 
 
-def join_address(host: str, port: int) -> str:
-    """HOST:PORT, an IPv6 address in brackets."""
+def format_address(host: str, port: int) -> str:
+    """Return HOST:PORT, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def how_to_join(host: str, port: int, folder: str, agents: int) -> Iterator[str]:
-    """What to do on the agents' hosts, in lines."""
-    reachable = socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104
+def with_default_port(address: str) -> str:
+    """Return HOST:PORT, with port 7700 if `address` has none. Raises InputError."""
+    if address.endswith("]"):
+        return f"{address}:{DEFAULT_PORT}"
+    return format_address(*parse_listen_address(address))
+
+
+def join_instructions(host: str, port: int, folder: str, agents: int) -> Iterator[str]:
+    """Yield lines that tell how to start the agents by hand. `folder` holds ca.pem and join.token."""
+    reachable = socket.gethostname() if host in _ANY_ADDRESSES else host
     yield f"waiting for {agents} agent{'s' if agents != 1 else ''} on port {port}"
-    yield f"copy {os.path.join(folder, 'ca.pem')} and join.token beside it to each host, and start there:"
-    yield f"  heyfleet agent --join {join_address(reachable, port)} --ca ca.pem --token-file join.token"
+    yield f"copy {os.path.join(folder, 'ca.pem')} and join.token beside it to each host, then run there:"
+    yield f"  heyfleet agent --join {format_address(reachable, port)} --ca ca.pem --token-file join.token"
 
 
 class Enrollment:
-    """Turns a token and a request for a certificate into an agent with a name of its own."""
+    """Exchanges a join token and a certificate signing request for a unique name and a certificate."""
 
-    def __init__(self, credentials: Credentials, fleet: AgentRegistry) -> None:
+    def __init__(self, credentials: Credentials, registry: AgentRegistry) -> None:
         self._credentials = credentials
-        self._fleet = fleet
+        self._registry = registry
 
     def join(self, request: JoinRequest) -> JoinReply:
-        """A certificate for an agent; JoinRefused, and no use of the token lost where it is not the token's fault."""
+        """Sign an agent's certificate. Raises JoinRefusedError; a bad signing request does not use up the token."""
         if request.protocol != PROTOCOL:
-            raise JoinRefused(
-                f"it speaks protocol {request.protocol} (heyfleet {request.version}), this controller {PROTOCOL} "
-                f"(heyfleet {__version__}): install the same version on both"
+            raise JoinRefusedError(
+                f"the agent speaks protocol {request.protocol} (heyfleet {request.version}),"
+                f" this controller {PROTOCOL} (heyfleet {__version__})",
+                "install the same version on both",
             )
-        wished = _NAME.sub("-", request.name).strip("-")[:_NAME_LENGTH] or "agent"
-        agent = f"{wished}-{secrets.token_hex(2)}"
-        while agent in self._fleet.sessions:
-            agent = f"{wished}-{secrets.token_hex(2)}"
+        agent = self._unique_name(request.name)
         try:
             certificate = self._credentials.authority.sign_agent(request.signing_request_pem, agent)
             self._credentials.tokens.redeem(request.token_id, request.secret)
         except (TokenError, ValueError) as error:
-            raise JoinRefused(str(error)) from None
+            raise JoinRefusedError(str(error)) from None
         return JoinReply(agent=agent, certificate_pem=certificate)
 
-
-def with_port(address: str) -> str:
-    """HOST:PORT, with the usual port where there is none."""
-    return (
-        join_address(*listen_address(address)) if not address.endswith("]") else f"{address}:{DEFAULT_PORT}"
-    )
+    def _unique_name(self, requested_name: str) -> str:
+        base = _INVALID_IN_NAMES.sub("-", requested_name).strip("-")[:_MAX_NAME_LENGTH] or "agent"
+        while (name := f"{base}-{secrets.token_hex(2)}") in self._registry.connections:
+            pass
+        return name

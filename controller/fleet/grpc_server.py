@@ -1,4 +1,4 @@
-"""gRPC, and nothing else: the controller's server for agents and operators, and an operator's calls."""
+"""The gRPC transport of the controller: a server for agents and operators, and the calls that an operator makes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol
 
-# gRPC would want to take part in every fork, and complain on stderr when it can't; we only ever fork to execute.
+# heyfleet forks only to execute, so gRPC need not prepare for forks; when it can't, it complains on stderr.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-# What it says by itself is for its developers; what matters of it we say in words.
+# gRPC's own log is for its developers. Errors that matter are raised.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 import grpc.aio
 
 from heyfleet.controller.fleet.agent_connection import AgentConnection, Stream
+from heyfleet.controller.fleet.enrollment import JoinRefusedError
 from heyfleet.controller.fleet.registry import AgentRegistry, AttachRejectedError
+from heyfleet.errors import CannotStartError
 from heyfleet.proto import protocol
 from heyfleet.proto.control_pb2 import (
     CollectRequest,
@@ -32,53 +34,48 @@ from heyfleet.proto.control_pb2 import (
     ToOperator,
 )
 
-_GRACE_S = 1.0
+_SHUTDOWN_GRACE_S = 1.0
 
-
-if TYPE_CHECKING:  # they take no parameters at run time
+if TYPE_CHECKING:  # generic in grpc's stubs, not at run time
     _Handler = grpc.RpcMethodHandler[Any, Any]
     _Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class JoinRefused(Exception):
-    """Nobody joins with that: one line of why."""
-
-
-class Operators(Protocol):
-    """What operators may ask of a controller that keeps running."""
+class OperatorService(Protocol):
+    """What operators can call on a long-running controller."""
 
     def run(self, messages: AsyncIterator[FromOperator]) -> AsyncGenerator[ToOperator, None]:
-        """One run, from its request to its result."""
+        """Carry out one run, from its request to its result."""
         ...
 
     def collect(self, request: CollectRequest) -> AsyncGenerator[ToOperator, None]:
-        """The result of an earlier run."""
+        """Return the result of an earlier run."""
         ...
 
     def roster(self, request: RosterRequest) -> RosterReply:
-        """Who is there."""
+        """Return the agents that have attached."""
         ...
 
 
 class Server:
-    """Serves a fleet on one address: mutual TLS, or a socket file of this host where `tls` is None.
+    """Serves a fleet on one address, with mutual TLS, or on a socket file of this host if `tls` is None.
 
-    `tls` is (CA, key, certificate) in PEM; `join` turns a request into a reply or raises JoinRefused.
+    `tls` is (CA, key, certificate) in PEM. `join` answers a request to join or raises JoinRefusedError.
     """
 
     def __init__(
         self,
-        fleet: AgentRegistry,
+        registry: AgentRegistry,
         tls: tuple[bytes, bytes, bytes] | None,
         join: Callable[[JoinRequest], JoinReply] | None = None,
-        operators: Operators | None = None,
+        operator_service: OperatorService | None = None,
     ) -> None:
-        self._fleet = fleet
+        self._registry = registry
         self._tls = tls
-        self._join_with = join
-        self._operators = operators
+        self._enroll = join
+        self._operator_service = operator_service
         self._server = grpc.aio.server(options=protocol.CHANNEL_OPTIONS)
-        self._server.add_generic_rpc_handlers((_Calls(self._handlers()),))
+        self._server.add_generic_rpc_handlers((_Router(self._handlers()),))
 
     def _handlers(self) -> dict[str, _Handler]:
         handlers: dict[str, _Handler] = {
@@ -86,11 +83,11 @@ class Server:
                 self._attach, FromAgent.FromString, ToAgent.SerializeToString
             )
         }
-        if self._join_with is not None:
+        if self._enroll is not None:
             handlers[protocol.JOIN] = grpc.unary_unary_rpc_method_handler(
                 self._join, JoinRequest.FromString, JoinReply.SerializeToString
             )
-        if self._operators is not None:
+        if self._operator_service is not None:
             handlers[protocol.RUN] = grpc.stream_stream_rpc_method_handler(
                 self._run, FromOperator.FromString, ToOperator.SerializeToString
             )
@@ -103,7 +100,7 @@ class Server:
         return handlers
 
     async def start(self, address: str) -> int:
-        """Listen; the port. OSError with the address in words."""
+        """Listen on an address and return its port. Raises OSError."""
         try:
             if self._tls is None:
                 port = self._server.add_insecure_port(address)
@@ -122,87 +119,88 @@ class Server:
 
     async def stop(self) -> None:
         """End every stream and stop listening."""
-        await self._server.stop(_GRACE_S)
+        await self._server.stop(_SHUTDOWN_GRACE_S)
 
-    async def _role(self, context: _Context, role: str) -> str | None:
-        """The name in the peer's certificate; None on a socket of this host. Ends the call of any other role."""
+    async def _authorize(self, context: _Context, role: str) -> str | None:
+        """Return the name in the peer's certificate, or None on a socket file; abort the call of another role."""
         if self._tls is None:
             return None
-        names = list(context.auth_context().get("x509_common_name", [b""]))
-        has, _, name = bytes(names[0]).decode(errors="replace").partition(":")
-        if has != role:
+        common_names = list(context.auth_context().get("x509_common_name", [b""]))
+        peer_role, _, name = bytes(common_names[0]).decode(errors="replace").partition(":")
+        if peer_role != role:
             await context.abort(
-                grpc.StatusCode.PERMISSION_DENIED, f"this needs the certificate of an {role}, not of {has!r}"
+                grpc.StatusCode.PERMISSION_DENIED,
+                f"the call needs a certificate for the role {role!r}, not {peer_role!r}",
             )
         return name
 
     async def _join(self, request: JoinRequest, context: _Context) -> JoinReply:
-        token_id = await self._role(context, protocol.ROLE_JOIN)
-        assert self._join_with is not None
+        token_id = await self._authorize(context, protocol.ROLE_JOIN)
+        assert self._enroll is not None
         try:
             if token_id is not None and token_id != request.token_id:
-                raise JoinRefused("the certificate belongs to another token")
-            return self._join_with(request)
-        except JoinRefused as refusal:
-            self._fleet.turn_away(f"{request.name or 'an agent'} at {_peer(context)}", str(refusal))
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(refusal))
+                raise JoinRefusedError("the certificate belongs to another token")
+            return self._enroll(request)
+        except JoinRefusedError as error:
+            self._registry.reject(f"{request.name or 'an agent'} at {_peer_address(context)}", str(error))
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
             raise
 
     async def _attach(self, messages: AsyncIterator[FromAgent], context: _Context) -> AsyncIterator[ToAgent]:
-        identity = await self._role(context, protocol.ROLE_AGENT)
+        identity = await self._authorize(context, protocol.ROLE_AGENT)
         first = await anext(aiter(messages), None)
         if first is None:
             return
         try:
-            session, stream = self._fleet.attach(first.hello, identity)
-        except AttachRejectedError as rejection:
-            self._fleet.turn_away(first.hello.agent or _peer(context), str(rejection))
-            yield ToAgent(rejection=Rejection(reason=str(rejection)))
+            connection, stream = self._registry.attach(first.hello, identity)
+        except AttachRejectedError as error:
+            self._registry.reject(first.hello.agent or _peer_address(context), str(error))
+            yield ToAgent(rejection=Rejection(reason=str(error)))
             return
-        reader = asyncio.create_task(self._read(messages, session, stream))
+        reader = asyncio.create_task(self._read(messages, connection, stream))
         try:
             while (message := await stream.outgoing.get()) is not None:
                 yield message
         finally:
             reader.cancel()
-            self._fleet.detach(session, stream)
+            self._registry.detach(connection, stream)
 
     async def _read(
-        self, messages: AsyncIterator[FromAgent], session: AgentConnection, stream: Stream
+        self, messages: AsyncIterator[FromAgent], connection: AgentConnection, stream: Stream
     ) -> None:
-        """Until the agent's side ends, which for a lost agent looks like any other end."""
+        """Pass on an agent's messages until its side ends, which looks the same for an agent that is lost."""
         try:
             async for message in messages:
-                if session.stream is not stream:
+                if connection.stream is not stream:
                     return
-                self._fleet.receive(session, message)
+                self._registry.on_message(connection, message)
         finally:
-            self._fleet.detach(session, stream)
+            self._registry.detach(connection, stream)
             stream.close()
 
     async def _run(
         self, messages: AsyncIterator[FromOperator], context: _Context
     ) -> AsyncGenerator[ToOperator, None]:
-        await self._role(context, protocol.ROLE_OPERATOR)
-        assert self._operators is not None
-        async with aclosing(self._operators.run(messages)) as answers:
+        await self._authorize(context, protocol.ROLE_OPERATOR)
+        assert self._operator_service is not None
+        async with aclosing(self._operator_service.run(messages)) as answers:
             async for answer in answers:
                 yield answer
 
     async def _collect(self, request: CollectRequest, context: _Context) -> AsyncGenerator[ToOperator, None]:
-        await self._role(context, protocol.ROLE_OPERATOR)
-        assert self._operators is not None
-        async for answer in self._operators.collect(request):
+        await self._authorize(context, protocol.ROLE_OPERATOR)
+        assert self._operator_service is not None
+        async for answer in self._operator_service.collect(request):
             yield answer
 
     async def _roster(self, request: RosterRequest, context: _Context) -> RosterReply:
-        await self._role(context, protocol.ROLE_OPERATOR)
-        assert self._operators is not None
-        return self._operators.roster(request)
+        await self._authorize(context, protocol.ROLE_OPERATOR)
+        assert self._operator_service is not None
+        return self._operator_service.roster(request)
 
 
-class _Calls(grpc.GenericRpcHandler):
-    """Calls by their path: the schema names them, so no generated code is needed."""
+class _Router(grpc.GenericRpcHandler):
+    """Finds handlers by the path of a call, so that no generated gRPC code is needed."""
 
     def __init__(self, handlers: dict[str, _Handler]) -> None:
         self._handlers = handlers
@@ -211,17 +209,20 @@ class _Calls(grpc.GenericRpcHandler):
         return self._handlers.get(handler_call_details.method)
 
 
-def _peer(context: _Context) -> str:
-    """ipv4:10.0.0.1:4711 as people write it."""
+def _peer_address(context: _Context) -> str:
+    """Return 10.0.0.1:4711 for gRPC's ipv4:10.0.0.1:4711."""
     return str(context.peer()).partition(":")[2]
 
 
-class CallFailed(Exception):
-    """A controller can't be reached, or does not want us: one line that names the address and the cure."""
+class CallFailedError(CannotStartError):
+    """A controller that can't be reached, or that refuses the certificate."""
 
 
-class Operator:
-    """An operator's calls to a controller at `address`, with (CA, key, certificate) in PEM."""
+class OperatorChannel:
+    """An operator's channel to the controller at `address`. `tls` is (CA, key, certificate) in PEM.
+
+    All calls raise CallFailedError.
+    """
 
     def __init__(self, address: str, tls: tuple[bytes, bytes, bytes]) -> None:
         ca, key, certificate = tls
@@ -231,7 +232,7 @@ class Operator:
         self._channel = grpc.aio.secure_channel(address, credentials, options=options)
 
     async def run(self, messages: AsyncIterator[FromOperator]) -> AsyncGenerator[ToOperator, None]:
-        """One run; CallFailed."""
+        """Request a run; yield its status, its seconds and its result."""
         call = self._channel.stream_stream(
             protocol.RUN,
             request_serializer=FromOperator.SerializeToString,
@@ -241,7 +242,7 @@ class Operator:
             yield answer
 
     async def collect(self, request: CollectRequest) -> AsyncGenerator[ToOperator, None]:
-        """The result of an earlier run; CallFailed."""
+        """Request the result of an earlier run."""
         call = self._channel.unary_stream(
             protocol.COLLECT,
             request_serializer=CollectRequest.SerializeToString,
@@ -251,7 +252,7 @@ class Operator:
             yield answer
 
     async def roster(self, request: RosterRequest) -> RosterReply:
-        """Who is there; CallFailed."""
+        """Request the list of agents."""
         call = self._channel.unary_unary(
             protocol.ROSTER,
             request_serializer=RosterRequest.SerializeToString,
@@ -260,7 +261,7 @@ class Operator:
         try:
             reply: RosterReply = await call(request)
         except grpc.aio.AioRpcError as error:
-            raise CallFailed(f"the controller at {self._address}: {_words(error)}") from None
+            raise self._translate_error(error) from None
         return reply
 
     async def _answers(self, answers: AsyncIterable[ToOperator]) -> AsyncGenerator[ToOperator, None]:
@@ -268,17 +269,22 @@ class Operator:
             async for answer in answers:
                 yield answer
         except grpc.aio.AioRpcError as error:
-            raise CallFailed(f"the controller at {self._address}: {_words(error)}") from None
+            raise self._translate_error(error) from None
+
+    def _translate_error(self, error: grpc.aio.AioRpcError) -> CallFailedError:
+        details = error.details() or ""
+        controller = f"the controller at {self._address}"
+        if "CERTIFICATE_VERIFY_FAILED" in details:
+            return CallFailedError(
+                f"{controller} has a certificate of another CA", "use the credentials of this controller"
+            )
+        if error.code() == grpc.StatusCode.UNAVAILABLE:
+            reason = details.rpartition("last error: ")[2] or details
+            return CallFailedError(
+                f"{controller} can't be reached, or refuses the operator certificate ({reason})"
+            )
+        return CallFailedError(f"{controller}: {details or error.code()}")
 
     async def close(self) -> None:
         """End all calls."""
         await self._channel.close()
-
-
-def _words(error: grpc.aio.AioRpcError) -> str:
-    details = error.details() or ""
-    if "CERTIFICATE_VERIFY_FAILED" in details:
-        return "its certificate is not of our CA: are these the credentials of this controller?"
-    if error.code() == grpc.StatusCode.UNAVAILABLE:
-        return f"can't be reached, or refuses our certificate ({details.rpartition('last error: ')[2] or details})"
-    return details or str(error.code())

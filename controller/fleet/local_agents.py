@@ -1,4 +1,4 @@
-"""Agent processes on this host, dialling in on a socket file like any agent."""
+"""Agent processes on this host, which dial in on a socket file as remote agents dial in over TCP."""
 
 from __future__ import annotations
 
@@ -13,67 +13,64 @@ from typing import Self
 
 from heyfleet.proto.protocol import LOCAL_PREFIX
 
-_LEAVE_S = 5.0
-# Long enough for a controller that is slow for once; no longer, since this one never comes back.
+_EXIT_TIMEOUT_S = 5.0
+# Long enough for a controller that is slow for once, and no longer: a controller that is gone never comes back here.
 _REJOIN_TIMEOUT = "15s"
 
 
-def workers_each(agents: int) -> int:
-    """Threads for each of so many agents, so that all together have as many as there are cores."""
+def workers_per_agent(agents: int) -> int:
+    """Return the number of threads for each agent, so that all agents together have one for each core."""
     return max(1, len(os.sched_getaffinity(0)) // agents)
 
 
 class LocalAgents:
-    """A context in which they run; at its end they are gone, and so is the socket's folder."""
+    """A context manager for agent processes; on exit the processes and the folder of the socket are gone."""
 
     def __init__(self, count: int, spool: str = "") -> None:
         self._count = count
         self._spool = spool
         self._processes: dict[str, asyncio.subprocess.Process] = {}
-        # Only this user may enter it, and so connect.
+        # mkdtemp makes the folder accessible to this user only, which is what protects the socket.
         self._folder = Path(tempfile.mkdtemp(prefix="heyfleet-"))
 
     @property
     def address(self) -> str:
-        """Where the controller should listen."""
+        """The address that the controller must listen on."""
         return f"{LOCAL_PREFIX}{self._folder / 'socket'}"
 
     async def __aenter__(self) -> Self:
         return self
 
     async def start(self) -> None:
-        """Start all of them; they find the controller by themselves."""
+        """Start all agents. They keep dialling until the controller listens."""
         for number in range(1, self._count + 1):
             name = f"local-{number}"
-            keep = ["--spool", self._spool, "--keep-results"] if self._spool else []
+            spool = ["--spool", self._spool, "--keep-results"] if self._spool else []
             self._processes[name] = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "heyfleet", "agent", "--join", self.address, "--name", name),
-                *("--rejoin-timeout", _REJOIN_TIMEOUT, "--quiet", *keep),
+                *("--rejoin-timeout", _REJOIN_TIMEOUT, "--quiet", *spool),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the controller, which then stops them in order
+                start_new_session=True,  # Ctrl-C reaches the controller only, which stops the agents in order
             )
 
-    def died(self, agent: str) -> str:
-        """Why an agent can't come back, or nothing."""
+    def exit_reason(self, agent: str) -> str:
+        """Return how an agent's process ended, or "" while it runs."""
         process = self._processes.get(agent)
         if process is None or process.returncode is None:
             return ""
-        code = process.returncode
-        return (
-            f"its process was killed by signal {-code}"
-            if code < 0
-            else f"its process ended with exit code {code}"
-        )
+        if process.returncode < 0:
+            return f"its process was killed by signal {-process.returncode}"
+        return f"its process ended with exit code {process.returncode}"
 
     def absent(self) -> list[str]:
-        """Which agents have ended, and how."""
-        return [f"{name}: {why}" for name in self._processes if (why := self.died(name))]
+        """Return a line `name: reason` for each agent whose process has ended."""
+        return [f"{name}: {reason}" for name in self._processes if (reason := self.exit_reason(name))]
 
     async def __aexit__(self, *error: object) -> None:
         for process in self._processes.values():
             try:
-                await asyncio.wait_for(process.wait(), _LEAVE_S)
+                await asyncio.wait_for(process.wait(), _EXIT_TIMEOUT_S)
             except TimeoutError:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()

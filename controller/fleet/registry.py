@@ -1,4 +1,4 @@
-"""The agents of a controller: who may attach, who is there, what they say, and the beat that renews their leases."""
+"""The agents of a controller: admission, presence, message dispatch and leases."""
 
 from __future__ import annotations
 
@@ -10,147 +10,139 @@ from typing import Protocol
 from heyfleet import __version__
 from heyfleet.controller.fleet.agent_connection import AgentConnection, Stream
 from heyfleet.controller.fleet.condition import Condition
-from heyfleet.proto.control_pb2 import (
-    Ack,
-    Dismissal,
-    FromAgent,
-    Hello,
-    Offer,
-    Release,
-    ResumeFrom,
-    ToAgent,
-    Welcome,
-)
+from heyfleet.errors import HeyfleetError
+from heyfleet.proto.control_pb2 import Dismissal, FromAgent, Hello, Offer, ResumeFrom, ToAgent, Welcome
 from heyfleet.proto.protocol import PROTOCOL
 
-_BEAT_S = 1.0
 LEASE_NS = 10_000_000_000
+_PING_AFTER_NS = 1_000_000_000
+_PING_CHECK_S = 0.5
 
 
-class AttachRejectedError(Exception):
-    """An agent may not attach: one line that names the cause and the cure."""
+class AttachRejectedError(HeyfleetError):
+    """An agent must not attach."""
 
 
-class Receiver(Protocol):
-    """Who takes what agents say of runs."""
+class RunHandler(Protocol):
+    """Handles what agents send about runs."""
 
-    def wants(self, session: AgentConnection, offer: Offer) -> int | None:
-        """From after which sequence on an offered run's records should come; None: not at all, now."""
+    def resume_after(self, connection: AgentConnection, offer: Offer) -> int | None:
+        """Return the sequence number after which an offered run's records are needed, or None if they are not."""
         ...
 
-    def receive(self, session: AgentConnection, message: FromAgent) -> None:
-        """A message of a run."""
+    def on_attach(self, connection: AgentConnection) -> None:
+        """Continue with an agent that has attached, perhaps again. `resume_after` was called for each of its offers."""
         ...
 
-    def returned(self, session: AgentConnection) -> None:
-        """An agent that was away is attached again; its offers were asked for before."""
+    def on_message(self, connection: AgentConnection, message: FromAgent) -> None:
+        """Handle a message about a run."""
         ...
 
 
 class AgentRegistry:
-    """All agents. Its methods are called from one event loop."""
+    """All agents that have attached. Methods belong to one event loop; `now_ns` is the monotonic clock for decisions."""
 
-    def __init__(self, lease_ns: int = LEASE_NS, say: Callable[[str], None] = lambda text: None) -> None:
-        self.sessions: dict[str, AgentConnection] = {}
-        self.turned_away: list[str] = []
+    def __init__(
+        self,
+        lease_ns: int = LEASE_NS,
+        log: Callable[[str], None] = lambda line: None,
+        now_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.connections: dict[str, AgentConnection] = {}
+        self.rejections: list[str] = []
         self.changes = Condition()
-        self.receiver: Receiver | None = None
+        self.run_handler: RunHandler | None = None
         self.lease_ns = lease_ns
-        self._say = say
+        self.now_ns = now_ns
+        self._log = log
 
     @property
     def attached(self) -> list[AgentConnection]:
-        """Agents that are there now, in the order of their first coming."""
-        return [session for session in self.sessions.values() if session.attached]
+        """Agents that are attached now, in the order in which they first attached."""
+        return [connection for connection in self.connections.values() if connection.attached]
 
-    def turn_away(self, who: str, reason: str) -> None:
-        """Remember, and say, that somebody could not take part."""
+    def reject(self, who: str, reason: str) -> None:
+        """Record and log that an agent can't take part."""
         line = f"{who}: {reason}"
-        if line not in self.turned_away:
-            self.turned_away.append(line)
-            self._say(f"turned away {line}")
+        if line not in self.rejections:
+            self.rejections.append(line)
+            self._log(f"rejected {line}")
 
     def attach(self, hello: Hello, identity: str | None) -> tuple[AgentConnection, Stream]:
-        """Take an agent in. `identity` is the name in its certificate, None on this host's own socket.
+        """Admit an agent. `identity` is the name in its certificate, or None on a socket file of this host.
 
-        Raises Rejection. A second stream of an agent ends the first: that agent has noticed a dead link before us.
+        Raises AttachRejectedError. A second stream of an agent ends the first, because the agent has noticed a dead link
+        before the controller did.
         """
         if hello.protocol != PROTOCOL:
             raise AttachRejectedError(
-                f"it speaks protocol {hello.protocol} (heyfleet {hello.version}), this controller {PROTOCOL} "
-                f"(heyfleet {__version__}): install the same version on both"
+                f"the agent speaks protocol {hello.protocol} (heyfleet {hello.version}), this controller {PROTOCOL}"
+                f" (heyfleet {__version__})",
+                "install the same version on both",
             )
         if not hello.agent or (identity is not None and identity != hello.agent):
-            raise AttachRejectedError(f"it calls itself {hello.agent!r}, its certificate is for {identity!r}")
-        session = self.sessions.get(hello.agent)
-        back = session is not None
-        if session is None:
-            session = self.sessions[hello.agent] = AgentConnection(hello)
-        elif session.stream is not None:
-            session.stream.close()
-        stream = session.stream = Stream()
-        session.facts.CopyFrom(hello.facts)
-        session.left = ""
-        self._welcome(session, hello)
-        session.measure_clock()
-        if back and self.receiver is not None:
-            self.receiver.returned(session)
-        self._say(f"{session.label} is back" if back else f"{session.label} joined")
+            raise AttachRejectedError(
+                f"the agent calls itself {hello.agent!r}, but its certificate is for {identity!r}"
+            )
+        connection = self.connections.get(hello.agent)
+        is_back = connection is not None
+        if connection is None:
+            connection = self.connections[hello.agent] = AgentConnection(hello, self.now_ns)
+        elif connection.stream is not None:
+            connection.stream.close()
+        stream = connection.stream = Stream()
+        connection.facts.CopyFrom(hello.facts)
+        connection.leave_reason = ""
+        self._welcome(connection, hello)
+        connection.synchronize_clock()
+        if self.run_handler is not None:
+            self.run_handler.on_attach(connection)
+        self._log(f"{connection.label} {'is back' if is_back else 'joined'}")
         self.changes.notify()
-        return session, stream
+        return connection, stream
 
-    def _welcome(self, session: AgentConnection, hello: Hello) -> None:
+    def _welcome(self, connection: AgentConnection, hello: Hello) -> None:
         welcome = Welcome(lease_ns=self.lease_ns)
         for offer in hello.offers:
-            after = self.receiver.wants(session, offer) if self.receiver else None
+            after = self.run_handler.resume_after(connection, offer) if self.run_handler else None
             if after is not None:
-                welcome.resume_from.append(ResumeFrom(run_id=offer.assignment.run_id, after_sequence=after))
-        session.send(ToAgent(welcome=welcome))
+                run_id = offer.assignment.run_id
+                welcome.resume_from.append(ResumeFrom(run_id=run_id, after_sequence=after))
+        connection.send(ToAgent(welcome=welcome))
 
-    def detach(self, session: AgentConnection, stream: Stream) -> None:
-        """A stream has ended. Nothing, if the agent has another by now."""
-        if session.stream is stream:
-            session.stream = None
-            session.away_since_s = time.monotonic()
-            self._say(f"{session.label} left: {session.left}" if session.left else f"{session.label} is away")
+    def detach(self, connection: AgentConnection, stream: Stream) -> None:
+        """Record the end of a stream, unless the agent has a newer one."""
+        if connection.stream is stream:
+            connection.stream = None
+            connection.detached_ns = self.now_ns()
+            reason = connection.leave_reason
+            self._log(f"{connection.label} left: {reason}" if reason else f"{connection.label} is away")
             self.changes.notify()
 
-    def receive(self, session: AgentConnection, message: FromAgent) -> None:
-        """What an attached agent says."""
-        session.heard_ns = time.monotonic_ns()
-        kind = message.WhichOneof("message")
-        if kind == "pong":
-            was_measured = session.clock.measured
-            session.on_pong(message.pong)
-            if session.clock.measured and not was_measured:
-                self.changes.notify()
-        elif kind == "bye":
-            session.left = message.bye.reason or "it said goodbye"
-        elif kind in ("ready", "refusal", "snapshot", "done") and self.receiver:
-            self.receiver.receive(session, message)
-        # Anything else is of a protocol that only adds to ours, or a second hello: no reason to lose the agent.
+    def on_message(self, connection: AgentConnection, message: FromAgent) -> None:
+        """Handle a message from an attached agent."""
+        connection.last_heard_ns = self.now_ns()
+        match message.WhichOneof("message"):
+            case "pong":
+                was_synchronized = connection.clock.synchronized
+                connection.on_pong(message.pong)
+                if connection.clock.synchronized and not was_synchronized:
+                    self.changes.notify()
+            case "bye":
+                connection.leave_reason = message.bye.reason or "the agent gave no reason"
+            case "ready" | "refusal" | "snapshot" | "done" if self.run_handler:
+                self.run_handler.on_message(connection, message)
+            case _:  # a message that a compatible version added, or a second hello
+                pass
 
-    async def beat(self) -> None:
-        """Renew the leases of agents that hear nothing else, until cancelled."""
+    async def renew_leases(self) -> None:
+        """Ping agents that were sent nothing else lately, until cancelled."""
         while True:
-            await asyncio.sleep(_BEAT_S / 2)
-            for session in self.attached:
-                session.ping_if_silent(_BEAT_S)
+            await asyncio.sleep(_PING_CHECK_S)
+            for connection in self.attached:
+                connection.ping_if_idle(_PING_AFTER_NS)
 
-    def dismiss(self, reason: str) -> None:
-        """Let all agents leave."""
-        for session in self.attached:
-            session.send(ToAgent(dismissal=Dismissal(reason=reason)))
-
-
-def ack(session: AgentConnection, run_id: str, sequence: int, refused: str = "") -> None:
-    """Tell an agent that a snapshot need not be sent again."""
-    session.send(ToAgent(ack=Ack(sequence=sequence, refusal_reason=refused), run_id=run_id))
-
-
-def release(session: AgentConnection, run_id: str) -> None:
-    """Tell an agent that it may forget a run."""
-    session.send(ToAgent(release=Release(), run_id=run_id))
-
-
-__all__ = ["LEASE_NS", "AgentRegistry", "AttachRejectedError", "Receiver", "ack", "release"]
+    def dismiss_all(self, reason: str) -> None:
+        """Ask all attached agents to exit."""
+        for connection in self.attached:
+            connection.send(ToAgent(dismissal=Dismissal(reason=reason)))

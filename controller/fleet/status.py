@@ -1,65 +1,68 @@
-"""The live view of a run, made from what its conductor knows."""
+"""The live status of a run, as its coordinator knows it."""
 
 from __future__ import annotations
-
-import time
 
 from heyfleet.controller.fleet.agent_connection import IDLE, AgentConnection
 from heyfleet.controller.fleet.collector import AgentRun
 from heyfleet.controller.fleet.coordinator import RunCoordinator
 from heyfleet.proto.control_pb2 import AgentStatus, RunStatus
+from heyfleet.results.metrics import Metrics
 
 _INTERVAL_S = 0.25
+_AGENTS_PER_SECOND = 1000  # bounds the cost of a status in large fleets
 
 
-def interval_s(conductor: RunCoordinator) -> float:
-    """How long to wait until the next view: longer for a fleet so large that a view of it costs something."""
-    return max(_INTERVAL_S, len(conductor.gathering.parts) / 1000)
+def status_interval_s(coordinator: RunCoordinator) -> float:
+    """Return how long to wait before the next status."""
+    return max(_INTERVAL_S, len(coordinator.collector.agent_runs) / _AGENTS_PER_SECOND)
 
 
-def view(conductor: RunCoordinator, message: str = "") -> RunStatus:
-    """How the run stands now."""
-    gathering, request = conductor.gathering, conductor.request
-    parts = gathering.parts
-    idle = [session for session in conductor.fleet.attached if session.agent not in parts]
-    elapsed_ns = time.monotonic_ns() - gathering.started_ns if gathering.started_ns else 0
-    gathering.recent.look(time.monotonic())
-    p50_ns, p99_ns = gathering.recent.percentiles_ns
-    totals = gathering.stats
-    responses, errors = totals.responses.total(), totals.errors.total()
+def run_status(coordinator: RunCoordinator) -> RunStatus:
+    """Return the status of a run now."""
+    collector, request = coordinator.collector, coordinator.request
+    now_ns = coordinator.registry.now_ns()
+    collector.recent.update(now_ns / 1e9)
+    p50_ns, p99_ns = collector.recent.percentiles_ns
+    stats = collector.stats
+    idle = [each for each in coordinator.registry.attached if each.agent not in collector.agent_runs]
     return RunStatus(
-        stage=conductor.stage,
-        message=message,
+        stage=coordinator.stage,
         agents_requested=request.agents,
-        agents=[*(_of_part(conductor, part) for part in parts.values()), *map(_of_idle, idle)],
-        elapsed_ns=max(elapsed_ns, 0),
+        agents=[
+            *(_agent_status(coordinator, agent_run) for agent_run in collector.agent_runs.values()),
+            *map(_idle_status, idle),
+        ],
+        elapsed_ns=max(now_ns - collector.started_ns, 0) if collector.started_ns else 0,
         duration_ns=request.plan.duration_ns,
         requests=request.plan.request_count,
-        responses=responses,
-        errors=errors,
-        in_flight=max(totals.totals["sent"] - responses - errors - totals.totals["abandoned"], 0),
-        rate=gathering.recent.rate,
+        responses=stats.responses.total(),
+        errors=stats.errors.total(),
+        in_flight=_in_flight(stats),
+        rate=collector.recent.rate,
         p50_ns=p50_ns,
         p99_ns=p99_ns,
     )
 
 
-def _of_idle(session: AgentConnection) -> AgentStatus:
-    return AgentStatus(agent=session.agent, host=session.facts.host, state=IDLE)
+def _idle_status(connection: AgentConnection) -> AgentStatus:
+    return AgentStatus(agent=connection.agent, host=connection.facts.host, state=IDLE)
 
 
-def _of_part(conductor: RunCoordinator, part: AgentRun) -> AgentStatus:
-    latest, stats = part.latest, part.stats
-    ended = sum(latest.responses.values()) + sum(latest.errors.values())
+def _agent_status(coordinator: RunCoordinator, agent_run: AgentRun) -> AgentStatus:
+    latest, stats = agent_run.latest, agent_run.stats
+    completed = sum(latest.responses.values()) + sum(latest.errors.values())
     seconds = (latest.end_ns - latest.begin_ns) / 1e9
-    responses, errors = stats.responses.total(), stats.errors.total()
     return AgentStatus(
-        agent=part.session.agent,
-        host=part.session.facts.host,
-        state=conductor.gathering.state(part),
-        note=part.reason,
-        rate=ended / seconds if seconds > 0 and not part.settled else 0.0,
-        responses=responses,
-        errors=errors,
-        in_flight=max(stats.totals["sent"] - responses - errors - stats.totals["abandoned"], 0),
+        agent=agent_run.connection.agent,
+        host=agent_run.connection.facts.host,
+        state=coordinator.collector.state(agent_run),
+        note=agent_run.loss_reason,
+        rate=completed / seconds if seconds > 0 and not agent_run.settled else 0.0,
+        responses=stats.responses.total(),
+        errors=stats.errors.total(),
+        in_flight=_in_flight(stats),
     )
+
+
+def _in_flight(stats: Metrics) -> int:
+    return max(stats.in_flight, 0)

@@ -1,4 +1,4 @@
-"""A certificate authority of P-256 keys, for one fleet (RFC 5280)."""
+"""A certificate authority for one fleet, with P-256 keys (RFC 5280)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from heyfleet.proto.protocol import ROLE_AGENT, SERVER_NAME
 
 CA_VALID = timedelta(days=365)
 AGENT_VALID = timedelta(days=7)
-_CLOCK_SKEW = timedelta(minutes=5)  # of hosts whose clocks are behind ours
+_CLOCK_SKEW = timedelta(
+    minutes=5
+)  # certificates are valid from earlier on, for hosts whose clocks are behind
 
 
 class Authority:
-    """A CA: its certificate, its key, and what it signs."""
+    """A CA's certificate and key, and the certificates that it signs."""
 
     def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
         self._certificate = certificate
@@ -26,7 +28,7 @@ class Authority:
 
     @classmethod
     def create(cls, valid: timedelta = CA_VALID) -> Authority:
-        """A new one."""
+        """Make a new CA."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "heyfleet CA")])
         now = datetime.datetime.now(datetime.UTC)
@@ -41,30 +43,30 @@ class Authority:
 
     @classmethod
     def from_pem(cls, ca_pem: bytes, key_pem: bytes) -> Authority:
-        """One that was kept. ValueError if the two are not a CA and its key."""
+        """Load a CA from PEM. Raises ValueError if the two are not a certificate and its key."""
         certificate = x509.load_pem_x509_certificate(ca_pem)
         key = serialization.load_pem_private_key(key_pem, None)
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
-            raise ValueError("the key is not that of the CA's certificate")
+            raise ValueError("the key does not belong to the CA's certificate")
         return cls(certificate, key)
 
     @property
     def ca_pem(self) -> bytes:
-        """The certificate that everybody verifies by."""
+        """The CA's certificate, which agents, operators and the controller verify each other against."""
         return _pem(self._certificate)
 
     @property
     def key_pem(self) -> bytes:
-        """The key that makes whoever has it the master of the fleet."""
+        """The CA's private key. Its owner controls the fleet."""
         return _key_pem(self._key)
 
     @property
     def expires(self) -> datetime.datetime:
-        """When everything that it signed is worth nothing any more."""
+        """When the CA's certificate expires, and with it all that it signed."""
         return self._certificate.not_valid_after_utc
 
     def server(self) -> tuple[bytes, bytes]:
-        """Key and certificate of a controller."""
+        """Return a key and certificate for a controller, in PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._sign(
             key.public_key(), SERVER_NAME, ExtendedKeyUsageOID.SERVER_AUTH, CA_VALID, server_name=SERVER_NAME
@@ -72,21 +74,22 @@ class Authority:
         return _key_pem(key), certificate
 
     def client(self, role: str, name: str, valid: timedelta) -> tuple[bytes, bytes]:
-        """Key and certificate of somebody with a role."""
+        """Return a key and certificate for a client with a role, in PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH
         return _key_pem(key), self._sign(key.public_key(), f"{role}:{name}", purpose, valid)
 
     def sign_agent(self, request_pem: bytes, agent: str, valid: timedelta = AGENT_VALID) -> bytes:
-        """The certificate of an agent, for the key of its request; nothing else of the request counts. ValueError."""
+        """Return the certificate of an agent in PEM. Only the public key of its signing request (PKCS #10) is used.
+
+        Raises ValueError.
+        """
         request = x509.load_pem_x509_csr(request_pem)
         key = request.public_key()
         if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.key_size < 256:
-            raise ValueError(
-                "the request for a certificate is not for an elliptic curve's key of 256 bits or more"
-            )
+            raise ValueError("the certificate request is not for an elliptic curve key of 256 bits or more")
         if not request.is_signature_valid:
-            raise ValueError("the request for a certificate is not signed by its own key")
+            raise ValueError("the certificate request is not signed by its own key")
         return self._sign(key, f"{ROLE_AGENT}:{agent}", ExtendedKeyUsageOID.CLIENT_AUTH, valid)
 
     def _sign(

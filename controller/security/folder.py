@@ -1,4 +1,4 @@
-"""A folder of credentials: the CA, an operator's certificate, the tokens that were issued."""
+"""A credentials folder: the CA, the operator's certificate and the tokens that were issued."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from pathlib import Path
 
 from heyfleet.controller.security.authority import CA_VALID, Authority
 from heyfleet.controller.security.tokens import Entry, Tokens
+from heyfleet.errors import InputError
 from heyfleet.proto.protocol import ROLE_OPERATOR
 
 CA, CA_KEY, OPERATOR, TOKENS, JOIN = "ca.pem", "ca.key", "operator.pem", "tokens.json", "join.token"
-_END = b"-----END CERTIFICATE-----\n"
+_IN_MEMORY_VALID = timedelta(days=7)
+_CERTIFICATE_END = b"-----END CERTIFICATE-----\n"
 
 
-class CredentialsError(Exception):
-    """A folder that does not serve: one line that names it and the cure."""
+class CredentialsError(InputError):
+    """A credentials folder that can't be used."""
 
 
 class Credentials:
-    """What a controller needs to know its agents and operators."""
+    """What a controller needs to authenticate its agents and operators."""
 
     def __init__(self, authority: Authority, tokens: Tokens) -> None:
         self.authority = authority
@@ -34,18 +36,18 @@ class Credentials:
 
     @classmethod
     def in_memory(cls) -> Credentials:
-        """New ones, for one run, with nothing on disk."""
-        return cls(Authority.create(timedelta(days=7)), Tokens())
+        """Make credentials for one run, without a trace on disk."""
+        return cls(Authority.create(_IN_MEMORY_VALID), Tokens())
 
     @classmethod
     def load(cls, path: str) -> Credentials:
-        """Those of a folder. CredentialsError."""
+        """Load the credentials in a folder. Raises CredentialsError."""
         folder = Path(path)
-        authority = _authority(folder)
+        authority = _load_authority(folder)
         return cls(authority, Tokens(_FileStore(folder / TOKENS)))
 
     def write_join_files(self, folder: Path, uses: int, valid_s: float) -> None:
-        """Write ca.pem and join.token, for agents."""
+        """Write ca.pem and a new join.token for agents."""
         _, token = self.tokens.issue(self.authority, uses, valid_s)
         make_folder(folder)
         write_private(folder / CA, self.authority.ca_pem)
@@ -53,10 +55,10 @@ class Credentials:
 
 
 def init(path: str, valid: timedelta = CA_VALID) -> None:
-    """Make a folder with a new CA and an operator's certificate. CredentialsError if there is one already."""
+    """Make a folder with a new CA and an operator's certificate. Raises CredentialsError, also if there is a CA."""
     folder = Path(path)
     if (folder / CA).exists() or (folder / CA_KEY).exists():
-        raise CredentialsError(f"{path!r} has a CA already; name another folder, or remove that one first")
+        raise CredentialsError(f"{path!r} already has a CA", "name another folder, or remove this one first")
     authority = Authority.create(valid)
     key, certificate = authority.client(ROLE_OPERATOR, "operator", valid)
     try:
@@ -70,22 +72,25 @@ def init(path: str, valid: timedelta = CA_VALID) -> None:
 
 
 def load_operator(path: str) -> tuple[bytes, bytes, bytes]:
-    """CA, key and certificate of an operator. CredentialsError."""
+    """Return the CA, and the operator's key and certificate, in PEM. Raises CredentialsError."""
     folder = Path(path)
-    certificate, end, key = _read(folder, OPERATOR).partition(_END)
+    certificate, end, key = _read(folder, OPERATOR).partition(_CERTIFICATE_END)
     if not end or b"PRIVATE KEY" not in key:
-        raise CredentialsError(f"{folder / OPERATOR} is not a certificate and its key; copy it again")
+        raise CredentialsError(
+            f"{folder / OPERATOR} is not a certificate with its key", "copy the file again"
+        )
     return _read(folder, CA, private=False), key, certificate + end
 
 
-def _authority(folder: Path) -> Authority:
+def _load_authority(folder: Path) -> Authority:
     try:
         authority = Authority.from_pem(_read(folder, CA, private=False), _read(folder, CA_KEY))
     except ValueError as error:
         raise CredentialsError(f"{folder}: {CA} and {CA_KEY} can't be used: {error}") from None
     if authority.expires < datetime.datetime.now(datetime.UTC):
         raise CredentialsError(
-            f"the CA in {folder} expired at {authority.expires:%Y-%m-%d}; make a new one with `heyfleet ca init`"
+            f"the CA in {folder} expired at {authority.expires:%Y-%m-%d}",
+            "`heyfleet ca init` makes a new one",
         )
     return authority
 
@@ -97,50 +102,50 @@ def _read(folder: Path, name: str, *, private: bool = True) -> bytes:
         mode = path.stat().st_mode & 0o777
     except FileNotFoundError:
         raise CredentialsError(
-            f"there is no {name} in {str(folder)!r}; `heyfleet ca init {folder}` makes one"
+            f"{str(folder)!r} has no {name}", f"`heyfleet ca init {folder}` makes it"
         ) from None
     except OSError as error:
         raise CredentialsError(f"can't read {path}: {error.strerror}") from None
     if private and mode & 0o077:
-        raise CredentialsError(f"others than you may read {path}: chmod 600 {path}")
+        raise CredentialsError(f"other users may read {path}", f"run `chmod 600 {path}`")
     return data
 
 
 def make_folder(folder: Path) -> None:
-    """A folder for this user only."""
+    """Make a folder that only this user may enter."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file for this user only, whole or not at all."""
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    """Write a file that only this user may read, completely or not at all."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with open(fresh, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        with open(temporary, "xb", opener=_open_private) as file:
             file.write(data)
-        fresh.replace(path)
+        temporary.replace(path)
     finally:
-        fresh.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 class _FileStore:
-    """Entries in a file that several processes change."""
+    """Entries in a JSON file that several processes change, one at a time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def change(self, work: Callable[[dict[str, Entry]], None]) -> None:
         """See tokens.Store."""
-        with open(self._path.with_name(f".{self._path.name}.lock"), "a", opener=_private) as lock:
+        with open(self._path.with_name(f".{self._path.name}.lock"), "a", opener=_open_private) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             rows = []
             with contextlib.suppress(FileNotFoundError):
                 rows = json.loads(self._path.read_text())
             entries = {row["token_id"]: Entry(**row) for row in rows}
             work(entries)
-            after = [dataclasses.asdict(entry) for entry in entries.values()]
-            if after != rows:
-                write_private(self._path, (json.dumps(after, indent=1) + "\n").encode())
+            changed_rows = [dataclasses.asdict(entry) for entry in entries.values()]
+            if changed_rows != rows:
+                write_private(self._path, (json.dumps(changed_rows, indent=1) + "\n").encode())
 
 
-def _private(name: str, flags: int) -> int:
+def _open_private(name: str, flags: int) -> int:
     return os.open(name, flags, 0o600)

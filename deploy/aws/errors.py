@@ -1,4 +1,4 @@
-"""What AWS says no with, in words that help; and what is only asked for again."""
+"""AWS's errors: which calls to repeat, and what to tell people."""
 
 from __future__ import annotations
 
@@ -15,23 +15,31 @@ from botocore.exceptions import (
     NoCredentialsError,
     NoRegionError,
 )
-from botocore.exceptions import ConnectionError as NoConnectionError
+from botocore.exceptions import ConnectionError as BotoConnectionError
 
-from heyfleet.deploy.provider import DeployError
+from heyfleet.errors import DeployError
 
-_TRIES = 8
+_ATTEMPTS = 8
 _FIRST_PAUSE_S = 1.0
-# No answer came: whether the call took effect is not known, or nobody was reached at all.
-_UNANSWERED = (NoConnectionError, HTTPClientError)
+# No response came: whether the call took effect is unknown, or no server was reached at all.
+_UNANSWERED = (BotoConnectionError, HTTPClientError)
 _UNREACHED = (EndpointConnectionError, ConnectTimeoutError)
-_UNREACHED_TRIES = 3  # a region that is not there, or no way out: each may take a minute to be found out
-THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled", "SlowDown"}
-_THROTTLED_STILL = (
-    f"asked {_TRIES} times within {_FIRST_PAUSE_S * (2 ** (_TRIES - 1) - 1):.0f} s: others of this account and region ask "
-    "for much, try later"
+_UNREACHED_ATTEMPTS = (
+    3  # a region that does not exist or a network without a route: each may take a minute to fail
 )
-# The answer to these is not known, or they pass: the same call, with the same ClientToken, is made again.
-AGAIN = THROTTLED | {
+THROTTLING_CODES = {
+    "RequestLimitExceeded",
+    "Throttling",
+    "ThrottlingException",
+    "RequestThrottled",
+    "SlowDown",
+}
+_THROTTLING_CURE = (
+    f"still throttled after {_ATTEMPTS} attempts in {_FIRST_PAUSE_S * (2 ** (_ATTEMPTS - 1) - 1):.0f} s because others"
+    " in this account and region make many calls; try later"
+)
+# Temporary, or the outcome is unknown: repeat the same call with the same client token.
+TEMPORARY_CODES = THROTTLING_CODES | {
     "InternalError",
     "InternalFailure",
     "ServiceUnavailable",
@@ -39,77 +47,83 @@ AGAIN = THROTTLED | {
     "RequestTimeout",
     "ServerException",
 }
-# These say that this subnet's zone has no more; another may have.
-ELSEWHERE = {
+# The subnet's availability zone has no more capacity; another zone may have some.
+NO_CAPACITY_CODES = {
     "InsufficientInstanceCapacity",
     "InsufficientHostCapacity",
     "InsufficientFreeAddressesInSubnet",
     "Unsupported",
     "SpotMaxPriceTooLow",
 }
+_PERMISSION_CURE = "grant the permissions that --dry-run prints"
 _CURES = {
-    "InsufficientInstanceCapacity": "name subnets of other zones, another type, or fewer agents",
-    "InsufficientFreeAddressesInSubnet": "name further subnets",
-    "Unsupported": "this zone does not have the type: name subnets of other zones",
-    "VcpuLimitExceeded": "ask for a larger quota of vCPUs (Service Quotas), take a smaller type, or fewer agents",
-    "InstanceLimitExceeded": "ask for a larger quota (Service Quotas), or fewer agents",
-    "MaxSpotInstanceCountExceeded": "ask for a larger spot quota, or --with spot=false",
-    "UnauthorizedOperation": "allow it: --dry-run prints the policy that is needed",
-    "AccessDenied": "allow it: --dry-run prints the policy that is needed",
-    "AuthFailure": "are these the credentials of this account and region?",
-    "InvalidAMIID.NotFound": "--with ami=ID must be of this region",
-    "InvalidAMIID.Malformed": "--with ami=ID is like ami-0123456789abcdef0",
-    "InvalidSubnetID.NotFound": "--with subnets=ID must be of this region",
-    "InvalidGroup.NotFound": "--with security_groups=ID must be of the subnet's VPC",
-    "InvalidParameterValue": "check --with type, and that the image is made for it",
-    "InvalidKeyPair.NotFound": "--with key=NAME must be of this region",
-    "InvalidPlacementGroup.Unknown": "--with placement_group=NAME must be there",
+    "InsufficientInstanceCapacity": "use subnets in other zones, another instance type, or fewer agents",
+    "InsufficientFreeAddressesInSubnet": "add subnets",
+    "Unsupported": "this zone does not offer the instance type: use subnets in other zones",
+    "VcpuLimitExceeded": "request a larger vCPU quota (Service Quotas), or use a smaller type or fewer agents",
+    "InstanceLimitExceeded": "request a larger quota (Service Quotas), or use fewer agents",
+    "MaxSpotInstanceCountExceeded": "request a larger spot quota, or use --with spot=false",
+    "UnauthorizedOperation": _PERMISSION_CURE,
+    "AccessDenied": _PERMISSION_CURE,
+    "AccessDeniedException": _PERMISSION_CURE,
+    "AuthFailure": "check that the credentials belong to this account and region",
+    "InvalidAMIID.NotFound": "--with ami=ID must exist in this region",
+    "InvalidAMIID.Malformed": "an AMI id looks like ami-0123456789abcdef0",
+    "InvalidSubnetID.NotFound": "--with subnets=ID must exist in this region",
+    "InvalidGroup.NotFound": "--with security_groups=ID must belong to the subnet's VPC",
+    "InvalidParameterValue": "check --with type, and that the image supports it",
+    "InvalidKeyPair.NotFound": "--with key=NAME must exist in this region",
+    "InvalidPlacementGroup.Unknown": "--with placement_group=NAME must exist",
     "ExpiredToken": "renew the credentials (aws sso login)",
     "RequestExpired": "renew the credentials, and check this host's clock",
-    "ClusterNotFoundException": "--with cluster=NAME must be there, in this region",
-    "AccessDeniedException": "allow it: --dry-run prints the policy that is needed",
-    "NoSuchBucket": "--with bucket=NAME must be there",
-    **dict.fromkeys(THROTTLED, _THROTTLED_STILL),
+    "ClusterNotFoundException": "--with cluster=NAME must exist in this region",
+    "NoSuchBucket": "--with bucket=NAME must exist",
+    **dict.fromkeys(THROTTLING_CODES, _THROTTLING_CURE),
 }
 
 
-def code_of(error: Exception) -> str:
-    """AWS's own word for an error, or nothing."""
+def error_code(error: Exception) -> str:
+    """Return AWS's code for an error, or an empty string."""
     return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
 
 
-def in_words(error: Exception) -> str:
-    """One line with the cure."""
+def deploy_error(error: Exception) -> DeployError:
+    """Return a boto error as one with a cause and, where one is known, a cure."""
     if isinstance(error, NoCredentialsError):
-        return "no AWS credentials: aws configure, or AWS_PROFILE, or the instance's profile"
+        return DeployError(
+            "no AWS credentials", "run aws configure, set AWS_PROFILE, or use an instance profile"
+        )
     if isinstance(error, NoRegionError):
-        return "no region: --with region=eu-west-1, or AWS_DEFAULT_REGION"
-    code = code_of(error)
+        return DeployError("no AWS region", "use --with region=eu-west-1, or set AWS_DEFAULT_REGION")
     if isinstance(error, ClientError):
+        code = error_code(error)
         message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
-        cure = _CURES.get(code)
-        return f"{code}: {message.rstrip('.')}" + (f"; {cure}" if cure else "")
-    return " ".join(str(error).split())
+        return DeployError(f"{code}: {message.rstrip('.')}", _CURES.get(code, ""))
+    return DeployError(" ".join(str(error).split()))
 
 
-def patiently(call: Callable[[], Any], sleep: Callable[[float], None]) -> Any:
-    """The answer to a call that may be repeated, as one with a token. Raises a plain no at once, others after some tries."""
-    for attempt in range(_TRIES):
+def retry(call: Callable[[], Any], sleep: Callable[[float], None]) -> Any:
+    """Return the result of an idempotent call, repeated while its failures are temporary.
+
+    Raises permanent boto errors at once, and temporary ones after several attempts.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
         try:
             return call()
         except (ClientError, BotoCoreError) as error:
-            # What else boto raises, it has found out by itself, and would again: no credentials, a word that can't be.
-            passing = code_of(error) in AGAIN or isinstance(error, _UNANSWERED)
-            if not passing or attempt == (_UNREACHED_TRIES if isinstance(error, _UNREACHED) else _TRIES) - 1:
+            # boto finds its other errors, such as missing credentials, without a server: they would recur.
+            is_temporary = error_code(error) in TEMPORARY_CODES or isinstance(error, _UNANSWERED)
+            attempts = _UNREACHED_ATTEMPTS if isinstance(error, _UNREACHED) else _ATTEMPTS
+            if not is_temporary or attempt == attempts:
                 raise
-            sleep(_FIRST_PAUSE_S * 2**attempt)
-    raise AssertionError("the last try returns or raises")
+            sleep(_FIRST_PAUSE_S * 2 ** (attempt - 1))
+    raise AssertionError("the last attempt returns or raises")
 
 
 @contextlib.contextmanager
-def explained() -> Iterator[None]:
-    """A context in which what boto raises becomes a DeployError."""
+def translate_errors() -> Iterator[None]:
+    """Turn boto's errors into DeployError inside a `with` block."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise DeployError(in_words(error)) from None
+        raise deploy_error(error) from None

@@ -1,4 +1,4 @@
-"""AWS's price list, asked for what a fleet is made of."""
+"""Prices from AWS's price list."""
 
 from __future__ import annotations
 
@@ -6,32 +6,35 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from botocore.config import Config
+from heyfleet.deploy.aws.client import AwsSession
 
-_REGION = "us-east-1"  # where the Pricing API is, for all regions
-# A subnet may have no way to it, and what a plan says does not depend on it.
-_SOON = Config(connect_timeout=5, read_timeout=15)
+_REGION = "us-east-1"  # where the Pricing API is, for the prices of all regions
+# Short: a subnet may have no route to it, and a plan can do without a price.
+_CONNECT_TIMEOUT_S = 5
+_READ_TIMEOUT_S = 15
 
 
-def products(session: Any, config: Any, service: str, wanted: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Those of a service that have all these attributes."""
-    pricing = session.client("pricing", region_name=_REGION, config=config.merge(_SOON))
-    more: dict[str, str] = {}
+def products(session: AwsSession, service: str, attributes: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield the products of a service that have all these attributes. Raises boto's errors."""
+    pricing = session.pricing_client(_REGION, _CONNECT_TIMEOUT_S, _READ_TIMEOUT_S)
+    next_page: dict[str, str] = {}
     while True:
         page = pricing.get_products(
             ServiceCode=service,
-            Filters=[{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()],
+            Filters=[
+                {"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in attributes.items()
+            ],
             MaxResults=100,
-            **more,
+            **next_page,
         )
         yield from map(json.loads, page["PriceList"])
         if not page.get("NextToken"):
             return
-        more = {"NextToken": page["NextToken"]}
+        next_page = {"NextToken": page["NextToken"]}
 
 
-def usd(product: dict[str, Any]) -> float:
-    """What one unit of it costs on demand. KeyError, ValueError, StopIteration where that is not one number."""
+def usd_per_unit(product: dict[str, Any]) -> float:
+    """Return a product's on-demand price. Raises KeyError, ValueError or StopIteration if it is not one number."""
     terms = product["terms"]["OnDemand"]
     (dimension,) = next(iter(terms.values()))["priceDimensions"].values()
     return float(dimension["pricePerUnit"]["USD"])

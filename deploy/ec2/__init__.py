@@ -1,1 +1,1 @@
-"""Agents on EC2 instances."""
+"""Providers that launch agents on EC2 instances, directly or through an Auto Scaling group."""

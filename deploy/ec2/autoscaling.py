@@ -1,8 +1,9 @@
-"""Agents in an Auto Scaling group that is there: it grows for a fleet, and gets its capacity back.
+"""The provider asg: agents in an existing Auto Scaling group, which grows for a fleet and then gets its capacity back.
 
-The group itself bears whose it is, until when, and what capacity it had. That is written before the capacity is changed and
-removed after it is changed back, so that `reap` finds whatever a killed command has left. At the fleet's end AWS changes it
-back by itself, by a scheduled action: the group would replace instances that only power themselves off.
+The group's own tags say which fleet holds it, until when, and what capacity it had. They are written before the capacity
+is changed and removed after it is changed back, so `reap` finds whatever a killed command has left. At the end of the
+fleet's lifetime a scheduled action of the group restores the capacity without us; the group would replace instances that
+merely power themselves off.
 """
 
 from __future__ import annotations
@@ -14,41 +15,47 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import boto3
-from botocore.config import Config
 
-from heyfleet.deploy.aws.errors import explained
-from heyfleet.deploy.ec2 import console, policy
-from heyfleet.deploy.ec2.autoscaling_group import TAG_BEFORE, AutoScalingGroup
-from heyfleet.deploy.ec2.launch_template import LaunchTemplate, read
+from heyfleet.deploy.aws.client import AwsSession, MakeSession
+from heyfleet.deploy.aws.errors import translate_errors
+from heyfleet.deploy.ec2 import policy
+from heyfleet.deploy.ec2.autoscaling_group import TAG_CAPACITY_BEFORE, AutoScalingGroup
+from heyfleet.deploy.ec2.console import agent_log
+from heyfleet.deploy.ec2.launch_template import LaunchTemplate, read_template
 from heyfleet.deploy.provider import (
     ENDED,
     TAG_EXPIRES,
     TAG_FLEET,
-    DeployError,
     Instance,
     Instances,
     LaunchPlan,
     LaunchRequest,
     LaunchResult,
+    LaunchSpec,
     Lines,
-    Say,
+    Log,
 )
 from heyfleet.deploy.settings import Setting
+from heyfleet.errors import DeployError
 
 _ACTION = "heyfleet-end"
-_SOONEST_S = 120  # a scheduled action in the past is refused, and AWS's clock is another
+_SOONEST_ACTION_S = 120  # a scheduled action in the past is refused, and AWS's clock is not ours
 _GROWS_WITHIN_S = 120.0  # since the last instance came
 _GONE_WITHIN_S = 300.0
-_LOOK_EVERY_S = 3.0
+_POLL_S = 3.0
+_ATTEMPTS = 5  # every call sets a value or removes something, so all may be repeated
 
 
 class AutoScalingProvider:
-    """See engine.Engine. What an instance does is said by the group's launch template, which must know the controller."""
+    """A provider for one Auto Scaling group.
+
+    The group's launch template says what its instances do, and must already know the controller.
+    """
 
     settings: ClassVar[tuple[Setting, ...]] = (
-        Setting("region", "Default: the environment's, or the profile's.", str),
+        Setting("region", "AWS region. Default: from the environment or the AWS profile.", str),
         Setting(
-            "group", "The name of an Auto Scaling group that is there (deploy/ec2/autoscaling.yaml).", str
+            "group", "Name of an existing Auto Scaling group, such as deploy/ec2/autoscaling.yaml makes.", str
         ),
     )
     tunnels: ClassVar[bool] = False
@@ -57,214 +64,235 @@ class AutoScalingProvider:
         self,
         settings: dict[str, Any],
         sleep: Callable[[float], None] = time.sleep,
-        make_session: Callable[..., Any] = boto3.session.Session,
+        make_session: MakeSession = boto3.session.Session,
     ) -> None:
-        self._named = settings["group"]
+        self._group_name = settings["group"]
         self._sleep = sleep
-        # Each call sets something to what it should be, or takes it away: all may be repeated.
-        self._config = Config(retries={"mode": "standard", "total_max_attempts": 5})
-        with explained():
-            self._session = make_session(region_name=settings["region"] or None)
-            self._groups = self._session.client("autoscaling", config=self._config)
-            self._ec2 = self._session.client("ec2", config=self._config)
+        self._session = AwsSession(settings["region"], attempts=_ATTEMPTS, make_session=make_session)
+        self._autoscaling = self._session.client("autoscaling")
+        self._ec2 = self._session.client("ec2")
 
-    def plan(self, order: LaunchRequest) -> LaunchPlan:
-        """See engine.Engine."""
-        group, template = self._fit(order)
-        price, source = None, "the group has several types, or spot and on-demand"
-        if not group.mixed:
-            kind = template.data.get("InstanceType", "")
-            price, source = policy.price(self._session, self._config, kind, spot=template.spot)
+    def plan(self, spec: LaunchSpec) -> LaunchPlan:
+        """See Provider.plan."""
+        group, template = self._check_group(spec.agents)
+        price, source = None, "the group mixes instance types, or spot and on-demand"
+        if not group.is_mixed:
+            instance_type = template.data.get("InstanceType", "")
+            price, source = policy.price(self._session, instance_type, spot=template.is_spot)
         return LaunchPlan(
-            makes=[
-                f"{order.agents} instances more in the Auto Scaling group {group.name} of "
-                f"{self._groups.meta.region_name}: {group.desired + order.agents} in place of {group.desired}"
+            resources=[
+                f"{spec.agents} more instances in the Auto Scaling group {group.name} in "
+                f"{self._autoscaling.meta.region_name}: {group.desired + spec.agents} instead of {group.desired}"
             ],
-            ports=[f"instances must reach {order.join} by TCP, the bundle by HTTPS, and the target"],
-            policy=policy.group_document(group.name),
-            usd_an_hour=None if price is None else price * order.agents,
+            network=[f"instances must reach {spec.join} by TCP, the bundle by HTTPS, and the target"],
+            policy=policy.group_policy(group.name),
+            usd_per_hour=None if price is None else price * spec.agents,
             price_source=source,
             notes=[
-                f"a scheduled action of the group gives it {group.desired} again after {order.lifetime_s} s",
-                "what its instances do, and which controller their agents join, is in the user-data of its launch"
-                f" template {template.named}",
+                f"a scheduled action of the group restores its capacity of {group.desired} after {spec.lifetime_s} s",
+                "what the instances do, and which controller their agents join, is in the user-data of the launch"
+                f" template {template.label}",
             ],
         )
 
-    def _fit(self, order: LaunchRequest) -> tuple[AutoScalingGroup, LaunchTemplate]:
-        """The group and its template. DeployError where they don't serve for the order."""
-        if not self._named:
+    def _check_group(self, agents: int) -> tuple[AutoScalingGroup, LaunchTemplate]:
+        """Return the group and its template. Raises DeployError if they don't suit."""
+        if not self._group_name:
             raise DeployError(
-                "group: --with group=NAME of an Auto Scaling group; deploy/ec2/autoscaling.yaml makes one"
+                "group: none is named",
+                "use --with group=NAME of an Auto Scaling group; deploy/ec2/autoscaling.yaml makes one",
             )
-        group = self._group(self._named)
-        group.check(order.agents)
-        with explained():
-            policies = self._groups.describe_policies(AutoScalingGroupName=group.name)["ScalingPolicies"]
+        group = self._describe(self._group_name)
+        group.check(agents)
+        with translate_errors():
+            policies = self._autoscaling.describe_policies(AutoScalingGroupName=group.name)["ScalingPolicies"]
         if policies:
             raise DeployError(
-                f"group: {group.name} has the scaling policy {policies[0]['PolicyName']}, which would change the "
-                "number of agents in the middle: take a group without"
+                f"group: {group.name} has the scaling policy {policies[0]['PolicyName']}, which could change the "
+                "number of agents during a run",
+                "use a group without scaling policies",
             )
-        template = read(self._ec2, group.template)
-        ours = order.ca_pem.strip()
-        if ours not in base64.b64decode(template.data.get("UserData", "")):
-            raise DeployError(
-                f"group: agents of {group.name} would never join: the user-data of its launch template {group.template}"
-                " has not the CA of this controller (--credentials); deploy/ec2/README.md says how it is made"
-            )
-        return group, template
+        return group, read_template(self._ec2, group.template)
 
-    def launch(self, order: LaunchRequest, say: Say) -> LaunchResult:
-        """See engine.Engine."""
-        group, _ = self._fit(order)
-        expires_s = int(time.time()) + order.lifetime_s
-        wanted = group.desired + order.agents
-        with explained():
-            say(f"taking the group {group.name}")
-            tags = {TAG_FLEET: order.fleet, TAG_EXPIRES: str(expires_s), TAG_BEFORE: str(group.desired)}
-            self._groups.create_or_update_tags(Tags=self._tags(group.name, tags))
-            now = self._group(group.name)
-            if any(now.tags.get(key) != value for key, value in tags.items()):
-                raise DeployError(f"group: {group.name} was just taken by the fleet {now.fleet}")
-            say(f"arranging its end in {order.lifetime_s} s")
-            end_s = max(expires_s, int(time.time()) + _SOONEST_S)
-            self._groups.put_scheduled_update_group_action(
+    def launch(self, request: LaunchRequest, log: Log) -> LaunchResult:
+        """See Provider.launch."""
+        group, template = self._check_group(request.agents)
+        _check_user_data(group, template, request.ca_pem)
+        expires_s = int(time.time()) + request.lifetime_s
+        target = group.desired + request.agents
+        with translate_errors():
+            self._hold(group, request.fleet, expires_s, log)
+            log(f"scheduling the end of the fleet in {request.lifetime_s} s")
+            end_s = max(expires_s, int(time.time()) + _SOONEST_ACTION_S)
+            self._autoscaling.put_scheduled_update_group_action(
                 AutoScalingGroupName=group.name,
                 ScheduledActionName=_ACTION,
                 StartTime=datetime.fromtimestamp(end_s, UTC),
                 DesiredCapacity=group.desired,
             )
-            earlier = {each["ActivityId"] for each in self._activities(group.name)}
-            say(f"asking for {wanted} instances in place of {group.desired}")
-            self._groups.set_desired_capacity(
-                AutoScalingGroupName=group.name, DesiredCapacity=wanted, HonorCooldown=False
+            earlier_activities = {each["ActivityId"] for each in self._activities(group.name)}
+            log(f"raising the capacity from {group.desired} to {target} instances")
+            self._autoscaling.set_desired_capacity(
+                AutoScalingGroupName=group.name, DesiredCapacity=target, HonorCooldown=False
             )
-        return self._grown(group, order.agents, earlier, say)
+        return self._wait_for_growth(group, request.agents, earlier_activities, log)
 
-    def _grown(self, before: AutoScalingGroup, agents: int, earlier: set[str], say: Say) -> LaunchResult:
-        """The new instances, when there are enough, or when no more come; why not, the group's own activities say."""
-        were = {unit.id for unit in before.units()}
-        found: list[Instance] = []
+    def _hold(self, group: AutoScalingGroup, fleet: str, expires_s: int, log: Log) -> None:
+        """Tag the group as this fleet's. Raises DeployError if another fleet was faster."""
+        log(f"tagging the group {group.name}")
+        tags = {
+            TAG_FLEET: fleet,
+            TAG_EXPIRES: str(expires_s),
+            TAG_CAPACITY_BEFORE: str(group.desired),
+        }
+        self._autoscaling.create_or_update_tags(Tags=_group_tags(group.name, tags))
+        now = self._describe(group.name)
+        if any(now.tags.get(key) != value for key, value in tags.items()):
+            raise DeployError(f"group: the fleet {now.fleet} has just taken {group.name}")
+
+    def _wait_for_growth(
+        self, before: AutoScalingGroup, agents: int, earlier_activities: set[str], log: Log
+    ) -> LaunchResult:
+        """Return the new instances once there are enough or no more come; the group's activities tell why."""
+        ids_before = {instance.id for instance in before.instances()}
+        started: list[Instance] = []
         waited_s = 0.0
         while True:
-            units = self._group(before.name).units()
-            now = [each for each in units if each.id not in were and each.state != ENDED]
-            waited_s = 0.0 if len(now) > len(found) else waited_s
-            found = now
-            if len(found) >= agents or waited_s >= _GROWS_WITHIN_S:
+            instances = self._describe(before.name).instances()
+            new = [each for each in instances if each.id not in ids_before and each.state != ENDED]
+            waited_s = 0.0 if len(new) > len(started) else waited_s
+            started = new
+            if len(started) >= agents or waited_s >= _GROWS_WITHIN_S:
                 break
-            say(f"{len(found)} of {agents} instances are there")
-            self._sleep(_LOOK_EVERY_S)
-            waited_s += _LOOK_EVERY_S
-        failures: dict[str, None] = {}
-        if len(found) < agents:
-            with explained():
-                new = [each for each in self._activities(before.name) if each["ActivityId"] not in earlier]
-            words = [each.get("StatusMessage", "") for each in new if each["StatusCode"] == "Failed"]
-            failures = dict.fromkeys(f"{before.name}: {' '.join(each.split())}" for each in words)
-            failures = failures or {f"{before.name}: no more instances within {_GROWS_WITHIN_S:g} s": None}
-        return LaunchResult(units=found[:agents], failures=list(failures))
+            log(f"{len(started)} of {agents} instances have started")
+            self._sleep(_POLL_S)
+            waited_s += _POLL_S
+        failures: list[str] = []
+        if len(started) < agents:
+            failures = self._growth_failures(before.name, earlier_activities)
+        return LaunchResult(instances=started[:agents], failures=failures)
+
+    def _growth_failures(self, name: str, earlier_activities: set[str]) -> list[str]:
+        with translate_errors():
+            activities = [
+                each for each in self._activities(name) if each["ActivityId"] not in earlier_activities
+            ]
+        messages = [each.get("StatusMessage", "") for each in activities if each["StatusCode"] == "Failed"]
+        failures = dict.fromkeys(f"{name}: {' '.join(message.split())}" for message in messages)
+        return list(failures) or [f"{name}: no more instances within {_GROWS_WITHIN_S:g} s"]
 
     def _activities(self, name: str) -> list[dict[str, Any]]:
-        """The latest hundred."""
-        found: list[dict[str, Any]] = self._groups.describe_scaling_activities(
+        """Return the group's latest hundred activities."""
+        activities: list[dict[str, Any]] = self._autoscaling.describe_scaling_activities(
             AutoScalingGroupName=name, MaxRecords=100
         )["Activities"]
-        return found
+        return activities
 
-    def _group(self, name: str) -> AutoScalingGroup:
-        with explained():
-            found = self._groups.describe_auto_scaling_groups(AutoScalingGroupNames=[name])[
+    def _describe(self, name: str) -> AutoScalingGroup:
+        with translate_errors():
+            groups = self._autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])[
                 "AutoScalingGroups"
             ]
-        if not found:
-            raise DeployError(
-                f"group: there is no Auto Scaling group {name} in {self._groups.meta.region_name}"
-            )
-        return AutoScalingGroup(found[0])
+        if not groups:
+            region = self._autoscaling.meta.region_name
+            raise DeployError(f"group: there is no Auto Scaling group {name} in {region}")
+        return AutoScalingGroup(groups[0])
 
-    @staticmethod
-    def _tags(name: str, tags: dict[str, str]) -> list[dict[str, Any]]:
-        # Not on instances: the engine ec2 would take them for its own, and the group would replace what that ends.
-        of = {"ResourceId": name, "ResourceType": "auto-scaling-group", "PropagateAtLaunch": False}
-        return [{**of, "Key": key, "Value": value} for key, value in tags.items()]
-
-    def _taken(self, fleet: str = "") -> list[AutoScalingGroup]:
-        """The groups that a fleet has, or any; of these the one that the settings name, if they do."""
-        with explained():
-            pages = self._groups.get_paginator("describe_auto_scaling_groups").paginate(
-                Filters=[{"Name": "tag-key", "Values": [TAG_BEFORE]}]
+    def _held_groups(self, fleet: str = "") -> list[AutoScalingGroup]:
+        """Return the groups that a fleet holds, or any fleet; only the one in the settings, if they name one."""
+        with translate_errors():
+            pages = self._autoscaling.get_paginator("describe_auto_scaling_groups").paginate(
+                Filters=[{"Name": "tag-key", "Values": [TAG_CAPACITY_BEFORE]}]
             )
-            views = [AutoScalingGroup(each) for page in pages for each in page["AutoScalingGroups"]]
+            groups = [AutoScalingGroup(each) for page in pages for each in page["AutoScalingGroups"]]
         return [
             each
-            for each in views
-            if each.taken and fleet in ("", each.fleet) and self._named in ("", each.name)
+            for each in groups
+            if each.is_held and fleet in ("", each.fleet) and self._group_name in ("", each.name)
         ]
 
     def list(self, fleet: str = "") -> Instances:
-        """See engine.Engine. All instances of the fleet's group, also those that it had before."""
-        return [unit for group in self._taken(fleet) for unit in group.units()]
+        """See Provider.list. Includes the instances that the group had before the fleet."""
+        return [instance for group in self._held_groups(fleet) for instance in group.instances()]
 
     def logs(self, fleet: str) -> Iterable[tuple[str, str]]:
-        """See engine.Engine."""
-        for unit in self.list(fleet):
-            with explained():
-                said = self._ec2.get_console_output(InstanceId=unit.id)
-            yield unit.name, console.ours(said)
+        """See Provider.logs."""
+        for instance in self.list(fleet):
+            with translate_errors():
+                output = self._ec2.get_console_output(InstanceId=instance.id)
+            yield instance.name, agent_log(output)
 
-    def stop(self, fleet: str, say: Say) -> Lines:
-        """See engine.Engine."""
-        return self._give_back(self._taken(fleet), say)
+    def stop(self, fleet: str, log: Log) -> Lines:
+        """See Provider.stop."""
+        return self._release(self._held_groups(fleet), log)
 
-    def reap(self, say: Say, *, everything: bool = False) -> Lines:
-        """See engine.Engine."""
+    def reap(self, log: Log, *, everything: bool = False) -> Lines:
+        """See Provider.reap."""
         now_s = time.time()
-        return self._give_back([each for each in self._taken() if everything or each.expires_s <= now_s], say)
+        return self._release(
+            [each for each in self._held_groups() if everything or each.expires_s <= now_s], log
+        )
 
-    def _give_back(self, groups: Iterable[AutoScalingGroup], say: Say) -> Lines:
-        """Their capacities, then what arranges that, then, when the instances are gone, the words that say whose they are."""
-        found = [each for each in groups if not each.going]
-        for group in found:
-            say(f"setting {group.name} from {group.desired} back to {group.capacity_after}")
-            with explained():
-                self._groups.set_desired_capacity(
+    def _release(self, groups: Iterable[AutoScalingGroup], log: Log) -> Lines:
+        """Restore capacities, remove the scheduled actions and, once the instances are gone, the tags."""
+        released = [each for each in groups if not each.is_being_deleted]
+        for group in released:
+            log(f"restoring the capacity of {group.name} from {group.desired} to {group.capacity_after}")
+            with translate_errors():
+                self._autoscaling.set_desired_capacity(
                     AutoScalingGroupName=group.name,
                     DesiredCapacity=group.capacity_after,
                     HonorCooldown=False,
                 )
-                # It may be gone, after its time or by a command before this one; that is in the answer, which matters not.
-                self._groups.batch_delete_scheduled_action(
+                # The action may be gone: it has run, or an earlier command removed it. The response says so without error.
+                self._autoscaling.batch_delete_scheduled_action(
                     AutoScalingGroupName=group.name, ScheduledActionNames=[_ACTION]
                 )
         lines = []
-        for group in found:
-            left = self._shrunk(group, say)
-            with explained():
-                tags = dict.fromkeys((TAG_FLEET, TAG_EXPIRES, TAG_BEFORE), "")
-                self._groups.delete_tags(Tags=self._tags(group.name, tags))
-            lines += [f"instance {unit.id}" for unit in group.units() if unit.id not in left]
+        for group in released:
+            remaining = self._wait_for_shrinkage(group, log)
+            with translate_errors():
+                tags = dict.fromkeys((TAG_FLEET, TAG_EXPIRES, TAG_CAPACITY_BEFORE), "")
+                self._autoscaling.delete_tags(Tags=_group_tags(group.name, tags))
+            lines += [f"instance {each.id}" for each in group.instances() if each.id not in remaining]
             lines.append(
                 f"the fleet {group.fleet} from {group.name}, whose capacity is {group.capacity_after} again"
             )
         return lines
 
-    def _shrunk(self, group: AutoScalingGroup, say: Say) -> set[str]:
-        """Wait until it has no more than it should; those that it still has."""
+    def _wait_for_shrinkage(self, group: AutoScalingGroup, log: Log) -> set[str]:
+        """Wait until the group has shrunk, and return the ids of its remaining instances."""
         waited_s = 0.0
         while True:
-            left = {unit.id for unit in self._group(group.name).units()}
-            if len(left) <= group.capacity_after:
-                return left
+            remaining = {instance.id for instance in self._describe(group.name).instances()}
+            surplus = len(remaining) - group.capacity_after
+            if surplus <= 0:
+                return remaining
             if waited_s >= _GONE_WITHIN_S:
                 raise DeployError(
-                    f"group: {group.name} still has {len(left)} instances after {_GONE_WITHIN_S:g} s, and should have "
-                    f"{group.capacity_after}: does a lifecycle hook or scale-in protection hold them?"
+                    f"group: {group.name} still has {len(remaining)} instances after {_GONE_WITHIN_S:g} s instead of "
+                    f"{group.capacity_after}",
+                    "check it for lifecycle hooks and scale-in protection",
                 )
-            say(f"waiting until {len(left) - group.capacity_after} instances of {group.name} are gone")
-            self._sleep(_LOOK_EVERY_S)
-            waited_s += _LOOK_EVERY_S
+            log(f"waiting for {surplus} instances of {group.name} to terminate")
+            self._sleep(_POLL_S)
+            waited_s += _POLL_S
 
     def close(self) -> None:
-        """See engine.Engine. Nothing lives here alone."""
+        """Do nothing: no resource lives in this process."""
+
+
+def _check_user_data(group: AutoScalingGroup, template: LaunchTemplate, ca_pem: bytes) -> None:
+    """Raise DeployError if the group's agents would not trust the controller."""
+    if ca_pem.strip() not in base64.b64decode(template.data.get("UserData", "")):
+        raise DeployError(
+            f"group: agents of {group.name} would never join: the user-data of its launch template {group.template} "
+            "does not contain this controller's CA (--credentials)",
+            "deploy/ec2/README.md describes how to make the user-data",
+        )
+
+
+def _group_tags(name: str, tags: dict[str, str]) -> list[dict[str, Any]]:
+    # Not propagated to instances: the provider ec2 would take them for its own, and the group would replace those it ends.
+    resource = {"ResourceId": name, "ResourceType": "auto-scaling-group", "PropagateAtLaunch": False}
+    return [{**resource, "Key": key, "Value": value} for key, value in tags.items()]

@@ -1,4 +1,4 @@
-"""An Auto Scaling group as AWS describes it: whose it is now, what it has, and whether it serves for a fleet."""
+"""An Auto Scaling group as AWS describes it: which fleet holds it, its instances, and whether it suits a fleet."""
 
 from __future__ import annotations
 
@@ -13,142 +13,139 @@ from heyfleet.deploy.provider import (
     TAG_EXPIRES,
     TAG_FLEET,
     UNKNOWN,
-    DeployError,
     Instance,
 )
+from heyfleet.errors import DeployError
 
-TAG_BEFORE = "heyfleet:capacity-before"
-"""The capacity that a group had before its fleet, and gets back. While the group bears it, it is taken."""
+TAG_CAPACITY_BEFORE = "heyfleet:capacity-before"
+"""The capacity that a group had before its fleet, and gets back. A fleet holds the group while it bears this tag."""
 
-_NEEDED = (
-    "Launch",
-    "Terminate",
-    "ScheduledActions",
-)  # processes without which it would not grow, or not shrink
+# A group that has suspended one of these would not grow, or would not shrink.
+_REQUIRED_PROCESSES = ("Launch", "Terminate", "ScheduledActions")
 
 
 @dataclass(frozen=True, slots=True)
 class AutoScalingGroup:
     """One group at one moment."""
 
-    described: dict[str, Any]
+    description: dict[str, Any]
+    """Its entry in the response of DescribeAutoScalingGroups."""
 
     @property
     def name(self) -> str:
-        """As its owner called it."""
-        return str(self.described["AutoScalingGroupName"])
+        """The group's name."""
+        return str(self.description["AutoScalingGroupName"])
 
     @property
     def desired(self) -> int:
-        """How many instances it keeps."""
-        return int(self.described["DesiredCapacity"])
+        """The number of instances that the group maintains."""
+        return int(self.description["DesiredCapacity"])
 
     @property
     def tags(self) -> dict[str, str]:
-        """Its own, not those of its instances."""
-        return {each["Key"]: each["Value"] for each in self.described.get("Tags", ())}
+        """The group's own tags, not those of its instances."""
+        return {tag["Key"]: tag["Value"] for tag in self.description.get("Tags", ())}
 
     @property
-    def taken(self) -> bool:
-        """Whether a fleet has it."""
-        return TAG_BEFORE in self.tags
+    def is_held(self) -> bool:
+        """Whether a fleet holds the group."""
+        return TAG_CAPACITY_BEFORE in self.tags
 
     @property
     def fleet(self) -> str:
-        """Whose it is."""
+        """The name of the fleet that holds the group, or an empty string."""
         return self.tags.get(TAG_FLEET, "")
 
     @property
     def expires_s(self) -> float:
-        """When that fleet ends; 0 where it is not known."""
+        """When that fleet ends, in seconds since 1970; 0 if unknown."""
         text = self.tags.get(TAG_EXPIRES, "")
         return float(text) if text.isdecimal() else 0.0
 
     @property
     def capacity_after(self) -> int:
-        """What it gets back: what it had, as far as its owner still allows that."""
-        text = self.tags.get(TAG_BEFORE, "")
+        """The capacity to give back: the one before the fleet, within the limits that the group has now."""
+        text = self.tags.get(TAG_CAPACITY_BEFORE, "")
         before = int(text) if text.isdecimal() else 0
-        return min(max(before, int(self.described["MinSize"])), int(self.described["MaxSize"]))
+        return min(max(before, int(self.description["MinSize"])), int(self.description["MaxSize"]))
 
     @property
-    def going(self) -> bool:
-        """Whether its owner is deleting it, with all that it has."""
-        return bool(self.described.get("Status"))
+    def is_being_deleted(self) -> bool:
+        """Whether the group and all its instances are being deleted."""
+        return bool(self.description.get("Status"))
 
     @property
-    def mixed(self) -> bool:
-        """Whether its instances may be of several types, or of spot and on-demand both."""
-        return bool(self.described.get("MixedInstancesPolicy"))
+    def is_mixed(self) -> bool:
+        """Whether instances may differ in type, or be partly spot and partly on-demand."""
+        return bool(self.description.get("MixedInstancesPolicy"))
 
     @property
     def template(self) -> str:
-        """ID:VERSION of its launch template, or nothing."""
-        mixed = self.described.get("MixedInstancesPolicy") or {}
-        within = mixed.get("LaunchTemplate", {}).get("LaunchTemplateSpecification", {})
-        named = self.described.get("LaunchTemplate") or within
-        if not named:
+        """ID:VERSION of the launch template, or an empty string."""
+        mixed = self.description.get("MixedInstancesPolicy") or {}
+        in_mixed = mixed.get("LaunchTemplate", {}).get("LaunchTemplateSpecification", {})
+        template = self.description.get("LaunchTemplate") or in_mixed
+        if not template:
             return ""
-        return f"{named['LaunchTemplateId']}:{named.get('Version') or '$Default'}"
+        return f"{template['LaunchTemplateId']}:{template.get('Version') or '$Default'}"
 
-    def units(self) -> Iterator[Instance]:
-        """Its instances, each of which has one agent."""
-        for each in self.described.get("Instances", ()):
-            state = each["LifecycleState"]
-            healthy = each.get("HealthStatus", "Healthy").lower() == "healthy"
+    def instances(self) -> Iterator[Instance]:
+        """Yield the group's instances, each of which runs one agent."""
+        for entry in self.description.get("Instances", ()):
+            lifecycle = entry["LifecycleState"]
+            is_healthy = entry.get("HealthStatus", "Healthy").lower() == "healthy"
+            is_normal = is_healthy and lifecycle in ("InService", "Pending")
             yield Instance(
                 fleet=self.fleet,
-                id=each["InstanceId"],
-                name=each["InstanceId"],
-                state=_state(state),
-                reason=""
-                if healthy and state in ("InService", "Pending")
-                else f"{state}, {each['HealthStatus']}",
+                id=entry["InstanceId"],
+                name=entry["InstanceId"],
+                state=_state(lifecycle),
+                reason="" if is_normal else f"{lifecycle}, {entry['HealthStatus']}",
                 expires_s=self.expires_s,
             )
 
     def check(self, agents: int) -> None:
-        """DeployError where it can't have so many instances more, or would not give them back."""
-        if complaint := self._taken_by() or self._unfit() or self._too_small(agents):
-            raise DeployError(f"group: {self.name} {complaint}")
+        """Raise DeployError if the group can't grow by this number of instances, or would not shrink again."""
+        if problem := self._holder_problem() or self._setup_problem() or self._size_problem(agents):
+            raise DeployError(f"group: {self.name} {problem}")
 
-    def _taken_by(self) -> str:
-        if not self.taken:
+    def _holder_problem(self) -> str:
+        if not self.is_held:
             return ""
         return (
-            f"has the fleet {self.fleet} already, and a group has one at a time: "
-            f"`heyfleet fleet down --on asg --name {self.fleet}`, or `fleet reap` when its time is over"
+            f"already has the fleet {self.fleet}, and a group holds one at a time; "
+            f"run `heyfleet fleet down --on asg --name {self.fleet}`, or `fleet reap` once its lifetime is over"
         )
 
-    def _unfit(self) -> str:
-        suspended = {each["ProcessName"] for each in self.described.get("SuspendedProcesses", ())}
-        mixed = self.described.get("MixedInstancesPolicy") or {}
+    def _setup_problem(self) -> str:
+        suspended = {each["ProcessName"] for each in self.description.get("SuspendedProcesses", ())}
+        mixed = self.description.get("MixedInstancesPolicy") or {}
         overrides = mixed.get("LaunchTemplate", {}).get("Overrides", ())
-        weighed = any(each.get("WeightedCapacity", "1") != "1" for each in overrides)
-        if self.going:
+        is_weighted = any(each.get("WeightedCapacity", "1") != "1" for each in overrides)
+        if self.is_being_deleted:
             return "is being deleted"
         if not self.template:
-            return "has no launch template: deploy/ec2/autoscaling.yaml makes a group that has"
-        if lacking := [each for each in _NEEDED if each in suspended]:
-            return f"has suspended {', '.join(lacking)}: resume it, since the fleet needs it"
-        if self.described.get("NewInstancesProtectedFromScaleIn"):
-            return "protects new instances from scale-in, so that they would stay: switch that off"
-        if weighed or self.described.get("DesiredCapacityType", "units") != "units":
-            return "counts its capacity in other things than instances: take one without weights"
+            return "has no launch template; deploy/ec2/autoscaling.yaml makes a group with one"
+        if lacking := [process for process in _REQUIRED_PROCESSES if process in suspended]:
+            return f"has suspended {', '.join(lacking)}; resume it, because the fleet needs it"
+        if self.description.get("NewInstancesProtectedFromScaleIn"):
+            return "protects new instances from scale-in, so they would stay; switch that off"
+        if is_weighted or self.description.get("DesiredCapacityType", "units") != "units":
+            return "does not count its capacity in instances; use a group without weights"
         return ""
 
-    def _too_small(self, agents: int) -> str:
-        most = int(self.described["MaxSize"])
-        if self.desired + agents <= most:
+    def _size_problem(self, agents: int) -> str:
+        maximum = int(self.description["MaxSize"])
+        if self.desired + agents <= maximum:
             return ""
         return (
-            f"has {self.desired} instances and may have {most} at most (MaxSize): raise that, or order "
-            f"{max(most - self.desired, 0)}"
+            f"has {self.desired} instances and a maximum of {maximum} (MaxSize); raise the maximum, or ask for "
+            f"{max(maximum - self.desired, 0)}"
         )
 
 
 def _state(lifecycle: str) -> str:
-    """A unit's, of what the group calls it: Pending:Wait, InService, Terminating:Proceed, ..."""
+    """Return an instance's state for a lifecycle state such as Pending:Wait, InService or Terminating:Proceed."""
     if lifecycle.startswith("Pending"):
         return STARTING
     if lifecycle.startswith(("Terminat", "Detach")):

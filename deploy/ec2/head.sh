@@ -1,4 +1,4 @@
-# From here on it is a head: the controller of the fleet (userdata.py). Whoever has its ca.key is the master of the fleet.
+# The rest is the head node's part (user_data.py): the fleet's controller. Anyone who can read its ca.key controls the fleet.
 mkdir -p "$folder/credentials"
 cat >"$folder/credentials/ca.pem" <<'CA'
 @CA@
@@ -11,7 +11,7 @@ cat >"$folder/credentials/tokens.json" <<'TOKENS'
 TOKENS
 ulimit -n "$(ulimit -Hn)"
 
-say "the controller starts, on port @PORT@"
+log "starting the controller on port @PORT@"
 "$folder/bin/heyfleet" controller --listen 0.0.0.0:@PORT@ --credentials "$folder/credentials" \
     > >(tee -a /var/log/heyfleet.log /dev/console 2>/dev/null) 2>&1
-leave "the controller ended with exit code $?"
+finish "the controller ended with exit code $?"

@@ -1,54 +1,64 @@
-"""The instance that has a fleet's controller: what RunInstances is asked for it, and where it is found."""
+"""The instance that hosts a fleet's controller: the RunInstances parameters for it, and its addresses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from heyfleet.deploy.aws.client import Paced
-from heyfleet.deploy.aws.errors import explained
-from heyfleet.deploy.provider import DeployError, HeadNode, Say
+from heyfleet.deploy.aws.client import PacedClient
+from heyfleet.deploy.aws.errors import translate_errors
+from heyfleet.deploy.provider import HeadNode, Log
+from heyfleet.errors import DeployError
 
-_ROLE = {"Key": "heyfleet:role", "Value": "head"}
-_RUNS_WITHIN_S = 300.0
-_LOOK_EVERY_S = 3.0
+_ROLE_TAG = {"Key": "heyfleet:role", "Value": "head"}
+_RUNNING_WITHIN_S = 300.0
+_POLL_S = 3.0
 
 
-def as_head(request: dict[str, Any], groups: list[str], *, spot: bool) -> dict[str, Any]:
-    """An agent's request made one for a head: reached through these groups, and no spot instance, if that can be had.
+def head_node_parameters(
+    parameters: dict[str, Any], security_groups: list[str], *, template_is_spot: bool
+) -> dict[str, Any]:
+    """Return an agent's RunInstances parameters changed for a head node.
 
-    `spot`: the launch template makes one in any case; then the request goes on to say that no other is bought after it.
+    It gets these security groups, and is on-demand if possible. If the launch template makes spot instances, the
+    parameters keep the options by which AWS does not start another one after an interruption.
     """
     specifications = [
-        {**each, "Tags": [*each["Tags"], _ROLE]} for each in request.get("TagSpecifications", ())
+        {**each, "Tags": [*each["Tags"], _ROLE_TAG]} for each in parameters.get("TagSpecifications", ())
     ]
-    made = {**request, "TagSpecifications": specifications}
-    if not spot:
-        made.pop("InstanceMarketOptions", None)
-    return {**made, **({"SecurityGroupIds": groups} if groups else {})}
+    changed = {**parameters, "TagSpecifications": specifications}
+    if not template_is_spot:
+        changed.pop("InstanceMarketOptions", None)
+    if security_groups:
+        changed["SecurityGroupIds"] = security_groups
+    return changed
 
 
-def is_head(tags: dict[str, str]) -> bool:
-    """Whether an instance with these tags is one."""
-    return tags.get(_ROLE["Key"]) == _ROLE["Value"]
+def is_head_node(tags: dict[str, str]) -> bool:
+    """Return whether the instance with these tags is a head node."""
+    return tags.get(_ROLE_TAG["Key"]) == _ROLE_TAG["Value"]
 
 
-def addressed(calls: Paced, instance: str, port: int, say: Say, sleep: Callable[[float], None]) -> HeadNode:
-    """Its addresses, when it runs: it has no public one before. DeployError where it never does."""
+def wait_for_addresses(
+    client: PacedClient, instance_id: str, port: int, log: Log, sleep: Callable[[float], None]
+) -> HeadNode:
+    """Return the head node's addresses once it runs: EC2 assigns the public one then. Raises DeployError."""
     waited_s = 0.0
-    wanted = [{"Name": "instance-id", "Values": [instance]}]
+    filters = [{"Name": "instance-id", "Values": [instance_id]}]
     while True:
-        with explained():
-            held = calls.call("describe_instances", Filters=wanted)["Reservations"]
-        found: dict[str, Any] = next((each for reservation in held for each in reservation["Instances"]), {})
-        state = found.get("State", {}).get("Name", "pending")  # EC2 may not know yet what it has just made
+        with translate_errors():
+            reservations = client.call("describe_instances", Filters=filters)["Reservations"]
+        instance: dict[str, Any] = next((each for held in reservations for each in held["Instances"]), {})
+        state = instance.get("State", {}).get("Name", "pending")  # EC2 may not list a new instance yet
         if state == "running":
-            inside = found["PrivateIpAddress"]
-            outside = found.get("PublicIpAddress") or inside
-            return HeadNode(id=instance, inside=f"{inside}:{port}", outside=f"{outside}:{port}")
-        if state != "pending" or waited_s >= _RUNS_WITHIN_S:
-            why = found.get("StateReason", {}).get("Message", "") or f"it is {state}"
-            raise DeployError(f"the head {instance} does not run: {why}")
-        say(f"waiting for the head {instance}")
-        sleep(_LOOK_EVERY_S)
-        waited_s += _LOOK_EVERY_S
+            private = instance["PrivateIpAddress"]
+            public = instance.get("PublicIpAddress") or private
+            return HeadNode(
+                id=instance_id, internal_address=f"{private}:{port}", external_address=f"{public}:{port}"
+            )
+        if state != "pending" or waited_s >= _RUNNING_WITHIN_S:
+            reason = instance.get("StateReason", {}).get("Message", "") or f"its state is {state}"
+            raise DeployError(f"the head node {instance_id} does not run: {reason}")
+        log(f"waiting for the head node {instance_id}")
+        sleep(_POLL_S)
+        waited_s += _POLL_S

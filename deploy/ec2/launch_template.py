@@ -1,4 +1,4 @@
-"""A launch template that is there: what it says of instances, and what is said over it so that nothing is left behind."""
+"""An existing launch template: what it sets, and the overrides that keep its instances from leaving anything behind."""
 
 from __future__ import annotations
 
@@ -8,88 +8,96 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from heyfleet.deploy.aws.errors import code_of, explained, in_words
-from heyfleet.deploy.provider import DeployError
+from heyfleet.deploy.aws.errors import deploy_error, error_code, translate_errors
+from heyfleet.errors import DeployError
 
 _VERSION = re.compile(r"[1-9]\d*|\$Latest|\$Default")
 ONE_TIME = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
-"""Of a spot instance: AWS starts no other in its place."""
+"""Spot options by which AWS starts no other instance after an interruption."""
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchTemplate:
-    """One version of a template, as it was read."""
+    """One version of a launch template."""
 
     id: str
     version: str
-    """Its number: what was checked is what is launched, whoever changes the template meanwhile."""
+    """Its number, so that what was checked is launched even if the template changes meanwhile."""
     data: dict[str, Any]
-    named: str
-    """As the user called it."""
+    label: str
+    """The template as the user named it."""
 
     @property
-    def spot(self) -> bool:
+    def is_spot(self) -> bool:
         """Whether it makes spot instances."""
         return bool(self.data.get("InstanceMarketOptions", {}).get("MarketType") == "spot")
 
     def check(self, settings: dict[str, Any]) -> None:
-        """DeployError where RunInstances would refuse it with these settings, or would leave something behind."""
+        """Raise DeployError if RunInstances would refuse it with these settings, or would leave something behind."""
         for setting, key, what in (("ami", "ImageId", "image"), ("type", "InstanceType", "type")):
             if not settings[setting] and not self.data.get(key):
-                raise DeployError(f"launch_template: {self.named} has no {what}: --with {setting}=...")
+                raise DeployError(
+                    f"launch_template: {self.label} has no {what}", f"name one with --with {setting}=..."
+                )
         interfaces = self.data.get("NetworkInterfaces", [])
-        clash = [name for name in ("subnets", "security_groups", "head_security_groups") if settings[name]]
-        if interfaces and clash:
+        conflicts = [
+            name for name in ("subnets", "security_groups", "head_security_groups") if settings[name]
+        ]
+        if interfaces and conflicts:
             raise DeployError(
-                f"launch_template: {self.named} has network interfaces, which say what "
-                f"--with {clash[0]} would: leave that out, or take a template without them"
+                f"launch_template: {self.label} has network interfaces, which conflict with --with {conflicts[0]}",
+                "leave that setting out, or use a template without network interfaces",
             )
         if any(each.get("DeleteOnTermination") is False for each in interfaces):
             raise DeployError(
-                f"launch_template: {self.named} keeps network interfaces (DeleteOnTermination is false), "
-                "which would be left behind: take a version that deletes them"
+                f"launch_template: {self.label} keeps network interfaces (DeleteOnTermination is false), "
+                "which would be left behind",
+                "use a version that deletes them",
             )
 
-    def request(self) -> dict[str, Any]:
-        """What names it in RunInstances, and overrides what in it would outlive a fleet."""
-        made: dict[str, Any] = {
+    def parameters(self) -> dict[str, Any]:
+        """Return RunInstances parameters that name the template and override what would outlive a fleet."""
+        parameters: dict[str, Any] = {
             "LaunchTemplate": {"LaunchTemplateId": self.id, "Version": self.version},
             "DisableApiTermination": False,
         }
-        if self.spot:
+        if self.is_spot:
             price = self.data["InstanceMarketOptions"].get("SpotOptions", {}).get("MaxPrice")
             options = {**ONE_TIME, **({"MaxPrice": price} if price else {})}
-            made["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": options}
+            parameters["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": options}
         if devices := self.data.get("BlockDeviceMappings"):
-            made["BlockDeviceMappings"] = [
+            parameters["BlockDeviceMappings"] = [
                 {**each, "Ebs": {**each["Ebs"], "DeleteOnTermination": True}} if "Ebs" in each else each
                 for each in devices
             ]
-        return made
+        return parameters
 
 
-def read(ec2: Any, named: str) -> LaunchTemplate:
-    """That of NAME_OR_ID[:VERSION]; its default version where none is named. DeployError with the cure."""
-    name, colon, version = named.partition(":")
+def read_template(ec2: Any, label: str) -> LaunchTemplate:
+    """Return the launch template NAME_OR_ID[:VERSION], or its default version. Raises DeployError."""
+    name, colon, version = label.partition(":")
     if not name or (colon and not _VERSION.fullmatch(version)):
         raise DeployError(
-            f"launch_template: {named!r} is not NAME_OR_ID[:VERSION]; a version is a number, $Latest or $Default"
+            f"launch_template: {label!r} is not NAME_OR_ID[:VERSION]",
+            "a version is a number, $Latest or $Default",
         )
-    which = {"LaunchTemplateId" if name.startswith("lt-") else "LaunchTemplateName": name}
-    with explained():
+    key = {"LaunchTemplateId" if name.startswith("lt-") else "LaunchTemplateName": name}
+    with translate_errors():
         try:
-            found = ec2.describe_launch_template_versions(**which, Versions=[version or "$Default"])[
+            versions = ec2.describe_launch_template_versions(**key, Versions=[version or "$Default"])[
                 "LaunchTemplateVersions"
             ]
         except ClientError as error:
-            if not code_of(error).startswith("InvalidLaunchTemplate"):
+            if not error_code(error).startswith("InvalidLaunchTemplate"):
                 raise
             raise DeployError(
-                f"{in_words(error)}; --with launch_template={named} must be there, in this region"
+                deploy_error(error).cause, f"--with launch_template={label} must exist in this region"
             ) from None
-    if not found:
-        raise DeployError(f"launch_template: {name} has no version {version}, in this region")
-    made = found[0]
+    if not versions:
+        raise DeployError(f"launch_template: {name} has no version {version} in this region")
     return LaunchTemplate(
-        made["LaunchTemplateId"], str(made["VersionNumber"]), made["LaunchTemplateData"], named
+        id=versions[0]["LaunchTemplateId"],
+        version=str(versions[0]["VersionNumber"]),
+        data=versions[0]["LaunchTemplateData"],
+        label=label,
     )

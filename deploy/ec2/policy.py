@@ -1,4 +1,4 @@
-"""What a caller must be allowed, and what it costs."""
+"""The permissions that a launch on EC2 needs, and what it costs."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from heyfleet.deploy.aws.errors import in_words
-from heyfleet.deploy.aws.pricing import products, usd
+from heyfleet.deploy.aws.client import AwsSession
+from heyfleet.deploy.aws.errors import deploy_error
+from heyfleet.deploy.aws.pricing import products, usd_per_unit
 from heyfleet.deploy.provider import TAG_FLEET
 
 
-def document(*, bucket: str, with_profile: bool, with_template: bool = False) -> dict[str, Any]:
-    """The least: instances are only ended where they bear our tag."""
-    look = ["ec2:DescribeInstances", "ec2:DescribeInstanceTypes", "ec2:GetConsoleOutput"]
-    look += ["ec2:DescribeLaunchTemplateVersions"] * with_template
+def instances_policy(*, bucket: str, with_profile: bool, with_template: bool = False) -> dict[str, Any]:
+    """Return the IAM policy for fleets of instances; it allows ending only instances that bear our tag."""
+    read = ["ec2:DescribeInstances", "ec2:DescribeInstanceTypes", "ec2:GetConsoleOutput"]
+    read += ["ec2:DescribeLaunchTemplateVersions"] * with_template
     prices = ["pricing:GetProducts", "ec2:DescribeSpotPriceHistory"]
-    launching = {"StringEquals": {"ec2:CreateAction": "RunInstances"}}
-    ours = {"StringLike": {f"ec2:ResourceTag/{TAG_FLEET}": "*"}}
+    at_launch = {"StringEquals": {"ec2:CreateAction": "RunInstances"}}
+    with_our_tag = {"StringLike": {f"ec2:ResourceTag/{TAG_FLEET}": "*"}}
     statements = [
-        _statement("Look", look),
+        _statement("Read", read),
         _statement("Launch", ["ec2:RunInstances"]),
-        _statement("TagWhatIsLaunched", ["ec2:CreateTags"], condition=launching),
-        _statement("EndOurs", ["ec2:TerminateInstances"], condition=ours),
+        _statement("TagAtLaunch", ["ec2:CreateTags"], condition=at_launch),
+        _statement("EndOwnInstances", ["ec2:TerminateInstances"], condition=with_our_tag),
         _statement("Image", ["ssm:GetParameter"], "arn:aws:ssm:*::parameter/aws/service/*"),
         _statement("Prices", prices),
     ]
@@ -36,10 +37,11 @@ def document(*, bucket: str, with_profile: bool, with_template: bool = False) ->
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def group_document(name: str) -> dict[str, Any]:
-    """The least for a fleet in an Auto Scaling group: it is the group that starts and ends instances, by a role of its own."""
-    look = ["autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribePolicies"]
-    look += [
+def group_policy(name: str) -> dict[str, Any]:
+    """Return the IAM policy for fleets in an Auto Scaling group, which starts and ends instances by a role of its own."""
+    read = [
+        "autoscaling:DescribeAutoScalingGroups",
+        "autoscaling:DescribePolicies",
         "autoscaling:DescribeScalingActivities",
         "ec2:DescribeLaunchTemplateVersions",
         "ec2:GetConsoleOutput",
@@ -48,8 +50,8 @@ def group_document(name: str) -> dict[str, Any]:
     change += ["BatchDeleteScheduledAction", "SetDesiredCapacity"]
     group = f"arn:aws:autoscaling:*:ACCOUNT:autoScalingGroup:*:autoScalingGroupName/{name}"
     statements = [
-        _statement("Look", look),
-        _statement("Group", [f"autoscaling:{each}" for each in change], group),
+        _statement("Read", read),
+        _statement("Group", [f"autoscaling:{action}" for action in change], group),
         _statement("Prices", ["pricing:GetProducts", "ec2:DescribeSpotPriceHistory"]),
     ]
     return {"Version": "2012-10-17", "Statement": statements}
@@ -58,35 +60,35 @@ def group_document(name: str) -> dict[str, Any]:
 def _statement(
     name: str, actions: list[str], resource: str = "*", condition: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    made: dict[str, Any] = {"Sid": name, "Effect": "Allow", "Action": actions, "Resource": resource}
-    return {**made, "Condition": condition} if condition else made
+    statement: dict[str, Any] = {"Sid": name, "Effect": "Allow", "Action": actions, "Resource": resource}
+    return {**statement, "Condition": condition} if condition else statement
 
 
-def price(session: Any, config: Any, kind: str, *, spot: bool) -> tuple[float | None, str]:
-    """USD an hour for one instance, and where that is from; or None, and why it is not known."""
+def price(session: AwsSession, instance_type: str, *, spot: bool) -> tuple[float | None, str]:
+    """Return USD per hour for one instance and the source of the price, or None and why it is unknown."""
     try:
-        found = _spot(session, config, kind) if spot else _on_demand(session, config, kind)
+        usd = _spot_price(session, instance_type) if spot else _on_demand_price(session, instance_type)
     except (BotoCoreError, ClientError) as error:
-        return None, in_words(error)
+        return None, str(deploy_error(error))
     except (KeyError, IndexError, ValueError, StopIteration):
-        return None, f"the price list has no {kind} for this region"
-    return found, "spot price now" if spot else "on-demand price list, without volumes and traffic"
+        return None, f"the price list has no {instance_type} for this region"
+    return usd, "current spot price" if spot else "on-demand price list, without volumes and traffic"
 
 
-def _spot(session: Any, config: Any, kind: str) -> float:
-    history = session.client("ec2", config=config).describe_spot_price_history(
-        InstanceTypes=[kind], ProductDescriptions=["Linux/UNIX"], StartTime=datetime.now(UTC)
+def _spot_price(session: AwsSession, instance_type: str) -> float:
+    history = session.client("ec2").describe_spot_price_history(
+        InstanceTypes=[instance_type], ProductDescriptions=["Linux/UNIX"], StartTime=datetime.now(UTC)
     )["SpotPriceHistory"]
-    return max(float(each["SpotPrice"]) for each in history)
+    return max(float(entry["SpotPrice"]) for entry in history)
 
 
-def _on_demand(session: Any, config: Any, kind: str) -> float:
-    wanted = {
-        "instanceType": kind,
-        "regionCode": session.client("ec2", config=config).meta.region_name,
+def _on_demand_price(session: AwsSession, instance_type: str) -> float:
+    attributes = {
+        "instanceType": instance_type,
+        "regionCode": session.client("ec2").meta.region_name,
         "operatingSystem": "Linux",
         "tenancy": "Shared",
         "preInstalledSw": "NA",
         "capacitystatus": "Used",
     }
-    return usd(next(products(session, config, "AmazonEC2", wanted)))
+    return usd_per_unit(next(products(session, "AmazonEC2", attributes)))

@@ -1,47 +1,52 @@
-"""Agents on EC2 instances that end themselves: RunInstances says everything, so that there is nothing else to leave behind."""
+"""The provider ec2: agents on EC2 instances that terminate themselves.
+
+RunInstances alone describes an instance in full, so that a launch creates nothing else that could be left behind.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import boto3
-from botocore.config import Config
 
-from heyfleet.deploy.aws.client import Paced
-from heyfleet.deploy.aws.errors import explained
-from heyfleet.deploy.aws.rate_limit import Bucket
-from heyfleet.deploy.ec2 import console, policy
-from heyfleet.deploy.ec2.bundle_store import BundleStore
-from heyfleet.deploy.ec2.head_node import addressed, as_head, is_head
-from heyfleet.deploy.ec2.launch_template import ONE_TIME, LaunchTemplate, read
+from heyfleet.deploy.aws.client import AwsSession, MakeSession, PacedClient
+from heyfleet.deploy.aws.errors import translate_errors
+from heyfleet.deploy.aws.rate_limit import TokenBucket
+from heyfleet.deploy.ec2 import policy
+from heyfleet.deploy.ec2.bundle_store import BundleSource, BundleStore
+from heyfleet.deploy.ec2.console import agent_log
+from heyfleet.deploy.ec2.head_node import head_node_parameters, is_head_node, wait_for_addresses
+from heyfleet.deploy.ec2.instance_parameters import DEFAULT_TYPE, instance_parameters
+from heyfleet.deploy.ec2.launch_template import LaunchTemplate, read_template
 from heyfleet.deploy.ec2.run_instances import InstanceLauncher
-from heyfleet.deploy.ec2.user_data import render, render_head
+from heyfleet.deploy.ec2.user_data import render_agent, render_head_node
 from heyfleet.deploy.provider import (
     ENDED,
     RUNNING,
     STARTING,
     TAG_EXPIRES,
     TAG_FLEET,
-    DeployError,
     HeadNode,
+    HeadNodeRequest,
     Instance,
     Instances,
     LaunchPlan,
     LaunchRequest,
     LaunchResult,
+    LaunchSpec,
     Lines,
-    Say,
+    Log,
 )
 from heyfleet.deploy.settings import Setting
+from heyfleet.errors import DeployError
 
-# Debian publishes its images under these; its Python is 3.11, for which `make bundle` makes a bundle.
+# Debian publishes its images under this name; their Python is 3.11, for which `make bundle` makes a bundle.
 _AMI_PARAMETER = "/aws/service/debian/release/12/latest/{}"
-_TYPE = "c7i.large"
-_AT_ONCE = 200  # instances in one call that describes or ends them
-_A_PAGE = 1000
-# https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html: with filters, each call that describes has its own
+_BATCH = 200  # instances in one call of DescribeInstances or TerminateInstances
+_PAGE = 1000
+# https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html: filtered calls that describe have a limit each.
 _RATES = (
     *(
         ((name,), 100.0, 20.0)
@@ -50,37 +55,55 @@ _RATES = (
     (("terminate_instances",), 100.0, 5.0),
 )
 _GONE_WITHIN_S = 300.0
-_LOOK_EVERY_S = 3.0
+_POLL_S = 3.0
 _STATES = {"pending": STARTING, "running": RUNNING}
 
 
 class Ec2Provider:
-    """See engine.Engine. An instance is found by its tags, and ends by itself: power-off terminates it."""
+    """A provider for EC2. It finds instances by their tags; an instance ends itself, because power-off terminates it."""
 
     settings: ClassVar[tuple[Setting, ...]] = (
-        Setting("region", "Default: the environment's, or the profile's.", str),
-        Setting("launch_template", "NAME_OR_ID[:VERSION]; what is given beside it is said over it.", str),
-        Setting("type", f"Of the instances. Default: {_TYPE}, or the launch template's.", str),
+        Setting("region", "AWS region. Default: from the environment or the AWS profile.", str),
         Setting(
-            "ami",
-            "With Python 3.11 or newer. Default: Debian 12 of the type's architecture, or the launch template's.",
+            "launch_template",
+            "Existing launch template, as NAME_OR_ID[:VERSION]. The other settings override it.",
             str,
         ),
-        Setting("subnets", "In turn, when one's zone has no more. Default: the default VPC's.", list, ()),
-        Setting("security_groups", "Agents only dial out. Default: the VPC's default group.", list, ()),
+        Setting("type", f"Instance type. Default: {DEFAULT_TYPE}, or the launch template's.", str),
         Setting(
-            "head_security_groups",
-            "Of --head: its port is open to you and to the agents. Default: security_groups.",
+            "ami",
+            "Image with Python 3.11 or newer. Default: Debian 12 for the type's architecture, or the launch template's.",
+            str,
+        ),
+        Setting(
+            "subnets",
+            "Subnets, used in turn as zones run out of capacity. Default: the default VPC's.",
             list,
             (),
         ),
-        Setting("spot", "Spot instances: cheaper, and may be taken back.", bool, False),
-        Setting("placement_group", "One that is there.", str),
-        Setting("profile", "Instance profile; agents need none.", str),
-        Setting("key", "Key pair, to look in by ssh.", str),
-        Setting("bundle", "A file that `make bundle` made, put into `bucket`; or a URL, with `sha256`.", str),
-        Setting("sha256", "Of the bundle at that URL.", str),
-        Setting("bucket", "Where the file is put, for as long as the fleet.", str),
+        Setting(
+            "security_groups",
+            "Security groups of the agents, which only dial out. Default: the VPC's default group.",
+            list,
+            (),
+        ),
+        Setting(
+            "head_security_groups",
+            "Security groups of --head, which admit you and the agents. Default: security_groups.",
+            list,
+            (),
+        ),
+        Setting("spot", "Use spot instances, which are cheaper and may be reclaimed.", bool, False),
+        Setting("placement_group", "Existing placement group.", str),
+        Setting("profile", "Instance profile. Agents need none.", str),
+        Setting("key", "Key pair for ssh access.", str),
+        Setting(
+            "bundle",
+            "Agent bundle: a file that `make bundle` made, uploaded to `bucket`, or a URL, with `sha256`.",
+            str,
+        ),
+        Setting("sha256", "SHA-256 of the bundle at that URL.", str),
+        Setting("bucket", "Bucket that holds the bundle file for the fleet's lifetime.", str),
     )
     tunnels: ClassVar[bool] = False
 
@@ -88,245 +111,224 @@ class Ec2Provider:
         self,
         settings: dict[str, Any],
         sleep: Callable[[float], None] = time.sleep,
-        make_session: Callable[..., Any] = boto3.session.Session,
+        make_session: MakeSession = boto3.session.Session,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._now, self._sleep = now, sleep
-        # What is asked for again, and when, is ours to say: see launching.py and aws_paced.py.
-        config = Config(retries={"mode": "standard", "total_max_attempts": 3})
-        alone = Config(retries={"mode": "standard", "total_max_attempts": 1})
-        with explained():
-            session = make_session(region_name=settings["region"] or None)
-            self._session, self._config = session, config
-            self._ec2 = session.client("ec2", config=alone)
-            self._bundles = BundleStore(
-                session.client("s3", config=config),
-                settings["bucket"],
-                settings["bundle"],
-                settings["sha256"],
-            )
-        self._calls = Paced(self._ec2, _RATES, now, sleep, marker="NextToken")
-        self._ends = Bucket(1000, 20, now, sleep)  # of instances, by TerminateInstances
+        self._session = AwsSession(settings["region"], make_session=make_session)
+        self._ec2 = self._session.single_attempt_client("ec2")
+        self._paced_ec2 = PacedClient(self._ec2, _RATES, now, sleep, page_marker="NextToken")
+        self._terminations = TokenBucket(1000, 20, now, sleep)  # counts instances
+        self._bundles = BundleStore(
+            self._session.client("s3"), settings["bucket"], settings["bundle"], settings["sha256"]
+        )
 
-    def plan(self, order: LaunchRequest) -> LaunchPlan:
-        """See engine.Engine."""
+    def plan(self, spec: LaunchSpec) -> LaunchPlan:
+        """See Provider.plan."""
         self._bundles.check()
         settings, template = self._settings, self._template()
         data = template.data if template else {}
-        type_ = settings["type"] or data.get("InstanceType", _TYPE)
-        spot = settings["spot"] or bool(template and template.spot)
-        anywhere = "the launch template's subnet or the default VPC" if template else "the default VPC"
-        where = ", ".join(settings["subnets"]) or anywhere
-        makes = [
-            f"{order.agents} {'spot' if spot else 'on-demand'} instances {type_} in {where} of "
-            f"{self._ec2.meta.region_name}, tagged {TAG_FLEET}={order.fleet}"
+        instance_type = settings["type"] or data.get("InstanceType", DEFAULT_TYPE)
+        spot = settings["spot"] or bool(template and template.is_spot)
+        default_subnet = "the launch template's subnet or the default VPC" if template else "the default VPC"
+        subnets = ", ".join(settings["subnets"]) or default_subnet
+        resources = [
+            f"{spec.agents} {'spot' if spot else 'on-demand'} instances of type {instance_type} in {subnets} in "
+            f"{self._ec2.meta.region_name}, tagged {TAG_FLEET}={spec.fleet}"
         ]
         if template:
-            makes[0] += f", by version {template.version} of the launch template {template.id}"
+            resources[0] += f", from version {template.version} of the launch template {template.id}"
         if "://" not in settings["bundle"]:
-            makes.append(f"an object below heyfleet/{order.fleet}/ in the bucket {settings['bucket']}")
-        price, source = policy.price(self._session, self._config, type_, spot=spot)
+            resources.append(f"an object below heyfleet/{spec.fleet}/ in the bucket {settings['bucket']}")
+        usd_per_hour, source = policy.price(self._session, instance_type, spot=spot)
         return LaunchPlan(
-            makes=makes,
-            ports=[f"instances must reach {order.join} by TCP, the bundle by HTTPS, and the target"],
-            policy=policy.document(
+            resources=resources,
+            network=[f"instances must reach {spec.join} by TCP, the bundle by HTTPS, and the target"],
+            policy=policy.instances_policy(
                 bucket=settings["bucket"],
                 with_profile=bool(settings["profile"] or data.get("IamInstanceProfile")),
                 with_template=bool(template),
             ),
-            usd_an_hour=None if price is None else price * order.agents,
+            usd_per_hour=None if usd_per_hour is None else usd_per_hour * spec.agents,
             price_source=source,
             notes=[
-                f"each instance powers itself off {-(-order.lifetime_s // 60)} minutes after its boot, which terminates it",
-                "the join token is in the user-data, which whoever may describe these instances can read: it is good for"
-                " this fleet's agents and for a short time only",
+                f"each instance powers itself off {-(-spec.lifetime_s // 60)} minutes after boot, which terminates it",
+                "the user-data contains the join token, which anyone who may describe these instances can read; it is"
+                " valid for this fleet's agents only, and for a short time",
             ],
         )
 
-    def launch(self, order: LaunchRequest, say: Say) -> LaunchResult:
-        """See engine.Engine."""
-        launching = self._start(order, order.agents, lambda url, sha256: render(order, url, sha256), say)
-        if not launching.started and launching.failures:
-            self._remove_objects(order.fleet)
-        return LaunchResult(
-            units=[self._unit(each, order.fleet) for each in launching.started], failures=launching.failures
+    def launch(self, request: LaunchRequest, log: Log) -> LaunchResult:
+        """See Provider.launch."""
+        launcher = self._start(
+            request.fleet,
+            request.lifetime_s,
+            request.agents,
+            lambda bundle: render_agent(request, bundle),
+            log,
         )
+        if not launcher.started and launcher.failures:
+            self._remove_objects(request.fleet)
+        instances = [self._instance(each, request.fleet) for each in launcher.started]
+        return LaunchResult(instances=instances, failures=launcher.failures)
 
-    def head(self, order: LaunchRequest, files: Mapping[str, bytes], port: int, say: Say) -> HeadNode:
-        """See engine.Heads."""
-        launching = self._start(
-            order, 1, lambda url, sha256: render_head(order, files, port, url, sha256), say, head=True
+    def launch_head_node(self, request: HeadNodeRequest, log: Log) -> HeadNode:
+        """See HeadNodeProvider.launch_head_node."""
+        launcher = self._start(
+            request.fleet,
+            request.lifetime_s,
+            1,
+            lambda bundle: render_head_node(request, bundle),
+            log,
+            head_node=True,
         )
-        if not launching.started:
-            raise DeployError(f"the head: {launching.failures[-1]}")
-        return addressed(self._calls, launching.started[0]["InstanceId"], port, say, self._sleep)
+        if not launcher.started:
+            raise DeployError(f"the head node was not started: {launcher.failures[-1]}")
+        instance_id = launcher.started[0]["InstanceId"]
+        return wait_for_addresses(self._paced_ec2, instance_id, request.port, log, self._sleep)
 
     def _start(
         self,
-        order: LaunchRequest,
+        fleet: str,
+        lifetime_s: int,
         count: int,
-        script: Callable[[str, str], str],
-        say: Say,
+        render: Callable[[BundleSource], str],
+        log: Log,
         *,
-        head: bool = False,
+        head_node: bool = False,
     ) -> InstanceLauncher:
-        """So many instances; `script` makes their user-data of the bundle's URL and SHA-256."""
+        """Start `count` instances whose user-data `render` returns."""
         self._bundles.check()
-        expires_s = int(time.time()) + order.lifetime_s
+        expires_s = int(time.time()) + lifetime_s
         template = self._template()
-        with explained():
-            say("offering the bundle")
-            request = self._request(
-                order, expires_s, script(*self._bundles.offer(order.fleet, expires_s)), template
+        with translate_errors():
+            log("preparing the bundle")
+            user_data = render(self._bundles.offer(fleet, expires_s))
+            parameters = instance_parameters(
+                self._settings,
+                tags={TAG_FLEET: fleet, TAG_EXPIRES: str(expires_s), "Name": f"heyfleet {fleet}"},
+                user_data=user_data,
+                template=template,
+                find_image=self._find_image,
             )
-            if head:
-                groups = list(self._settings["head_security_groups"])
-                request = as_head(request, groups, spot=bool(template and template.spot))
-            launching = InstanceLauncher(self._ec2, say, self._now, self._sleep)
-            launching.launch(count, request, list(self._settings["subnets"]))
-        return launching
+            if head_node:
+                security_groups = list(self._settings["head_security_groups"])
+                parameters = head_node_parameters(
+                    parameters, security_groups, template_is_spot=bool(template and template.is_spot)
+                )
+            launcher = InstanceLauncher(self._ec2, log, self._now, self._sleep)
+            launcher.launch(count, parameters, list(self._settings["subnets"]))
+        return launcher
 
     def _template(self) -> LaunchTemplate | None:
-        """The launch template that the settings name, if it serves."""
+        """Return the launch template that the settings name, if any. Raises DeployError if it does not suit."""
         if not self._settings["launch_template"]:
             return None
-        template = read(self._session.client("ec2", config=self._config), self._settings["launch_template"])
+        template = read_template(self._session.client("ec2"), self._settings["launch_template"])
         template.check(self._settings)
         return template
 
-    def _request(
-        self, order: LaunchRequest, expires_s: int, user_data: str, template: LaunchTemplate | None
-    ) -> dict[str, Any]:
-        settings = self._settings
-        tags = [
-            {"Key": TAG_FLEET, "Value": order.fleet},
-            {"Key": TAG_EXPIRES, "Value": str(expires_s)},
-            {"Key": "Name", "Value": f"heyfleet {order.fleet}"},
+    def _find_image(self, instance_type: str) -> str:
+        """Return the default image for the type's architecture."""
+        types = self._paced_ec2.call("describe_instance_types", InstanceTypes=[instance_type])[
+            "InstanceTypes"
         ]
-        request: dict[str, Any] = {
-            **(template.request() if template else {}),
-            "InstanceInitiatedShutdownBehavior": "terminate",
-            "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled"},
-            "TagSpecifications": [
-                {"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume", "network-interface")
-            ],
-            "UserData": user_data,
-        }
-        type_ = settings["type"] or ("" if template else _TYPE)
-        if type_:
-            request["InstanceType"] = type_
-        if settings["ami"] or not template:
-            request["ImageId"] = settings["ami"] or self._image(type_)
-        if settings["security_groups"]:
-            request["SecurityGroupIds"] = list(settings["security_groups"])
-        if settings["spot"] and not (template and template.spot):
-            request["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": ONE_TIME}
-        if settings["placement_group"]:
-            request["Placement"] = {"GroupName": settings["placement_group"]}
-        if settings["profile"]:
-            request["IamInstanceProfile"] = {"Name": settings["profile"]}
-        if settings["key"]:
-            request["KeyName"] = settings["key"]
-        return request
-
-    def _image(self, type_: str) -> str:
-        types = self._calls.call("describe_instance_types", InstanceTypes=[type_])["InstanceTypes"]
-        machines = types[0]["ProcessorInfo"]["SupportedArchitectures"]
-        name = _AMI_PARAMETER.format("arm64" if "arm64" in machines else "amd64")
-        ssm = self._session.client("ssm", config=self._config)
-        return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
+        architectures = types[0]["ProcessorInfo"]["SupportedArchitectures"]
+        name = _AMI_PARAMETER.format("arm64" if "arm64" in architectures else "amd64")
+        return str(self._session.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
 
     def list(self, fleet: str = "") -> Instances:
-        """See engine.Engine. AWS goes on to know terminated instances for about an hour."""
-        return [self._unit(each, fleet) for each in self._instances(fleet)]
+        """See Provider.list. AWS lists terminated instances for about an hour."""
+        return [self._instance(each, fleet) for each in self._describe(fleet)]
 
-    def _instances(self, fleet: str) -> Iterable[dict[str, Any]]:
-        wanted = (
+    def _describe(self, fleet: str) -> Iterable[dict[str, Any]]:
+        tag_filter = (
             {"Name": f"tag:{TAG_FLEET}", "Values": [fleet]}
             if fleet
             else {"Name": "tag-key", "Values": [TAG_FLEET]}
         )
-        with explained():
-            pages = self._calls.pages("describe_instances", Filters=[wanted], MaxResults=_A_PAGE)
-            yield from (each for page in pages for held in page["Reservations"] for each in held["Instances"])
+        with translate_errors():
+            for page in self._paced_ec2.pages("describe_instances", Filters=[tag_filter], MaxResults=_PAGE):
+                for reservation in page["Reservations"]:
+                    yield from reservation["Instances"]
 
     @staticmethod
-    def _unit(instance: dict[str, Any], fleet: str) -> Instance:
-        tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", ())}
+    def _instance(description: dict[str, Any], fleet: str) -> Instance:
+        tags = {tag["Key"]: tag["Value"] for tag in description.get("Tags", ())}
         expires = tags.get(TAG_EXPIRES, "")
-        reason = instance.get("StateReason", {}).get("Message", "") or instance.get(
-            "StateTransitionReason", ""
-        )
+        reason = description.get("StateReason", {}).get("Message", "")
         return Instance(
             fleet=tags.get(TAG_FLEET, fleet),
-            id=instance["InstanceId"],
-            name=instance["InstanceId"],
-            state=_STATES.get(instance["State"]["Name"], ENDED),
-            reason=reason,
+            id=description["InstanceId"],
+            name=description["InstanceId"],
+            state=_STATES.get(description["State"]["Name"], ENDED),
+            reason=reason or description.get("StateTransitionReason", ""),
             expires_s=float(expires) if expires.isdecimal() else 0.0,
-            agent=not is_head(tags),
+            agent=not is_head_node(tags),
         )
 
     def logs(self, fleet: str) -> Iterable[tuple[str, str]]:
-        """See engine.Engine. EC2 shows a console some minutes late, and that of a terminated instance for a while."""
-        for instance in self._instances(fleet):
-            with explained():
-                said = self._calls.call("get_console_output", InstanceId=instance["InstanceId"])
-            yield instance["InstanceId"], console.ours(said)
+        """See Provider.logs. EC2 updates consoles minutes late, and keeps those of terminated instances for a while."""
+        for description in self._describe(fleet):
+            instance_id = description["InstanceId"]
+            with translate_errors():
+                output = self._paced_ec2.call("get_console_output", InstanceId=instance_id)
+            yield instance_id, agent_log(output)
 
-    def stop(self, fleet: str, say: Say) -> Lines:
-        """See engine.Engine."""
-        return self._end(list(self._instances(fleet)), say) + self._remove_objects(fleet)
+    def stop(self, fleet: str, log: Log) -> Lines:
+        """See Provider.stop."""
+        return self._terminate(list(self._describe(fleet)), log) + self._remove_objects(fleet)
 
-    def reap(self, say: Say, *, everything: bool = False) -> Lines:
-        """See engine.Engine."""
+    def reap(self, log: Log, *, everything: bool = False) -> Lines:
+        """See Provider.reap."""
         now_s = time.time()
-        over = [each for each in self._instances("") if everything or self._unit(each, "").expires_s <= now_s]
-        return self._end(over, say) + self._remove_objects("", None if everything else now_s)
+        expired = [
+            each for each in self._describe("") if everything or self._instance(each, "").expires_s <= now_s
+        ]
+        return self._terminate(expired, log) + self._remove_objects("", None if everything else now_s)
 
-    def _end(self, instances: Iterable[dict[str, Any]], say: Say) -> Lines:
-        found = [each for each in instances if each["State"]["Name"] != "terminated"]
-        ids = [each["InstanceId"] for each in found]
-        with explained():
-            for start in range(0, len(ids), _AT_ONCE):
-                some = ids[start : start + _AT_ONCE]
-                self._ends.take(len(some))
-                self._calls.call("terminate_instances", InstanceIds=some)
+    def _terminate(self, descriptions: Iterable[dict[str, Any]], log: Log) -> Lines:
+        """End instances, and wait until they are gone."""
+        ids = [each["InstanceId"] for each in descriptions if each["State"]["Name"] != "terminated"]
+        with translate_errors():
+            for start in range(0, len(ids), _BATCH):
+                batch = ids[start : start + _BATCH]
+                self._terminations.take(len(batch))
+                self._paced_ec2.call("terminate_instances", InstanceIds=batch)
             left, waited_s = ids, 0.0
-            while left and (left := self._there(left)):
+            while left and (left := self._not_terminated(left)):
                 if waited_s >= _GONE_WITHIN_S:
                     raise DeployError(
-                        f"{', '.join(left[:5])}: asked to end, and still there after {_GONE_WITHIN_S:g} s"
+                        f"{', '.join(left[:5])}: still there {_GONE_WITHIN_S:g} s after their termination"
                     )
-                say(f"waiting until {len(left)} instances are gone")
-                self._sleep(_LOOK_EVERY_S)
-                waited_s += _LOOK_EVERY_S
+                log(f"waiting for {len(left)} instances to terminate")
+                self._sleep(_POLL_S)
+                waited_s += _POLL_S
         return [f"instance {each}" for each in ids]
 
-    def _there(self, ids: Lines) -> Lines:
-        """Those that are not terminated yet."""
-        found = []
-        for start in range(0, len(ids), _AT_ONCE):
-            wanted = [{"Name": "instance-id", "Values": ids[start : start + _AT_ONCE]}]
-            for page in self._calls.pages("describe_instances", Filters=wanted):
-                found += [
+    def _not_terminated(self, ids: Lines) -> Lines:
+        left = []
+        for start in range(0, len(ids), _BATCH):
+            filters = [{"Name": "instance-id", "Values": ids[start : start + _BATCH]}]
+            for page in self._paced_ec2.pages("describe_instances", Filters=filters):
+                left += [
                     each["InstanceId"]
-                    for held in page["Reservations"]
-                    for each in held["Instances"]
+                    for reservation in page["Reservations"]
+                    for each in reservation["Instances"]
                     if each["State"]["Name"] != "terminated"
                 ]
-        return found
+        return left
 
-    def _remove_objects(self, fleet: str, before_s: float | None = None) -> Lines:
-        """The bundles of a fleet, or of all; with an instant, of those whose end it has passed."""
+    def _remove_objects(self, fleet: str, expired_by_s: float | None = None) -> Lines:
+        """Remove the bundles of a fleet ("" for all); with a time, only of fleets that have expired by then."""
         removed = []
-        with explained():
-            for key, of, expires_s in self._bundles.objects():
-                if fleet in ("", of) and (before_s is None or expires_s <= before_s):
-                    self._bundles.remove(key)
-                    removed.append(f"object {key}")
+        with translate_errors():
+            for each in self._bundles.objects():
+                if fleet in ("", each.fleet) and (expired_by_s is None or each.expires_s <= expired_by_s):
+                    self._bundles.remove(each.key)
+                    removed.append(f"object {each.key}")
         return removed
 
     def close(self) -> None:
-        """See engine.Engine. Nothing lives here alone."""
+        """Do nothing: no resource lives in this process."""

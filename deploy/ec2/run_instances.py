@@ -1,4 +1,4 @@
-"""RunInstances until there are as many as were ordered: in batches, subnet after subnet, never one too many."""
+"""RunInstances until the requested number has started: in batches, subnet after subnet, and never one too many."""
 
 from __future__ import annotations
 
@@ -9,59 +9,60 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from heyfleet.deploy.aws.errors import ELSEWHERE, code_of, in_words, patiently
-from heyfleet.deploy.aws.rate_limit import Bucket
-from heyfleet.deploy.provider import Say
+from heyfleet.deploy.aws.errors import NO_CAPACITY_CODES, deploy_error, error_code, retry
+from heyfleet.deploy.aws.rate_limit import TokenBucket
+from heyfleet.deploy.provider import Log
 
 BATCH = 100
 
 
 class InstanceLauncher:
-    """One order's way to its instances."""
+    """The launch of one fleet's instances."""
 
     def __init__(
         self,
         client: Any,
-        say: Say,
+        log: Log,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
-        self._say = say
+        self._log = log
         self._sleep = sleep
         # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/throttling.html
-        self._instances = Bucket(1000, 2, now, sleep)
-        self._requests = Bucket(5, 2, now, sleep)
+        self._instances = TokenBucket(1000, 2, now, sleep)
+        self._calls = TokenBucket(5, 2, now, sleep)
         self.started: list[dict[str, Any]] = []
+        """The instances as EC2 describes them."""
         self.failures: list[str] = []
 
-    def launch(self, count: int, request: dict[str, Any], subnets: list[str]) -> None:
-        """So many instances like this; `started` and `failures` say what became of it."""
-        places: list[str] = subnets or [""]
-        for place in places:
+    def launch(self, count: int, parameters: dict[str, Any], subnets: list[str]) -> None:
+        """Start up to `count` instances; `started` and `failures` have the outcome."""
+        for subnet in subnets or [""]:
             while (missing := count - len(self.started)) > 0:
                 size = min(BATCH, missing)
-                self._say(f"asking for {size} instances" + (f" in {place}" if place else ""))
-                got, why = self._batch(size, {**request, **({"SubnetId": place} if place else {})})
-                self.started += got
-                if why is not None:
-                    self.failures.append(f"{place or 'ec2'}: {in_words(why)}")
-                    if code_of(why) not in ELSEWHERE:
+                self._log(f"starting {size} instances" + (f" in {subnet}" if subnet else ""))
+                placement = {"SubnetId": subnet} if subnet else {}
+                started, error = self._run_batch(size, {**parameters, **placement})
+                self.started += started
+                if error is not None:
+                    self.failures.append(f"{subnet or 'ec2'}: {deploy_error(error)}")
+                    if error_code(error) not in NO_CAPACITY_CODES:
                         return
-                    break  # this place has given what it has
+                    break  # this subnet has no more capacity
 
-    def _batch(
-        self, size: int, request: dict[str, Any]
+    def _run_batch(
+        self, size: int, parameters: dict[str, Any]
     ) -> tuple[list[dict[str, Any]], ClientError | BotoCoreError | None]:
-        """At most so many. The token makes every repetition the same request: EC2 answers it with the same instances."""
+        """Start at most `size` instances. The client token makes a repeated call return the same instances."""
         token = uuid.uuid4().hex
         self._instances.take(size)
 
-        def ask() -> Any:
-            self._requests.take(1)
-            return self._client.run_instances(MinCount=1, MaxCount=size, ClientToken=token, **request)
+        def attempt() -> Any:
+            self._calls.take(1)
+            return self._client.run_instances(MinCount=1, MaxCount=size, ClientToken=token, **parameters)
 
         try:
-            return list(patiently(ask, self._sleep)["Instances"]), None
+            return list(retry(attempt, self._sleep)["Instances"]), None
         except (ClientError, BotoCoreError) as error:
             return [], error

@@ -1,48 +1,52 @@
-"""What an instance does: user-data.sh with its words filled in; for a head, head.sh in place of the agent's part."""
+"""The script that an instance runs: user-data.sh with its placeholders filled in; on a head node it ends with head.sh."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 
-from heyfleet.deploy.provider import DeployError, LaunchRequest
+from heyfleet.deploy.ec2.bundle_store import BundleSource
+from heyfleet.deploy.provider import HeadNodeRequest, LaunchRequest
+from heyfleet.errors import DeployError
 
-_BYTES_AT_MOST = (
-    16 << 10
-)  # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html
-
-_SEAM = "# From here on it is an agent.\n"
-
-
-def render(order: LaunchRequest, url: str, sha256: str) -> str:
-    """The script for the instances of an order. DeployError if it would be longer than EC2 allows."""
-    words = {**_booting(order, url, sha256), "CA": _text(order.ca_pem), "TOKEN": _text(order.token)}
-    return _filled(_read("user-data.sh"), words)
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html
+_MAX_BYTES = 16 << 10
+_AGENT_PART = "# The rest is the agent's part; head.sh replaces it on a head node.\n"
 
 
-def render_head(order: LaunchRequest, files: Mapping[str, bytes], port: int, url: str, sha256: str) -> str:
-    """The script for the instance with the controller, and these credentials. DeployError as above."""
-    boot, seam, _ = _read("user-data.sh").partition(_SEAM)
-    assert seam
-    words = {
-        **_booting(order, url, sha256),
-        "PORT": str(port),
-        "CA": _text(files["ca.pem"]),
-        "KEY": _text(files["ca.key"]),
-        "TOKENS": _text(files["tokens.json"]),
+def render_agent(request: LaunchRequest, bundle: BundleSource) -> str:
+    """Return the script for an agent's instance. Raises DeployError if it exceeds EC2's limit."""
+    values = {
+        **_boot_values(request.lifetime_s, bundle),
+        "JOIN": shlex.quote(request.join),
+        "CA": _text(request.ca_pem),
+        "TOKEN": _text(request.token),
     }
-    return _filled(boot + _read("head.sh"), words)
+    return _fill(_read("user-data.sh"), values)
 
 
-def _booting(order: LaunchRequest, url: str, sha256: str) -> dict[str, str]:
+def render_head_node(request: HeadNodeRequest, bundle: BundleSource) -> str:
+    """Return the script for a head node. Raises DeployError if it exceeds EC2's limit."""
+    boot_part, separator, _ = _read("user-data.sh").partition(_AGENT_PART)
+    assert separator
+    values = {
+        **_boot_values(request.lifetime_s, bundle),
+        "JOIN": "''",
+        "PORT": str(request.port),
+        "CA": _text(request.credentials["ca.pem"]),
+        "KEY": _text(request.credentials["ca.key"]),
+        "TOKENS": _text(request.credentials["tokens.json"]),
+    }
+    return _fill(boot_part + _read("head.sh"), values)
+
+
+def _boot_values(lifetime_s: int, bundle: BundleSource) -> dict[str, str]:
     return {
-        "MINUTES": str(-(-order.lifetime_s // 60)),
-        "NAME": "''",  # the instance's id, which it asks for itself
-        "JOIN": shlex.quote(order.join),
-        "URL": shlex.quote(url),
-        "SHA256": shlex.quote(sha256),
+        "MINUTES": str(-(-lifetime_s // 60)),
+        "NAME": "''",  # the script asks the metadata service for the instance's id
+        "URL": shlex.quote(bundle.url),
+        "SHA256": shlex.quote(bundle.sha256),
     }
 
 
@@ -54,11 +58,12 @@ def _text(content: bytes) -> str:
     return content.decode().strip()
 
 
-def _filled(template: str, words: dict[str, str]) -> str:
-    made = re.sub(r"@([A-Z0-9]+)@", lambda match: words[match[1]], template)
-    if len(made.encode()) > _BYTES_AT_MOST:
+def _fill(template: str, values: dict[str, str]) -> str:
+    script = re.sub(r"@([A-Z0-9]+)@", lambda match: values[match[1]], template)
+    size = len(script.encode())
+    if size > _MAX_BYTES:
         raise DeployError(
-            f"the instances' user-data has {len(made.encode())} bytes, and EC2 takes {_BYTES_AT_MOST}: "
-            "a shorter URL of the bundle helps"
+            f"the instances' user-data has {size} bytes, and EC2 accepts {_MAX_BYTES}",
+            "use a shorter bundle URL",
         )
-    return made
+    return script

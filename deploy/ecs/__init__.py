@@ -1,1 +1,1 @@
-"""Agents as Fargate tasks of ECS."""
+"""The provider that launches agents as Fargate tasks of ECS."""

@@ -1,4 +1,4 @@
-"""What there is of fleets on ECS, and its end: found by our tags alone, each in the cluster that it was started in."""
+"""The fleets that exist on ECS, and their removal. Fleets are found by our tags, each in the cluster it was started in."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from heyfleet.deploy.aws.client import Paced
-from heyfleet.deploy.aws.errors import code_of
+from heyfleet.deploy.aws.client import PacedClient
+from heyfleet.deploy.aws.errors import error_code
 from heyfleet.deploy.ecs.task import TAG_CLUSTER, family
-from heyfleet.deploy.provider import TAG_EXPIRES, TAG_FLEET, DeployError, Lines, Say
+from heyfleet.deploy.provider import TAG_EXPIRES, TAG_FLEET, Lines, Log
+from heyfleet.errors import DeployError
 
-SECRETS = "heyfleet/"
-_PREFIX = family("")
-_AT_ONCE = 100  # tasks in one DescribeTasks
+PATH_PREFIX = "heyfleet/"  # of the names of secrets
+_FAMILY_PREFIX = family("")
+_BATCH = 100  # the most tasks that one DescribeTasks takes
 _GONE_WITHIN_S = 300.0
-_LOOK_EVERY_S = 3.0
+_POLL_S = 3.0
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
 _RATES = (
     (("stop_task",), 100.0, 40.0),
@@ -31,17 +32,17 @@ Tasks = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What the tags of a fleet's task definition or secret say."""
+class EcsFleet:
+    """A fleet, as the tags of its task definition or its secret describe it."""
 
-    fleet: str
+    name: str
     cluster: str
-    """Nothing where no tag says it."""
+    """Empty if no tag names it."""
     expires_s: float
 
 
-class Fleets:
-    """Those of one account and region. Names are the account's: the same one can't be in two clusters."""
+class FleetInventory:
+    """The fleets of one account and region. A fleet's name is unique in the account, whatever its cluster."""
 
     def __init__(
         self,
@@ -51,114 +52,115 @@ class Fleets:
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.ecs = Paced(ecs, _RATES, now, sleep)
+        self.ecs = PacedClient(ecs, _RATES, now, sleep)
         self._secrets = secrets
         self._cluster = cluster
         self._sleep = sleep
 
-    def defined(self) -> Iterable[Found]:
-        """Those that have a task definition. A name like ours without our tag is somebody else's."""
-        pages = self.ecs.pages("list_task_definition_families", familyPrefix=_PREFIX, status="ACTIVE")
+    def with_definition(self) -> Iterable[EcsFleet]:
+        """Yield the fleets that have a task definition. A name like ours without our tag is not ours."""
+        pages = self.ecs.pages("list_task_definition_families", familyPrefix=_FAMILY_PREFIX, status="ACTIVE")
         for name in [name for page in pages for name in page["families"]]:
-            if (found := self.find(name.removeprefix(_PREFIX))) is not None:
-                yield found
+            if (fleet := self.find(name.removeprefix(_FAMILY_PREFIX))) is not None:
+                yield fleet
 
-    def find(self, fleet: str) -> Found | None:
-        """By the task definition; None where there is none that is ours."""
+    def find(self, name: str) -> EcsFleet | None:
+        """Return a fleet by its task definition, or None if there is none of ours."""
         try:
-            said = self.ecs.call("describe_task_definition", taskDefinition=family(fleet), include=["TAGS"])
+            response = self.ecs.call(
+                "describe_task_definition", taskDefinition=family(name), include=["TAGS"]
+            )
         except ClientError as error:
-            if code_of(error) != "ClientException":  # there is no active one
+            if error_code(error) != "ClientException":  # there is no active definition
                 raise
             return None
-        found = _found({each["key"]: each["value"] for each in said.get("tags", ())})
-        return found if found is not None and found.fleet == fleet else None
+        fleet = _fleet_of({each["key"]: each["value"] for each in response.get("tags", ())})
+        return fleet if fleet is not None and fleet.name == name else None
 
-    def with_secrets(self) -> Iterable[Found]:
-        """Those that have a secret."""
+    def with_secret(self) -> Iterable[EcsFleet]:
+        """Yield the fleets that have a secret."""
         pages = self._secrets.get_paginator("list_secrets").paginate(
-            Filters=[{"Key": "name", "Values": [SECRETS]}]
+            Filters=[{"Key": "name", "Values": [PATH_PREFIX]}]
         )
         for secret in [secret for page in pages for secret in page["SecretList"]]:
-            found = _found({each["Key"]: each["Value"] for each in secret.get("Tags", ())})
-            if found is not None and not secret.get("DeletedDate"):
-                yield found
+            fleet = _fleet_of({each["Key"]: each["Value"] for each in secret.get("Tags", ())})
+            if fleet is not None and not secret.get("DeletedDate"):
+                yield fleet
 
-    def tasks(self, found: Found, *, stopped: bool = False) -> Tasks:
-        """Of a fleet, wherever it is; with those that ended within the last hour, if asked for."""
-        cluster = found.cluster or self._cluster
+    def tasks(self, fleet: EcsFleet, *, stopped: bool = False) -> Tasks:
+        """Return a fleet's running tasks and, on request, those that stopped within the last hour."""
+        cluster = fleet.cluster or self._cluster
         arns: Lines = []
         try:
             for status in ("RUNNING", "STOPPED") if stopped else ("RUNNING",):
                 pages = self.ecs.pages(
-                    "list_tasks", cluster=cluster, family=family(found.fleet), desiredStatus=status
+                    "list_tasks", cluster=cluster, family=family(fleet.name), desiredStatus=status
                 )
                 arns += [arn for page in pages for arn in page["taskArns"]]
         except ClientError as error:
-            if code_of(error) != "ClusterNotFoundException" or not found.cluster:
+            if error_code(error) != "ClusterNotFoundException" or not fleet.cluster:
                 raise
-            return []  # only an empty cluster can be deleted
-        return self.described(cluster, arns)
+            return []  # only a cluster without tasks can be deleted
+        return self.describe(cluster, arns)
 
-    def described(self, cluster: str, arns: Lines) -> Tasks:
-        """What is known of these."""
+    def describe(self, cluster: str, arns: Lines) -> Tasks:
+        """Return the tasks with these ARNs, as far as ECS knows them."""
         tasks: Tasks = []
-        for start in range(0, len(arns), _AT_ONCE):
-            some = arns[start : start + _AT_ONCE]
-            tasks += self.ecs.call("describe_tasks", cluster=cluster, tasks=some)["tasks"]
+        for start in range(0, len(arns), _BATCH):
+            batch = arns[start : start + _BATCH]
+            tasks += self.ecs.call("describe_tasks", cluster=cluster, tasks=batch)["tasks"]
         return tasks
 
-    def remove(self, fleet: str, say: Say) -> Lines:
-        """The tasks first, and they are waited for; then what they were made of. Only what bears our tag."""
+    def remove(self, name: str, log: Log) -> Lines:
+        """End a fleet's tasks, wait for their end, and remove its definitions and secret if they bear our tag."""
         removed: Lines = []
-        if (found := self.find(fleet)) is not None:
-            if found.cluster and found.cluster != self._cluster:
-                say(f"{fleet} is in the cluster {found.cluster}")
-            removed += self._end_tasks(found, say)
-            pages = self.ecs.pages("list_task_definitions", familyPrefix=family(fleet), status="ACTIVE")
+        if (fleet := self.find(name)) is not None:
+            if fleet.cluster and fleet.cluster != self._cluster:
+                log(f"{name} is in the cluster {fleet.cluster}")
+            removed += self._stop_tasks(fleet, log)
+            pages = self.ecs.pages("list_task_definitions", familyPrefix=family(name), status="ACTIVE")
             for arn in [arn for page in pages for arn in page["taskDefinitionArns"]]:
-                name = arn.rpartition("/")[2]
-                if name.rpartition(":")[0] == family(fleet):  # a prefix is other fleets', too
+                definition = arn.rpartition("/")[2]
+                if definition.rpartition(":")[0] == family(name):  # other fleets may share the prefix
                     self.ecs.call("deregister_task_definition", taskDefinition=arn)
-                    removed.append(f"task definition {name}")
-        if self._has_secret(fleet):  # to delete one that is not there is no error either
-            self._secrets.delete_secret(SecretId=f"{SECRETS}{fleet}", ForceDeleteWithoutRecovery=True)
-            removed.append(f"secret {SECRETS}{fleet}")
+                    removed.append(f"task definition {definition}")
+        if self._has_secret(name):
+            self._secrets.delete_secret(SecretId=f"{PATH_PREFIX}{name}", ForceDeleteWithoutRecovery=True)
+            removed.append(f"secret {PATH_PREFIX}{name}")
         return removed
 
-    def _end_tasks(self, found: Found, say: Say) -> Lines:
-        cluster = found.cluster or self._cluster
-        tasks = [each["taskArn"] for each in self.tasks(found)]
+    def _stop_tasks(self, fleet: EcsFleet, log: Log) -> Lines:
+        cluster = fleet.cluster or self._cluster
+        tasks = [each["taskArn"] for each in self.tasks(fleet)]
         for arn in tasks:
             self.ecs.call("stop_task", cluster=cluster, task=arn, reason="heyfleet fleet down")
-        # They are listed as stopped from here on, while agents still hand over what they measured.
+        # ListTasks counts them as stopped from here on, while their agents still hand over results.
         left, waited_s = tasks, 0.0
         while left := [
-            each["taskArn"] for each in self.described(cluster, left) if each["lastStatus"] != "STOPPED"
+            each["taskArn"] for each in self.describe(cluster, left) if each["lastStatus"] != "STOPPED"
         ]:
             if waited_s >= _GONE_WITHIN_S:
-                raise DeployError(
-                    f"{len(left)} tasks were asked to stop, and are still there after {waited_s:g} s"
-                )
-            say(f"waiting until {len(left)} tasks are gone")
-            self._sleep(_LOOK_EVERY_S)
-            waited_s += _LOOK_EVERY_S
+                raise DeployError(f"{len(left)} tasks are still there {waited_s:g} s after they were stopped")
+            log(f"waiting for {len(left)} tasks to stop")
+            self._sleep(_POLL_S)
+            waited_s += _POLL_S
         return [f"task {arn.rpartition('/')[2]}" for arn in tasks]
 
-    def _has_secret(self, fleet: str) -> bool:
+    def _has_secret(self, name: str) -> bool:
+        """Return whether a secret of ours exists: deleting a missing one would succeed, too."""
         try:
-            said = self._secrets.describe_secret(SecretId=f"{SECRETS}{fleet}")
+            secret = self._secrets.describe_secret(SecretId=f"{PATH_PREFIX}{name}")
         except ClientError as error:
-            if code_of(error) != "ResourceNotFoundException":
+            if error_code(error) != "ResourceNotFoundException":
                 raise
             return False
-        found = _found({each["Key"]: each["Value"] for each in said.get("Tags", ())})
-        return found is not None and found.fleet == fleet and not said.get("DeletedDate")
+        fleet = _fleet_of({each["Key"]: each["Value"] for each in secret.get("Tags", ())})
+        return fleet is not None and fleet.name == name and not secret.get("DeletedDate")
 
 
-def _found(tags: dict[str, str]) -> Found | None:
-    """What our tags say; None without them."""
-    if not (fleet := tags.get(TAG_FLEET, "")):
+def _fleet_of(tags: dict[str, str]) -> EcsFleet | None:
+    """Return the fleet that our tags describe, or None if they are missing."""
+    if not (name := tags.get(TAG_FLEET, "")):
         return None
     expires = tags.get(TAG_EXPIRES, "")
-    return Found(fleet, tags.get(TAG_CLUSTER, ""), float(expires) if expires.isdecimal() else 0.0)
+    return EcsFleet(name, tags.get(TAG_CLUSTER, ""), float(expires) if expires.isdecimal() else 0.0)

@@ -1,4 +1,4 @@
-"""What a caller must be allowed, and what it costs."""
+"""The permissions that a launch on ECS needs, and what it costs."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from heyfleet.deploy.aws.errors import in_words
-from heyfleet.deploy.aws.pricing import products, usd
+from heyfleet.deploy.aws.client import AwsSession
+from heyfleet.deploy.aws.errors import deploy_error
+from heyfleet.deploy.aws.pricing import products, usd_per_unit
 from heyfleet.deploy.provider import TAG_FLEET
 
-_ECS_LOOK = [
+_READ_ECS = [
     *("ecs:ListTasks", "ecs:DescribeTasks", "ecs:ListTaskDefinitions", "ecs:ListTaskDefinitionFamilies"),
     "ecs:DescribeTaskDefinition",
 ]
-# Of Linux on x86, after the region's own word for itself; ARM, Windows and what else there is have further words in between.
+# Linux on x86, after the region's own prefix. ARM, Windows and others have further words in between.
 _VCPU_HOURS = re.compile(r"(?:[A-Z0-9]+-)?Fargate-vCPU-Hours:perCPU")
 _GB_HOURS = re.compile(r"(?:[A-Z0-9]+-)?Fargate-GB-Hours")
 
 
-def document(*, execution_role: str, with_logs: bool) -> dict[str, Any]:
-    """The least: tasks and secrets are only ended where they are ours."""
-    ours = {"StringLike": {f"aws:ResourceTag/{TAG_FLEET}": "*"}}
+def tasks_policy(*, execution_role: str, with_logs: bool) -> dict[str, Any]:
+    """Return the IAM policy for fleets of tasks; it allows ending only tasks and secrets that are ours."""
+    with_our_tag = {"StringLike": {f"aws:ResourceTag/{TAG_FLEET}": "*"}}
     to_tasks = {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
     verbs = ("CreateSecret", "DescribeSecret", "DeleteSecret", "TagResource")
     secrets = [f"secretsmanager:{verb}" for verb in verbs]
     statements: list[dict[str, Any]] = [
-        _statement("Look", [*_ECS_LOOK, "secretsmanager:ListSecrets"]),
+        _statement("Read", [*_READ_ECS, "secretsmanager:ListSecrets"]),
         _statement("Define", ["ecs:RegisterTaskDefinition", "ecs:DeregisterTaskDefinition"]),
         _statement("Launch", ["ecs:RunTask", "ecs:TagResource"]),
-        {**_statement("EndOurs", ["ecs:StopTask"]), "Condition": ours},
+        {**_statement("EndOwnTasks", ["ecs:StopTask"]), "Condition": with_our_tag},
         _statement("Secret", secrets, "arn:aws:secretsmanager:*:*:secret:heyfleet/*"),
-        {**_statement("Role", ["iam:PassRole"], _arn(execution_role)), "Condition": to_tasks},
+        {**_statement("Role", ["iam:PassRole"], _role_arn(execution_role)), "Condition": to_tasks},
         _statement("Prices", ["pricing:GetProducts"]),
     ]
     if with_logs:
@@ -44,35 +45,33 @@ def _statement(name: str, actions: list[str], resource: str = "*") -> dict[str, 
     return {"Sid": name, "Effect": "Allow", "Action": actions, "Resource": resource}
 
 
-def _arn(role: str) -> str:
-    """ECS takes a role's name, too; of which account it is, the credentials know."""
+def _role_arn(role: str) -> str:
+    """Return a role's ARN; ECS also accepts a bare name, whose account follows from the credentials."""
     return role if role.startswith("arn:") else f"arn:aws:iam::*:role/{role}"
 
 
-def price(
-    session: Any, config: Any, region: str, *, cpu: str, memory: str, spot: bool
-) -> tuple[float | None, str]:
-    """USD an hour for one task, and where that is from; or None, and why it is not known."""
+def price(session: AwsSession, region: str, *, cpu: str, memory: str, spot: bool) -> tuple[float | None, str]:
+    """Return USD per hour for one task and the source of the price, or None and why it is unknown."""
     try:
-        found = _on_demand(session, config, region, int(cpu) / 1024, int(memory) / 1024)
+        usd = _on_demand_price(session, region, int(cpu) / 1024, int(memory) / 1024)
     except (BotoCoreError, ClientError) as error:
-        return None, in_words(error)
+        return None, str(deploy_error(error))
     except (KeyError, ValueError, StopIteration):
         return None, f"the price list has no Fargate for {region}"
-    if spot:  # its price moves, and no API tells it
-        return None, f"Fargate Spot is in no price list; on demand, a task is {found:.4f} USD an hour"
-    return found, "price list of Fargate on Linux and x86, without logs, addresses and traffic"
+    if spot:  # spot prices change, and no API returns them
+        return None, f"no price list has Fargate Spot; on demand, a task costs {usd:.4f} USD per hour"
+    return usd, "price list of Fargate on Linux and x86, without logs, addresses and traffic"
 
 
-def _on_demand(session: Any, config: Any, region: str, vcpus: float, gigabytes: float) -> float:
-    listed = list(products(session, config, "AmazonECS", {"regionCode": region}))
+def _on_demand_price(session: AwsSession, region: str, vcpus: float, gigabytes: float) -> float:
+    listed = list(products(session, "AmazonECS", {"regionCode": region}))
 
     def rate(pattern: re.Pattern[str]) -> float:
-        return usd(
+        return usd_per_unit(
             next(
-                each
-                for each in listed
-                if pattern.fullmatch(each["product"]["attributes"].get("usagetype", ""))
+                product
+                for product in listed
+                if pattern.fullmatch(product["product"]["attributes"].get("usagetype", ""))
             )
         )
 

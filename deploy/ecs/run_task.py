@@ -1,4 +1,4 @@
-"""RunTask until there are as many tasks as were ordered: ten at a time, never one too many."""
+"""RunTask until the requested number has started: ten at a time, and never one too many."""
 
 from __future__ import annotations
 
@@ -10,88 +10,91 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from heyfleet.deploy.aws.errors import in_words, patiently
-from heyfleet.deploy.aws.rate_limit import Bucket
-from heyfleet.deploy.provider import Say
+from heyfleet.deploy.aws.errors import deploy_error, retry
+from heyfleet.deploy.aws.rate_limit import TokenBucket
+from heyfleet.deploy.provider import Log
 
-BATCH = 10  # what one call takes
-_ROUNDS = 5  # of asking again for tasks for which there was no room
+BATCH = 10  # the most that one call starts
+_ROUNDS = 5  # of asking again for tasks that found no capacity
 _FIRST_PAUSE_S = 1.0
 _STARTING = ("PROVISIONING", "PENDING", "ACTIVATING")
-_LOOK_EVERY_S = 3.0
-_START_WITHIN_S = 180.0
-# Now and then a task gets no network interface, or its registry does not answer. Where many fail, or the same one thrice, it is
-# the image's name or the role, and another try would only cost time.
-_REPLACEMENTS = 2
+_POLL_S = 3.0
+_RUNNING_WITHIN_S = 180.0
+# A single task may get no network interface, or no response from its registry. If many fail, or replacements fail as well,
+# the image's name or the role is wrong, and further attempts would only cost time.
+_REPLACEMENT_ROUNDS = 2
+_REPLACED_SHARE = 20  # at most one task in 20
+
+Describe = Callable[[list[str]], list[dict[str, Any]]]
 
 
 class TaskLauncher:
-    """One order's way to its tasks."""
+    """The launch of one fleet's tasks."""
 
     def __init__(
         self,
         client: Any,
-        say: Say,
+        log: Log,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
-        self._say = say
+        self._log = log
         self._sleep = sleep
         # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/throttling.html
-        self._tasks = Bucket(100, 20, now, sleep)
+        self._bucket = TokenBucket(100, 20, now, sleep)
         self.started: list[dict[str, Any]] = []
+        """The tasks as ECS describes them."""
         self.failures: list[str] = []
         self.replaced: list[str] = []
+        """Ids of tasks that never ran and that others took the place of."""
 
-    def launch(self, count: int, request: dict[str, Any]) -> None:
-        """So many tasks like this; `started` and `failures` say what became of it."""
+    def launch(self, count: int, parameters: dict[str, Any]) -> None:
+        """Start tasks until there are `count`; `started` and `failures` have the outcome."""
         for round_ in range(_ROUNDS):
-            short = Counter[str]()
-            wanted = count - len(self.started)
-            while wanted > 0:
-                size = min(BATCH, wanted)
-                wanted -= size
-                self._say(f"asking for {size} tasks, {len(self.started)} of {count} started")
-                got, why = self._batch(size, request)
-                if isinstance(why, Exception):
-                    self.failures.append(f"ecs: {in_words(why)}")
+            reasons = Counter[str]()
+            missing = count - len(self.started)
+            while missing > 0:
+                size = min(BATCH, missing)
+                missing -= size
+                self._log(f"starting {size} tasks, {len(self.started)} of {count} started")
+                started, problem = self._run_batch(size, parameters)
+                if isinstance(problem, Exception):
+                    self.failures.append(f"ecs: {deploy_error(problem)}")
                     return
-                self.started += got
-                short.update(why)
+                self.started += started
+                reasons.update(problem)
             if len(self.started) >= count or round_ == _ROUNDS - 1:
                 break
             self._sleep(_FIRST_PAUSE_S * 2**round_)
-        self.failures += [f"ecs: {times} tasks: {reason}" for reason, times in short.items()]
+        self.failures += [f"ecs: {times} tasks: {reason}" for reason, times in reasons.items()]
 
-    def replace(
-        self, count: int, request: dict[str, Any], describe: Callable[[list[str]], list[dict[str, Any]]]
-    ) -> None:
-        """Wait until they run, and ask anew for a few that stopped before, whose ids are `replaced` then."""
-        for _ in range(_REPLACEMENTS):
+    def replace_failed(self, count: int, parameters: dict[str, Any], describe: Describe) -> None:
+        """Wait until the tasks run, and start others for a few that stopped before they ran."""
+        for _ in range(_REPLACEMENT_ROUNDS):
             if len(self.started) < count:
                 return
-            lost = self._never_ran(describe)
-            if not lost or len(lost) > max(1, count // 20):
+            failed = self._failed_to_start(describe)
+            if not failed or len(failed) > max(1, count // _REPLACED_SHARE):
                 return
-            self.started = [each for each in self.started if each["taskArn"] not in lost]
-            for arn, reason in lost.items():
+            self.started = [each for each in self.started if each["taskArn"] not in failed]
+            for arn, reason in failed.items():
                 self.replaced.append(arn.rpartition("/")[2])
-                self._say(f"{self.replaced[-1]} never ran, and is replaced: {reason}")
-            self.launch(count, request)
+                self._log(f"replacing {self.replaced[-1]}, which never ran: {reason}")
+            self.launch(count, parameters)
 
-    def _never_ran(self, describe: Callable[[list[str]], list[dict[str, Any]]]) -> dict[str, str]:
-        """By ARN, why. Those of which nothing is known after a while may still come."""
+    def _failed_to_start(self, describe: Describe) -> dict[str, str]:
+        """Return reasons by ARN. A task whose state stays unknown is not among them, because it may still run."""
         arns = [each["taskArn"] for each in self.started]
         waited_s = 0.0
         while True:
-            tasks = describe(arns)  # a task may be unknown for a moment
-            coming = len(arns) - sum(each["lastStatus"] not in _STARTING for each in tasks)
-            if not coming or waited_s >= _START_WITHIN_S:
+            tasks = describe(arns)  # may lack a task for a moment
+            starting = len(arns) - sum(each["lastStatus"] not in _STARTING for each in tasks)
+            if not starting or waited_s >= _RUNNING_WITHIN_S:
                 break
-            self._say(f"waiting until {coming} tasks run")
-            self._sleep(_LOOK_EVERY_S)
-            waited_s += _LOOK_EVERY_S
+            self._log(f"waiting for {starting} tasks to run")
+            self._sleep(_POLL_S)
+            waited_s += _POLL_S
         failed = [
             each
             for each in tasks
@@ -99,19 +102,22 @@ class TaskLauncher:
         ]
         return {each["taskArn"]: each.get("stoppedReason", "it never started") for each in failed}
 
-    def _batch(
-        self, size: int, request: dict[str, Any]
+    def _run_batch(
+        self, size: int, parameters: dict[str, Any]
     ) -> tuple[list[dict[str, Any]], list[str] | ClientError | BotoCoreError]:
-        """At most so many, and the reasons for those that are missing. The token makes every repetition the same request."""
+        """Start at most `size` tasks, and return why others are missing.
+
+        The client token makes a repeated call return the same tasks.
+        """
         token = uuid.uuid4().hex
-        self._tasks.take(size)
+        self._bucket.take(size)
         try:
-            made = patiently(
-                lambda: self._client.run_task(count=size, clientToken=token, **request), self._sleep
+            response = retry(
+                lambda: self._client.run_task(count=size, clientToken=token, **parameters), self._sleep
             )
         except (ClientError, BotoCoreError) as error:
             return [], error
         reasons = [
-            " ".join(filter(None, (each.get("reason"), each.get("detail")))) for each in made["failures"]
+            " ".join(filter(None, (each.get("reason"), each.get("detail")))) for each in response["failures"]
         ]
-        return list(made["tasks"]), reasons
+        return list(response["tasks"]), reasons

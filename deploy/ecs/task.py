@@ -1,4 +1,4 @@
-"""What a task is: its definition, with an agent that ends itself."""
+"""The task definition of a fleet: one container with an agent that ends itself."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from heyfleet.deploy.provider import TAG_EXPIRES, TAG_FLEET, LaunchRequest
 
 TAG_CLUSTER = "heyfleet:cluster"
-"""A task definition and a secret are the account's: where the tasks of theirs are, this tag says."""
+"""The cluster of a fleet's tasks. Task definitions and secrets belong to the account, so only this tag tells."""
 CA, TOKEN = "HEYFLEET_CA_PEM", "HEYFLEET_JOIN_TOKEN"
-# ECS gives secrets in the environment alone: they become files that only this user reads, and leave the environment before the
-# agent begins. The agent's name is the task's id, which the task asks for.
+# ECS passes secrets only in the environment. The script moves them to files that only this user can read, and out of the
+# environment before the agent starts. The agent's name is the task's id, which the metadata endpoint returns.
 _SCRIPT = """\
 umask 077
 folder=$(mktemp -d)
@@ -25,64 +25,71 @@ print(task["TaskARN"].rpartition("/")[2])') || name=$(hostname)
 exec timeout --foreground -k 30 @SECONDS@ heyfleet agent --join @JOIN@ --ca "$folder/ca.pem" \\
     --token-file "$folder/join.token" --name "$name" --spool "$folder/spool" --rejoin-timeout 60s
 """
+_STOP_TIMEOUT_S = 60  # after SIGTERM, the agent ends its load and hands over its results
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What all tasks of a fleet have."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSettings:
+    """What all tasks of a fleet have in common."""
 
     image: str
     cpu: str
+    """CPU units of 1/1024 core."""
     memory: str
+    """MiB."""
     execution_role: str
     log_group: str
+    """CloudWatch log group; empty for no logs."""
     region: str
     cluster: str
 
 
 def family(fleet: str) -> str:
-    """Of a fleet's task definition."""
+    """Return the name of a fleet's task definition."""
     return f"heyfleet-{fleet}"
 
 
-def tags(fleet: str, cluster: str, expires_s: int, *, lower: bool = True) -> list[dict[str, str]]:
-    """ECS writes them in lower case, others don't."""
-    key, value = ("key", "value") if lower else ("Key", "Value")
-    found = {TAG_FLEET: fleet, TAG_CLUSTER: cluster, TAG_EXPIRES: str(expires_s)}
-    return [{key: name, value: text} for name, text in found.items()]
+def tags(fleet: str, cluster: str, expires_s: int, *, lower_case: bool = True) -> list[dict[str, str]]:
+    """Return a fleet's tags with the field names of ECS, or capitalized as other services write them."""
+    key, value = ("key", "value") if lower_case else ("Key", "Value")
+    texts = {TAG_FLEET: fleet, TAG_CLUSTER: cluster, TAG_EXPIRES: str(expires_s)}
+    return [{key: name, value: text} for name, text in texts.items()]
 
 
-def definition(order: LaunchRequest, shape: Shape, secret_arn: str, expires_s: int) -> dict[str, Any]:
-    """The arguments of RegisterTaskDefinition."""
-    script = _SCRIPT.replace("@SECONDS@", str(order.lifetime_s)).replace("@JOIN@", shlex.quote(order.join))
+def task_definition(
+    request: LaunchRequest, settings: TaskSettings, secret_arn: str, expires_s: int
+) -> dict[str, Any]:
+    """Return the arguments of RegisterTaskDefinition."""
+    script = _SCRIPT.replace("@SECONDS@", str(request.lifetime_s)).replace(
+        "@JOIN@", shlex.quote(request.join)
+    )
     container: dict[str, Any] = {
         "name": "agent",
-        "image": shape.image,
+        "image": settings.image,
         "essential": True,
-        "cpu": int(shape.cpu),
-        "memory": int(shape.memory),
+        "cpu": int(settings.cpu),
+        "memory": int(settings.memory),
         "entryPoint": ["sh", "-c"],
         "command": [script],
         "secrets": [{"name": name, "valueFrom": f"{secret_arn}:{name}::"} for name in (CA, TOKEN)],
         "ulimits": [{"name": "nofile", "softLimit": 1048576, "hardLimit": 1048576}],
         "systemControls": [{"namespace": "net.ipv4.ip_local_port_range", "value": "1024 65535"}],
-        # From SIGTERM on: the load ends, and what was measured is handed over.
-        "stopTimeout": 60,
+        "stopTimeout": _STOP_TIMEOUT_S,
     }
-    if shape.log_group:
+    if settings.log_group:
         options = {
-            "awslogs-group": shape.log_group,
-            "awslogs-region": shape.region,
-            "awslogs-stream-prefix": order.fleet,
+            "awslogs-group": settings.log_group,
+            "awslogs-region": settings.region,
+            "awslogs-stream-prefix": request.fleet,
         }
         container["logConfiguration"] = {"logDriver": "awslogs", "options": options}
     return {
-        "family": family(order.fleet),
+        "family": family(request.fleet),
         "requiresCompatibilities": ["FARGATE"],
         "networkMode": "awsvpc",
-        "cpu": shape.cpu,
-        "memory": shape.memory,
-        "executionRoleArn": shape.execution_role,
+        "cpu": settings.cpu,
+        "memory": settings.memory,
+        "executionRoleArn": settings.execution_role,
         "containerDefinitions": [container],
-        "tags": tags(order.fleet, shape.cluster, expires_s),
+        "tags": tags(request.fleet, settings.cluster, expires_s),
     }

@@ -1,1 +1,1 @@
-"""Agents as pods of a Kubernetes cluster: one Job and one Secret a fleet."""
+"""The provider that launches agents as pods of a Kubernetes cluster."""

@@ -1,4 +1,4 @@
-"""A cluster as the engine speaks with it: calls by path that take and give plain JSON; a refusal is one line with its cure."""
+"""A client for one namespace of a Kubernetes cluster: calls by path that take and return plain JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from heyfleet.deploy.provider import DeployError
+from heyfleet.errors import DeployError
 
 Json = dict[str, Any]
 
@@ -16,11 +16,11 @@ _TIMEOUT_S = 30
 _NAMESPACE_IN_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
-class Refused(DeployError):
-    """The server answered, and said no."""
+class ApiError(DeployError):
+    """An error that the API server answered with."""
 
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
+    def __init__(self, cause: str, cure: str, status: int) -> None:
+        super().__init__(cause, cure)
         self.status = status
 
 
@@ -34,116 +34,115 @@ class Cluster:
 
     @property
     def jobs(self) -> str:
-        """Path of all Jobs."""
+        """The path of all Jobs."""
         return f"/apis/batch/v1/namespaces/{self.namespace}/jobs"
 
     def core(self, kind: str) -> str:
-        """Path of all pods, secrets or events."""
+        """Return the path of all pods, secrets or events."""
         return f"/api/v1/namespaces/{self.namespace}/{kind}"
 
     def call(self, method: str, path: str, body: Json | None = None, **query: object) -> Json:
-        """The answer's JSON. DeployError: `Refused` for what the server refuses."""
-        text = self._text(method, path, body, query)
+        """Return the JSON of a response. Raises ApiError for an error status, DeployError otherwise."""
+        text = self._request(method, path, body, query)
         try:
-            found: Json = json.loads(text)
+            document: Json = json.loads(text)
         except ValueError:
-            raise DeployError(
-                f"{self.server} does not answer as a Kubernetes server: check the context"
-            ) from None
-        return found
+            raise DeployError(f"{self.server} is not a Kubernetes API server", "check the context") from None
+        return document
 
     def text(self, path: str, **query: object) -> str:
-        """Of an answer that is no JSON: a log."""
-        return self._text("GET", path, None, query)
+        """Return a response that is not JSON, such as a log."""
+        return self._request("GET", path, None, query)
 
     def all(self, path: str, selector: str = "") -> list[Json]:
-        """The items of a list, page by page, so that thousands of pods are no burden to the server."""
+        """Return the items of a list, read page by page so that thousands of pods don't burden the server."""
         items: list[Json] = []
-        more = ""
+        next_page = ""
         while True:
-            query: Json = {"labelSelector": selector, "limit": _PAGE, "continue": more}
+            query: Json = {"labelSelector": selector, "limit": _PAGE, "continue": next_page}
             query = {name: value for name, value in query.items() if value}
             page = self.call("GET", path, None, **query)
             items += page.get("items") or []
-            more = page.get("metadata", {}).get("continue", "")
-            if not more:
+            next_page = page.get("metadata", {}).get("continue", "")
+            if not next_page:
                 return items
 
     def version(self) -> tuple[int, int]:
-        """Of the server; (0, 0) where it does not say."""
+        """Return the server's major and minor version, or (0, 0) if it is unknown."""
         try:
-            said = self.call("GET", "/version")
-            return int(said["major"]), int("".join(c for c in said["minor"] if c.isdigit()))
-        except (Refused, KeyError, ValueError):
+            version = self.call("GET", "/version")
+            return int(version["major"]), int("".join(c for c in version["minor"] if c.isdigit()))
+        except (ApiError, KeyError, ValueError):
             return 0, 0
 
-    def _text(self, method: str, path: str, body: Json | None, query: Json) -> str:
+    def _request(self, method: str, path: str, body: Json | None, query: Json) -> str:
         from urllib3.exceptions import HTTPError
 
         try:
-            asked = self._client.param_serialize(
+            request = self._client.param_serialize(
                 method,
                 path + (f"?{urlencode(query)}" if query else ""),
                 header_params={"Accept": "application/json, */*", "Content-Type": "application/json"},
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            answer = self._client.call_api(*asked, _request_timeout=_TIMEOUT_S)
-            text = bytes(answer.read()).decode(errors="replace")
+            response = self._client.call_api(*request, _request_timeout=_TIMEOUT_S)
+            text = bytes(response.read()).decode(errors="replace")
         except (HTTPError, OSError) as error:
             raise DeployError(
-                f"{self.server} can't be reached ({_short(error)}): check the context and the network"
+                f"{self.server} can't be reached ({_one_line(error)})", "check the context and the network"
             ) from None
         except Exception as error:
-            # The client has a class of its own for what its TLS refuses, and throws others of its plugins.
-            raise DeployError(f"{self.server}: {type(error).__name__}: {_short(error)}") from None
-        if not 200 <= answer.status < 300:
-            raise Refused(self._refusal(method, path, answer.status, text), int(answer.status))
+            # The client has a class of its own for TLS errors, and its authentication plugins raise others.
+            raise DeployError(f"{self.server}: {type(error).__name__}: {_one_line(error)}") from None
+        if not 200 <= response.status < 300:
+            raise self._api_error(method, path, int(response.status), text)
         return text
 
-    def _refusal(self, method: str, path: str, status: int, text: str) -> str:
+    def _api_error(self, method: str, path: str, status: int, text: str) -> ApiError:
         try:
-            said = str(json.loads(text).get("message", ""))
+            message = str(json.loads(text).get("message", ""))
         except (ValueError, AttributeError):
-            said = text
-        said = " ".join(said.split())[:300] or f"status {status}"
-        where = path.rpartition(f"/namespaces/{self.namespace}/")[2]
-        if status == 403 and "exceeded quota" in said:
-            cure = "fewer agents, less --with cpu or memory, or a larger quota"
+            message = text
+        message = " ".join(message.split())[:300] or f"status {status}"
+        resource = path.rpartition(f"/namespaces/{self.namespace}/")[2]
+        if status == 403 and "exceeded quota" in message:
+            cure = "use fewer agents or less --with cpu or memory, or ask for a larger quota"
         else:
             cure = {
-                401: "log in to the cluster again: its credentials are missing or too old",
+                401: "log in to the cluster again: its credentials are missing or expired",
                 403: "ask for the Role that --dry-run prints",
-                404: f"is there a namespace {self.namespace!r}? kubectl create namespace {self.namespace}",
-                409: "a fleet of this name is there: heyfleet fleet down, or another --name",
-                422: "the cluster does not take such a setting",
+                404: f"check the namespace {self.namespace!r}, or create it: kubectl create namespace {self.namespace}",
+                409: "a fleet of this name exists: use heyfleet fleet down, or another --name",
+                422: "the cluster does not accept one of the settings",
                 429: "the server is busy: try again later",
             }.get(status, "see the cluster's own log")
-        return f"{method} {where} in namespace {self.namespace}: {said}; {cure}"
+        return ApiError(f"{method} {resource} in namespace {self.namespace}: {message}", cure, status)
 
 
 def connect(context: str, namespace: str) -> Cluster:
-    """By a context of the user's kubeconfig, or from inside a pod. DeployError with the cure."""
+    """Connect by a context of the user's kubeconfig, or from inside a pod. Raises DeployError."""
     from kubernetes import client
     from kubernetes import config as untyped
 
     config: Any = untyped
     try:
-        made = client.Configuration()
-        made.retries = False
+        configuration = client.Configuration()
+        configuration.retries = False
         if not context and _NAMESPACE_IN_POD.exists() and not _has_kubeconfig():
-            config.load_incluster_config(client_configuration=made)
+            config.load_incluster_config(client_configuration=configuration)
             default = _NAMESPACE_IN_POD.read_text().strip()
         else:
-            config.load_kube_config(context=context or None, client_configuration=made)
+            config.load_kube_config(context=context or None, client_configuration=configuration)
             contexts, active = config.list_kube_config_contexts()
             chosen = next((each for each in contexts if each["name"] == context), active)
             default = chosen["context"].get("namespace", "")
     except config.ConfigException as error:
         raise DeployError(
-            f"no cluster: {_short(error)}; set KUBECONFIG or --with context=NAME (kubectl config get-contexts)"
+            f"no cluster is configured: {_one_line(error)}",
+            "set KUBECONFIG, or use --with context=NAME (kubectl config get-contexts lists them)",
         ) from None
-    return Cluster(client.ApiClient(made), namespace or default or "default")
+    return Cluster(client.ApiClient(configuration), namespace or default or "default")
 
 
 def _has_kubeconfig() -> bool:
@@ -152,5 +151,5 @@ def _has_kubeconfig() -> bool:
     return any(Path(p).expanduser().exists() for p in kube_config.KUBE_CONFIG_DEFAULT_LOCATION.split(":"))
 
 
-def _short(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]

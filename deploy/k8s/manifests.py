@@ -1,4 +1,4 @@
-"""What is made in a cluster, as plain data: by the engine, and for the plain manifests beside this file."""
+"""The Kubernetes resources of a fleet as plain data, for the provider and for the manifests beside this file."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from typing import Any
 
 Json = dict[str, Any]
 
-FLEET = "heyfleet.fleet"
-EXPIRES = "heyfleet.expires"
+FLEET_LABEL = "heyfleet.fleet"
+EXPIRES_LABEL = "heyfleet.expires"
 FILES = "/run/heyfleet"
 SPOOL = "/var/spool/heyfleet"
 USER = 65532
 GRACE_S = 30
-KEPT_S = 600  # after a Job's end, so that its reasons can still be read
-INDEXED, PER_INDEX = (1, 24), (1, 29)
-"""The first server with Jobs whose pods have stable names; and the first where one pod that fails does not end the others."""
+KEPT_S = 600  # after a Job's end, so that people can still read its events and logs
+INDEXED_SINCE = (1, 24)
+"""The first server version whose Jobs can give pods stable names."""
+PER_INDEX_SINCE = (1, 29)
+"""The first server version where a pod that fails does not end the others of its Job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """What one agent is given."""
+class PodSettings:
+    """What all pods of a fleet have in common."""
 
     image: str
     cpu: str = "1"
@@ -32,21 +34,21 @@ class Shape:
 
 
 def job_name(fleet: str) -> str:
-    """Of the Job, and of its Secret."""
+    """Return the name of a fleet's Job and of its Secret."""
     return f"heyfleet-{fleet}"
 
 
 def labels(fleet: str, expires_s: int) -> Json:
-    """On all that is made."""
+    """Return the labels of every resource; without an expiry for the manifests that people apply themselves."""
     return {
         "app.kubernetes.io/name": "heyfleet-agent",
-        FLEET: fleet,
-        **({EXPIRES: str(expires_s)} if expires_s else {}),
+        FLEET_LABEL: fleet,
+        **({EXPIRES_LABEL: str(expires_s)} if expires_s else {}),
     }
 
 
 def secret(fleet: str, expires_s: int, ca_pem: bytes, token: bytes, owner_uid: str) -> Json:
-    """CA and token. The Job owns it, so that the cluster removes it with the Job."""
+    """Return the Secret with CA and token. The Job owns it, so the cluster removes it with the Job."""
     files = {"ca.pem": ca_pem, "join.token": token}
     name = job_name(fleet)
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": owner_uid}
@@ -66,27 +68,27 @@ def job(
     agents: int,
     join: str,
     lifetime_s: int,
-    shape: Shape,
+    pod_settings: PodSettings,
     server: tuple[int, int],
 ) -> Json:
-    """So many agents, each at most once; the cluster itself ends them after the lifetime, and removes the Job after that."""
+    """Return a Job that starts each agent at most once. The cluster ends it after its lifetime, and removes it later."""
     spec: Json = {
         "completions": agents,
         "parallelism": agents,
         "activeDeadlineSeconds": lifetime_s,
         "ttlSecondsAfterFinished": KEPT_S,
         "template": {
-            # Meshes would put a proxy into the way of the load, and keep the pod from ending.
+            # A service mesh's proxy would slow the load down and keep the pod from ending.
             "metadata": {
                 "labels": {**labels(fleet, expires_s), "sidecar.istio.io/inject": "false"},
                 "annotations": {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"},
             },
-            "spec": _pod(fleet, join, shape),
+            "spec": _pod(fleet, join, pod_settings),
         },
     }
-    if server >= INDEXED:
+    if server >= INDEXED_SINCE:
         spec["completionMode"] = "Indexed"
-    spec |= {"backoffLimitPerIndex": 0} if server >= PER_INDEX else {"backoffLimit": 0}
+    spec |= {"backoffLimitPerIndex": 0} if server >= PER_INDEX_SINCE else {"backoffLimit": 0}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -95,8 +97,8 @@ def job(
     }
 
 
-def _pod(fleet: str, join: str, shape: Shape) -> Json:
-    resources = {"cpu": shape.cpu, "memory": shape.memory}
+def _pod(fleet: str, join: str, settings: PodSettings) -> Json:
+    resources = {"cpu": settings.cpu, "memory": settings.memory}
     files = {"ca": f"{FILES}/ca.pem", "token-file": f"{FILES}/join.token", "spool": SPOOL}
     arguments = [
         "agent",
@@ -111,7 +113,7 @@ def _pod(fleet: str, join: str, shape: Shape) -> Json:
         "terminationGracePeriodSeconds": GRACE_S,
         "securityContext": {
             **pod_security(),
-            # A safe sysctl: no kubelet needs a flag for it. More local ports, more connections to one address.
+            # More local ports allow more connections to one address. No kubelet needs a flag for this sysctl.
             "sysctls": [{"name": "net.ipv4.ip_local_port_range", "value": "1024 65535"}],
         },
         "topologySpreadConstraints": [
@@ -119,13 +121,13 @@ def _pod(fleet: str, join: str, shape: Shape) -> Json:
                 "maxSkew": 1,
                 "topologyKey": "kubernetes.io/hostname",
                 "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": {FLEET: fleet}},
+                "labelSelector": {"matchLabels": {FLEET_LABEL: fleet}},
             }
         ],
         "containers": [
             {
                 "name": "agent",
-                "image": shape.image,
+                "image": settings.image,
                 "args": arguments,
                 "resources": {"requests": resources, "limits": dict(resources)},
                 "securityContext": container_security(),
@@ -137,23 +139,23 @@ def _pod(fleet: str, join: str, shape: Shape) -> Json:
             }
         ],
         "volumes": [
-            # 0440: such files are root's, and the agent reads them by fsGroup, which 0400 would keep out.
+            # 0440, because root owns the files and the agent reads them through fsGroup.
             {"name": "files", "secret": {"secretName": job_name(fleet), "defaultMode": 0o440}},
             {"name": "spool", "emptyDir": {"medium": "Memory", "sizeLimit": "128Mi"}},
             {"name": "scratch", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
         ],
     }
-    if shape.node_selector:
-        pod["nodeSelector"] = dict(shape.node_selector)
-    if shape.pull_secret:
-        pod["imagePullSecrets"] = [{"name": shape.pull_secret}]
-    if shape.service_account:
-        pod["serviceAccountName"] = shape.service_account
+    if settings.node_selector:
+        pod["nodeSelector"] = dict(settings.node_selector)
+    if settings.pull_secret:
+        pod["imagePullSecrets"] = [{"name": settings.pull_secret}]
+    if settings.service_account:
+        pod["serviceAccountName"] = settings.service_account
     return pod
 
 
 def pod_security() -> Json:
-    """Non-root. RuntimeDefault often forbids io_uring: then agents use epoll, and say so."""
+    """Return a non-root security context. RuntimeDefault often forbids io_uring; agents then use epoll and report it."""
     return {
         "runAsNonRoot": True,
         "runAsUser": USER,
@@ -164,7 +166,7 @@ def pod_security() -> Json:
 
 
 def container_security() -> Json:
-    """Nothing beyond its own files."""
+    """Return a container security context without privileges or write access to the image."""
     return {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -173,7 +175,7 @@ def container_security() -> Json:
 
 
 def role(namespace: str) -> Json:
-    """The least that the engine must be allowed to do."""
+    """Return the Role with the fewest permissions that the provider needs."""
     rules = [
         ("batch", ["jobs"], ["create", "list", "delete"]),
         ("", ["secrets"], ["create", "list", "delete"]),
@@ -185,5 +187,7 @@ def role(namespace: str) -> Json:
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
         "metadata": {"name": "heyfleet", "namespace": namespace},
-        "rules": [{"apiGroups": [group], "resources": what, "verbs": verbs} for group, what, verbs in rules],
+        "rules": [
+            {"apiGroups": [group], "resources": kinds, "verbs": verbs} for group, kinds, verbs in rules
+        ],
     }

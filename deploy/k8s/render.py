@@ -1,4 +1,4 @@
-"""Writes the plain manifests beside this file, from what the engine makes: python -m heyfleet.deploy.k8s.render."""
+"""Write the plain manifests beside this file: python -m heyfleet.deploy.k8s.render."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from heyfleet.deploy.k8s import manifests
-from heyfleet.deploy.k8s.manifests import Json, Shape
+from heyfleet.deploy.k8s.manifests import Json, PodSettings
 
 FOLDER = Path(__file__).parent / "manifests"
 SERVER = (1, 29)
@@ -17,29 +17,29 @@ _COPY = (
     "import os, shutil; os.umask(0o077); shutil.copytree('/from', '/credentials/fleet', "
     "ignore=shutil.ignore_patterns('..*'), copy_function=shutil.copyfile)"
 )
-"""By copyfile, since the modes of a Secret's files would keep the controller from writing."""
+"""Copies without file modes, because those of a Secret's files would keep the controller from writing."""
 
 
 def texts() -> dict[str, str]:
-    """Each file's name and content."""
+    """Return the content of each file by name."""
     job = manifests.job(
         "demo",
         0,
         agents=3,
         join=f"heyfleet-controller:{PORT}",
         lifetime_s=7200,
-        shape=Shape(image=IMAGE),
+        pod_settings=PodSettings(image=IMAGE),
         server=SERVER,
     )
     return {
-        "agents.yaml": _text("Agents: a Job of 3, which needs the Secret heyfleet-demo.", [job]),
-        "controller.yaml": _text("A controller, which needs the Secret heyfleet-credentials.", controller()),
-        "role.yaml": _text("The least that `--on k8s` must be allowed.", [manifests.role("default")]),
+        "agents.yaml": _text("A Job of 3 agents. Needs the Secret heyfleet-demo.", [job]),
+        "controller.yaml": _text("A controller. Needs the Secret heyfleet-credentials.", controller()),
+        "role.yaml": _text("The fewest permissions that `--on k8s` needs.", [manifests.role("default")]),
     }
 
 
 def _controller_pod() -> Json:
-    """The credentials are copied, since the controller writes down how often a token was used."""
+    """Return a pod that copies its credentials, because the controller records in them how often a token was used."""
     resources = {"cpu": "1", "memory": "512Mi"}
     common = {
         "image": IMAGE,
@@ -78,7 +78,7 @@ def _controller_pod() -> Json:
 
 
 def controller() -> list[Json]:
-    """A Deployment and its Service."""
+    """Return the controller's Deployment and Service."""
     labels = {"app.kubernetes.io/name": "heyfleet-controller"}
     metadata = {"name": "heyfleet-controller", "labels": labels}
     return [
@@ -106,15 +106,15 @@ def controller() -> list[Json]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Without anchors: people read and change these files."""
+    """A dumper that writes no anchors, because people read and edit these files."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
 
 
-def _text(says: str, made: list[Json]) -> str:
-    head = f"# {says} Written by heyfleet.deploy.k8s.render; see the README one folder up.\n"
-    return head + yaml.dump_all(made, Dumper=_Dumper, sort_keys=False, width=120)
+def _text(title: str, resources: list[Json]) -> str:
+    comment = f"# {title} Written by heyfleet.deploy.k8s.render; see the README one folder up.\n"
+    return comment + yaml.dump_all(resources, Dumper=_Dumper, sort_keys=False, width=120)
 
 
 if __name__ == "__main__":

@@ -1,125 +1,123 @@
-"""A fleet on its way up: launched, waited for until its agents have joined, with a reason for each that has not."""
+"""Bring up a fleet that stays: issue a token, launch, wait until its agents have joined, and explain those that have not."""
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from heyfleet.deploy.lifecycle.fleet_controller import FleetController, RosterEntry
+from heyfleet.deploy.lifecycle.head_node import HeadNodeLauncher
+from heyfleet.deploy.lifecycle.join_watch import JoinWatch, reason_of
 from heyfleet.deploy.provider import (
-    ENDED,
     RUNNING,
     STARTING,
-    DeployError,
     LaunchRequest,
     LaunchResult,
+    LaunchSpec,
+    Log,
     Provider,
 )
-from heyfleet.proto.control_pb2 import RosterAgent
+from heyfleet.errors import DeployError
 
-if TYPE_CHECKING:
-    from heyfleet.controller.client import Controller
-
-_ASK_EVERY_S = 0.5
-_LOOK_EVERY_S = 5.0
+_TOKEN_MARGIN_S = 60.0
 
 
 class FleetBringUp:
-    """One fleet for a controller that keeps running."""
+    """The way of one fleet from a launch spec to agents that have joined."""
 
     def __init__(
         self,
-        engine: Provider,
-        controller: Controller,
-        order: LaunchRequest,
-        least: int,
-        say: Callable[[str], None],
+        provider: Provider,
+        controller: FleetController,
+        spec: LaunchSpec,
+        *,
+        min_agents: int,
+        log: Log,
+        head_node: HeadNodeLauncher | None = None,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._engine = engine
+        self._provider = provider
         self._controller = controller
-        self._order = order
-        self._least = least
-        self._say = say
+        self._spec = spec
+        self._min_agents = min_agents
+        self._log = log
+        self._head_node = head_node
+        self._now = now
+        self._watch = JoinWatch(provider, spec.fleet, now=now, sleep=sleep)
         self.launched = False
-        # What engines still say of an earlier fleet of the same name: EC2 knows terminated instances for about an hour.
-        self._earlier: set[str] = set()
+        """Whether anything may have been created, which `remove` would remove."""
 
-    def raise_all(self, wait_s: float) -> bool:
-        """Whether enough agents have joined. DeployError, InputError where nothing was begun."""
-        deadline_s = time.monotonic() + wait_s
-        before = {each.agent for each in self._controller.roster().agents}
-        self.refuse_if_there()
-        return self.raise_agents(before, deadline_s)
+    def run(self, wait_s: float) -> bool:
+        """Return whether enough agents have joined. Raises DeployError, or InputError if nothing was launched."""
+        deadline_s = self._now() + wait_s
+        attached_before = (
+            set() if self._head_node else {each.agent for each in self._controller.roster().agents}
+        )
+        self._refuse_existing()
+        # Before the head node starts: it takes a copy of the tokens along.
+        ca_pem, token = self._controller.issue_token(self._spec.agents, wait_s + _TOKEN_MARGIN_S)
+        self.launched = True
+        join = self._head_node.launch(self._watch, deadline_s) if self._head_node else self._spec.join
+        request = LaunchRequest.of(self._spec, ca_pem, token, join=join)
+        result = self._provider.launch(request, self._log)
+        for line in result.failures:
+            self._log(f"not started: {line}")
+        joined = self._wait(attached_before, result, deadline_s)
+        self._explain_missing(joined, result)
+        self._log(f"{len(joined)} of {self._spec.agents} agents have joined{_capacity(joined)}")
+        return len(joined) >= self._min_agents
 
-    def refuse_if_there(self) -> None:
-        """DeployError where the fleet is there already."""
-        units = self._engine.list(self._order.fleet)
-        self._earlier = {each.id for each in units}
-        if here := [each for each in units if each.state in (STARTING, RUNNING)]:
+    def _refuse_existing(self) -> None:
+        existing = [each for each in self._watch.list_earlier() if each.state in (STARTING, RUNNING)]
+        if existing:
             raise DeployError(
-                f"the fleet {self._order.fleet} is there already ({here[0].id} and {len(here) - 1} more): "
-                "`heyfleet fleet down` first, or another --name"
+                f"the fleet {self._spec.fleet} exists already ({existing[0].id} and {len(existing) - 1} more)",
+                "run `heyfleet fleet down` first, or use another --name",
             )
 
-    def raise_agents(self, before: set[str], deadline_s: float) -> bool:
-        """Whether enough agents have joined beside those that were there before."""
-        ca_pem, token = self._controller.token(self._order.agents, deadline_s - time.monotonic() + 60)
-        self.launched = True
-        made = self._engine.launch(replace(self._order, ca_pem=ca_pem, token=token), self._say)
-        for line in made.failures:
-            self._say(f"not started: {line}")
-        joined, ended = self._wait(before, made, deadline_s)
-        missing = self._order.agents - len(joined)
-        if missing:
-            names = {each.agent.rpartition("-")[0] for each in joined}
-            for unit in made.units:
-                if unit.name not in names:
-                    self._say(
-                        f"not joined: {unit.name}: {ended.get(unit.id) or 'started, but never heard of'}"
-                    )
-            for line in self._controller.roster().turned_away:
-                self._say(f"turned away {line}")
-        self._say(f"{len(joined)} of {self._order.agents} agents have joined{_what_they_have(joined)}")
-        return len(joined) >= self._least
+    def _wait(self, attached_before: set[str], result: LaunchResult, deadline_s: float) -> list[RosterEntry]:
+        """Return the agents that have joined, once all have or the others never will."""
+        joined: list[RosterEntry] = []
+        logged = -1
+        self._watch.follow(result)
 
-    def _wait(
-        self, before: set[str], made: LaunchResult, deadline_s: float
-    ) -> tuple[list[RosterAgent], dict[str, str]]:
-        """Those that joined, and by the place's id why others never will."""
-        ended: dict[str, str] = {}
-        others = {*made.replaced, *(self._earlier - {each.id for each in made.units})}
-        next_look_s = time.monotonic() + _LOOK_EVERY_S
-        said = -1
-        while True:
-            roster = self._controller.roster().agents
-            joined = [each for each in roster if each.attached and each.agent not in before]
-            if len(joined) + len(ended) >= len(made.units) or time.monotonic() >= deadline_s:
-                return joined, ended
-            if len(joined) != said:
-                said = len(joined)
-                self._say(f"{said} of {self._order.agents} agents have joined")
-            if time.monotonic() >= next_look_s:
-                next_look_s = time.monotonic() + _LOOK_EVERY_S
-                with contextlib.suppress(DeployError):  # asked again soon
-                    units = self._engine.list(self._order.fleet)
-                    gone = [
-                        each for each in units if each.agent and each.state == ENDED and each.id not in others
-                    ]
-                    ended = {each.id: each.reason or "it ended" for each in gone}
-            time.sleep(_ASK_EVERY_S)
+        def is_settled() -> bool:
+            nonlocal joined, logged
+            agents = self._controller.roster().agents
+            joined = [each for each in agents if each.attached and each.agent not in attached_before]
+            if len(joined) + len(self._watch.ended()) >= len(result.instances):
+                return True
+            if len(joined) != logged:
+                logged = len(joined)
+                self._log(f"{logged} of {self._spec.agents} agents have joined")
+            return False
+
+        self._watch.wait(is_settled, deadline_s)
+        return joined
+
+    def _explain_missing(self, joined: list[RosterEntry], result: LaunchResult) -> None:
+        if len(joined) >= self._spec.agents:
+            return
+        names = {each.requested_name for each in joined}
+        reasons = {each.id: reason_of(each) for each in self._watch.ended()}
+        for instance in result.instances:
+            if instance.name not in names:
+                reason = reasons.get(instance.id, "it started, but its agent never reached the controller")
+                self._log(f"not joined: {instance.name}: {reason}")
+        for line in self._controller.roster().turned_away:
+            self._log(f"turned away: {line}")
 
     def remove(self) -> None:
-        """All that was made."""
-        for line in self._engine.stop(self._order.fleet, self._say):
-            self._say(f"removed {line}")
+        """Remove everything that was created."""
+        for line in self._provider.stop(self._spec.fleet, self._log):
+            self._log(f"removed {line}")
 
 
-def _what_they_have(agents: list[RosterAgent]) -> str:
-    """Their cores and the fewest open files among them: what a plan may ask of them."""
+def _capacity(agents: list[RosterEntry]) -> str:
+    """Return the agents' cores and their lowest limit on open files, the two things that bound a plan."""
     if not agents:
         return ""
-    cores = sum(each.facts.cores for each in agents)
-    files = min((each.facts.open_files for each in agents if each.facts.open_files), default=0)
-    return f": {cores} cores, {files} open files each at least" if files else f": {cores} cores"
+    cores = sum(each.cores for each in agents)
+    open_files = min((each.open_files for each in agents if each.open_files), default=0)
+    return f": {cores} cores, at least {open_files} open files each" if open_files else f": {cores} cores"

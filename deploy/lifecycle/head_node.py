@@ -1,119 +1,88 @@
-"""A fleet with a head: its controller is one more place of the engine, for people whom agents can't reach."""
+"""Launch a head node: an instance that hosts the fleet's controller, for users whom the agents can't reach."""
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
-from pathlib import Path
 
-from heyfleet.controller.client import Controller
-from heyfleet.controller.security import folder as folders
-from heyfleet.deploy.lifecycle.bring_up import FleetBringUp
-from heyfleet.deploy.provider import ENDED, DeployError, HeadNodeProvider, LaunchRequest, Provider
+from heyfleet.deploy.lifecycle.fleet_controller import HeadNodeController
+from heyfleet.deploy.lifecycle.join_watch import JoinWatch
+from heyfleet.deploy.provider import (
+    ENDED,
+    HeadNodeProvider,
+    HeadNodeRequest,
+    LaunchPlan,
+    LaunchResult,
+    LaunchSpec,
+    Log,
+    Provider,
+)
 from heyfleet.deploy.settings import SettingError
-from heyfleet.errors import InputError
-from heyfleet.proto.protocol import DEFAULT_PORT
-
-_LONGER = timedelta(hours=1)  # than the fleet: credentials that are made for it are worth nothing afterwards
-_ASK_EVERY_S = 1.0
-_LOOK_EVERY_S = 5.0
+from heyfleet.errors import DeployError, InputError
 
 
-class HeadController(Controller):
-    """A controller that is to run elsewhere, with copies of credentials that are here."""
-
-    def __init__(self, folder: str, order: LaunchRequest, valid_s: float) -> None:
-        path = Path(folder)
-        if not (path / folders.CA).exists():
-            try:
-                folders.init(folder, timedelta(seconds=order.lifetime_s) + _LONGER)
-            except folders.CredentialsError as error:
-                raise InputError(f"--credentials: {error}") from None
-        super().__init__("127.0.0.1", folder)  # until `address` is known
-        # It gets its copy when it is started, and so knows no token that is made later.
-        self._token = super().token(order.agents, valid_s)
-        self.files = {
-            name: (path / name).read_bytes() for name in (folders.CA, folders.CA_KEY, folders.TOKENS)
-        }
-        """What the controller needs; not the operator's key."""
-
-    def token(self, uses: int, valid_s: float) -> tuple[bytes, bytes]:
-        """The one that it was given."""
-        return self._token
-
-
-class HeadNodeBringUp(FleetBringUp):
-    """See FleetBringUp; before the agents their controller is started."""
+class HeadNodeLauncher:
+    """The launch of one head node, up to the moment its controller answers."""
 
     def __init__(
-        self,
-        engine: Provider,
-        folder: str,
-        order: LaunchRequest,
-        least: int,
-        say: Callable[[str], None],
-        *,
-        wait_s: float,
+        self, provider: Provider, controller: HeadNodeController, spec: LaunchSpec, port: int, log: Log
     ) -> None:
-        self._heads = _able(engine)
-        self._head = HeadController(folder, order, wait_s + 60)
-        self._folder = folder
-        super().__init__(engine, self._head, order, least, say)
+        self._provider = require_head_nodes(provider)
+        self._controller = controller
+        self._spec = spec
+        self._port = port
+        self._log = log
 
-    def raise_all(self, wait_s: float) -> bool:
-        """See FleetBringUp."""
-        deadline_s = time.monotonic() + wait_s
-        self.refuse_if_there()
-        self.launched = True
-        head = self._heads.head(self._order, self._head.files, DEFAULT_PORT, self._say)
-        self._head.address = head.outside
-        self._say(f"the head {head.id} starts, at {head.outside}")
-        self._wait_for_controller(head.id, deadline_s)
-        self._order = replace(self._order, join=head.inside)
-        good = self.raise_agents(set(), deadline_s)
-        if good:
-            self._say(f"next: heyfleet run --controller {head.outside} --credentials {self._folder} ... URL")
-        return good
+    def launch(self, watch: JoinWatch, deadline_s: float) -> str:
+        """Return the controller's address for agents. Raises DeployError if it does not answer in time."""
+        request = HeadNodeRequest(
+            fleet=self._spec.fleet,
+            lifetime_s=self._spec.lifetime_s,
+            credentials=self._controller.credentials(),
+            port=self._port,
+        )
+        node = self._provider.launch_head_node(request, self._log)
+        self._controller.connect(node.external_address)
+        self._log(f"head node {node.id} is starting; its controller will listen at {node.external_address}")
+        watch.follow(LaunchResult())
+        problem = ""
 
-    def _wait_for_controller(self, head: str, deadline_s: float) -> None:
-        next_look_s = time.monotonic() + _LOOK_EVERY_S
-        while True:
+        def answers() -> bool:
+            nonlocal problem
             try:
-                self._head.roster()
-                return
+                self._controller.roster()
             except InputError as error:
-                if time.monotonic() >= deadline_s:
-                    raise DeployError(
-                        f"the head: {error}; is its port {DEFAULT_PORT} open to you and to the agents? "
-                        "`heyfleet fleet logs` has what it said, with --keep"
-                    ) from None
-            if time.monotonic() >= next_look_s:
-                next_look_s = time.monotonic() + _LOOK_EVERY_S
-                with contextlib.suppress(DeployError):  # asked again soon
-                    self._refuse_the_dead(head)
-            time.sleep(_ASK_EVERY_S)
+                problem = str(error)
+            else:
+                return True
+            instance = watch.find(node.id)
+            if instance is not None and instance.state == ENDED:
+                raise DeployError(
+                    f"the head node {node.id} ended: {instance.reason or 'its console has the reason'}"
+                )
+            return False
 
-    def _refuse_the_dead(self, head: str) -> None:
-        for unit in self._engine.list(self._order.fleet):
-            if unit.id == head and unit.state == ENDED:
-                raise InputError(f"the head {head} has ended: {unit.reason or 'its console says why'}")
+        if not watch.wait(answers, deadline_s):
+            raise DeployError(
+                f"the controller on the head node {node.id} does not answer: {problem}",
+                f"open port {self._port} to this host and to the agents; with --keep, `heyfleet fleet logs` shows"
+                " the controller's log",
+            )
+        return node.internal_address
 
 
-def with_head(engine: Provider, order: LaunchRequest) -> list[str]:
-    """What would be made, in lines; nothing is done for it."""
-    _able(engine)
-    outline = engine.plan(replace(order, agents=order.agents + 1))
-    outline.notes.append(
-        f"one of these is the head, with the controller: its port {DEFAULT_PORT} must be open to you and to the agents; the"
-        " fleet's ca.key is in its user-data"
+def plan_with_head_node(provider: Provider, spec: LaunchSpec, port: int) -> LaunchPlan:
+    """Return the plan of a fleet with one instance more for its controller. Raises SettingError."""
+    require_head_nodes(provider)
+    plan = provider.plan(replace(spec, agents=spec.agents + 1))
+    plan.notes.append(
+        f"one of the instances is the head node, which runs the controller: its port {port} must be open to this host"
+        " and to the agents, and its user-data contains the fleet's ca.key"
     )
-    return list(outline.lines())
+    return plan
 
 
-def _able(engine: Provider) -> HeadNodeProvider:
-    if not isinstance(engine, HeadNodeProvider):
-        raise SettingError("--head: this engine starts no controller; --on ec2 does")
-    return engine
+def require_head_nodes(provider: Provider) -> HeadNodeProvider:
+    """Return the provider if it can launch head nodes. Raises SettingError."""
+    if not isinstance(provider, HeadNodeProvider):
+        raise SettingError("--head: this provider can't launch a controller", "use --on ec2")
+    return provider

@@ -1,127 +1,104 @@
-"""A fleet that is brought up for one run and removed after it: `heyfleet run --on ENGINE`."""
+"""A fleet that is launched for one run and removed after it: `heyfleet run --on PROVIDER`."""
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import threading
 from itertools import cycle, islice
 from types import TracebackType
 from typing import Self
 
-from heyfleet.deploy.provider import ENDED, DeployError, Instance, LaunchRequest, LaunchResult, Provider, Say
+from heyfleet.deploy.fleet_spec import FleetSpec
+from heyfleet.deploy.lifecycle.join_watch import JoinWatch, reason_of
+from heyfleet.deploy.provider import LaunchRequest, LaunchResult, LaunchSpec, Log
+from heyfleet.errors import DeployError
 
-_LOOK_EVERY_S = 5.0
+_LISTED_AT_MOST = 8
 
 
-class _GivenUpError(Exception):
-    """Raised by what an engine calls between its steps."""
+class _LaunchCancelledError(Exception):
+    """Raised out of a provider's launch when the run is over."""
 
 
 class RunFleet:
-    """A context; whatever ends it, what was made is removed (unless it is to be kept), or is said to be left.
+    """A context manager. However the run ends, the fleet is removed, unless it is to be kept or can't be removed.
 
-    `start` returns at once: the launch goes on beside, and `absent` says of whom it is known that he won't come.
+    `start` returns at once, and the launch continues on a thread. `absent` tells which agents will never join.
     """
 
     def __init__(
-        self,
-        engine: Provider,
-        *,
-        name: str = "",
-        agents: int,
-        join: str = "",
-        lifetime_s: int,
-        keep: bool = False,
-        remedy: str,  # the command that removes a fleet, without the name of this one
-        complain: Say,
+        self, spec: FleetSpec, *, keep: bool = False, removal_command: str, log_warning: Log
     ) -> None:
-        self._engine = engine
-        self._is_named = bool(name)
-        self.name = name or f"run-{secrets.token_hex(4)}"
-        self.agents = agents
-        self._join = join
-        self._lifetime_s = lifetime_s
+        """`removal_command` is the shell command that removes a fleet, up to its `--name`."""
+        self._spec = spec
+        self._provider = spec.provider
+        self.name = spec.name or f"run-{secrets.token_hex(4)}"
+        self.agents = spec.agents
         self._keep = keep
-        self._remedy = f"`{remedy} --name {self.name}`"
-        self._say: Say = lambda text: None
-        self._complain = complain
+        self._removal_command = f"`{removal_command} --name {self.name}`"
+        self._log: Log = lambda line: None
+        self._log_warning = log_warning
         self._failures: list[str] = []
-        self._units: list[Instance] = []
-        self._over = threading.Event()  # no more waiting for agents
+        self._is_over = threading.Event()  # the run needs no more agents
+        self._watch = JoinWatch(self._provider, self.name, sleep=self._is_over.wait)
         self._thread: threading.Thread | None = None
 
     @property
     def loopback(self) -> bool:
-        """Whether the controller need only listen on this host's loopback."""
-        return self._engine.tunnels and not self._join
+        """Whether the controller need listen only on this host's loopback interface."""
+        return self._provider.tunnels and not self._spec.join
 
     def plan_lines(self, port: int) -> list[str]:
-        """What `start` would make, for people."""
-        return list(self._engine.plan(self._order(port, b"", b"")).lines())
+        """Return what `start` would create, as text."""
+        return list(self._provider.plan(self._launch_spec(port)).lines())
 
-    def start(self, port: int, ca_pem: bytes, token: bytes, say: Say) -> None:
-        """Launch agents that join at this port here, or where the flags say."""
-        self._say = say
-        self._thread = threading.Thread(target=self._launch, args=(self._order(port, ca_pem, token),))
+    def start(self, port: int, ca_pem: bytes, token: bytes, log: Log) -> None:
+        """Launch agents that join this host's port, or the address given by --join. Both logs are called on a thread."""
+        self._log = log
+        request = LaunchRequest.of(self._launch_spec(port), ca_pem, token)
+        self._thread = threading.Thread(target=self._launch, args=(request,))
         self._thread.start()
 
-    def _order(self, port: int, ca_pem: bytes, token: bytes) -> LaunchRequest:
-        return LaunchRequest(
-            fleet=self.name,
-            agents=self.agents,
-            join=self._join if not self.loopback else f"127.0.0.1:{port}",
-            tunnel=self.loopback,
-            ca_pem=ca_pem,
-            token=token,
-            lifetime_s=self._lifetime_s,
-        )
+    def _launch_spec(self, port: int) -> LaunchSpec:
+        join = f"127.0.0.1:{port}" if self.loopback else self._spec.join
+        return self._spec.launch_spec(fleet=self.name, join=join, tunnel=self.loopback)
 
     def absent(self) -> list[str]:
-        """Units that will not come, a line each, also those that could not be had."""
-        ended = [f"{unit.name}: {unit.reason or 'it ended'}" for unit in self._units if unit.state == ENDED]
+        """Return a line for each agent that will never join: not started, or its instance ended."""
+        ended = [f"{each.name}: {reason_of(each)}" for each in self._watch.ended()]
         return [*self._failures, *ended]
 
     def awaited(self) -> list[str]:
-        """Those of which nothing is known but that they have not joined: what the engine says of them."""
-        return [
-            f"{each.name}: {each.state}: {each.reason}"
-            for each in self._units
-            if each.state != ENDED and each.reason
-        ]
+        """Return a line for each instance that is not ready, with what the provider says about it."""
+        return [f"{each.name}: {each.state}: {each.reason}" for each in self._watch.pending()]
 
     def joined(self) -> None:
-        """The run has its agents: nobody need look any more."""
-        self._over.set()
+        """Stop watching: the run has its agents."""
+        self._is_over.set()
 
-    def _launch(self, order: LaunchRequest) -> None:
-        earlier: set[str] = set()
+    def _launch(self, request: LaunchRequest) -> None:
         try:
-            if self._is_named:  # engines may still know an earlier fleet's units: EC2 does, for about an hour
-                earlier = {each.id for each in self._engine.list(order.fleet)}
-            made = self._engine.launch(order, self._go_on)
-        except _GivenUpError:
+            if self._spec.name:  # only a name of the user's may have been used before
+                self._watch.list_earlier()
+            result = self._provider.launch(request, self._log_unless_over)
+        except _LaunchCancelledError:
             return
         except DeployError as error:
-            made = LaunchResult(failures=[f"fleet: {error.message}"])
+            result = LaunchResult(failures=[f"fleet: {error}"])
         except Exception as error:
-            made = LaunchResult(failures=[f"fleet: fault: {type(error).__name__}: {error}"])
-        missing = self.agents - len(made.units)
-        for line in made.failures[missing:]:
-            self._complain(f"replaced {line}")
-        # As many as are missing, since so many are not waited for.
-        self._failures = list(islice(cycle(made.failures or ["fleet: not started"]), missing))
-        self._units = made.units
-        others = {*made.replaced, *(earlier - {each.id for each in made.units})}
-        while not self._over.wait(_LOOK_EVERY_S):
-            with contextlib.suppress(DeployError):  # asked again soon
-                units = self._engine.list(order.fleet)
-                self._units = [each for each in units if each.id not in others]
+            result = LaunchResult(failures=[f"fleet: fault: {type(error).__name__}: {error}"])
+        missing = self.agents - len(result.instances)
+        for line in result.failures[missing:]:
+            self._log_warning(f"replaced {line}")
+        # One line for each missing agent, because the coordinator counts them.
+        self._failures = list(islice(cycle(result.failures or ["fleet: not started"]), missing))
+        self._watch.follow(result)
+        self._watch.wait(self._is_over.is_set)
 
-    def _go_on(self, text: str) -> None:
-        if self._over.is_set():
-            raise _GivenUpError
-        self._say(text)
+    def _log_unless_over(self, line: str) -> None:
+        if self._is_over.is_set():
+            raise _LaunchCancelledError
+        self._log(line)
 
     def __enter__(self) -> Self:
         return self
@@ -129,22 +106,29 @@ class RunFleet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
-        if self._thread is None:
-            self._engine.close()
-            return
-        self._thread.join()
+        self._is_over.set()
+        try:
+            if self._thread is not None:
+                self._thread.join()
+                self._remove()
+        finally:
+            self._provider.close()
+
+    def _remove(self) -> None:
         try:
             if self._keep:
-                self._say(f"the fleet {self.name} is kept; {self._remedy} removes it")
-            elif removed := self._engine.stop(self.name, self._say):
-                self._say(f"removed: {', '.join(removed) if len(removed) <= 8 else f'{len(removed)} things'}")
-        except DeployError as problem:
-            self._complain(f"not all could be removed: {problem.message}; {self._remedy} tries again")
+                self._log(f"the fleet {self.name} is kept; {self._removal_command} removes it")
+            elif removed := self._provider.stop(self.name, self._log):
+                listed = ", ".join(removed)
+                self._log(
+                    f"removed: {listed if len(removed) <= _LISTED_AT_MOST else f'{len(removed)} resources'}"
+                )
+        except DeployError as error:
+            self._log_warning(
+                f"not everything was removed: {error}; to try again, run {self._removal_command}"
+            )
         except KeyboardInterrupt:
-            self._complain(
-                f"interrupted while the fleet was being removed: {self._remedy} removes what is left"
+            self._log_warning(
+                f"interrupted while removing the fleet; to remove the rest, run {self._removal_command}"
             )
             raise
-        finally:
-            self._engine.close()

@@ -1,1 +1,1 @@
-"""Agents on hosts that ssh reaches."""
+"""The provider that launches agents on hosts reached by ssh."""

@@ -1,4 +1,4 @@
-"""The archive with an agent and all it needs, of which each host wants that for its own Python and machine."""
+"""Agent bundles: archives with an agent and its dependencies, one for each Python version and machine type."""
 
 from __future__ import annotations
 
@@ -8,63 +8,64 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heyfleet import __version__
-from heyfleet.deploy.provider import DeployError
+from heyfleet.errors import DeployError
 
 _NAME = re.compile(r"heyfleet-agent-(?P<version>.+)-python(?P<python>\d+\.\d+)-(?P<machine>\w+)\.tar\.gz")
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """One that `make bundle` made."""
+    """An archive that `make bundle` made."""
 
     path: Path
     python: str
+    """Its Python version, such as 3.11."""
     machine: str
+    """Its machine type as `uname -m` prints it."""
 
     @property
     def name(self) -> str:
-        """Of the file, and of the folder that it unpacks to."""
+        """The name of the archive without its suffix, and of the folder that it unpacks to."""
         return self.path.name.removesuffix(".tar.gz")
 
 
-class Bundles:
-    """Those in a folder, or one file."""
+class BundleSet:
+    """The bundles of this version of heyfleet in a folder, or a single one."""
 
-    def __init__(self, setting: str) -> None:
-        self._where = [Path(setting)] if setting else _usual_folders()
-        if setting and not self._where[0].exists():
-            raise DeployError(f"bundle: there is no {setting}; `make bundle` in a checkout makes one")
-        self.found = list(self._look())
-        if setting and self._where[0].is_file() and not self.found:
-            raise DeployError(f"bundle: {setting} is not named as `make bundle` names them")
+    def __init__(self, path: str) -> None:
+        """`path` is a file or folder, or empty for the folders that `make bundle` writes to. Raises DeployError."""
+        self._paths = [Path(path)] if path else _default_folders()
+        if path and not self._paths[0].exists():
+            raise DeployError(f"bundle: there is no {path}", "`make bundle` in a checkout makes one")
+        self.bundles = list(self._scan())
+        if path and self._paths[0].is_file() and not self.bundles:
+            raise DeployError(f"bundle: {path} is not named like a bundle of heyfleet {__version__}")
 
-    def _look(self) -> list[Bundle]:
+    def _scan(self) -> list[Bundle]:
         files = [
-            path
-            for where in self._where
-            for path in ([where] if where.is_file() else sorted(where.glob("*.gz")))
+            file for path in self._paths for file in ([path] if path.is_file() else sorted(path.glob("*.gz")))
         ]
-        matches = [(path, _NAME.fullmatch(path.name)) for path in files]
+        matches = [(file, _NAME.fullmatch(file.name)) for file in files]
         return [
-            Bundle(path, match["python"], match["machine"])
-            for path, match in matches
+            Bundle(file, match["python"], match["machine"])
+            for file, match in matches
             if match and match["version"] == __version__
         ]
 
-    def fitting(self, python: str, machine: str) -> Bundle:
-        """The one for a host. DeployError with how to make it."""
-        for bundle in self.found:
+    def find(self, python: str, machine: str) -> Bundle:
+        """Return the bundle for a host. Raises DeployError if there is none."""
+        for bundle in self.bundles:
             if (bundle.python, bundle.machine) == (python, machine):
                 return bundle
-        here = ", ".join(each.name for each in self.found) or "none"
+        available = ", ".join(each.name for each in self.bundles) or "none"
         raise DeployError(
-            f"it has Python {python} on {machine}, and there is no bundle of heyfleet {__version__} for that "
-            f"(there is {here}): "
-            f"`make bundle VERSION={python}` in a checkout makes it; name its folder with --with bundle=DIR"
+            f"the host has Python {python} on {machine}, and there is no bundle of heyfleet {__version__} for it "
+            f"(available: {available})",
+            f"`make bundle VERSION={python}` in a checkout makes it; name its folder with --with bundle=DIR",
         )
 
 
-def _usual_folders() -> list[Path]:
-    """Where `make bundle` puts them: below here, and in the checkout that this is part of."""
+def _default_folders() -> list[Path]:
+    """Return the folders that `make bundle` writes to: `dist` below here, and in the checkout of this file."""
     checkout = Path(os.path.realpath(__file__)).parents[2]
     return list(dict.fromkeys([Path("dist"), checkout / "dist"]))

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Agents on hosts that you reach by ssh, with nothing there but sshd and Python:
+# Launches agents on hosts reached by ssh, with nothing on them but sshd and Python:
 #   fleet.sh up RUN HOSTS --join HOST:PORT --files DIR [--bundle FILE] [--for 2h]
-#   fleet.sh status|logs|down|reap [RUN] HOSTS
-# HOSTS: names with commas between them, or a file with one a line. ssh's own configuration decides how each is reached.
-# The README beside it shows the whole way.
+#   fleet.sh logs|down RUN HOSTS
+#   fleet.sh status|reap HOSTS
+# HOSTS: names separated by commas, or a file with one a line. ssh's own configuration decides how each is reached.
+# The README next to this file has a complete example.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 ssh=(ssh -o BatchMode=yes -o ConnectTimeout=10)
@@ -14,7 +15,7 @@ fail() {
     exit 2
 }
 
-on() { # on HOST WORD...: host.sh on that host, with our stdin
+on() { # on HOST WORD...: run host.sh on a host, with our stdin
     local host=$1 word line
     shift
     line="exec sh -c $(quoted "$(<"$here/host.sh")") host.sh"
@@ -22,7 +23,7 @@ on() { # on HOST WORD...: host.sh on that host, with our stdin
     "${ssh[@]}" "$host" "$line"
 }
 
-quoted() { # for any shell that a host may have, so not as printf %q does it
+quoted() { # quote for any POSIX shell; printf %q writes what only bash reads
     printf "'%s'" "${1//\'/\'\\\'\'}"
 }
 
@@ -34,18 +35,24 @@ all_hosts() { # all_hosts HOSTS
     fi
 }
 
-seconds_of() { # seconds_of 2h
-    [[ "$1" =~ ^([0-9]+)([smh])$ ]] || fail "--for $1: it is like 90s, 30m or 2h"
-    case "${BASH_REMATCH[2]}" in s) echo "${BASH_REMATCH[1]}" ;; m) echo $((BASH_REMATCH[1] * 60)) ;; h) echo $((BASH_REMATCH[1] * 3600)) ;; esac
+seconds_of() { # seconds_of 1h30m: whole seconds
+    local rest=$1 total=0
+    while [[ "$rest" =~ ^([0-9]+)([smh])(.*)$ ]]; do
+        case "${BASH_REMATCH[2]}" in s) total=$((total + BASH_REMATCH[1])) ;; m) total=$((total + BASH_REMATCH[1] * 60)) ;; h) total=$((total + BASH_REMATCH[1] * 3600)) ;; esac
+        rest=${BASH_REMATCH[3]}
+    done
+    [[ -z "$rest" && $total -gt 0 ]] || fail "--for $1 is not a duration like 90s, 30m or 1h30m"
+    echo "$total"
 }
 
-bring_up() { # bring_up HOST RUN JOIN FILES BUNDLE SECONDS NAME: one host; what went wrong, on stderr
-    local host=$1 run=$2 join=$3 files=$4 bundle=$5 seconds=$6 name=$7 found wanted base
-    found=$(on "$host" probe </dev/null) || return 1
+bring_up() { # bring_up HOST RUN JOIN FILES BUNDLE SECONDS NAME: start an agent on one host; problems go to stderr
+    local host=$1 run=$2 join=$3 files=$4 bundle=$5 seconds=$6 name=$7 facts expected actual base
+    facts=$(on "$host" probe </dev/null) || return 1
     base=$(basename "$bundle" .tar.gz)
-    wanted="python=$(sed -E 's/.*-python([0-9.]+)-.*/\1/' <<<"$base") machine=${base##*-}"
-    if [[ "$(head -2 <<<"$found" | paste -sd' ')" != "$wanted" ]]; then
-        echo "it has $(head -2 <<<"$found" | paste -sd' '), and the bundle is for $wanted: make bundle VERSION=..." >&2
+    expected="python=$(sed -E 's/.*-python([0-9.]+)-.*/\1/' <<<"$base") machine=${base##*-}"
+    actual=$(head -2 <<<"$facts" | paste -sd' ')
+    if [[ "$actual" != "$expected" ]]; then
+        echo "it has $actual, and the bundle is for $expected: make bundle VERSION=..." >&2
         return 1
     fi
     [[ "$(on "$host" have "$base" </dev/null)" == yes ]] || on "$host" install "$base" <"$bundle" || return 1
@@ -53,51 +60,51 @@ bring_up() { # bring_up HOST RUN JOIN FILES BUNDLE SECONDS NAME: one host; what 
 }
 
 up() {
-    local run=${1:-} hosts=${2:-} join="" files="" bundle="" time=2h
-    [[ $# -ge 2 ]] || fail "up wants RUN and HOSTS"
+    local run=${1:-} hosts=${2:-} join="" files="" bundle="" lifetime=2h
+    [[ $# -ge 2 ]] || fail "up needs RUN and HOSTS"
     shift 2
     while [[ $# -gt 0 ]]; do
         case "$1" in
         --join) join=${2:-} ;;
         --files) files=${2:-} ;;
         --bundle) bundle=${2:-} ;;
-        --for) time=${2:-} ;;
-        *) fail "unknown: $1" ;;
+        --for) lifetime=${2:-} ;;
+        *) fail "unknown option $1" ;;
         esac
-        shift 2 || fail "$1 wants a value"
+        shift 2 || fail "$1 needs a value"
     done
-    [[ -n "$join" ]] || fail "--join HOST:PORT is missing: where the controller listens, as these hosts see it"
-    [[ -f "$files/ca.pem" && -f "$files/join.token" ]] || fail "--files DIR: it must have the ca.pem and join.token of the controller"
+    [[ -n "$join" ]] || fail "--join HOST:PORT is missing: the address of the controller, as these hosts see it"
+    [[ -f "$files/ca.pem" && -f "$files/join.token" ]] || fail "--files DIR must contain the controller's ca.pem and join.token"
     bundle=${bundle:-$(compgen -G "$here/../../dist/heyfleet-agent-*.tar.gz" | head -1 || true)}
-    [[ -f "$bundle" ]] || fail "there is no bundle: make bundle, or --bundle FILE"
+    [[ -f "$bundle" ]] || fail "there is no bundle: run make bundle, or use --bundle FILE"
     local seconds
-    seconds=$(seconds_of "$time")
+    seconds=$(seconds_of "$lifetime")
     each "$hosts" bring_up "$run" "$join" "$files" "$bundle" "$seconds"
 }
 
-each() { # each HOSTS FUNCTION ARGUMENT...: all hosts at once, what each says behind its name; 1 if one of them failed
-    local hosts=$1 function=$2 host bad=0 folder
+each() { # each HOSTS FUNCTION ARGUMENT...: run it on all hosts at once, print output by host; 1 if a host failed
+    local hosts=$1 function=$2 host failed=0 folder
     shift 2
     mapfile -t names < <(all_hosts "$hosts")
     [[ ${#names[@]} != 0 ]] || fail "$hosts names no host"
     folder=$(mktemp -d)
     for index in "${!names[@]}"; do
-        ("$function" "${names[$index]}" "$@" "${names[$index]}" >"$folder/$index.out" 2>"$folder/$index.err" && touch "$folder/$index.good") &
+        ("$function" "${names[$index]}" "$@" "${names[$index]}" >"$folder/$index.out" 2>"$folder/$index.err" && touch "$folder/$index.ok") &
     done
     wait
     for index in "${!names[@]}"; do
         host=${names[$index]}
         sed "s|^|$host: |" "$folder/$index.out"
-        if [[ ! -e "$folder/$index.good" ]]; then
-            bad=1
+        if [[ ! -e "$folder/$index.ok" ]]; then
+            failed=1
             echo "$host: failed: $(paste -sd' ' "$folder/$index.err")" >&2
         fi
     done
     rm -rf "$folder"
-    return $bad
+    return $failed
 }
 
-simple() { # simple HOST WORD... NAME: host.sh as it is; each gives the name last
+simple() { # simple HOST WORD... NAME: run host.sh with these words; NAME, which `each` adds, is not used
     on "$1" "${@:2:$#-2}" </dev/null
 }
 
@@ -109,5 +116,5 @@ status) each "${1:?HOSTS}" simple status ;;
 logs) each "${2:?RUN and HOSTS}" simple logs "$1" ;;
 down) each "${2:?RUN and HOSTS}" simple stop "$1" ;;
 reap) each "${1:?HOSTS}" simple reap ${2:+"$2"} ;;
-*) fail "usage: fleet.sh up|status|logs|down|reap (see the head of this file)" ;;
+*) fail "usage: fleet.sh up|status|logs|down|reap (see the comment at the top of this file)" ;;
 esac

@@ -1,12 +1,13 @@
 #!/bin/sh
-# What happens on one host; sent there by ssh and run by its sh, with nothing installed but Python:
-#   probe                              what the host has, one NAME=VALUE a line
-#   have BUNDLE                        yes or no: whether a bundle is there
-#   install BUNDLE < BUNDLE.tar.gz     unpack it
+# Manages agents on one host; sent there by ssh and run by its sh, with nothing installed but Python:
+#   probe                              print facts about the host, one NAME=VALUE a line
+#   have BUNDLE                        print yes if the bundle is installed, otherwise no
+#   install BUNDLE < BUNDLE.tar.gz     unpack a bundle
 #   start RUN BUNDLE JOIN SECONDS NAME < ca.pem, an empty line, join.token, a line `end`
-#   status                             one line a run: RUN STATE NAME EXPIRES LAST-WORDS
-#   logs RUN | stop RUN | reap [all]   reap: runs whose time is over, or all
-# All is below $HEYFLEET_HOME (~/.heyfleet). An agent ends by itself after SECONDS, whatever becomes of whoever started it.
+#   status                             print one line a run: RUN STATE NAME EXPIRES LAST-LOG-LINE
+#   logs RUN                           print the agent's log
+#   stop RUN | reap [all]              end and remove a run; expired or ended runs, or all
+# Everything is below $HEYFLEET_HOME (~/.heyfleet). An agent ends after SECONDS even if the host that started it is gone.
 set -eu
 umask 077
 home=${HEYFLEET_HOME:-$HOME/.heyfleet}
@@ -17,11 +18,11 @@ fail() {
     exit 1
 }
 
-known() { # known RUN: a word that can't lead elsewhere
-    case "$1" in '' | *[!A-Za-z0-9._-]* | .*) fail "$1 is no name of a run" ;; esac
+check_name() { # check_name RUN: reject names that could lead out of the folder
+    case "$1" in '' | *[!A-Za-z0-9._-]* | .*) fail "$1 is not a valid run name" ;; esac
 }
 
-# Is the process of a run still that of the run? A number may have been given again.
+# Is the recorded process still the run's agent? The system may have reused its number.
 alive() { # alive RUN
     [ -f "$runs/$1/pid" ] || return 1
     { tr '\0' ' ' <"/proc/$(cat "$runs/$1/pid")/cmdline"; } 2>/dev/null | grep -q -- "--spool $runs/$1/spool "
@@ -31,16 +32,16 @@ state() { # state RUN
     alive "$1" && echo running || echo ended
 }
 
-stop() { # stop RUN: at most ten seconds until it is gone, by force if need be; says its name if it was here
+stop() { # stop RUN: end it, by force after ten seconds, and remove it; print its name if it was here
     [ -d "$runs/$1" ] || return 0
     echo "$1"
     if alive "$1"; then
         pid=$(cat "$runs/$1/pid")
         kill -TERM "$pid" 2>/dev/null || true
-        tries=0
-        while alive "$1" && [ $tries -lt 100 ]; do
+        attempts=0
+        while alive "$1" && [ $attempts -lt 100 ]; do
             sleep 0.1
-            tries=$((tries + 1))
+            attempts=$((attempts + 1))
         done
         alive "$1" && kill -KILL "$pid" 2>/dev/null || true
     fi
@@ -49,17 +50,17 @@ stop() { # stop RUN: at most ten seconds until it is gone, by force if need be; 
 
 start() { # start RUN BUNDLE JOIN SECONDS NAME
     run=$1 bundle=$2 join=$3 seconds=$4 name=$5
-    known "$run"
-    alive "$run" && fail "an agent of $run runs on this host already: end it first, or take another name"
-    rm -rf "${runs:?}/$run" # of one that has ended
-    [ -x "$home/bundles/$bundle/bin/heyfleet" ] || fail "the bundle $bundle is not here"
+    check_name "$run"
+    alive "$run" && fail "an agent of $run is already running on this host: end it first, or use another name"
+    rm -rf "${runs:?}/$run" # left by a run that has ended
+    [ -x "$home/bundles/$bundle/bin/heyfleet" ] || fail "the bundle $bundle is not installed"
     mkdir -p "$runs/$run/spool"
-    # Line by line: whatever reads in blocks would take the token along.
+    # The shell's read takes single lines; a program that reads in blocks would consume the token, too.
     while IFS= read -r line && [ -n "$line" ]; do echo "$line"; done >"$runs/$run/ca.pem"
     while IFS= read -r line && [ "$line" != end ]; do echo "$line"; done >"$runs/$run/join.token"
-    if [ "${line:-}" != end ]; then # whoever sent this died meanwhile
+    if [ "${line:-}" != end ]; then # the sender died in the middle
         rm -rf "${runs:?}/$run"
-        fail "what the agent needs came cut short"
+        fail "the agent's credentials arrived incomplete"
     fi
     echo "$name" >"$runs/$run/name"
     echo $(($(date +%s) + seconds)) >"$runs/$run/expires"
@@ -67,22 +68,22 @@ start() { # start RUN BUNDLE JOIN SECONDS NAME
     ulimit -n "$hard" 2>/dev/null || true
     set -- "$home/bundles/$bundle/bin/heyfleet" agent --join "$join" --ca "$runs/$run/ca.pem" \
         --token-file "$runs/$run/join.token" --name "$name" --spool "$runs/$run/spool" --rejoin-timeout 60s
-    # A session of its own outlives the connection; timeout ends it when its time is over, and hands signals on.
-    # --foreground: a signal goes to the agent alone, once; a second one would end it before it has handed its results over.
+    # A session of its own outlives the connection. timeout ends the agent when its lifetime is over, and forwards signals.
+    # --foreground: a signal reaches the agent once; a second one would end it before it has handed over its results.
     setsid timeout --foreground -k 10 "$seconds" "$@" </dev/null >"$runs/$run/log" 2>&1 &
     pid=$!
     echo $pid >"$runs/$run/pid"
-    # Whatever becomes of it, it says: that it joined, that it tries, or what is wrong. A short run may be over by then.
-    tries=0
-    while alive "$run" && [ ! -s "$runs/$run/log" ] && [ $tries -lt 300 ]; do
+    # The agent logs that it joined, that it is trying, or what is wrong. A short run may be over by then.
+    attempts=0
+    while alive "$run" && [ ! -s "$runs/$run/log" ] && [ $attempts -lt 300 ]; do
         sleep 0.1
-        tries=$((tries + 1))
+        attempts=$((attempts + 1))
     done
-    # If not that it joined, then perhaps the reason of an end that is about to come.
-    tries=0
-    while alive "$run" && ! grep -q "joined" "$runs/$run/log" && [ $tries -lt 30 ]; do
+    # If it has not joined, the log may already have the reason for an end that is about to come.
+    attempts=0
+    while alive "$run" && ! grep -q "joined" "$runs/$run/log" && [ $attempts -lt 30 ]; do
         sleep 0.1
-        tries=$((tries + 1))
+        attempts=$((attempts + 1))
     done
     if ! alive "$run" && ! wait $pid; then
         cat "$runs/$run/log" >&2
@@ -105,8 +106,8 @@ probe)
 have) [ -x "$home/bundles/$1/bin/heyfleet" ] && echo yes || echo no ;;
 install)
     mkdir -p "$home/bundles/.new.$$"
-    tar -C "$home/bundles/.new.$$" -xzf - || fail "the bundle came damaged"
-    [ -e "$home/bundles/$1" ] || mv "$home/bundles/.new.$$/$1" "$home/bundles/$1" 2>/dev/null || true # somebody else may have been first
+    tar -C "$home/bundles/.new.$$" -xzf - || fail "the bundle arrived damaged"
+    [ -e "$home/bundles/$1" ] || mv "$home/bundles/.new.$$/$1" "$home/bundles/$1" 2>/dev/null || true # another command may have been first
     rm -rf "$home/bundles/.new.$$"
     [ -x "$home/bundles/$1/bin/heyfleet" ] || fail "the bundle has no $1/bin/heyfleet"
     ;;
@@ -117,12 +118,12 @@ status)
     done
     ;;
 logs)
-    known "$1"
+    check_name "$1"
     [ -f "$runs/$1/log" ] || fail "there is no run $1 on this host"
     cat "$runs/$1/log"
     ;;
 stop)
-    known "$1"
+    check_name "$1"
     stop "$1"
     ;;
 reap)

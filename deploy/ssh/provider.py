@@ -1,4 +1,4 @@
-"""Agents on hosts that ssh reaches, and that have sshd and Python: host.sh does the work there, this does it on all at once."""
+"""The provider ssh: agents on hosts that need nothing but sshd and Python. host.sh does the work on each of them."""
 
 from __future__ import annotations
 
@@ -12,46 +12,52 @@ from heyfleet.deploy.provider import (
     ENDED,
     RUNNING,
     UNKNOWN,
-    DeployError,
     Instance,
     Instances,
     LaunchPlan,
     LaunchRequest,
     LaunchResult,
+    LaunchSpec,
     Lines,
-    Say,
+    Log,
 )
 from heyfleet.deploy.settings import Setting, SettingError
-from heyfleet.deploy.ssh.bundle import Bundles
+from heyfleet.deploy.ssh.bundle import BundleSet
 from heyfleet.deploy.ssh.host import Host, Tunnel
+from heyfleet.errors import DeployError
 
-_AT_ONCE = 32
+_PARALLEL = 32
+_LISTED_AT_MOST = 8
 T = TypeVar("T")
 
 
 class SshProvider:
-    """See engine.Engine. A fleet is one agent on each of the first hosts that serve, in their order."""
+    """A provider for a list of hosts. A fleet has one agent on each of the first hosts that work."""
 
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
-            "hosts", "Names as ssh knows them, with commas between, or a file with one a line.", list, ()
+            "hosts", "Host names as ssh knows them, separated by commas, or a file with one a line.", list, ()
         ),
         Setting(
-            "bundle", "The agent's archive, or the folder with those for several Pythons. Default: dist.", str
+            "bundle",
+            "Agent bundle, or a folder with bundles for several Python versions. Default: dist.",
+            str,
         ),
-        Setting("python", "The Python of the hosts, where it is not python3.", str),
-        Setting("ssh_config", "In place of ~/.ssh/config.", str),
-        Setting("home", "Where agents live on the hosts. Default: ~/.heyfleet.", str),
+        Setting("python", "Python command on the hosts. Default: python3.", str),
+        Setting("ssh_config", "ssh configuration file. Default: ~/.ssh/config.", str),
+        Setting("home", "Folder for agents on the hosts. Default: ~/.heyfleet.", str),
     )
     tunnels: ClassVar[bool] = True
 
     def __init__(self, settings: dict[str, Any]) -> None:
         if not settings["hosts"]:
-            raise SettingError("hosts: --on ssh needs --hosts h1,h2,... or a file with one a line")
+            raise SettingError(
+                "hosts: --on ssh needs them", "use --hosts h1,h2,... or a file with one a line"
+            )
         names = list(dict.fromkeys(settings["hosts"]))
         for name in names:
             if name.startswith("-"):
-                raise SettingError(f"hosts: {name!r} is no host's name")
+                raise SettingError(f"hosts: {name!r} is not a host name")
         environment = [
             f"{name}={settings[key]}"
             for name, key in (("HEYFLEET_PYTHON", "python"), ("HEYFLEET_HOME", "home"))
@@ -61,82 +67,84 @@ class SshProvider:
         self._hosts = [Host(name, config, environment) for name in names]
         self._bundle = settings["bundle"]
         self.hosts = names
+        """The names of all hosts: the default number of agents is their number."""
         self._tunnels: dict[str, Tunnel] = {}
 
-    def plan(self, order: LaunchRequest) -> LaunchPlan:
-        """See engine.Engine."""
-        taking = self._hosts[: order.agents]
-        makes = [f"{host.name}: one agent in ~/.heyfleet/runs/{order.fleet}" for host in taking]
-        notes = [f"each agent ends by itself after {order.lifetime_s} s"]
-        if len(self._hosts) < order.agents:
-            notes.append(f"{order.agents} agents are wanted, and only {len(self._hosts)} hosts are named")
-        if len(self._hosts) > order.agents:
-            spare = ", ".join(host.name for host in self._hosts[order.agents :])
-            notes.append(f"in place of a host that fails: {spare}")
-        way = (
-            "none: each agent comes through a tunnel of its own ssh connection"
-            if order.tunnel
-            else f"the hosts must reach {order.join} by TCP"
+    def plan(self, spec: LaunchSpec) -> LaunchPlan:
+        """See Provider.plan."""
+        hosts, spare = self._hosts[: spec.agents], self._hosts[spec.agents :]
+        notes = [f"each agent ends after {spec.lifetime_s} s"]
+        if len(self._hosts) < spec.agents:
+            notes.append(self._too_few_hosts(spec.agents))
+        if spare:
+            notes.append(f"replacements for hosts that fail: {', '.join(host.name for host in spare)}")
+        join = (
+            "agents reach the controller through a tunnel in their host's ssh connection"
+            if spec.tunnel
+            else f"hosts must reach {spec.join} by TCP"
         )
         return LaunchPlan(
-            makes=makes,
-            ports=[way, "ssh to each host"],
+            resources=[f"{host.name}: one agent in ~/.heyfleet/runs/{spec.fleet}" for host in hosts],
+            network=["this host must reach every host by ssh", join],
             notes=notes,
-            usd_an_hour=0.0,
+            usd_per_hour=0.0,
             price_source="the hosts are yours",
         )
 
-    def launch(self, order: LaunchRequest, say: Say) -> LaunchResult:
-        """See engine.Engine. A host that fails is replaced by the next one that is named beyond the count."""
-        bundles = Bundles(self._bundle)
-        made = LaunchResult()
-        waiting = list(self._hosts)
-        while len(made.units) < order.agents and waiting:
-            batch = waiting[: order.agents - len(made.units)]
-            waiting = waiting[len(batch) :]
-            say(f"starting agents on {_list(batch)}")
-            for host, unit in self._each(batch, lambda host: self._start(host, order, bundles)):
-                if isinstance(unit, DeployError):
-                    made.failures.append(f"{host.name}: {unit.message}")
-                else:
-                    made.units.append(unit)
-        if len(self._hosts) < order.agents:
-            made.failures.append(
-                f"fleet: {order.agents} agents are wanted, and only {len(self._hosts)} hosts are named"
-            )
-        return made
+    def _too_few_hosts(self, agents: int) -> str:
+        return f"{agents} agents were requested, but only {len(self._hosts)} hosts are named"
 
-    def _start(self, host: Host, order: LaunchRequest, bundles: Bundles) -> Instance:
-        found = dict(line.partition("=")[::2] for line in host.call("probe").splitlines())
-        bundle = bundles.fitting(found["python"], found["machine"])
+    def launch(self, request: LaunchRequest, log: Log) -> LaunchResult:
+        """See Provider.launch. Hosts beyond the requested number replace those that fail."""
+        bundles = BundleSet(self._bundle)
+        result = LaunchResult()
+        waiting = list(self._hosts)
+        while len(result.instances) < request.agents and waiting:
+            batch = waiting[: request.agents - len(result.instances)]
+            waiting = waiting[len(batch) :]
+            log(f"starting agents on {_list_names(batch)}")
+            for host, started in self._on_each(batch, lambda host: self._start(host, request, bundles)):
+                if isinstance(started, DeployError):
+                    result.failures.append(f"{host.name}: {started}")
+                else:
+                    result.instances.append(started)
+        if len(self._hosts) < request.agents:
+            result.failures.append(f"fleet: {self._too_few_hosts(request.agents)}")
+        return result
+
+    def _start(self, host: Host, request: LaunchRequest, bundles: BundleSet) -> Instance:
+        facts = dict(line.partition("=")[::2] for line in host.call("probe").splitlines())
+        bundle = bundles.find(facts["python"], facts["machine"])
         if host.call("have", bundle.name).strip() != "yes":
             host.call("install", bundle.name, stdin=bundle.path)
-        join = order.join
-        if order.tunnel:
-            self._tunnels[host.name] = tunnel = Tunnel(host, order.join)
+        join = request.join
+        if request.tunnel:
+            self._tunnels[host.name] = tunnel = Tunnel(host, request.join)
             join = f"127.0.0.1:{tunnel.port}"
         name = host.name.rpartition("@")[2]
-        host.call("start", order.fleet, bundle.name, join, str(order.lifetime_s), name, stdin=order.secrets())
+        words = ("start", request.fleet, bundle.name, join, str(request.lifetime_s), name)
+        host.call(*words, stdin=request.secrets())
         return Instance(
-            fleet=order.fleet,
+            fleet=request.fleet,
             id=host.name,
             name=name,
             state=RUNNING,
-            expires_s=time.time() + order.lifetime_s,
+            expires_s=time.time() + request.lifetime_s,
         )
 
     def list(self, fleet: str = "") -> Instances:
-        """See engine.Engine. A host that can't be asked is a unit in the state UNKNOWN."""
-        units = []
-        for host, said in self._each(self._hosts, lambda host: host.call("status")):
-            if isinstance(said, DeployError):
-                units.append(
-                    Instance(fleet=fleet, id=host.name, name=host.name, state=UNKNOWN, reason=said.message)
+        """See Provider.list. A host that does not respond counts as an instance in the state UNKNOWN."""
+        instances = []
+        for host, status in self._on_each(self._hosts, lambda host: host.call("status")):
+            if isinstance(status, DeployError):
+                instances.append(
+                    Instance(fleet=fleet, id=host.name, name=host.name, state=UNKNOWN, reason=str(status))
                 )
                 continue
-            for run, state, name, expires, *reason in (line.split(" ", 4) for line in said.splitlines()):
+            for line in status.splitlines():
+                run, state, name, expires, *reason = line.split(" ", 4)
                 if fleet in ("", run):
-                    units.append(
+                    instances.append(
                         Instance(
                             fleet=run,
                             id=host.name,
@@ -146,56 +154,59 @@ class SshProvider:
                             expires_s=float(expires),
                         )
                     )
-        return units
+        return instances
 
     def logs(self, fleet: str) -> Iterable[tuple[str, str]]:
-        """See engine.Engine."""
-        for host, said in self._each(self._hosts, lambda host: host.call("logs", fleet)):
-            yield host.name, said.message if isinstance(said, DeployError) else said
+        """See Provider.logs."""
+        for host, output in self._on_each(self._hosts, lambda host: host.call("logs", fleet)):
+            yield host.name, str(output)
 
-    def stop(self, fleet: str, say: Say) -> Lines:
-        """See engine.Engine."""
-        return self._removed(lambda host: host.call("stop", fleet), say)
+    def stop(self, fleet: str, log: Log) -> Lines:
+        """See Provider.stop."""
+        return self._remove(lambda host: host.call("stop", fleet), log)
 
-    def reap(self, say: Say, *, everything: bool = False) -> Lines:
-        """See engine.Engine. What has ended by itself goes as well."""
+    def reap(self, log: Log, *, everything: bool = False) -> Lines:
+        """See Provider.reap. Also removes runs that have ended before their time."""
         words = ("reap", "all") if everything else ("reap",)
-        return self._removed(lambda host: host.call(*words), say)
+        return self._remove(lambda host: host.call(*words), log)
 
-    def _removed(self, work: Callable[[Host], str], say: Say) -> Lines:
-        removed, failed = [], []
-        for host, said in self._each(self._hosts, work):
-            if isinstance(said, DeployError):
-                failed.append(f"{host.name}: {said.message}")
+    def _remove(self, remove: Callable[[Host], str], log: Log) -> Lines:
+        """Return a line for each run that `remove` names. Raises DeployError if no host responds."""
+        removed, failures = [], []
+        for host, output in self._on_each(self._hosts, remove):
+            if isinstance(output, DeployError):
+                failures.append(f"{host.name}: {output}")
             else:
-                removed += [f"{host.name}: agent of {run}" for run in said.split()]
-        for line in failed:
-            say(f"not asked: {line}")
-        if failed and len(failed) == len(self._hosts):
-            raise DeployError(f"no host could be asked: {failed[0]}")
+                removed += [f"{host.name}: agent of {run}" for run in output.split()]
+        for line in failures:
+            log(f"no response: {line}")
+        if failures and len(failures) == len(self._hosts):
+            raise DeployError(f"no host responds: {failures[0]}")
         return removed
 
     def close(self) -> None:
-        """See engine.Engine."""
+        """Close the tunnels."""
         for tunnel in self._tunnels.values():
             tunnel.close()
         self._tunnels.clear()
 
     @staticmethod
-    def _each(hosts: Iterable[Host], work: Callable[[Host], T]) -> Iterable[tuple[Host, T | DeployError]]:
-        """What the work gave on each of them, all at once; in their order."""
+    def _on_each(hosts: Iterable[Host], work: Callable[[Host], T]) -> Iterable[tuple[Host, T | DeployError]]:
+        """Yield the result or error of the work on each host, in order; hosts work in parallel."""
 
-        def careful(host: Host) -> T | DeployError:
+        def attempt(host: Host) -> T | DeployError:
             try:
                 return work(host)
             except DeployError as error:
                 return error
 
         hosts = list(hosts)
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            yield from zip(hosts, pool.map(careful, hosts), strict=True)
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            yield from zip(hosts, pool.map(attempt, hosts), strict=True)
 
 
-def _list(hosts: Iterable[Host]) -> str:
+def _list_names(hosts: Iterable[Host]) -> str:
     names = [host.name for host in hosts]
-    return ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:7])} and {len(names) - 7} more"
+    if len(names) <= _LISTED_AT_MOST:
+        return ", ".join(names)
+    return f"{', '.join(names[: _LISTED_AT_MOST - 1])} and {len(names) - _LISTED_AT_MOST + 1} more"

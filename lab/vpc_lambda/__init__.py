@@ -1,1 +1,1 @@
-"""API Gateway before a Lambda function in a VPC, before and after its network was rebuilt."""
+"""A model of an AWS Lambda function in a VPC behind API Gateway, with the network of before or after 2019."""

@@ -1,7 +1,7 @@
-"""An AWS account with one API and one function, as a pure model: requests go in with the time, answers come out with theirs.
+"""A model of an AWS account with one API and one function: requests go in, and responses come out, each with its time.
 
-A simulation by events: it has no clock and no sleep, and what it does depends on its settings and on the instants of the
-requests alone. `advance` brings it to an instant through everything that lies between, each at its own time.
+It is an event simulation without a clock of its own. The result depends on the settings and the times of the requests
+only. `advance` processes all events up to an instant, each at its own time.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from heyfleet.lab.vpc_lambda.sharing import SharedWork, TokenBucket
 
 @dataclass(eq=False, slots=True)
 class Call:
-    """One request. `answered_s` is NaN until it has its answer."""
+    """One request. `answered_s` is NaN until it has its response."""
 
     number: int
     arrived_s: float
     overhead_s: float
-    given_s: float = math.nan  # to a sandbox
+    assigned_s: float = math.nan  # when a sandbox took it
     status: int = 0
     answered_s: float = math.nan
 
 
 @dataclass
 class Counts:
-    """What happened inside, since the begin. Each call is one of warm, cold start, throttled or failed."""
+    """Counters since the start. Each call is warm, a cold start, throttled or failed."""
 
     calls: int = 0
     warm: int = 0
@@ -41,39 +41,39 @@ class Counts:
     throttled: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     timed_out: int = 0
-    most_running: int = 0
-    most_sandboxes: int = 0
+    max_running: int = 0
+    max_sandboxes: int = 0
     expired: int = 0
     first_call_s: float | None = None
     first_throttled_s: float | None = None
 
 
-Happening = Callable[[Call, float], None]
+EventHandler = Callable[[Call, float], None]
 
 
 class Account:
-    """`request` takes one in, `advance` gives the answers that are due, `next_s` says when there is something to do."""
+    """`request` adds a request, `advance` returns the responses that are due, `next_s` is the time of the next event."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.counts = Counts()
-        self.running = 0  # executions, starting ones too
+        self.running = 0  # executions, including those that are starting
         self.sandboxes = 0
-        # A source of chance for each matter, so that one more draw here changes nothing there.
-        self._overheads, self._starts, enis = (Random(f"{settings.seed} {of}") for of in ("o", "s", "i"))  # noqa: S311
+        # Separate random generators, so that one more draw of one kind does not change the others.
+        self._overheads, self._starts, enis = (Random(f"{settings.seed} {kind}") for kind in ("o", "s", "i"))  # noqa: S311
         self.interfaces = OwnInterfaces(settings, enis) if settings.network == OLD else SharedInterface()
         self._api = TokenBucket(settings.api_burst, settings.api_rps)
         self._burst = TokenBucket(settings.burst, settings.burst_refill / 60)
         self._starting: SharedWork[Call] = SharedWork(settings.starts_at_once)
-        self._waiting: dict[int, Call] = {}  # for an interface
-        self._idle: deque[float] = deque()  # sandboxes, since when; the last one is taken first
-        self._events: list[tuple[float, int, Happening, Call]] = []
+        self._waiting: dict[int, Call] = {}  # calls that wait for an interface
+        self._idle: deque[float] = deque()  # since when each sandbox is idle; the last is reused first
+        self._events: list[tuple[float, int, EventHandler, Call]] = []
         self._number = count()
         self._answered: list[Call] = []
 
     def request(self, now_s: float) -> Call:
-        """A request that arrives now, not before any other; its answer comes out of `advance`."""
-        self._pass(now_s)
+        """Add a request that arrives now; times must not decrease. `advance` returns its response."""
+        self._process(now_s)
         counts, settings = self.counts, self.settings
         counts.calls += 1
         if counts.first_call_s is None:
@@ -86,7 +86,7 @@ class Account:
         elif self._has_idle(now_s):
             self._idle.pop()
             counts.warm += 1
-            self._give(call)
+            self._assign(call)
             self._execute(call, now_s)
         elif not self._burst.take(now_s):
             self._throttle(call, "burst", settings.throttled_status)
@@ -96,42 +96,42 @@ class Account:
 
     @property
     def next_s(self) -> float | None:
-        """The instant of the next event, if there is one."""
+        """Return the time of the next event; None without any."""
         started_s = self._starting.next_s
         if not self._events:
             return started_s
         return self._events[0][0] if started_s is None else min(self._events[0][0], started_s)
 
     def advance(self, now_s: float) -> list[Call]:
-        """The calls that are answered by now, in the order of their answers."""
-        self._pass(now_s)
+        """Return the calls that are answered by now, in the order of their responses."""
+        self._process(now_s)
         answered, self._answered = self._answered, []
         return answered
 
-    def _pass(self, now_s: float) -> None:
+    def _process(self, now_s: float) -> None:
         while (at_s := self.next_s) is not None and at_s <= now_s:
             if self._events and self._events[0][0] <= at_s:
-                _, _, happening, call = heapq.heappop(self._events)
-                happening(call, at_s)
+                _, _, handler, call = heapq.heappop(self._events)
+                handler(call, at_s)
             else:
                 self._execute(self._starting.finish(at_s), at_s)
 
-    def _at(self, at_s: float, happening: Happening, call: Call) -> None:
-        heapq.heappush(self._events, (at_s, next(self._number), happening, call))
+    def _at(self, at_s: float, handler: EventHandler, call: Call) -> None:
+        heapq.heappush(self._events, (at_s, next(self._number), handler, call))
 
     def _overhead(self) -> float:
-        least_s, most_s = self.settings.overhead
-        # The third or so by which the mean of experiment 1 lies above its least.
-        return min(most_s, least_s + self._overheads.expovariate(3.4) * (most_s - least_s))
+        low_s, high_s = self.settings.overhead
+        # In experiment 1 the mean lies about a third of the range above the minimum.
+        return min(high_s, low_s + self._overheads.expovariate(3.4) * (high_s - low_s))
 
-    def _throttle(self, call: Call, why: str, status: int) -> None:
-        self.counts.throttled[why] += 1
+    def _throttle(self, call: Call, limit: str, status: int) -> None:
+        self.counts.throttled[limit] += 1
         if self.counts.first_throttled_s is None:
             self.counts.first_throttled_s = call.arrived_s
         self._answer_after(call, status, call.arrived_s)
 
     def _has_idle(self, now_s: float) -> bool:
-        """Whether a sandbox is free; drops those that were for too long."""
+        """Remove sandboxes that were idle for too long, and return whether one is left."""
         while self._idle and self._idle[0] + self.settings.idle_expiry <= now_s:
             self._idle.popleft()
             self.sandboxes -= 1
@@ -140,33 +140,33 @@ class Account:
         return bool(self._idle)
 
     def _start(self, call: Call) -> None:
-        """A new sandbox, for this call."""
+        """Start a new sandbox for a call."""
         now_s = call.arrived_s
         try:
-            share = self.interfaces.ask(now_s, call.number)
+            share = self.interfaces.attach(now_s, call.number)
         except NoInterfaceError as error:
             self.counts.failed[str(error)] += 1
             self._answer_after(call, 502, now_s)
             return
         self.counts.cold_starts += 1
         self.sandboxes += 1
-        self.counts.most_sandboxes = max(self.counts.most_sandboxes, self.sandboxes)
-        self._give(call)
+        self.counts.max_sandboxes = max(self.counts.max_sandboxes, self.sandboxes)
+        self._assign(call)
         self._at(now_s + self.settings.gateway_timeout, self._time_out, call)
-        if share.is_there:
+        if share.is_ready:
             self._begin(call, now_s)
             return
         self._waiting[call.number] = call
         if share.created_s is not None:
             self._at(share.created_s, self._created, call)
 
-    def _give(self, call: Call) -> None:
-        call.given_s = call.arrived_s
+    def _assign(self, call: Call) -> None:
+        call.assigned_s = call.arrived_s
         self.running += 1
-        self.counts.most_running = max(self.counts.most_running, self.running)
+        self.counts.max_running = max(self.counts.max_running, self.running)
 
     def _created(self, _: Call, at_s: float) -> None:
-        for number in self.interfaces.created():
+        for number in self.interfaces.on_created():
             self._begin(self._waiting.pop(number), at_s)
 
     def _begin(self, call: Call, at_s: float) -> None:
@@ -177,16 +177,16 @@ class Account:
         self._starting.begin(at_s, work_s, call)
 
     def _execute(self, call: Call, at_s: float) -> None:
-        """The handler, in a sandbox that is ready."""
+        """Run the handler in a sandbox that is ready."""
         end_s, last_s = at_s + self.settings.duration, call.arrived_s + self.settings.gateway_timeout
         self._at(end_s, self._end, call)
         if end_s > last_s:
             self._at(max(at_s, last_s), self._time_out, call)
 
     def _end(self, call: Call, at_s: float) -> None:
-        """The handler is through. Its sandbox takes the next request, soon; its answer goes out."""
+        """End the handler: send the response, and free the sandbox for its next request."""
         self.running -= 1
-        if (free_s := call.given_s + self.settings.held_s) <= at_s:
+        if (free_s := call.assigned_s + self.settings.reuse_after_s) <= at_s:
             self._free(call, at_s)
         else:
             self._at(free_s, self._free, call)
@@ -197,7 +197,7 @@ class Account:
         self._idle.append(at_s)
 
     def _answer_after(self, call: Call, status: int, at_s: float) -> None:
-        """This answer, when API Gateway has brought it; or 504, when that is too late."""
+        """Schedule a response after the overhead of API Gateway, or 504 if that would be too late."""
         due_s, last_s = at_s + call.overhead_s, call.arrived_s + self.settings.gateway_timeout
         if due_s > last_s:
             self._at(last_s, self._time_out, call)

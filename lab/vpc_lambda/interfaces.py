@@ -1,4 +1,4 @@
-"""The network interfaces (ENIs) of sandboxes in a VPC: made one by one while requests wait, or shared and made before."""
+"""Network interfaces (ENIs) of sandboxes in a VPC: created while requests wait, or shared and created beforehand."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import NamedTuple
 from heyfleet.lab.vpc_lambda.settings import Settings
 from heyfleet.lab.vpc_lambda.sharing import TokenBucket
 
-_GB_EACH = 3.0
+_GB_PER_INTERFACE = 3.0
 
 
 class NoInterfaceError(Exception):
-    """There is none for a further sandbox, and none may be made; says why."""
+    """No interface can be created for another sandbox; the text is the limit: `addresses` or `rate`."""
 
 
 class Share(NamedTuple):
-    """Whether a sandbox has its share of an interface, and when one that is created for it will be there."""
+    """A sandbox's share of an interface: available now, or waiting, and when an interface created for it is ready."""
 
-    is_there: bool
+    is_ready: bool
     created_s: float | None = None
 
 
 class OwnInterfaces:
-    """As it was: interfaces of the function's own, as many as its sandboxes at a time * memory / 3 GB.
+    """The network before 2019: the function has its own interfaces, concurrent sandboxes * memory / 3 GB of them.
 
-    A sandbox needs its share of one. What waits gets its share in the order in which it came. An interface that is made stays.
+    A sandbox needs a share of one. Waiting sandboxes get their shares in order. Interfaces are never deleted.
     """
 
     def __init__(self, settings: Settings, random: Random) -> None:
@@ -38,29 +38,29 @@ class OwnInterfaces:
         self._random = random
         self._waiting: deque[int] = deque()
         self._attached = 0
-        self.made = 0  # being created, too
+        self.requested = 0  # ready or being created
         self.ready = 0
 
-    def ask(self, now_s: float, sandbox: int) -> Share:
-        """A share for this sandbox, by its number; `created` gives it if it is not there yet. Raises NoInterfaceError."""
-        wanted = self._attached + len(self._waiting) + 1
-        new = wanted > self._room(self.made)
+    def attach(self, now_s: float, sandbox: int) -> Share:
+        """Return a share for a sandbox; if it is not ready, `on_created` will return the sandbox. NoInterfaceError."""
+        required = self._attached + len(self._waiting) + 1
+        new = required > self._room(self.requested)
         if new:
-            if self.made >= self._subnet_ips:
+            if self.requested >= self._subnet_ips:
                 raise NoInterfaceError("addresses")
             if not self._api.take(now_s):
                 raise NoInterfaceError("rate")
-            self.made += 1
-        if wanted <= self._room(self.ready):
+            self.requested += 1
+        if required <= self._room(self.ready):
             self._attached += 1
-            return Share(is_there=True)
+            return Share(is_ready=True)
         self._waiting.append(sandbox)
-        least_s, most_s = self._times_s
-        created_s = now_s + self._random.triangular(least_s, most_s, most_s) if new else None
-        return Share(is_there=False, created_s=created_s)
+        low_s, high_s = self._times_s
+        created_s = now_s + self._random.triangular(low_s, high_s, high_s) if new else None
+        return Share(is_ready=False, created_s=created_s)
 
-    def created(self) -> list[int]:
-        """One more is there: the sandboxes that have their share now."""
+    def on_created(self) -> list[int]:
+        """Count one more interface as ready, and return the sandboxes that get their share now."""
         self.ready += 1
         served = []
         while self._waiting and self._attached < self._room(self.ready):
@@ -69,25 +69,25 @@ class OwnInterfaces:
         return served
 
     def release(self) -> None:
-        """A sandbox that had a share is dropped."""
+        """Return the share of a removed sandbox."""
         self._attached -= 1
 
     def _room(self, interfaces: int) -> int:
-        return math.floor(interfaces * _GB_EACH / self._memory_gb + 1e-9)
+        return math.floor(interfaces * _GB_PER_INTERFACE / self._memory_gb + 1e-9)
 
 
 class SharedInterface:
-    """As it is: one for each pair of security group and subnet, here one, made when the function was. No sandbox waits."""
+    """The network since 2019: one interface per security group and subnet, created with the function. No sandbox waits."""
 
-    made = ready = 1
+    requested = ready = 1
 
-    def ask(self, now_s: float, sandbox: int) -> Share:
-        """See OwnInterfaces."""
-        return Share(is_there=True)
+    def attach(self, now_s: float, sandbox: int) -> Share:
+        """Return a share, which is always ready."""
+        return Share(is_ready=True)
 
-    def created(self) -> list[int]:
-        """See OwnInterfaces: nothing is created."""
+    def on_created(self) -> list[int]:
+        """Return nothing, since nothing is created."""
         return []
 
     def release(self) -> None:
-        """See OwnInterfaces."""
+        """Do nothing, since shares are not limited."""

@@ -1,9 +1,9 @@
-"""What the model may be told, each with where its default comes from.
+"""The settings of the model, each with the source of its default.
 
 SLIDES: Tomoya Iwata, "VPC Lambda Before & After", Developers.IO 2019 Fukuoka, 2019-10-26.
 POST: "Announcing improved VPC networking for AWS Lambda functions", AWS Compute blog, 2019-09-03.
 QUOTAS: the quotas pages of AWS Lambda and of Amazon API Gateway.
-"Assumed" is what no source says: it was chosen so that the slides' histograms come out.
+"Assumed" values have no source; they were chosen so that the model reproduces the slides' histograms.
 """
 
 from __future__ import annotations
@@ -13,166 +13,184 @@ from typing import Any
 
 OLD, NEW = "old", "new"
 Range = tuple[float, float]
-_MOST = 1e6
+_MAX = 1e6
 
 
-def _about(words: str, source: str) -> dict[str, str]:
-    return {"words": words, "source": source}
+def _about(help_text: str, source: str) -> dict[str, str]:
+    return {"help": help_text, "source": source}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Times in seconds, of the model's own clock; ranges are least and most."""
+    """Times are in seconds of the model's clock; ranges are minimum and maximum."""
 
     network: str = field(
         default=NEW,
-        metadata=_about("The VPC network: old (an interface is made while a request waits) or new.", "POST"),
+        metadata=_about("VPC network: old (an interface is created while a request waits) or new.", "POST"),
     )
     memory: float = field(
         default=1.0,
         metadata=_about(
-            "Of the function, in GB: of 3 GB of sandboxes each shares one interface (old).",
+            "Memory of the function in GB; sandboxes of 3 GB in total share one interface (old).",
             "POST: concurrency * memory / 3 GB",
         ),
     )
     duration: float = field(
         default=0.01,
         metadata=_about(
-            "What the handler takes, in seconds.",
+            "Duration of the handler in seconds.",
             "assumed for experiment 1; SLIDES say 2 and 3 s for the others",
         ),
     )
     concurrency_limit: int = field(
-        default=1000, metadata=_about("Executions at a time; more are throttled.", "QUOTAS")
+        default=1000, metadata=_about("Maximum concurrent executions; more are throttled.", "QUOTAS")
     )
     burst: int = field(
         default=1000,
         metadata=_about(
-            "Sandboxes that may be started at once.",
+            "Sandboxes that can start at once.",
             "QUOTAS of 2019: 500, 1,000 or 3,000 by region; assumed: Tokyo's",
         ),
     )
-    burst_refill: float = field(default=500.0, metadata=_about("Further ones a minute.", "QUOTAS of 2019"))
+    burst_refill: float = field(
+        default=500.0, metadata=_about("Sandboxes that can start per minute after that.", "QUOTAS of 2019")
+    )
     subnet_ips: int = field(
         default=251,
         metadata=_about(
-            "Free addresses of the subnet, one an interface (old).", "a /24 without the five that AWS keeps"
+            "Free addresses of the subnet, one for each interface (old).",
+            "a /24 without the five addresses that AWS reserves",
         ),
     )
     eni_rate: float = field(
         default=5.0,
-        metadata=_about("Interfaces that may be created a second (old).", "assumed: a mutating call of EC2"),
+        metadata=_about(
+            "Interfaces that can be created per second (old).", "assumed: a mutating call of EC2"
+        ),
     )
     eni_burst: int = field(
         default=50,
-        metadata=_about("Interfaces that may be created at once (old).", "assumed: a mutating call of EC2"),
+        metadata=_about("Interfaces that can be created at once (old).", "assumed: a mutating call of EC2"),
     )
     eni_time: Range = field(
         default=(9.3, 12.5),
         metadata=_about(
-            "Creation and attachment of an interface; most come late (old).",
-            "SLIDES: 10 to 13 s with the start",
+            "Time to create and attach an interface; most values are near the maximum (old).",
+            "SLIDES: 10 to 13 s including the start",
         ),
     )
     placement: Range = field(
         default=(0.05, 0.10),
         metadata=_about(
-            "Of a cold start: finding a place.", "assumed; with the next two 0.3 to 0.5 s, as SLIDES"
+            "Time of a cold start spent on placement.",
+            "assumed; 0.3 to 0.5 s together with the next two, as in SLIDES",
         ),
     )
-    runtime: Range = field(default=(0.15, 0.22), metadata=_about("Of a cold start: the runtime.", "assumed"))
+    runtime: Range = field(
+        default=(0.15, 0.22), metadata=_about("Time of a cold start spent on the runtime.", "assumed")
+    )
     init: Range = field(
-        default=(0.11, 0.19), metadata=_about("Of a cold start: the code's own beginning.", "assumed")
+        default=(0.11, 0.19),
+        metadata=_about("Time of a cold start spent on the function's own initialization.", "assumed"),
     )
     starts_at_once: int = field(
         default=335,
         metadata=_about(
-            "Cold starts that go at full speed; more share that.",
+            "Concurrent cold starts at full speed; more share that speed.",
             "assumed: a thousand at once take 1.1 to 1.4 s in SLIDES",
         ),
     )
     overhead: Range = field(
         default=(0.018, 0.08),
         metadata=_about(
-            "Of any answer, beside the handler: API Gateway and the invocation. Most are short.",
+            "Time of each response besides the handler: API Gateway and invocation; most values are short.",
             "SLIDES: 0.02 to 0.08 s",
         ),
     )
     reuse_after: float | None = field(
         default=None,
         metadata=_about(
-            "A sandbox takes its next request so long after its last one's begin. Default: 0.05 (new), 0 (old).",
+            "Minimum time between two requests of a sandbox. Default: 0.05 (new), 0 (old).",
             "assumed: in experiment 1 fifty workers met 62 cold starts (new), 50 (old)",
         ),
     )
     idle_expiry: float = field(
         default=300.0,
-        metadata=_about("A sandbox without a request for so long is dropped.", "assumed: some minutes"),
+        metadata=_about("Time after which an idle sandbox is removed.", "assumed: some minutes"),
     )
     api_rps: float = field(
-        default=10000.0, metadata=_about("Requests a second that API Gateway takes; more get 429.", "QUOTAS")
+        default=10000.0,
+        metadata=_about("Requests per second that API Gateway accepts; more get 429.", "QUOTAS"),
     )
-    api_burst: int = field(default=5000, metadata=_about("Of them at once.", "QUOTAS"))
+    api_burst: int = field(
+        default=5000, metadata=_about("Requests that API Gateway accepts at once.", "QUOTAS")
+    )
     gateway_timeout: float = field(
         default=29.0,
-        metadata=_about("What has no answer after so long gets 504; the sandbox works on.", "QUOTAS"),
+        metadata=_about("Time after which a request gets 504; its sandbox goes on.", "QUOTAS"),
     )
     throttled_status: int = field(
         default=429,
         metadata=_about(
-            "What API Gateway makes of a throttled execution: 429 or 500 to 599.",
+            "Status of a throttled execution: 429 or 500 to 599.",
             "QUOTAS: 429, or 500 with a proxy integration",
         ),
     )
-    seed: int = field(default=7, metadata=_about("Of all that is left to chance.", ""))
+    seed: int = field(default=7, metadata=_about("Seed of all random values.", ""))
 
     def __post_init__(self) -> None:
-        """Raises ValueError with the name of what can't be."""
+        """Check all settings; ValueError with the name of the flag."""
         for name in (
             "duration", "idle_expiry", "burst_refill", "eni_rate", "gateway_timeout", "api_rps", "reuse_after",
         ):  # fmt: skip
-            if not 0 <= (getattr(self, name) or 0) <= _MOST:
-                raise ValueError(f"{_flag(name)}: not a number from 0 on")
+            if not 0 <= (getattr(self, name) or 0) <= _MAX:
+                raise ValueError(f"{_flag(name)}: must not be negative")
         for name in ("eni_time", "placement", "runtime", "init", "overhead"):
-            least, most = getattr(self, name)
-            if not 0 <= least <= most <= 3600:
-                raise ValueError(f"{_flag(name)}: not LEAST-MOST in seconds, such as 0.3-0.5")
+            low, high = getattr(self, name)
+            if not 0 <= low <= high <= 3600:
+                raise ValueError(f"{_flag(name)}: must be MIN-MAX in seconds, such as 0.3-0.5")
         for name in ("concurrency_limit", "burst", "subnet_ips", "eni_burst", "api_burst"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{_flag(name)}: not a number from 0 on")
+                raise ValueError(f"{_flag(name)}: must not be negative")
         if self.network not in (OLD, NEW):
-            raise ValueError("--network: old or new")
+            raise ValueError("--network: must be old or new")
         if not 0.128 <= self.memory <= 3.0:
-            raise ValueError("--memory: Lambda gave 0.128 to 3 GB then")
+            raise ValueError("--memory: must be 0.128 to 3, as Lambda offered in 2019")
         if self.starts_at_once < 1:
-            raise ValueError("--starts-at-once: at least 1")
+            raise ValueError("--starts-at-once: must be at least 1")
         if self.throttled_status != 429 and not 500 <= self.throttled_status <= 599:
-            raise ValueError("--throttled-status: 429 or 500 to 599")
+            raise ValueError("--throttled-status: must be 429 or 500 to 599")
 
     @property
-    def held_s(self) -> float:
-        """`reuse_after`, as the network has it."""
+    def reuse_after_s(self) -> float:
+        """Return `reuse_after`, or the default of the network."""
         if self.reuse_after is not None:
             return self.reuse_after
         return 0.05 if self.network == NEW else 0.0
 
 
 @dataclass(frozen=True)
-class Described:
-    """A setting, as people see it."""
+class Description:
+    """A setting as help and documentation show it."""
 
     name: str
     flag: str
-    words: str
+    help: str
     default: Any
     source: str
 
 
-def described() -> list[Described]:
-    """All of them."""
+def descriptions() -> list[Description]:
+    """Return the descriptions of all settings, in the order of their declaration."""
     return [
-        Described(each.name, _flag(each.name), each.metadata["words"], each.default, each.metadata["source"])
-        for each in fields(Settings)
+        Description(
+            setting.name,
+            _flag(setting.name),
+            setting.metadata["help"],
+            setting.default,
+            setting.metadata["source"],
+        )
+        for setting in fields(Settings)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Two things that many want at once: a rate that is limited, and a speed that is shared. Neither has a clock."""
+"""A limited rate and a shared speed, for simulations: both take the time as an argument."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 
 
 class TokenBucket:
-    """Holds at most `capacity` tokens, full at first, and gets `rate` more a second."""
+    """Holds at most `capacity` tokens, is full at first, and gains `rate` tokens a second."""
 
     def __init__(self, capacity: float, rate: float) -> None:
         self._capacity = self._tokens = float(capacity)
@@ -18,10 +18,10 @@ class TokenBucket:
         self._at_s = 0.0
 
     def take(self, now_s: float) -> bool:
-        """One token, if there is one."""
+        """Take a token; return whether there was one."""
         passed_s, self._at_s = now_s - self._at_s, now_s
         self._tokens = min(self._capacity, self._tokens + passed_s * self._rate)
-        # A sum of shares of a second may miss a whole token by its rounding.
+        # Rounding may leave a sum of fractions just below a whole token.
         if self._tokens < 1 - 1e-9:
             return False
         self._tokens -= 1
@@ -29,14 +29,14 @@ class TokenBucket:
 
 
 class SharedWork(Generic[Item]):
-    """Up to `capacity` pieces of work go at full speed; more share that speed evenly (processor sharing).
+    """Up to `capacity` pieces of work run at full speed; more share that speed evenly (processor sharing).
 
-    Each is done when it has had as much as it needs. All get the same: one sum of what each got, since ever, says who is done.
+    Since all pieces get the same speed, one running total of the work that each got says when each is finished.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._got_s = 0.0
+        self._total_s = 0.0
         self._at_s = 0.0
         self._pieces: list[tuple[float, int, Item]] = []
         self._number = count()
@@ -45,28 +45,28 @@ class SharedWork(Generic[Item]):
         return len(self._pieces)
 
     def begin(self, now_s: float, work_s: float, item: Item) -> None:
-        """A piece that takes so long when it is alone."""
-        self._pass(now_s)
-        heapq.heappush(self._pieces, (self._got_s + work_s, next(self._number), item))
+        """Add a piece of work that takes `work_s` at full speed."""
+        self._advance(now_s)
+        heapq.heappush(self._pieces, (self._total_s + work_s, next(self._number), item))
 
     @property
     def next_s(self) -> float | None:
-        """When the next is done, if nothing new begins."""
+        """Return when the next piece finishes if no other begins; None without any."""
         if not self._pieces:
             return None
-        return self._at_s + (self._pieces[0][0] - self._got_s) / self._speed
+        return self._at_s + (self._pieces[0][0] - self._total_s) / self._speed
 
     def finish(self, now_s: float) -> Item:
-        """Takes out the one that is done now, at `next_s`."""
-        self._pass(now_s)
-        done_at_s, _, item = heapq.heappop(self._pieces)
-        self._got_s = done_at_s  # exactly, whatever the divisions rounded
+        """Remove and return the piece that finishes now, at `next_s`."""
+        self._advance(now_s)
+        end_s, _, item = heapq.heappop(self._pieces)
+        self._total_s = end_s  # exact, in spite of rounding in the divisions
         return item
 
     @property
     def _speed(self) -> float:
         return min(1.0, self._capacity / len(self._pieces)) if self._pieces else 1.0
 
-    def _pass(self, now_s: float) -> None:
-        self._got_s += (now_s - self._at_s) * self._speed
+    def _advance(self, now_s: float) -> None:
+        self._total_s += (now_s - self._at_s) * self._speed
         self._at_s = now_s

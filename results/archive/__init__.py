@@ -1,1 +1,1 @@
-"""A run as a folder: written while it goes on, read by whoever comes later."""
+"""Archives: a folder for each run, from which every other output can be made."""

@@ -1,84 +1,90 @@
-"""Whether and where a run is kept."""
+"""Decides whether and where the archive of a run is written."""
 
 from __future__ import annotations
 
-import datetime
-import itertools
-import os
-import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from heyfleet.controller import terminal
 from heyfleet.errors import InputError
+from heyfleet.proto.control_pb2 import Interval
 from heyfleet.proto.plan_pb2 import Plan
-from heyfleet.results.archive.layout import RUNS
+from heyfleet.results.archive.runs_folder import new_run_folder, runs_folder
 from heyfleet.results.intervals import IntervalSink, ignore
 from heyfleet.results.measurements import Measurements
 
-if TYPE_CHECKING:
-    from heyfleet.results.archive.writer import Archive
+
+class _Writer(Protocol):
+    """What an Archiver uses of ArchiveWriter, which is imported only if a run is archived."""
+
+    folder: Path
+    error: str
+
+    def add_interval(self, interval: Interval) -> None: ...
+
+    def finish(self, measurements: Measurements, report: str) -> None: ...
+
+    def discard(self) -> None: ...
 
 
 class Archiver:
-    """Keeps one run: in `out`, which must be new; else in a new folder within the folder of runs; or not at all.
+    """Archives one run in `out`, which must be new, or else in a new folder in the folder of runs.
 
-    A folder that was named and can't be made is an InputError; one that was not named costs a warning.
+    If `out` can't be written, the run does not start (InputError). If the folder of runs can't, `warn` is called and the
+    run is not archived.
     """
 
-    def __init__(self, out: str = "", *, nothing: bool = False) -> None:
+    def __init__(
+        self, out: str = "", *, enabled: bool = True, warn: Callable[[str], object] = lambda text: None
+    ) -> None:
         self._out = out
-        self._archive: Archive | None = None
-        self._nothing = nothing
+        self._enabled = enabled
+        self._warn = warn
+        self._writer: _Writer | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """The archive of the run; None if there is none."""
+        return self._writer.folder if self._writer else None
+
+    @property
+    def error(self) -> str:
+        """Why the archive is incomplete; "" if it is not."""
+        return self._writer.error if self._writer else ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether an archive that was requested by name is incomplete."""
+        return bool(self._out and self.error)
 
     @contextmanager
-    def begin(self, plan: Plan) -> Iterator[IntervalSink]:
-        """A context for the load: an exception in it means that there was none, and leaves no archive."""
-        self._archive = None if self._nothing else self._made(plan)
+    def open(self, plan: Plan) -> Iterator[IntervalSink]:
+        """Open the archive while the load runs; an exception means that there was no load, and removes it."""
+        self._writer = self._open_writer(plan) if self._enabled else None
         try:
-            yield self._archive.take if self._archive else ignore
+            yield self._writer.add_interval if self._writer else ignore
         except BaseException:
-            if self._archive:
-                self._archive.abandon()
-                self._archive = None
+            if self._writer:
+                self._writer.discard()
+                self._writer = None
             raise
 
-    def end(self, measured: Measurements, summary: Callable[[], str]) -> bool:
-        """The run is over; False if an archive that was asked for could not be written whole."""
-        if self._archive is None:
-            return True
-        self._archive.finish(measured, summary())
-        if self._archive.fault:
-            terminal.complain(self._archive.fault)
-        elif sys.stderr.isatty():
-            terminal.say(f"kept in {self._archive.folder}")
-        return not (self._out and self._archive.fault)
+    def finish(self, measurements: Measurements, report: Callable[[], str]) -> None:
+        """Complete the archive; `report` returns the JSON report and is called only if there is an archive."""
+        if self._writer is not None:
+            self._writer.finish(measurements, report())
 
-    def _made(self, plan: Plan) -> Archive | None:
-        runs = folder_of_runs()
+    def _open_writer(self, plan: Plan) -> _Writer | None:
+        runs = runs_folder()
         if not (self._out or runs):
             return None
-        from heyfleet.results.archive.writer import Archive
+        from heyfleet.results.archive.writer import ArchiveWriter
 
         if self._out:
-            return Archive(Path(self._out), plan)
+            return ArchiveWriter(Path(self._out), plan)
         try:
-            return Archive(free(Path(runs), plan.target.host), plan)
+            return ArchiveWriter(new_run_folder(Path(runs), plan.target.host), plan)
         except InputError as error:
-            terminal.say(f"warning: {error}; the run is not kept (--out DIR, --no-archive)")
+            self._warn(f"warning: {error.cause}; the run is not saved (use --out DIR or --no-archive)")
             return None
-
-
-def folder_of_runs() -> str:
-    """Where runs go that name no folder; "" if they are not kept."""
-    return os.environ.get("HEYFLEET_RUNS", RUNS)
-
-
-def free(runs: Path, host: str) -> Path:
-    """A folder that is not there, named by time and target, and by a number where that is taken."""
-    name = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{re.sub(r'[^A-Za-z0-9.-]', '-', host) or 'host'}"
-    names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
-    return next(runs / each for each in names if not (runs / each).exists())

@@ -1,4 +1,4 @@
-"""What can be wrong with an archive."""
+"""Errors in archives."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from heyfleet.errors import InputError
 
 
 class ArchiveError(InputError):
-    """It can't be read: one line with the file, the fault and, where there is one, the cure."""
+    """An archive that can't be read: the file, what is wrong with it and, if known, what to do."""

@@ -1,32 +1,31 @@
-"""What is where in an archive, for the writer and the reader. docs/how-to/results.md says it in words."""
+"""The files of an archive and the tags in its histogram log; docs/how-to/results.md describes them."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-VERSION = 1
-RUNS = "heyfleet-runs"  # where runs are kept that name no folder
+FORMAT = "heyfleet archive"
+VERSION = 2
 FACTS = "archive.json"
 PLAN = "plan.json"
-LOG = "latency.hlog"
+HISTOGRAMS = "histograms.hlog"
 INTERVALS = "intervals.jsonl"
-SERIES = "agents.csv"
+SNAPSHOTS = "snapshots.csv"
 AGENTS = "agents.json"
-RECORD = "run.pb"
-SUMMARY = "summary.json"
+RESULT = "run.pb"
+REPORT = "report.json"
 
 RUNNING, COMPLETE = "running", "complete"
-SERIES_HEAD = "agent,begin_ns,end_ns,sent,responses,errors,abandoned,p50_ns,p99_ns,max_ns"
-# Of metrics other than the latency, one histogram for so many seconds; each would be as large as the latency's.
-OTHERS_EVERY = 10
-LOG_HEAD_LINES = 4
+# Metrics other than the latency get one histogram for this many seconds: each is as large as a second's latency.
+SECONDS_PER_HISTOGRAM = 10
+LOG_HEADER_LINES = 4
 
 _SAFE = "/:-_.~"
 
 
 class Tag(NamedTuple):
-    """Of which requests a histogram in the log is: `METRIC[;warmup][;stage=NAME][;request=NAME]`."""
+    """The requests that a histogram in the log is about: `METRIC[;warmup][;stage=NAME][;request=NAME]`."""
 
     metric: str
     warmup: bool = False
@@ -34,21 +33,21 @@ class Tag(NamedTuple):
     request: str = ""
 
     def __str__(self) -> str:
-        parts = [self.metric]
+        words = [self.metric]
         if self.warmup:
-            parts.append("warmup")
-        parts += [
+            words.append("warmup")
+        words += [
             f"{name}={quote(value, _SAFE)}"
             for name, value in (("stage", self.stage), ("request", self.request))
             if value
         ]
-        return ";".join(parts)
+        return ";".join(words)
 
 
 def read_tag(text: str) -> Tag:
-    """The tag that `str` made; ValueError."""
-    metric, *parts = text.split(";")
-    named = dict(part.split("=", 1) for part in parts if "=" in part)
-    if set(named) - {"stage", "request"} or any("=" not in part and part != "warmup" for part in parts):
+    """Parse the text of a tag; ValueError if it is not one."""
+    metric, *words = text.split(";")
+    names = dict(word.split("=", 1) for word in words if "=" in word)
+    if set(names) - {"stage", "request"} or any("=" not in word and word != "warmup" for word in words):
         raise ValueError(text)
-    return Tag(metric, "warmup" in parts, unquote(named.get("stage", "")), unquote(named.get("request", "")))
+    return Tag(metric, "warmup" in words, unquote(names.get("stage", "")), unquote(names.get("request", "")))

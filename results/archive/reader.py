@@ -1,4 +1,4 @@
-"""Reads archives: whole ones, and what a run that was cut off has left. Nothing in them is believed without a check."""
+"""Reads archives, complete or cut off. Nothing in them is believed without a check: they may come from anywhere."""
 
 from __future__ import annotations
 
@@ -11,270 +11,210 @@ from typing import Any
 from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError
 
-from heyfleet.proto import stats_pb2
 from heyfleet.proto.control_pb2 import AgentInterval, Interval, RunResult
-from heyfleet.proto.counters import ADDRESS_COUNTER_NAMES, COUNTER_NAMES
 from heyfleet.proto.plan_pb2 import Assignment, Plan
-from heyfleet.proto.stats_pb2 import Ready, Snapshot
-from heyfleet.results.archive import layout
+from heyfleet.proto.stats_pb2 import Ready
+from heyfleet.results.archive import layout, snapshot_rows
 from heyfleet.results.archive.errors import ArchiveError
-from heyfleet.results.archive.histogram_log import LINE_BYTES_AT_MOST, read_line
-from heyfleet.results.archive.layout import read_tag
+from heyfleet.results.archive.histogram_log import MAX_LINE_BYTES, read_line
+from heyfleet.results.archive.interval_record import from_record, index_plan
+from heyfleet.results.archive.migration import version_of
 from heyfleet.results.codec import from_message
 from heyfleet.results.measurements import LOST, AgentMeasurements, Measurements
-from heyfleet.results.stats import InvalidSnapshotError, Stats
+from heyfleet.results.metrics import InvalidSnapshotError
+from heyfleet.results.stats import Stats
 
-_FILE_BYTES_AT_MOST = 1 << 30
-_JSON_BYTES_AT_MOST = 64 << 20
-_Parts = dict[tuple[str, str], tuple[int, int]]  # see place_names
-_Log = Iterator[tuple[int, str]]  # numbered lines
+_MAX_FILE_BYTES = 1 << 30
+_MAX_JSON_BYTES = 64 << 20
+_NumberedLines = Iterator[tuple[int, str]]
+_DAMAGE = (ValueError, TypeError, KeyError, AttributeError, IndexError)
 _CUT_OFF = "the run was cut off before its end; this is what its archive had until then"
 
 
-class Run:
-    """One run's archive. ArchiveError, here and below, names the file and what is wrong with it."""
+class ArchivedRun:
+    """The archive of one run, of any version. ArchiveError names the file and what is wrong with it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         if not (folder / layout.FACTS).is_file():
-            what = (
-                "there is no such folder"
-                if not folder.is_dir()
-                else f"it is no archive: it has no {layout.FACTS}"
-            )
-            raise ArchiveError(f"{folder}: {what} (`heyfleet runs` lists those in {layout.RUNS})")
-        self.facts = self._json(layout.FACTS)
-        if not isinstance(self.facts, dict) or self.facts.get("format") != "heyfleet archive":
-            raise ArchiveError(f"{folder / layout.FACTS}: this is no archive of heyfleet")
-        version = self.facts.get("version")
-        if not isinstance(version, int) or version > layout.VERSION:
+            cause = f"not an archive: it has no {layout.FACTS}" if folder.is_dir() else "no such folder"
+            raise ArchiveError(f"{folder}: {cause}", "`heyfleet runs` lists the runs")
+        facts = self._read_json(layout.FACTS)
+        if not isinstance(facts, dict) or facts.get("format") != layout.FORMAT:
+            raise ArchiveError(f"{folder / layout.FACTS}: not an archive of heyfleet")
+        number = facts.get("version")
+        if not isinstance(number, int) or not 1 <= number <= layout.VERSION:
             raise ArchiveError(
-                f"{folder}: an archive of version {version}, made by heyfleet {self.facts.get('heyfleet_version')};"
-                f" this one reads up to {layout.VERSION}: use the newer heyfleet"
+                f"{folder}: an archive of version {number}, written by heyfleet {facts.get('heyfleet_version')};"
+                f" this heyfleet reads versions up to {layout.VERSION}",
+                "use the newer heyfleet",
             )
+        self._version = version_of(number)
+        self.facts = self._version.facts(facts)
 
     @property
     def complete(self) -> bool:
-        """Whether the run was watched to its end."""
+        """Whether the archive was finished at the end of the run."""
         return bool(self.facts.get("state") == layout.COMPLETE)
 
     @property
-    def began_at(self) -> str:
-        """When its load began, or else when it was made, as ISO 8601 in UTC."""
-        return str(self.facts.get("began_at") or self.facts.get("made_at") or "")
+    def started_at(self) -> str:
+        """When its load began, or else when it was created, as ISO 8601 in UTC."""
+        return str(self.facts.get("started_at") or self.facts.get("created_at") or "")
+
+    @property
+    def url(self) -> str:
+        """Where its first request went."""
+        return str(self.facts.get("url", ""))
 
     def plan(self) -> Plan:
-        """What was asked for, without secrets and large bodies."""
+        """Return the plan without secrets and large bodies."""
         try:
-            return ParseDict(self._json(layout.PLAN), Plan(), ignore_unknown_fields=True)
+            values = self._version.plan(self._read_json(layout.PLAN))
+            return ParseDict(values, Plan(), ignore_unknown_fields=True)
         except (ParseError, TypeError, AttributeError) as error:
-            raise ArchiveError(f"{self.folder / layout.PLAN}: this is no plan: {error}") from None
+            raise ArchiveError(f"{self._path(layout.PLAN)}: not a plan: {error}") from None
 
-    def summary(self) -> dict[str, Any]:
-        """The report as it was made when the run ended; empty if it was cut off."""
+    def report(self) -> dict[str, Any]:
+        """Return the JSON report as it was written at the end of the run; empty if the run was cut off."""
         if not self.complete:
             return {}
-        summary = self._json(layout.SUMMARY)
-        if not isinstance(summary, dict):
-            raise ArchiveError(f"{self.folder / layout.SUMMARY}: this is no report")
-        return summary
+        report = self._read_json(layout.REPORT)
+        if not isinstance(report, dict):
+            raise ArchiveError(f"{self._path(layout.REPORT)}: not a report")
+        return report
 
-    def measured(self) -> Measurements:
-        """All that is known of the run."""
+    def measurements(self) -> Measurements:
+        """Return everything that is known about the run."""
         if not self.complete:
-            return self._measured_until_cut_off()
-        path = self.folder / layout.RECORD
+            return self._measurements_until_cut_off()
         try:
-            return from_message(RunResult.FromString(self._bytes(layout.RECORD, _FILE_BYTES_AT_MOST)))
+            result = RunResult.FromString(self._read_bytes(layout.RESULT, _MAX_FILE_BYTES))
+            return from_message(self._version.result(result))
         except (DecodeError, InvalidSnapshotError, ValueError) as error:
-            raise ArchiveError(f"{path}: it is damaged: {error}") from None
+            raise ArchiveError(f"{self._path(layout.RESULT)}: damaged: {error}") from None
 
     def intervals(self) -> Iterator[Interval]:
-        """Second by second, without the agents; what was written for one second in several parts comes in several."""
-        parts = place_names(self.plan())
+        """Return the run second by second, without agents. Late snapshots make a further interval of a second."""
+        index = index_plan(self.plan())
         with ExitStack() as stack:
             rows = stack.enter_context(closing(self.lines(layout.INTERVALS)))
-            log = enumerate(stack.enter_context(closing(self.lines(layout.LOG))), 1)
+            log = enumerate(stack.enter_context(closing(self.lines(layout.HISTOGRAMS))), 1)
             for number, row in enumerate(rows, 1):
-                place = f"{self.folder / layout.INTERVALS}, line {number}"
                 try:
-                    written = json.loads(row)
-                    yield self._interval(written, parts, log)
-                except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+                    record = self._version.interval(json.loads(row))
+                    yield from_record(record, index, lambda tag: self._next_payload(log, tag))
+                except _DAMAGE as error:
                     if not row.endswith("\n"):
-                        return  # the line that was being written when the run was cut off
-                    raise ArchiveError(f"{place}: it is damaged: {type(error).__name__} {error}") from None
+                        return  # the run was cut off while it wrote this line
+                    place = f"{self._path(layout.INTERVALS)}, line {number}"
+                    raise ArchiveError(f"{place}: damaged: {type(error).__name__} {error}") from None
 
     def agents(self) -> Iterator[AgentInterval]:
-        """Every snapshot's numbers of every agent, as they came."""
-        names = layout.SERIES_HEAD.split(",")
-        with closing(self.lines(layout.SERIES)) as rows:
+        """Return each snapshot of each agent, in the order of their arrival."""
+        with closing(self.lines(layout.SNAPSHOTS)) as rows:
             for number, row in enumerate(rows, 1):
                 if number == 1:
                     continue
-                agent, *numbers = row.rstrip("\n").rsplit(",", len(names) - 1)
                 try:
-                    yield AgentInterval(agent=agent, **dict(zip(names[1:], map(int, numbers), strict=True)))
+                    yield snapshot_rows.parse_row(row)
                 except ValueError as error:
                     if not row.endswith("\n"):
                         return
-                    raise ArchiveError(
-                        f"{self.folder / layout.SERIES}, line {number}: it is damaged: {error}"
-                    ) from None
+                    place = f"{self._path(layout.SNAPSHOTS)}, line {number}"
+                    raise ArchiveError(f"{place}: damaged: {error}") from None
 
-    def _interval(self, written: dict[str, Any], parts: _Parts, log: _Log) -> Interval:
-        merged = Snapshot(begin_ns=written["begin_ns"], end_ns=written["end_ns"])
-        _fill(merged, written)
-        if "warmup" in written:
-            _fill(merged.warmup, written["warmup"])
-        places: dict[tuple[int, int], Snapshot] = {}
-        for part in written.get("parts", ()):
-            places[part["stage"], part["request"]] = numbers = Snapshot()
-            _fill(numbers, part)
-        for address, counts in written.get("addresses", {}).items():
-            for name, value in zip(ADDRESS_COUNTER_NAMES, counts, strict=True):
-                setattr(merged.addresses[address], name, value)
-        for text, _, _, count, sum_ns, min_ns, max_ns, clamped in written["histograms"]:
-            tag = read_tag(text)
-            into = merged.warmup if tag.warmup else merged
-            if tag.stage or tag.request:
-                into = places.setdefault(parts[tag.stage, tag.request], Snapshot())
-            into.histograms[tag.metric].CopyFrom(
-                stats_pb2.Histogram(
-                    counts_v2=self._payload(log, text),
-                    count=count,
-                    sum_ns=sum_ns,
-                    min_ns=min_ns,
-                    max_ns=max_ns,
-                    clamped=clamped,
-                )
-            )
-        for (stage, request), numbers in places.items():
-            merged.breakdowns.add(stage=stage, request=request, metrics=numbers)
-        return Interval(second=written["second"], merged=merged)
+    def log_lines(self) -> Iterator[str]:
+        """Return the lines of the histogram log."""
+        return map(self._version.log_line, self.lines(layout.HISTOGRAMS))
 
-    def _payload(self, log: _Log, tag: str) -> bytes:
-        """The counts of the next histogram in the log."""
+    def _next_payload(self, log: _NumberedLines, tag: str) -> bytes:
+        """Return the counts of the next histogram in the log, which must have this tag."""
+        path = self._path(layout.HISTOGRAMS)
         for number, text in log:
             try:
-                line = read_line(text)
+                line = read_line(self._version.log_line(text))
             except ValueError as error:
-                raise ArchiveError(f"{self.folder / layout.LOG}, line {number}: {error}") from None
+                raise ArchiveError(f"{path}, line {number}: {error}") from None
             if line is None:
                 continue
             if line.tag != tag:
-                raise ArchiveError(
-                    f"{self.folder / layout.LOG}, line {number}: {line.tag!r} is where {tag!r} belongs"
-                )
+                raise ArchiveError(f"{path}, line {number}: found {line.tag!r}, expected {tag!r}")
             return line.payload
-        raise ArchiveError(f"{self.folder / layout.LOG}: it ends before {layout.INTERVALS} does")
+        raise ArchiveError(f"{path}: it ends before {layout.INTERVALS} does")
 
-    def _measured_until_cut_off(self) -> Measurements:
-        plan, stats = self.plan(), Stats()
+    def _measurements_until_cut_off(self) -> Measurements:
+        stats = Stats()
         for number, interval in enumerate(self.intervals(), 1):
             interval.merged.sequence = number
             try:
                 stats.add(interval.merged)
             except InvalidSnapshotError as error:
-                raise ArchiveError(f"{self.folder / layout.INTERVALS}, line {number}: {error}") from None
-        sums: dict[str, Stats] = {}
-        for row in self.agents():
-            sum_ = sums.setdefault(row.agent, Stats(histograms=False))
-            for name in ("sent", "abandoned"):
-                sum_.totals[name] += getattr(row, name)
-            sum_.responses[0] += row.responses
-            sum_.errors[""] += row.errors
-            sum_.end_ns = max(sum_.end_ns, row.end_ns)
-        parts = [
+                raise ArchiveError(f"{self._path(layout.INTERVALS)}, line {number}: {error}") from None
+        agents = [
             AgentMeasurements(
-                agent=agent,
+                agent=name,
                 host="",
                 state=LOST,
                 reason="the run was cut off",
-                last_heard_ns=sum_.end_ns,
-                share=Assignment(agent=agent, connection_stride=len(sums) + 1),  # not all is known of it
+                last_heard_ns=sums.end_ns,
+                # Its true share is not known; the stride says that shares are missing.
+                share=Assignment(agent=name, connection_stride=1 << 16),
                 ready=Ready(),
                 done=None,
-                stats=sum_,
+                stats=sums,
             )
-            for agent, sum_ in sums.items()
+            for name, sums in self._sums_by_agent().items()
         ]
         return Measurements(
-            plan=plan, stats=stats, parts=parts, agents_requested=len(parts), recovered=_CUT_OFF
+            plan=self.plan(),
+            stats=stats,
+            agents=agents,
+            agents_requested=len(agents),
+            recovery_note=_CUT_OFF,
         )
 
-    def _json(self, name: str) -> Any:
-        try:
-            return json.loads(self._bytes(name, _JSON_BYTES_AT_MOST))
-        except ValueError as error:
-            raise ArchiveError(f"{self.folder / name}: it is damaged: {error}") from None
+    def _sums_by_agent(self) -> dict[str, Stats]:
+        """Return each agent's counts, with all responses under status 0 and all errors under one kind."""
+        sums: dict[str, Stats] = {}
+        for row in self.agents():
+            stats = sums.setdefault(row.agent, Stats(histograms=False))
+            for name in ("sent", "abandoned"):
+                stats.counters[name] += getattr(row, name)
+            stats.responses[0] += row.responses
+            stats.errors[""] += row.errors
+            stats.end_ns = max(stats.end_ns, row.end_ns)
+        return sums
 
-    def _bytes(self, name: str, at_most: int) -> bytes:
-        path = self.folder / name
+    def _path(self, name: str) -> Path:
+        return self.folder / (name if name == layout.FACTS else self._version.file_name(name))
+
+    def _read_json(self, name: str) -> Any:
+        data = self._read_bytes(name, _MAX_JSON_BYTES)
         try:
-            if path.stat().st_size > at_most:
-                raise ArchiveError(f"{path}: it has more than {at_most >> 20} MiB")
+            return json.loads(data)
+        except ValueError as error:
+            raise ArchiveError(f"{self._path(name)}: damaged: {error}") from None
+
+    def _read_bytes(self, name: str, limit: int) -> bytes:
+        path = self._path(name)
+        try:
+            if path.stat().st_size > limit:
+                raise ArchiveError(f"{path}: larger than {limit >> 20} MiB")
             return path.read_bytes()
         except OSError as error:
             raise ArchiveError(f"{path}: {error.strerror}") from None
 
     def lines(self, name: str) -> Generator[str, None, None]:
-        """One of its files, line by line; nothing, if there is none."""
-        path = self.folder / name
+        """Return the lines of a file as they stand there; none if it does not exist."""
+        path = self._path(name)
         try:
             with path.open(encoding="utf-8", errors="replace", newline="\n") as stream:
-                while line := stream.readline(LINE_BYTES_AT_MOST):
-                    if len(line) == LINE_BYTES_AT_MOST:
-                        raise ArchiveError(
-                            f"{path}: it has a line of more than {LINE_BYTES_AT_MOST >> 20} MiB"
-                        )
+                while line := stream.readline(MAX_LINE_BYTES):
+                    if len(line) == MAX_LINE_BYTES:
+                        raise ArchiveError(f"{path}: a line is longer than {MAX_LINE_BYTES >> 20} MiB")
                     yield line
         except FileNotFoundError:
             return  # nothing was written
         except OSError as error:
             raise ArchiveError(f"{path}: {error.strerror}") from None
-
-
-def find(name: str, runs: str = layout.RUNS) -> Run:
-    """An archive by its folder, or by its name in the folder of runs; "" is the latest. ArchiveError."""
-    if not name:
-        latest = next(iter(kept(runs)), None)
-        if latest is None:
-            raise ArchiveError(f"there is no run in {runs or layout.RUNS}")
-        return Run(latest)
-    path = Path(name)
-    return Run(
-        path if path.exists() or not runs else next((p for p in [Path(runs, name)] if p.exists()), path)
-    )
-
-
-def kept(runs: str) -> list[Path]:
-    """The archives in a folder, and in folders of repeated runs there, the latest first."""
-    patterns = (f"*/{layout.FACTS}", f"*/*/{layout.FACTS}") if runs else ()
-    found = [path.parent for pattern in patterns for path in Path(runs).glob(pattern)]
-    return sorted(found, key=lambda path: (_made_at(path), path.name), reverse=True)
-
-
-def _made_at(folder: Path) -> str:
-    """When, as text that sorts; "" if it does not say so."""
-    try:
-        return str(json.loads((folder / layout.FACTS).read_bytes())["made_at"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-
-
-def place_names(plan: Plan) -> dict[tuple[str, str], tuple[int, int]]:
-    """The places of stage and request by their names; "" where the plan has but one."""
-    stages = [stage.name for stage in plan.stages] if len(plan.stages) > 1 else [""]
-    requests = [request.name for request in plan.requests] if len(plan.requests) > 1 else [""]
-    return {(stage, request): (i, k) for i, stage in enumerate(stages) for k, request in enumerate(requests)}
-
-
-def _fill(numbers: Snapshot, written: dict[str, Any]) -> None:
-    for name in COUNTER_NAMES:
-        if name in written:
-            setattr(numbers, name, written[name])
-    for status, count in written.get("responses", {}).items():
-        numbers.responses[int(status)] = count
-    for kind, count in written.get("errors", {}).items():
-        numbers.errors[kind] = count

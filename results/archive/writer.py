@@ -1,4 +1,4 @@
-"""Writes a run's archive while the run goes on: whatever ends it, what was written until then can be read."""
+"""Writes a run's archive while the run goes on, so that the part written so far can be read however the run ends."""
 
 from __future__ import annotations
 
@@ -18,163 +18,157 @@ from heyfleet.ext import Histogram
 from heyfleet.plan.redact import target_url, without_secrets
 from heyfleet.proto import stats_pb2
 from heyfleet.proto.control_pb2 import Interval
-from heyfleet.proto.counters import ADDRESS_COUNTER_NAMES, COUNTER_NAMES
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.stats_pb2 import Snapshot
-from heyfleet.results.archive import layout
-from heyfleet.results.archive.histogram_log import head, write_line
+from heyfleet.results.archive import layout, snapshot_rows
+from heyfleet.results.archive.histogram_log import log_header, write_line
+from heyfleet.results.archive.interval_record import TaggedHistogram, to_record
 from heyfleet.results.archive.layout import Tag
 from heyfleet.results.codec import to_message
 from heyfleet.results.measurements import Measurements
-from heyfleet.results.stats import decoded, encoded, totals_of
-
-_SECOND_NS = 1e9
+from heyfleet.results.metrics import decode_histogram, encode_histogram
 
 
-_Line = tuple[Tag, int, int, stats_pb2.Histogram]  # of the log: begin and end in ns since the start
-
-
-class Archive:
-    """A folder of its own. What can't be written is told in `fault`, once, and ends the writing, never the run."""
+class ArchiveWriter:
+    """The folder of one run. An error of the disk ends the archive, not the run, and is kept in `error`."""
 
     def __init__(self, folder: Path, plan: Plan) -> None:
-        """Make the folder; InputError if it is there, or can't be made."""
+        """Create the folder; InputError if it exists or can't be created."""
         self.folder = folder
-        self.fault = ""
+        self.error = ""
         self._plan = without_secrets(plan)
-        self._others: dict[Tag, Histogram] = {}
-        self._others_begin_ns = 0
+        self._pending: dict[
+            Tag, Histogram
+        ] = {}  # metrics other than the latency, since the last line of them
+        self._pending_begin_ns = 0
         self._end_ns = 0
         self._log: IO[str] | None = None
         try:
             folder.mkdir(parents=True)
             self._facts: dict[str, Any] = {
-                "format": "heyfleet archive",
+                "format": layout.FORMAT,
                 "version": layout.VERSION,
                 "heyfleet_version": __version__,
                 "state": layout.RUNNING,
-                "made_at": _iso(datetime.datetime.now(datetime.UTC).timestamp()),
+                "created_at": _iso(datetime.datetime.now(datetime.UTC).timestamp()),
                 "url": target_url(plan),
             }
-            self._write_whole(layout.FACTS, _text(self._facts))
-            self._write_whole(layout.PLAN, _text(MessageToDict(self._plan, preserving_proto_field_name=True)))
+            self._write_file(layout.FACTS, _json_text(self._facts))
+            plan_values = MessageToDict(self._plan, preserving_proto_field_name=True)
+            self._write_file(layout.PLAN, _json_text(plan_values))
             self._intervals = (folder / layout.INTERVALS).open("w", encoding="utf-8")
-            self._series = (folder / layout.SERIES).open("w", encoding="utf-8")
-            self._series.write(f"{layout.SERIES_HEAD}\n")
+            self._snapshots = (folder / layout.SNAPSHOTS).open("w", encoding="utf-8")
+            self._snapshots.write(f"{snapshot_rows.HEADER}\n")
         except FileExistsError:
-            raise InputError(f"{folder} is there already: an archive wants a folder of its own") from None
+            raise InputError(f"{folder} already exists", "an archive needs a new folder") from None
         except OSError as error:
-            raise InputError(f"{folder}: the archive can't be written: {error.strerror}") from None
+            raise InputError(f"the archive {folder} can't be written: {error.strerror}") from None
 
-    def take(self, interval: Interval) -> None:
-        """Add one second of the run."""
-        self._telling(lambda: self._take(interval))
+    def add_interval(self, interval: Interval) -> None:
+        """Write one second of the run."""
+        self._guard(lambda: self._add_interval(interval))
 
-    def finish(self, measured: Measurements, summary: str) -> None:
-        """The run is over, and this is its summary, a JSON text."""
-        self._telling(lambda: self._finish(measured, summary))
+    def finish(self, measurements: Measurements, report: str) -> None:
+        """Write everything that is known at the end of the run; `report` is the JSON report."""
+        self._guard(lambda: self._finish(measurements, report))
 
-    def _telling(self, write: Callable[[], None]) -> None:
-        """What the disk refuses becomes the archive's fault; after that nothing is written."""
-        if not self.fault:
+    def _guard(self, write: Callable[[], None]) -> None:
+        """Write unless an earlier write failed; note the first error."""
+        if not self.error:
             try:
                 write()
             except OSError as error:
-                self.fault = f"{self.folder}: the archive ends early: {error.strerror or error}"
+                self.error = f"the archive {self.folder} is incomplete: {error.strerror or error}"
                 with contextlib.suppress(OSError):
                     self.close()
 
-    def _take(self, interval: Interval) -> None:
-        log = self._log or self._begin(interval)
+    def _add_interval(self, interval: Interval) -> None:
+        log = self._log or self._open_log(interval)
         merged = interval.merged
         self._end_ns = max(self._end_ns, merged.end_ns)
-        lines = list(self._latencies(merged))
-        if interval.second % layout.OTHERS_EVERY == layout.OTHERS_EVERY - 1:
-            lines += self._rest()
-        log.writelines(write_line(*line) for line in lines)
-        self._series.writelines(
-            f"{each.agent},{each.begin_ns},{each.end_ns},{each.sent},{each.responses},{each.errors},"
-            f"{each.abandoned},{each.p50_ns},{each.p99_ns},{each.max_ns}\n"
-            for each in interval.agents
-        )
+        histograms = list(self._latencies(merged))
+        if interval.second % layout.SECONDS_PER_HISTOGRAM == layout.SECONDS_PER_HISTOGRAM - 1:
+            histograms += self._take_pending()
+        log.writelines(write_line(*histogram) for histogram in histograms)
+        self._snapshots.writelines(map(snapshot_rows.format_row, interval.agents))
         log.flush()
-        self._series.flush()
-        # Last, since only what has a line here counts as written.
-        self._intervals.write(_compact(_interval(interval, lines)))
+        self._snapshots.flush()
+        # Last, because readers use only what has a record here.
+        self._intervals.write(_json_line(to_record(interval, histograms)))
         self._intervals.flush()
 
-    def _finish(self, measured: Measurements, summary: str) -> None:
-        lines = list(self._rest())
+    def _finish(self, measurements: Measurements, report: str) -> None:
+        histograms = list(self._take_pending())
         if self._log:
-            self._log.writelines(write_line(*line) for line in lines)
+            self._log.writelines(write_line(*histogram) for histogram in histograms)
             self._log.flush()
             last = Interval(second=0, merged=Snapshot(begin_ns=self._end_ns, end_ns=self._end_ns))
-            self._intervals.write(_compact(_interval(last, lines)))
+            self._intervals.write(_json_line(to_record(last, histograms)))
         self.close()
-        message = to_message(measured)
+        message = to_message(measurements)
         message.plan.CopyFrom(self._plan)
         agents = [MessageToDict(each, preserving_proto_field_name=True) for each in message.agents]
         for agent in agents:
             agent.pop("sums", None)
-        self._write_whole(layout.AGENTS, _text(agents))
-        self._write_whole(layout.RECORD, message.SerializeToString())
-        self._write_whole(layout.SUMMARY, summary)
-        self._facts.update(state=layout.COMPLETE, run_id=measured.run_id)
-        self._write_whole(layout.FACTS, _text(self._facts))
+        self._write_file(layout.AGENTS, _json_text(agents))
+        self._write_file(layout.RESULT, message.SerializeToString())
+        self._write_file(layout.REPORT, report)
+        self._facts.update(state=layout.COMPLETE, run_id=measurements.run_id)
+        self._write_file(layout.FACTS, _json_text(self._facts))
 
     def close(self) -> None:
-        """Close its files, whether it is finished or not."""
-        for stream in (self._log, self._intervals, self._series):
+        """Close the files, whether the archive is complete or not."""
+        for stream in (self._log, self._intervals, self._snapshots):
             if stream:
                 stream.close()
 
-    def abandon(self) -> None:
-        """Nothing was sent: leave no folder."""
+    def discard(self) -> None:
+        """Remove the folder of a run that sent nothing."""
         self.close()
         if self._log is None:
             for path in self.folder.iterdir():
                 path.unlink()
             self.folder.rmdir()
 
-    def _begin(self, first: Interval) -> IO[str]:
-        self._log = (self.folder / layout.LOG).open("w", encoding="utf-8")
-        began_s = first.began_unix_ns / _SECOND_NS
-        self._facts["began_at"] = _iso(began_s)
-        self._write_whole(layout.FACTS, _text(self._facts))
-        self._log.write(head(began_s, _iso(began_s)))
+    def _open_log(self, first: Interval) -> IO[str]:
+        self._log = (self.folder / layout.HISTOGRAMS).open("w", encoding="utf-8")
+        began_unix_s = first.began_unix_ns / 1e9
+        self._facts["started_at"] = _iso(began_unix_s)
+        self._write_file(layout.FACTS, _json_text(self._facts))
+        self._log.write(log_header(began_unix_s, _iso(began_unix_s)))
         return self._log
 
-    def _latencies(self, merged: Snapshot) -> Iterator[_Line]:
-        """Lines of the latencies; what else there is joins the others."""
+    def _latencies(self, merged: Snapshot) -> Iterator[TaggedHistogram]:
+        """Return the histograms of the latency; add all others to the pending ones."""
         for tag, histogram in self._histograms(merged):
             if not histogram.count:
                 continue
             if tag.metric == "latency":
                 yield tag, merged.begin_ns, merged.end_ns, histogram
             else:
-                if not self._others:
-                    self._others_begin_ns = merged.begin_ns
-                self._others.setdefault(tag, Histogram()).add(decoded(histogram))
+                if not self._pending:
+                    self._pending_begin_ns = merged.begin_ns
+                self._pending.setdefault(tag, Histogram()).add(decode_histogram(histogram))
 
-    def _rest(self) -> Iterator[_Line]:
-        for tag, histogram in self._others.items():
-            yield tag, self._others_begin_ns, self._end_ns, encoded(histogram)
-        self._others = {}
+    def _take_pending(self) -> Iterator[TaggedHistogram]:
+        for tag, histogram in self._pending.items():
+            yield tag, self._pending_begin_ns, self._end_ns, encode_histogram(histogram)
+        self._pending = {}
 
     def _histograms(self, merged: Snapshot) -> Iterator[tuple[Tag, stats_pb2.Histogram]]:
-        stages, mix = self._plan.stages, self._plan.requests
+        stages, requests = self._plan.stages, self._plan.requests
         for metric, histogram in sorted(merged.histograms.items()):
             yield Tag(metric), histogram
         for metric, histogram in sorted(merged.warmup.histograms.items()):
             yield Tag(metric, warmup=True), histogram
-        for part in merged.breakdowns:
-            stage = stages[part.stage].name if len(stages) > 1 else ""
-            request = mix[part.request].name if len(mix) > 1 else ""
-            for metric, histogram in sorted(part.metrics.histograms.items()):
+        for breakdown in merged.breakdowns:
+            stage = stages[breakdown.stage].name if len(stages) > 1 else ""
+            request = requests[breakdown.request].name if len(requests) > 1 else ""
+            for metric, histogram in sorted(breakdown.metrics.histograms.items()):
                 yield Tag(metric, stage=stage, request=request), histogram
 
-    def _write_whole(self, name: str, content: str | bytes) -> None:
-        """A file is there whole, as it was before, or not at all."""
+    def _write_file(self, name: str, content: str | bytes) -> None:
+        """Write a file whole, so that it is never seen half-written."""
         path = self.folder / name
         draft = path.with_name(f".{name}.new")
         data = content.encode() if isinstance(content, str) else content
@@ -185,48 +179,11 @@ class Archive:
         draft.replace(path)
 
 
-def _interval(interval: Interval, lines: list[_Line]) -> dict[str, Any]:
-    """All of an interval but its histograms' counts, which are in the log, and its agents."""
-    merged = interval.merged
-    made = {
-        "second": interval.second,
-        "begin_ns": merged.begin_ns,
-        "end_ns": merged.end_ns,
-        **_numbers(merged),
-        "histograms": [
-            [str(tag), begin_ns, end_ns, *totals_of(histogram)[1:]]
-            for tag, begin_ns, end_ns, histogram in lines
-        ],
-    }
-    if merged.HasField("warmup"):
-        made["warmup"] = _numbers(merged.warmup)
-    if merged.breakdowns:
-        made["parts"] = [
-            {"stage": part.stage, "request": part.request, **_numbers(part.metrics)}
-            for part in merged.breakdowns
-        ]
-    if merged.addresses:
-        made["addresses"] = {
-            address: [getattr(numbers, name) for name in ADDRESS_COUNTER_NAMES]
-            for address, numbers in sorted(merged.addresses.items())
-        }
-    return made
-
-
-def _numbers(numbers: Snapshot) -> dict[str, Any]:
-    made: dict[str, Any] = {name: value for name in COUNTER_NAMES if (value := getattr(numbers, name))}
-    if numbers.responses:
-        made["responses"] = {str(status): count for status, count in sorted(numbers.responses.items())}
-    if numbers.errors:
-        made["errors"] = dict(sorted(numbers.errors.items()))
-    return made
-
-
-def _compact(value: dict[str, Any]) -> str:
+def _json_line(value: dict[str, Any]) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n"
 
 
-def _text(value: Any) -> str:
+def _json_text(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -1,1 +1,1 @@
-"""Two runs or more side by side: what differs, and how sure that is."""
+"""Comparison of measurements: archived runs, and the files of other tools."""

@@ -1,4 +1,4 @@
-"""A comparison as a page: the table, and the spectra one over the other."""
+"""Comparisons as an HTML page: tables, and the latencies by percentile in one chart."""
 
 from __future__ import annotations
 
@@ -8,43 +8,44 @@ from typing import Any
 
 import numpy as np
 
-from heyfleet.results.compare.comparison import Comparison, difference_text, value_text, verdict
+from heyfleet.results.compare.comparison import Comparison, difference_text, estimate_text, verdict
 from heyfleet.results.compare.sample import Sample
-from heyfleet.results.export import html_page as parts
+from heyfleet.results.export import html_page
 
-_STEPS = 24  # a decade
+_STEPS_PER_DECADE = 24
 
 
 def page(comparisons: Sequence[Comparison]) -> Iterator[str]:
-    """All of them on one page."""
+    """Return all comparisons on one page; they must have the same sample as `before`."""
     title = " and ".join(dict.fromkeys(each.after.name for each in comparisons))
-    yield parts.head(f"{comparisons[0].before.name} beside {title}")
-    yield f"<header><h1>{escape(comparisons[0].before.name)} beside {escape(title)}</h1></header>\n<main>\n"
+    before = comparisons[0].before
+    yield html_page.head(f"{before.name} compared with {title}")
+    yield f"<header><h1>{escape(before.name)} compared with {escape(title)}</h1></header>\n<main>\n"
     yield '<section class="charts one"><figure><figcaption>Latency by percentile</figcaption>'
     yield '<div class="chart" id="spectrum"></div></figure></section>\n'
     for each in comparisons:
         rows = [
             [
                 row.name,
-                value_text(row.before, row.name),
-                value_text(row.after, row.name),
+                estimate_text(row.before, row.name),
+                estimate_text(row.after, row.name),
                 difference_text(row),
             ]
             for row in each.rows
         ]
         yield f"<p><strong>{escape(verdict(each))}</strong></p>\n"
-        heads = ["", escape(each.before.name), escape(each.after.name), "difference [95 %]"]
-        yield parts.table(f"{escape(each.after.made_by)}, {each.after.count:,} latencies", heads, rows)
-        yield f"<p>Latencies are in secs. Intervals: {escape(each.way)}.</p>\n"
+        header = ["", escape(before.name), escape(each.after.name), "difference [95 %]"]
+        yield html_page.table(f"{escape(each.after.source)}, {each.after.count:,} latencies", header, rows)
+        yield f"<p>Confidence intervals: {escape(each.method)}.</p>\n"
     yield "</main>\n"
-    samples = [comparisons[0].before, *(each.after for each in comparisons)]
-    yield parts.foot({"spectra": [_spectrum(each) for each in samples], "stages": []})
+    samples = [before, *(each.after for each in comparisons)]
+    yield html_page.foot({"spectra": [_spectrum(each) for each in samples], "stages": []})
 
 
 def _spectrum(sample: Sample) -> dict[str, Any]:
-    """By 1 / (1 - percentile), at the upper marks."""
-    steps = np.arange(0, int(np.ceil(np.log10(max(sample.count, 2)) * _STEPS)) + 1)
-    tails = np.minimum(10 ** (steps / _STEPS), sample.count)
+    """Return the upper marks in ms by 1 / (1 - percentile)."""
+    steps = np.arange(0, int(np.ceil(np.log10(max(sample.count, 2)) * _STEPS_PER_DECADE)) + 1)
+    tails = np.minimum(10 ** (steps / _STEPS_PER_DECADE), sample.count)
     return {
         "name": sample.name,
         "tail": [round(float(tail), 6) for tail in tails],

@@ -1,1 +1,1 @@
-"""What was kept of a run, in the formats of other tools."""
+"""Archived runs in the formats of other tools."""

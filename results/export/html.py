@@ -1,4 +1,4 @@
-"""The report as a page: one file that opens anywhere, without a network. The charts are plotly's, from its package."""
+"""The report as an HTML page."""
 
 from __future__ import annotations
 
@@ -9,56 +9,56 @@ from typing import Any
 
 from heyfleet import __version__
 from heyfleet.results.distribution import Distribution, distribution
-from heyfleet.results.export import charts as picture
-from heyfleet.results.export import html_page as page
+from heyfleet.results.export import charts, html_page
 from heyfleet.results.export.run_view import RunView
-from heyfleet.results.report import text as hey
+from heyfleet.results.report import text as hey_report
 from heyfleet.results.report.notes import notes
-from heyfleet.results.stats import Metrics
-from heyfleet.results.thresholds import in_words
+from heyfleet.results.units import format_time
 
 _SPARK_WIDTH, _SPARK_HEIGHT = 120, 24
+_PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99)
+_METRIC_HEADER = ["average", *(f"p{percent:g}" for percent in _PERCENTILES), "slowest"]
 
 
-def html(source: RunView) -> Iterator[str]:
-    """The page, piece by piece."""
-    summary = source.summary
+def html(view: RunView) -> Iterator[str]:
+    """Return the page, piece by piece."""
+    summary = view.summary
     url = str(summary.plan["url"])
-    yield page.head(url)
-    yield from _head(source, url)
-    made = picture.columns(source)
-    yield _charts(len(made) > 1)
-    if len(made) > 1 or summary.fleet:
-        yield from _agents(source)
-    yield from _tables(source)
-    yield from _texts(source)
-    data = {
-        "spectra": _spectra(source),
-        "series": picture.series(made),
-        "heat": picture.heat(made),
-        "stages": _stages(source),
-    }
-    yield page.foot(data)
-
-
-def _head(source: RunView, url: str) -> Iterator[str]:
-    summary, numbers = source.summary, source.numbers
-    part = ", ".join(
-        f"{name.removesuffix('_s')} {value}"
-        for name in source.selection.__slots__
-        if (value := getattr(source.selection, name)) not in ("", None)
+    yield html_page.head(url)
+    yield from _header(view, url)
+    columns = charts.columns(view)
+    yield _figures(over_time=len(columns) > 1)
+    if len(columns) > 1 or summary.fleet:
+        yield from _agents(view)
+    yield from _tables(view)
+    yield from _texts(view)
+    yield html_page.foot(
+        {
+            "spectra": _spectra(view),
+            "series": charts.time_series(columns),
+            "heatmap": charts.heatmap(columns),
+            "stages": _stages(view),
+        }
     )
-    began = source.run.began_at[:19].replace("T", " ")
-    yield f"<header><h1>{escape(url)}</h1>\n<p>{began} UTC, heyfleet {__version__}"
-    yield f"; only {escape(part)}</p>\n" if part else "</p>\n"
-    rows = distribution(numbers.histogram("latency"))
-    rate = numbers.ended / source.seconds if source.seconds else 0.0
+
+
+def _header(view: RunView, url: str) -> Iterator[str]:
+    summary, metrics = view.summary, view.metrics
+    selection = ", ".join(
+        f"{name.removesuffix('_s')} {value}"
+        for name in view.selection.__slots__
+        if (value := getattr(view.selection, name)) not in ("", None)
+    )
+    started = view.run.started_at[:19].replace("T", " ")
+    yield f"<header><h1>{escape(url)}</h1>\n<p>{started} UTC, heyfleet {__version__}"
+    yield f"; only {escape(selection)}</p>\n" if selection else "</p>\n"
+    latency = distribution(metrics.histogram("latency"))
     cards = [
-        ("requests", f"{numbers.ended:,}"),
-        ("per second", f"{rate:,.1f}"),
-        ("in", f"{source.seconds:,.2f} s"),
-        *((f"p{percent:g}", _ms(value)) for percent, value in _percentiles(rows, (50, 99, 99.9))),
-        ("errors", f"{numbers.errors.total():,}"),
+        ("requests", f"{metrics.completed:,}"),
+        ("requests/s", f"{view.requests_per_second:,.1f}"),
+        ("duration", f"{view.seconds:,.2f} s"),
+        *((f"p{percent:g}", _percentile(latency, percent)) for percent in (50, 99, 99.9)),
+        ("errors", f"{metrics.errors.total():,}"),
     ]
     yield '<dl class="cards">' + "".join(
         f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in cards
@@ -69,46 +69,49 @@ def _head(source: RunView, url: str) -> Iterator[str]:
     yield f"<ul>{reasons}</ul></div></header>\n" if reasons else "</div></header>\n"
 
 
-def _charts(over_time: bool) -> str:
-    ids = ["spectrum", *(["heat", "rates", "flying"] if over_time else [])]
+def _figures(*, over_time: bool) -> str:
     titles = {
         "spectrum": "Latency by percentile",
-        "heat": "Latency over time",
-        "rates": "Answers and errors over time",
-        "flying": "Requests in flight",
+        "heatmap": "Latency over time",
+        "rates": "Responses and errors over time",
+        "in-flight": "Requests in flight",
     }
-    charts = "".join(
-        f'<figure><figcaption>{titles[each]}</figcaption><div class="chart" id="{each}"></div></figure>\n'
-        for each in ids
+    figures = "".join(
+        f'<figure><figcaption>{title}</figcaption><div class="chart" id="{name}"></div></figure>\n'
+        for name, title in titles.items()
+        if over_time or name == "spectrum"
     )
-    return f'<main>\n<section class="charts">\n{charts}</section>\n'
+    return f'<main>\n<section class="charts">\n{figures}</section>\n'
 
 
-def _agents(source: RunView) -> Iterator[str]:
-    lines = picture.agents(source)
-    if not lines:
+def _agents(view: RunView) -> Iterator[str]:
+    agents = charts.agent_charts(view)
+    if not agents:
         return
-    top_rate = max(max(line.rates, default=0) for line in lines.values())
-    top_p99 = max(max(line.p99_ms, default=0) for line in lines.values())
-    lost = {part.agent: part.reason for part in source.measured.parts if part.reason}
-    rows = [
-        [
-            escape(agent),
-            f"{line.responses:,}",
-            f"{line.errors:,}",
-            f"{_spark(line.rates, top_rate)} up to {max(line.rates, default=0):,.1f}/s",
-            f"{_spark(line.p99_ms, top_p99)} up to {max(line.p99_ms, default=0):,.2f} ms",
-            escape(lost.get(agent, "")),
-        ]
-        for agent, line in lines.items()
-    ]
-    yield page.table("Agents", ["agent", "answers", "errors", "rate", "p99 of each second", ""], rows)
+    max_rate = max(max(chart.rates, default=0) for chart in agents.values())
+    max_p99 = max(max(chart.p99_ms, default=0) for chart in agents.values())
+    reasons = {agent.agent: agent.reason for agent in view.measurements.agents}
+    rows = []
+    for agent, chart in agents.items():
+        p99_ms = max(chart.p99_ms, default=0)
+        rows.append(
+            [
+                escape(agent),
+                f"{chart.responses:,}",
+                f"{chart.errors:,}",
+                f"{_spark(chart.rates, max_rate)} up to {max(chart.rates, default=0):,.1f}/s",
+                f"{_spark(chart.p99_ms, max_p99)} up to {format_time(p99_ms * 1e6)}" if p99_ms else "-",
+                escape(reasons.get(agent, "")),
+            ]
+        )
+    header = ["agent", "responses", "errors", "rate", "p99 of each second", ""]
+    yield html_page.table("Agents", header, rows)
 
 
-def _spark(values: Sequence[float], top: float) -> str:
+def _spark(values: Sequence[float], maximum: float) -> str:
     step = _SPARK_WIDTH / max(len(values) - 1, 1)
     points = " ".join(
-        f"{index * step:.1f},{_SPARK_HEIGHT - value / (top or 1) * (_SPARK_HEIGHT - 2) - 1:.1f}"
+        f"{index * step:.1f},{_SPARK_HEIGHT - value / (maximum or 1) * (_SPARK_HEIGHT - 2) - 1:.1f}"
         for index, value in enumerate(values)
     )
     return (
@@ -117,97 +120,77 @@ def _spark(values: Sequence[float], top: float) -> str:
     )
 
 
-def _tables(source: RunView) -> Iterator[str]:
-    summary, numbers = source.summary, source.numbers
-    ended = numbers.ended or 1
+def _tables(view: RunView) -> Iterator[str]:
+    summary, metrics = view.summary, view.metrics
+    completed = metrics.completed or 1
     outcomes = [
-        [str(status), f"{count:,}", f"{count / ended:.2%}"]
-        for status, count in sorted(numbers.responses.items())
+        *((str(status), count) for status, count in sorted(metrics.responses.items())),
+        *((escape(kind), count) for kind, count in metrics.errors.most_common()),
     ]
-    outcomes += [
-        [escape(kind), f"{count:,}", f"{count / ended:.2%}"] for kind, count in numbers.errors.most_common()
+    rows = [[name, f"{count:,}", f"{count / completed:.2%}"] for name, count in outcomes]
+    yield html_page.table("Outcomes", ["status or error", "requests", "share"], rows)
+    rows = [
+        _metric_row(name, values)
+        for name, histogram in sorted(metrics.histograms.items())
+        if (values := distribution(histogram)) is not None
     ]
-    yield page.table("Outcomes", ["status or error", "requests", "share"], outcomes)
-    metrics = [
-        (name, made)
-        for name, each in sorted(numbers.histograms.items())
-        if (made := distribution(each)) is not None
-    ]
-    yield page.table(
-        "All that was measured",
-        ["", "count", "average", *_HEADS, "slowest"],
-        [_line(*each) for each in metrics],
-    )
-    for title, parts in (("Stages", summary.stages), ("Requests", summary.requests)):
-        rows = [_line(part.name, part.latency) for part in parts if part.latency]
-        if rows and not source.selection:
-            yield page.table(title, ["", "answers", "average", *_HEADS, "slowest"], rows)
+    yield html_page.table("All metrics", ["", "count", *_METRIC_HEADER], rows)
+    for title, lines in (("Stages", summary.stages), ("Requests", summary.requests)):
+        rows = [_metric_row(line.name, line.latency) for line in lines if line.latency]
+        if rows and not view.selection:
+            yield html_page.table(title, ["", "responses", *_METRIC_HEADER], rows)
     if summary.thresholds:
         rows = [
-            [escape(each.text), "held" if each.holds else "not held", escape(each.reason or in_words(each))]
-            for each in summary.thresholds
+            [escape(verdict.text), verdict.result, escape(verdict.explanation)]
+            for verdict in summary.thresholds
         ]
-        yield page.table("Thresholds", ["threshold", "", "measured"], rows)
+        yield html_page.table("Thresholds", ["threshold", "result", "value"], rows)
 
 
-_SHOWN = (50, 90, 99, 99.9, 99.99)
-_HEADS = [f"p{percent:g}" for percent in _SHOWN]
-
-
-def _line(name: str, values: Distribution) -> list[str]:
+def _metric_row(name: str, values: Distribution) -> list[str]:
     return [
         escape(name.replace("_", " ")),
         f"{values.count:,}",
-        _ms(values.average_ns),
-        *(_ms(value) for _, value in _percentiles(values, _SHOWN)),
-        _ms(values.slowest_ns),
+        format_time(values.average_ns),
+        *(_percentile(values, percent) for percent in _PERCENTILES),
+        format_time(values.slowest_ns),
     ]
 
 
-def _percentiles(values: Distribution | None, wanted: Sequence[float]) -> list[tuple[float, int | None]]:
-    rows = {row.percent: row.value_ns for row in values.percentiles} if values else {}
-    return [(percent, rows.get(percent)) for percent in wanted]
+def _percentile(values: Distribution | None, percent: float) -> str:
+    value_ns = values.percentile_ns(percent) if values else None
+    return "-" if value_ns is None else format_time(value_ns)
 
 
-def _ms(value_ns: float | None) -> str:
-    if value_ns is None:
-        return "-"
-    return f"{value_ns / 1e6:,.3g} ms" if value_ns < 1e8 else f"{value_ns / 1e6:,.0f} ms"
-
-
-def _texts(source: RunView) -> Iterator[str]:
-    summary = source.summary
-    said = notes(summary)
-    if said:
-        yield (
-            "<section><h2>Notes</h2><ul>"
-            + "".join(f"<li>{escape(note)}</li>" for note in said)
-            + "</ul></section>\n"
-        )
+def _texts(view: RunView) -> Iterator[str]:
+    summary = view.summary
+    if lines := notes(summary):
+        items = "".join(f"<li>{escape(note)}</li>" for note in lines)
+        yield f"<section><h2>Notes</h2><ul>{items}</ul></section>\n"
     yield '<section><h2>As text</h2><button type="button" id="copy">Copy</button>\n'
-    yield f'<pre id="text">{escape(hey.render(summary).strip())}</pre></section>\n'
+    yield f'<pre id="text">{escape(hey_report.render(summary).strip())}</pre></section>\n'
     plan = json.dumps(summary.plan, indent=2, ensure_ascii=False)
     yield f"<section><details><summary>Plan</summary><pre>{escape(plan)}</pre></details></section>\n</main>\n"
 
 
-def _spectra(source: RunView) -> list[dict[str, Any]]:
-    numbers: Metrics = source.numbers
-    made = [{"name": "latency", **picture.spectrum(numbers.histogram("latency"))}]
-    service = numbers.histogram("service_time")
-    if service is not None and "lag" in numbers.histograms:
-        made.append({"name": "service time", **picture.spectrum(service)})
-    return [each for each in made if each["ms"]]
+def _spectra(view: RunView) -> list[dict[str, Any]]:
+    metrics = view.metrics
+    spectra = [{"name": "latency", **charts.spectrum(metrics.histogram("latency"))}]
+    service_time = metrics.histogram("service_time")
+    if service_time is not None and "lag" in metrics.histograms:
+        spectra.append({"name": "service time", **charts.spectrum(service_time)})
+    return [each for each in spectra if each["ms"]]
 
 
-def _stages(source: RunView) -> list[dict[str, Any]]:
-    """Where stages begin, in s; none, where there is but one."""
-    found, at_s = [], source.plan.warmup_ns / 1e9
+def _stages(view: RunView) -> list[dict[str, Any]]:
+    """Return where warm-up and stages begin, in s; none if there is only one stage and no warm-up."""
+    starts, at_s = [], view.plan.warmup_ns / 1e9
     if at_s:
-        found.append({"name": "warm-up", "at": 0.0})
-    if len(source.plan.stages) > 1:
-        for stage in source.plan.stages:
-            found.append({"name": stage.name, "at": at_s})
+        starts.append({"name": "warm-up", "at": 0.0})
+    if len(view.plan.stages) > 1:
+        for stage in view.plan.stages:
+            starts.append({"name": stage.name, "at": at_s})
             at_s += stage.duration_ns / 1e9
-    elif found:
-        found.append({"name": "measured", "at": at_s})
-    return found
+    elif starts:
+        starts.append({"name": "measurement", "at": at_s})
+    return starts

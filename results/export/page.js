@@ -49,32 +49,32 @@
       })),
       { x: { title: { text: "percentile" }, type: "log", tickvals: tails, ticktext: names }, y: ms(ink) },
     ],
-    heat: (ink) => [
+    heatmap: (ink) => [
       [
         {
-          type: "heatmap", x: data.series.time, y: data.heat.marks.slice(1).map((mark, index) => Math.sqrt(mark * data.heat.marks[index])),
-          // By the square root, or a narrow peak would leave all else without a shade.
-          z: data.heat.rows.map((row) => row.map((count) => count && Math.sqrt(count))), text: data.heat.rows,
+          type: "heatmap", x: data.series.time, y: data.heatmap.edges.slice(1).map((edge, index) => Math.sqrt(edge * data.heatmap.edges[index])),
+          // Shaded by the square root, or a narrow peak would leave everything else without a shade.
+          z: data.heatmap.rows.map((row) => row.map((count) => count && Math.sqrt(count))), text: data.heatmap.rows,
           colorscale: [[0, ink.low], [1, ink.high]], zmin: 0, showscale: false, hoverongaps: false,
-          hovertemplate: "%{text} answers at about %{y:.3g} ms<extra></extra>",
+          hovertemplate: "%{text} responses at about %{y:.3g} ms<extra></extra>",
         },
         ...["p50", "p99", "p99.9"].flatMap((name, index) => {
-          const made = line(name, data.series.time, data.series[name], index, ink);
-          const halo = { ...made, line: { color: ink.paper, width: 5 }, showlegend: false, hoverinfo: "skip" };
-          return [halo, made];
+          const trace = line(name, data.series.time, data.series[name], index, ink);
+          const halo = { ...trace, line: { color: ink.paper, width: 5 }, showlegend: false, hoverinfo: "skip" };
+          return [halo, trace];
         }),
       ],
       { x: seconds, y: ms(ink), timed: true },
     ],
     rates: (ink) => [
       [
-        line("answers/s", data.series.time, data.series.responses, 0, ink),
+        line("responses/s", data.series.time, data.series.responses, 0, ink),
         { ...line("errors/s", data.series.time, data.series.errors, 1, ink), line: { color: ink.bad, dash: "dash", width: 2 } },
       ],
       { x: seconds, y: { rangemode: "tozero", title: { text: "1/s" } }, timed: true },
     ],
-    flying: (ink) => [
-      [line("in flight at the end of each step", data.series.time, data.series.in_flight, 0, ink)],
+    "in-flight": (ink) => [
+      [line("in flight at the end of each column", data.series.time, data.series.in_flight, 0, ink)],
       { x: seconds, y: { rangemode: "tozero" }, timed: true },
     ],
   };
@@ -82,10 +82,10 @@
   const draw = () => {
     const ink = colours();
     for (const [id, make] of Object.entries(charts)) {
-      const place = document.getElementById(id);
-      if (!place) continue;
+      const element = document.getElementById(id);
+      if (!element) continue;
       const [traces, axes] = make(ink);
-      Plotly.react(place, traces, layout(ink, axes), { responsive: true, displaylogo: false, displayModeBar: false });
+      Plotly.react(element, traces, layout(ink, axes), { responsive: true, displaylogo: false, displayModeBar: false });
     }
   };
   draw();
@@ -99,9 +99,9 @@
       await navigator.clipboard.writeText(text.textContent);
       button.textContent = "Copied";
     } catch {
-      // Browsers refuse that for files: mark the text, so that it can be copied by hand.
+      // Browsers may not allow this for files: select the text, so that it can be copied by hand.
       getSelection().selectAllChildren(text);
-      button.textContent = "Marked";
+      button.textContent = "Selected";
     }
   });
 })();

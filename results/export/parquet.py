@@ -9,52 +9,52 @@ from typing import Any
 
 from heyfleet.results.archive.errors import ArchiveError
 from heyfleet.results.export.run_view import RunView
-from heyfleet.results.export.text import points
+from heyfleet.results.export.series import COLUMNS, INT_COLUMNS, points
 
-_ROWS = 4096  # in memory at a time
+_ROWS_PER_GROUP = 4096  # in memory at a time
 
 
-def parquet(source: RunView) -> Iterator[bytes]:
-    """A row for each second, as in the series as CSV, written group by group."""
+def parquet(view: RunView) -> Iterator[bytes]:
+    """Return a row for each second, with the columns of the series as CSV, written group by group."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
         raise ArchiveError(
-            "--as parquet needs the package pyarrow: pip install 'heyfleet[parquet]'"
+            "--as parquet needs the package pyarrow, which is not installed",
+            "run pip install 'heyfleet[parquet]'",
         ) from None
-    rows: Iterator[dict[str, Any]] = points(source)
-    first = list(islice(rows, _ROWS))
-    out = _Drain()
-    schema = pa.Table.from_pylist(first).schema if first else pa.schema([("second", pa.int64())])
+    rows: Iterator[dict[str, Any]] = points(view)
+    out = _ChunkBuffer()
+    schema = pa.schema([(name, pa.int64() if name in INT_COLUMNS else pa.float64()) for name in COLUMNS])
     writer = pq.ParquetWriter(out, schema)
-    while first:
-        writer.write_table(pa.Table.from_pylist(first, schema=schema))
-        yield out.taken()
-        first = list(islice(rows, _ROWS))
+    while group := list(islice(rows, _ROWS_PER_GROUP)):
+        writer.write_table(pa.Table.from_pylist(group, schema=schema))
+        yield out.drain()
     writer.close()
-    yield out.taken()
+    yield out.drain()
 
 
-class _Drain(io.RawIOBase):
-    """A file that keeps only what has not been taken."""
+class _ChunkBuffer(io.RawIOBase):
+    """A file that holds only what was written since the last `drain`."""
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._written = 0
+        self._chunks: list[bytes] = []
+        self._size = 0
 
     def writable(self) -> bool:
         return True
 
     def tell(self) -> int:
-        return self._written
+        return self._size
 
     def write(self, data: Any) -> int:
-        part = bytes(data)
-        self._parts.append(part)
-        self._written += len(part)
-        return len(part)
+        chunk = bytes(data)
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        return len(chunk)
 
-    def taken(self) -> bytes:
-        parts, self._parts = self._parts, []
-        return b"".join(parts)
+    def drain(self) -> bytes:
+        """Return what was written since the last call."""
+        chunks, self._chunks = self._chunks, []
+        return b"".join(chunks)

@@ -1,1 +1,1 @@
-"""Reports: the numbers of a summary as text, as CSV and as JSON."""
+"""Formats of a summary: hey's text, hey's CSV, and JSON."""

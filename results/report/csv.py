@@ -1,4 +1,4 @@
-"""hey's CSV: one row a response, from the trace that the agent kept."""
+"""hey's CSV: one row for each response, from the trace that agents keep."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 # offset, latency, connect, lookup, write, wait and read in nanoseconds; status; padding
 ROW = struct.Struct("<7qii")
-HEADING = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset"
-ROWS_A_CHUNK = 4096
+HEADER = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset"
+ROWS_PER_CHUNK = 4096
 
 
 def render(trace: bytes) -> Iterator[str]:
-    """The lines in chunks of text; times in seconds with four decimals, as hey has them."""
-    yield f"{HEADING}\n"
-    for begin in range(0, len(trace), ROWS_A_CHUNK * ROW.size):
-        chunk = trace[begin : begin + ROWS_A_CHUNK * ROW.size]
+    """Return the lines in chunks; times are in seconds with four decimals, as in hey."""
+    yield f"{HEADER}\n"
+    for begin in range(0, len(trace), ROWS_PER_CHUNK * ROW.size):
+        chunk = trace[begin : begin + ROWS_PER_CHUNK * ROW.size]
         yield "".join(map(_line, ROW.iter_unpack(chunk)))
 
 

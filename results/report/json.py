@@ -1,4 +1,4 @@
-"""The report for machines: one JSON document, as docs/report.schema.json describes it."""
+"""The report as one JSON document, described by docs/reference/report.schema.json."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from heyfleet import __version__
 from heyfleet.results.breakdown import BreakdownLine
 from heyfleet.results.distribution import Distribution
 from heyfleet.results.report.notes import notes
 from heyfleet.results.summary import Generator, Summary
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
-class Step(Protocol):
-    """One run of a search."""
+class SearchStep(Protocol):
+    """One run of a search for the highest rate."""
 
     @property
     def rate(self) -> float:
@@ -24,42 +25,43 @@ class Step(Protocol):
         ...
 
     @property
-    def outcome(self) -> str:
-        """Whether it held."""
+    def result(self) -> str:
+        """Whether the rate passed."""
         ...
 
     @property
-    def why(self) -> str:
-        """If not, why."""
+    def reason(self) -> str:
+        """Why it did not pass."""
         ...
 
     @property
     def summary(self) -> Summary:
-        """Of the run."""
+        """The run."""
         ...
 
 
-def render(summary: Summary, version: str) -> str:
-    """The document as indented text with a line end."""
-    return json.dumps(document(summary, version), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def render(summary: Summary) -> str:
+    """Return the document as indented text that ends with a newline."""
+    return _dump(document(summary))
 
 
-def document(summary: Summary, version: str) -> dict[str, Any]:
-    """The same as plain values; a metric of which nothing was recorded is null."""
+def document(summary: Summary) -> dict[str, Any]:
+    """Return the document as plain values; a metric without values is None."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "heyfleet_version": version,
+        "heyfleet_version": __version__,
         "plan": summary.plan,
         "total_ns": summary.total_ns,
         "requests_per_second": summary.requests_per_second,
         "stopped_by": summary.stopped_by,
+        "aborted_by": summary.aborted_by or None,
         "ledger": dataclasses.asdict(summary.ledger),
-        "latency": distribution_of(summary.latency),
+        "latency": distribution_values(summary.latency),
         "latency_histogram": [dataclasses.asdict(bar) for bar in summary.latency_bars],
-        "service_time": distribution_of(summary.service_time),
-        "kernel_latency": distribution_of(summary.kernel_latency),
+        "service_time": distribution_values(summary.service_time),
+        "kernel_latency": distribution_values(summary.kernel_latency),
         "lookup_ns": summary.lookup_ns,
-        "phases": {name: distribution_of(phase) for name, phase in summary.phases.items()},
+        "phases": {name: distribution_values(phase) for name, phase in summary.phases.items()},
         "statuses": {str(code): count for code, count in summary.statuses.items()},
         "errors": summary.errors,
         "body_bytes": summary.body_bytes,
@@ -73,11 +75,10 @@ def document(summary: Summary, version: str) -> dict[str, Any]:
         "http": dataclasses.asdict(summary.http),
         "tls": dataclasses.asdict(summary.tls) if summary.tls else None,
         "generator": _generator(summary.generator),
-        "warmup": _part(summary.warmup) if summary.warmup else None,
-        "stages": [_part(line) for line in summary.stages],
-        "requests": [_part(line) for line in summary.requests],
+        "warmup": _breakdown(summary.warmup) if summary.warmup else None,
+        "stages": [_breakdown(line) for line in summary.stages],
+        "requests": [_breakdown(line) for line in summary.requests],
         "thresholds": [dataclasses.asdict(verdict) for verdict in summary.thresholds],
-        "aborted": summary.aborted or None,
         "trust": dataclasses.asdict(summary.trust),
         "fleet": dataclasses.asdict(summary.fleet) if summary.fleet else None,
         "agents": [_agent(agent) for agent in summary.agents],
@@ -85,41 +86,50 @@ def document(summary: Summary, version: str) -> dict[str, Any]:
     }
 
 
-def render_search(steps: Sequence[Step], best: Step | None, version: str) -> str:
-    """What --find-max did, and the whole report of the best run."""
-    found = {
-        "schema_version": SCHEMA_VERSION,
-        "heyfleet_version": version,
-        "highest_rate": best.rate if best else None,
-        "steps": [{"rate": step.rate, "outcome": step.outcome, "why": step.why} for step in steps],
-        "best": document(best.summary, version) if best else None,
-    }
-    return json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def render_search(steps: Sequence[SearchStep], best: SearchStep | None) -> str:
+    """Return the steps of --find-max and the whole report of the best run."""
+    return _dump(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "heyfleet_version": __version__,
+            "highest_rate": best.rate if best else None,
+            "steps": [{"rate": step.rate, "result": step.result, "reason": step.reason} for step in steps],
+            "best": document(best.summary) if best else None,
+        }
+    )
+
+
+def _dump(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _agent(summary: Summary) -> dict[str, Any]:
-    """What is asked for with --per-agent, of one agent."""
+    """Return the numbers of one agent, for --per-agent."""
     return {
         "agent": summary.agent,
         "total_ns": summary.total_ns,
         "requests_per_second": summary.requests_per_second,
-        "latency": distribution_of(summary.latency),
+        "latency": distribution_values(summary.latency),
         "latency_histogram": [dataclasses.asdict(bar) for bar in summary.latency_bars],
         "statuses": {str(code): count for code, count in summary.statuses.items()},
         "errors": summary.errors,
     }
 
 
-def _part(line: BreakdownLine) -> dict[str, Any]:
-    return {**dataclasses.asdict(line), "latency": distribution_of(line.latency)}
+def _breakdown(line: BreakdownLine) -> dict[str, Any]:
+    return {**dataclasses.asdict(line), "latency": distribution_values(line.latency)}
 
 
-def distribution_of(values: Distribution | None) -> dict[str, Any] | None:
-    """A metric as plain values; None if nothing was recorded."""
+def distribution_values(values: Distribution | None) -> dict[str, Any] | None:
+    """Return a metric as plain values, with the percentiles that the sample supports; None if it has no values."""
     if values is None:
         return None
     plain = dataclasses.asdict(values)
-    plain["percentiles"] = [row for row in plain["percentiles"] if row.pop("needs") <= values.count]
+    plain["percentiles"] = [
+        {"percent": row.percent, "value_ns": row.value_ns}
+        for row in values.percentiles
+        if row.value_ns is not None
+    ]
     return plain
 
 
@@ -127,7 +137,7 @@ def _generator(generator: Generator) -> dict[str, Any]:
     return {
         **dataclasses.asdict(generator),
         "io_note": generator.io_note or None,
-        "loop_turn": distribution_of(generator.loop_turn),
-        "lag": distribution_of(generator.lag),
-        "generator_lag": distribution_of(generator.generator_lag),
+        "loop_turn": distribution_values(generator.loop_turn),
+        "lag": distribution_values(generator.lag),
+        "generator_lag": distribution_values(generator.generator_lag),
     }

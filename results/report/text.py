@@ -1,91 +1,95 @@
-"""The report that hey prints, section by section and byte by byte, and below it what hey does not say."""
+"""The text report: hey's sections byte for byte, then what hey leaves out.
+
+hey's own sections keep hey's format of times, `0.0123 secs`. All others have units for people, `12.3 ms`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from heyfleet.results.distribution import Bar, Distribution
-from heyfleet.results.fleet_summary import AgentLine, Fleet
-from heyfleet.results.report import load_sections as load
-from heyfleet.results.report.notes import notes, plural
-from heyfleet.results.report.table import table
-from heyfleet.results.summary import HttpUse, Summary
+from heyfleet.results.report import load_sections
+from heyfleet.results.report.fleet_section import fleet_section
+from heyfleet.results.report.generator_section import generator_section
+from heyfleet.results.report.notes import notes
+from heyfleet.results.summary import Summary
+from heyfleet.results.units import format_time
 
 BAR = "■"
 BAR_WIDTH = 40
-# The cure, where the cause is on this host.
-CURES = {
+# What to do about errors with a cause on the generator's side or in its flags.
+ERROR_HINTS = {
     "no local port": "all local ports are in use: keep connections alive, or widen ip_local_port_range",
     "no file descriptor": "the limit of open files is reached: raise it with ulimit -n, or lower -c",
-    "TLS: certificate of an unknown authority": "trust it with --cacert FILE, or don't verify with -k",
-    "TLS: certificate of another name": "ask for its name with -host or --connect-to, or don't verify with -k",
-    "TLS: certificate expired": "or not yet valid; don't verify with -k",
-    "TLS: refused by the server": "it may want a client certificate (--cert), or another version (--tls)",
+    "TLS: certificate of an unknown authority": "trust it with --cacert FILE, or skip verification with -k",
+    "TLS: certificate of another name": "set its name with -host or --connect-to, or skip verification with -k",
+    "TLS: certificate expired": "or not valid yet; skip verification with -k",
+    "TLS: refused by the server": "it may require a client certificate (--cert) or another version (--tls)",
     "TLS: protocol error": "is this an https port?",
     "proxy: refused the tunnel": "does it allow CONNECT to this host and port?",
-    "proxy: authentication required": "or not accepted: -x http://USER:PASSWORD@HOST:PORT",
+    "proxy: authentication required": "or rejected: -x http://USER:PASSWORD@HOST:PORT",
     "proxy: protocol error": "is this the port of an HTTP proxy?",
-    "bad content: unknown coding": "ask for others with -H 'Accept-Encoding: ...', or leave --decode out",
-    "HTTP/2: protocol error": "does the server speak it? Without -h2 or --h2c it is asked in HTTP/1.1",
+    "bad content: unknown coding": "limit the codings with -H 'Accept-Encoding: ...', or omit --decode",
+    "HTTP/2: protocol error": "does the server support it? Without -h2 or --h2c, heyfleet uses HTTP/1.1",
 }
 
 
 def render(summary: Summary) -> str:
-    """The whole text, as it goes to the terminal. A section without data is left out."""
+    """Return the whole text. A section without data is left out."""
     sections = [
         _head(summary),
         _histogram(summary.latency_bars),
-        _percentiles("Latency distribution:", summary.latency),
+        _percentiles(summary.latency),
         _details(summary),
         _statuses(summary.statuses),
         _errors(summary.errors),
         _service_time(summary.service_time),
         _kernel_latency(summary),
-        load.load(summary),
-        load.parts("By stage (times in seconds):", "stage", summary.stages),
-        load.parts("By request (times in seconds):", "request", summary.requests),
-        load.by_address(summary),
-        _generator(summary),
-        _fleet(summary.fleet),
-        load.thresholds(summary.thresholds, summary.aborted),
+        load_sections.load(summary),
+        load_sections.breakdown("By stage:", "stage", summary.stages),
+        load_sections.breakdown("By request:", "request", summary.requests),
+        load_sections.by_address(summary),
+        generator_section(summary),
+        fleet_section(summary.fleet),
+        load_sections.thresholds(summary.thresholds, summary.aborted_by),
         _ledger(summary),
-        load.trust(summary.trust),
+        load_sections.trust(summary.trust),
         _notes(summary),
     ]
-    return _text(sections) + "".join(map(_of_agent, summary.agents))
+    return _join(sections) + "".join(map(_agent_report, summary.agents))
 
 
-def _text(sections: list[Iterator[str]]) -> str:
+def _join(sections: list[Iterator[str]]) -> str:
     return "".join(f"\n{section}\n" for section in map("\n".join, sections) if section)
 
 
-def _of_agent(summary: Summary) -> str:
-    """What is worth a look of one agent alone."""
+def _agent_report(summary: Summary) -> str:
+    """Return hey's main sections for one agent."""
     sections = [
         iter([f"Agent {summary.agent}:"]),
         _head(summary),
-        _percentiles("Latency distribution:", summary.latency),
+        _percentiles(summary.latency),
         _statuses(summary.statuses),
         _errors(summary.errors),
     ]
-    return _text(sections)
+    return _join(sections)
 
 
-def secs(value_ns: float) -> str:
-    """hey's only unit of time."""
+def _secs(value_ns: float) -> str:
+    """Return a time as hey formats it."""
     return f"{value_ns / 1e9:4.4f} secs"
 
 
 def _head(summary: Summary) -> Iterator[str]:
     latency = summary.latency
     yield "Summary:"
-    yield f"  Total:\t{secs(summary.total_ns)}"
+    yield f"  Total:\t{_secs(summary.total_ns)}"
     if latency:
-        yield f"  Slowest:\t{secs(latency.slowest_ns)}"
-        yield f"  Fastest:\t{secs(latency.fastest_ns)}"
-        yield f"  Average:\t{secs(latency.average_ns)}"
+        yield f"  Slowest:\t{_secs(latency.slowest_ns)}"
+        yield f"  Fastest:\t{_secs(latency.fastest_ns)}"
+        yield f"  Average:\t{_secs(latency.average_ns)}"
     yield f"  Requests/sec:\t{summary.requests_per_second:4.4f}"
-    yield "  "  # so hey separates what follows, and has it even where nothing follows
+    yield "  "  # hey prints this separator even if nothing follows
     if latency and summary.body_bytes:
         yield f"  Total data:\t{summary.body_bytes} bytes"
         yield f"  Size/request:\t{summary.body_bytes // latency.count} bytes"
@@ -104,17 +108,21 @@ def _histogram(bars: tuple[Bar, ...]) -> Iterator[str]:
     yield ""
 
 
-def _percentiles(title: str, values: Distribution | None) -> Iterator[str]:
-    if values is None:
+def _percentiles(latency: Distribution | None) -> Iterator[str]:
+    if latency is None:
         return
-    yield title
-    for row in values.percentiles:
+    yield "Latency distribution:"
+    for row in latency.percentiles:
         if row.value_ns is not None:
-            yield f"  {row.percent:g}% in {secs(row.value_ns)}"
-    left_out = [row for row in values.percentiles if row.value_ns is None]
-    if left_out:
-        rows = ", ".join(f"{row.percent:g}% ({row.needs})" for row in left_out)
-        yield f"  left out, with the responses they need: {rows}"
+            yield f"  {row.percent:g}% in {_secs(row.value_ns)}"
+    yield from _omitted_percentiles(latency)
+
+
+def _omitted_percentiles(values: Distribution) -> Iterator[str]:
+    omitted = [row for row in values.percentiles if row.value_ns is None]
+    if omitted:
+        rows = ", ".join(f"{row.percent:g}% ({row.minimum_sample})" for row in omitted)
+        yield f"  omitted, with the responses they need: {rows}"
 
 
 def _details(summary: Summary) -> Iterator[str]:
@@ -123,22 +131,22 @@ def _details(summary: Summary) -> Iterator[str]:
     if summary.phases:
         yield "Details (average, fastest, slowest):"
     if connect:
-        # The one lookup was before all connections, so each of them took that much longer.
-        yield _three("DNS+dialup:", connect, lookup_ns)
+        # The name was looked up once, before all connections, so each of them took that much longer.
+        yield _phase("DNS+dialup:", connect, lookup_ns)
         if lookup:
-            yield _three("DNS-lookup:", lookup)
+            yield _phase("DNS-lookup:", lookup)
         else:
-            yield f"  DNS-lookup:\t{secs(lookup_ns)}, {secs(lookup_ns)}, {secs(lookup_ns)}"
+            yield f"  DNS-lookup:\t{_secs(lookup_ns)}, {_secs(lookup_ns)}, {_secs(lookup_ns)}"
     if handshake := summary.phases.get("handshake"):
-        yield _three("TLS handshake:", handshake)
+        yield _phase("TLS handshake:", handshake)
     for label, name in (("req write:", "request_write"), ("resp wait:", "wait"), ("resp read:", "read")):
         if phase := summary.phases.get(name):
-            yield _three(label, phase)
+            yield _phase(label, phase)
 
 
-def _three(label: str, values: Distribution, more_ns: int = 0) -> str:
+def _phase(label: str, values: Distribution, extra_ns: int = 0) -> str:
     times_ns = (values.average_ns, values.fastest_ns, values.slowest_ns)
-    return f"  {label}\t{', '.join(secs(time_ns + more_ns) for time_ns in times_ns)}"
+    return f"  {label}\t{', '.join(_secs(time_ns + extra_ns) for time_ns in times_ns)}"
 
 
 def _statuses(statuses: dict[int, int]) -> Iterator[str]:
@@ -152,121 +160,37 @@ def _errors(errors: dict[str, int]) -> Iterator[str]:
     if errors:
         yield "Error distribution:"
     for kind, count in errors.items():
-        cure = CURES.get(kind)
-        yield f"  [{count}]\t{kind} ({cure})" if cure else f"  [{count}]\t{kind}"
+        hint = ERROR_HINTS.get(kind)
+        yield f"  [{count}]\t{kind} ({hint})" if hint else f"  [{count}]\t{kind}"
 
 
 def _service_time(values: Distribution | None) -> Iterator[str]:
     if values is None:
         return
-    yield from _percentiles(
-        "Service time (from the sending, not from the instant that the rate intended):", values
-    )
-    yield f"  Slowest:\t{secs(values.slowest_ns)}"
-    yield f"  Average:\t{secs(values.average_ns)}"
+    yield "Service time (from the actual sending instead of the intended instant):"
+    yield from _times(values)
+    yield from _omitted_percentiles(values)
+    yield f"  Slowest:\t{format_time(values.slowest_ns)}"
+    yield f"  Average:\t{format_time(values.average_ns)}"
+
+
+def _times(values: Distribution) -> Iterator[str]:
+    for row in values.percentiles:
+        if row.value_ns is not None:
+            yield f"  {row.percent:g}% in {format_time(row.value_ns)}"
 
 
 def _kernel_latency(summary: Summary) -> Iterator[str]:
     values, latency = summary.kernel_latency, summary.service_time or summary.latency
     if values is None or latency is None:
         return
-    yield "Kernel latency (between the kernel's stamps of sending and receiving):"
-    for row in values.percentiles:
-        if row.value_ns is not None:
-            yield f"  {row.percent:g}% in {row.value_ns / 1e6:.3f} ms"
-    yield f"  Slowest:\t{values.slowest_ns / 1e6:.3f} ms"
-    yield (
-        f"  Average:\t{values.average_ns / 1e6:.3f} ms, "
-        f"{(latency.average_ns - values.average_ns) / 1e3:.1f} us less than from our sending to our receiving"
-    )
+    yield "Kernel latency (between the kernel's timestamps of sending and receiving):"
+    yield from _times(values)
+    yield f"  Slowest:\t{format_time(values.slowest_ns)}"
+    yield f"  Average:\t{format_time(values.average_ns)}"
+    yield f"  Overhead:\t{format_time(latency.average_ns - values.average_ns)} on average, from scheduling and processing"
     if values.count < latency.count:
-        yield f"  Stamped:\t{values.count} of {latency.count} responses"
-
-
-def _generator(summary: Summary) -> Iterator[str]:
-    generator, tls = summary.generator, summary.tls
-    note = f" ({generator.io_note})" if generator.io_note else ""
-    yield "Generator:"
-    yield f"  Backend:\t{generator.io}{note}"
-    yield f"  Threads:\t{generator.workers}"
-    yield f"  Connections:\t{generator.connections_opened} opened{_spread(summary.addresses)}"
-    if proxy := summary.plan["proxy"]:
-        yield f"  Proxy:\t{proxy['host']}, port {proxy['port']}"
-    if summary.http.spoken not in ((), ("HTTP/1.1",)):
-        yield f"  Protocol:\t{_protocol(summary.http)}"
-    if tls:
-        handshakes = f"{tls.full} full and {tls.resumed} resumed handshakes"
-        yield f"  TLS:\t{'; '.join((*tls.spoken, handshakes))}"
-    if summary.redirects:
-        yield f"  Redirects:\t{summary.redirects} followed (a request's time ends with its last answer)"
-    if generator.busiest_cpu_share is not None:
-        yield f"  CPU share:\t{generator.busiest_cpu_share:.1%} of a core (the busiest thread)"
-    if generator.loop_turn:
-        yield f"  Loop turn:\t{_p99_and_slowest(generator.loop_turn)} (what an event waited for us at most)"
-    if generator.lag:
-        yield f"  Send lag:\t{_p99_and_slowest(generator.lag)} (sent later than intended)"
-    if generator.generator_lag:
-        yield f"  Own lag:\t{_p99_and_slowest(generator.generator_lag)} (later than it could have left)"
-    yield f"  On the wire:\t{generator.bytes_sent} bytes sent, {generator.bytes_received} bytes received"
-
-
-def _protocol(http: HttpUse) -> str:
-    streams = f"{plural(http.streams, 'request')} at a time on each connection"
-    ended = f"; {plural(http.goaways, 'connection')} ended by the server" if http.goaways else ""
-    return f"{', '.join(http.spoken)}, {streams}{ended}"
-
-
-def _spread(addresses: tuple[str, ...]) -> str:
-    if len(addresses) < 2:
-        return ""
-    return f", spread over {len(addresses)} addresses: {', '.join(addresses)}"
-
-
-def _p99_and_slowest(values: Distribution) -> str:
-    """In milliseconds: of what should be too short for hey's four decimals."""
-    p99_ns = next((row.value_ns for row in values.percentiles if row.percent == 99), None)
-    p99 = "" if p99_ns is None else f"99% in {p99_ns / 1e6:.3f} ms, "
-    return f"{p99}{values.slowest_ns / 1e6:.3f} ms slowest"
-
-
-def _fleet(fleet: Fleet | None) -> Iterator[str]:
-    if fleet is None:
-        return
-    yield "Fleet:"
-    yield f"  Agents:\t{fleet.asked} asked, {fleet.joined} took part, {fleet.lost} lost"
-    yield from _agent_table(fleet.agents)
-    if fleet.start:
-        start = fleet.start
-        yield (
-            f"  Start skew:\t{start.skew_ns / 1e6:.3f} ms, at most {start.at_most_ns / 1e6:.3f} ms"
-            f" (clocks known to {start.clock_uncertainty_ns / 1e6:.3f} ms)"
-        )
-    if fleet.lost:
-        yield f"  Missing:\t{fleet.missing_share:.1%} of the plan"
-
-
-def _agent_table(agents: tuple[AgentLine, ...]) -> Iterator[str]:
-    head = ("agent", "connections", "requests", "responses", "errors", "requests/s")
-    rows = [
-        (
-            agent.agent,
-            str(agent.connections),
-            "-" if agent.requests is None else str(agent.requests),
-            str(agent.responses),
-            str(agent.errors),
-            f"{agent.requests_per_second:.1f}",
-        )
-        for agent in agents
-    ]
-    return table(head, rows, [_agent_note(agent) for agent in agents])
-
-
-def _agent_note(agent: AgentLine) -> str:
-    return (
-        ""
-        if agent.last_heard_ns is None
-        else f"  {agent.state}, last heard at {agent.last_heard_ns / 1e9:.1f} s"
-    )
+        yield f"  Timestamped:\t{values.count} of {latency.count} responses"
 
 
 def _ledger(summary: Summary) -> Iterator[str]:

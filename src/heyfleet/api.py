@@ -15,13 +15,12 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heyfleet.cli.export import FORMATS, write
 from heyfleet.ext import Histogram
-from heyfleet.results.archive.archiver import folder_of_runs
-from heyfleet.results.archive.layout import RUNS
-from heyfleet.results.archive.reader import find
+from heyfleet.results.archive.runs import find_run
+from heyfleet.results.archive.runs_folder import DEFAULT_FOLDER, runs_folder
+from heyfleet.results.export.formats import FORMATS, render, write_file
 from heyfleet.results.export.run_view import RunView, Selection
-from heyfleet.results.export.text import points
+from heyfleet.results.export.series import Value, points
 from heyfleet.results.report import json as document
 from heyfleet.results.report import text as hey
 
@@ -45,7 +44,7 @@ class Result:
         self, folder: str | PathLike[str], *, exit_code: int | None = None, selection: Selection | None = None
     ) -> None:
         """An archive's folder, or its name in the folder of runs; heyfleet.errors.InputError."""
-        self._source = RunView(find(str(folder), folder_of_runs() or RUNS), selection)
+        self._source = RunView(find_run(str(folder), runs_folder() or DEFAULT_FOLDER), selection)
         self._owner: Result | None = None  # of the folder, if that is not to outlive it
         self.exit_code = exit_code
         """Of the command, as docs/reference/report.md lists them; None if the run was loaded."""
@@ -57,25 +56,23 @@ class Result:
 
     @property
     def report(self) -> dict[str, Any]:
-        """The whole report; docs/report.schema.json describes it."""
-        from heyfleet import __version__
-
-        return document.document(self._source.summary, __version__)
+        """The whole report; docs/reference/report.schema.json describes it."""
+        return document.document(self._source.summary)
 
     @property
     def requests(self) -> int:
         """How many were answered, or failed."""
-        return self._source.numbers.ended
+        return self._source.metrics.completed
 
     @property
     def statuses(self) -> dict[int, int]:
         """Responses by status code."""
-        return dict(sorted(self._source.numbers.responses.items()))
+        return dict(sorted(self._source.metrics.responses.items()))
 
     @property
     def errors(self) -> dict[str, int]:
         """Requests that failed, by kind."""
-        return dict(self._source.numbers.errors.most_common())
+        return dict(self._source.metrics.errors.most_common())
 
     @property
     def seconds(self) -> float:
@@ -95,7 +92,7 @@ class Result:
     @property
     def metrics(self) -> list[str]:
         """What there are histograms of."""
-        return sorted(self._source.numbers.histograms)
+        return sorted(self._source.metrics.histograms)
 
     def percentile(self, percent: float, metric: str = "latency") -> float:
         """A percentile by nearest rank, in seconds. ValueError where nothing was recorded."""
@@ -114,7 +111,7 @@ class Result:
         buckets = np.array(self._of(metric).buckets(), np.int64).reshape(-1, 3)
         return buckets[:, 0], buckets[:, 1], buckets[:, 2]
 
-    def series(self) -> Iterator[dict[str, int | float]]:
+    def series(self) -> Iterator[dict[str, Value]]:
         """Second by second, with the columns of `heyfleet export --as series-csv`."""
         return points(self._source)
 
@@ -144,7 +141,7 @@ class Result:
         """Write a new file in one of the formats of `heyfleet export`; its path."""
         if form not in FORMATS:
             raise ValueError(f"{form!r} is none of {', '.join(FORMATS)}")
-        write(form, self._source, str(path))
+        write_file(Path(path), render(form, self._source))
         return Path(path)
 
     def __str__(self) -> str:
@@ -153,13 +150,13 @@ class Result:
 
     def __repr__(self) -> str:
         """In one line."""
-        p99 = f", p99 {self.percentile(99):.4f} s" if self._source.numbers.histogram("latency") else ""
+        p99 = f", p99 {self.percentile(99):.4f} s" if self._source.metrics.histogram("latency") else ""
         return f"<heyfleet.Result {self.requests} requests, {self.rate:.1f}/s{p99}, trust {self.trust}>"
 
     def _repr_html_(self) -> str:
         """For notebooks: a small table."""
         rows = [("requests", f"{self.requests:,}"), ("requests/s", f"{self.rate:,.1f}")]
-        if self._source.numbers.histogram("latency"):
+        if self._source.metrics.histogram("latency"):
             rows += [(f"p{each:g}", f"{self.percentile(each) * 1e3:,.3f} ms") for each in (50, 90, 99, 99.9)]
         rows += [("errors", f"{sum(self.errors.values()):,}"), ("trust", self.trust)]
         cells = "".join(
@@ -168,7 +165,7 @@ class Result:
         return f"<table>{cells}</table>"
 
     def _of(self, metric: str) -> Histogram:
-        histogram = self._source.numbers.histogram(metric)
+        histogram = self._source.metrics.histogram(metric)
         if histogram is None:
             raise ValueError(
                 f"nothing was recorded of {metric!r}; there is {', '.join(self.metrics) or 'nothing'}"

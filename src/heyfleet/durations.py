@@ -44,7 +44,7 @@ _BYTES_PER_UNIT = {
     "Gi": _KIB**3,
 }
 _INT64_MAX = 2**63 - 1
-_MAX_RATE_PER_S = 1e9
+MAX_RATE_PER_S = 1e9
 
 
 def parse_duration_ns(text: str) -> int:
@@ -76,7 +76,7 @@ def parse_rate_per_s(text: str) -> float:
     if parts is None:
         raise ValueError(f"{text!r} is not a rate like 5000, 5k/s, 300/m or 0.5/s")
     rate = float(parts[1]) * _MULTIPLES[parts[2]] / _SECONDS_PER_UNIT[parts[3]]
-    if rate > _MAX_RATE_PER_S:
+    if rate > MAX_RATE_PER_S:
         raise ValueError(f"{text} is too large; the maximum is 1000M/s")
     return rate
 

@@ -1,8 +1,9 @@
-"""Agents that lie, stutter or break the protocol, over real gRPC on a socket file, against the controller's own parts."""
+"""Agents that send false or repeated messages or break the protocol, over real gRPC on a socket file."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ MS = 1_000_000
 
 
 def snapshot(agent: str, sequence: int, values_ns: Iterable[int]) -> Snapshot:
-    """One that adds up."""
+    """Return a consistent snapshot."""
     histogram = Histogram()
     for value_ns in values_ns:
         histogram.record(value_ns)
@@ -49,7 +50,7 @@ def snapshot(agent: str, sequence: int, values_ns: Iterable[int]) -> Snapshot:
 
 
 def done(agent: str, snapshots: list[Snapshot]) -> Done:
-    """Their totals."""
+    """Return the totals of snapshots."""
     sent = sum(each.sent for each in snapshots)
     return Done(
         agent=agent,
@@ -63,14 +64,14 @@ def done(agent: str, snapshots: list[Snapshot]) -> Done:
 
 
 class FakeAgent:
-    """Does as it should, but for what a test changes: `messages` makes what it says once it was started."""
+    """Follows the protocol; `messages` makes what it sends after the start."""
 
     def __init__(
         self,
         name: str,
         messages: Callable[[str], list[Snapshot | Done | str]],
         *,
-        spoken: int = protocol.PROTOCOL,
+        protocol_number: int = protocol.PROTOCOL,
     ) -> None:
         self.name = name
         self.acks: list[tuple[int, str]] = []
@@ -78,16 +79,16 @@ class FakeAgent:
         self.rejected = ""
         self.assignment: Assignment | None = None
         self._messages = messages
-        self._spoken = spoken
+        self._protocol_number = protocol_number
 
-    async def live(self, address: str) -> None:
-        """Attach until the controller ends it; the message "break" breaks the stream, and attaches again."""
-        left = None
-        while left is None or left:
-            left = await self._attach(address, left)
+    async def run(self, address: str) -> None:
+        """Attach until the controller dismisses the agent; the message "break" breaks the stream and attaches again."""
+        unsent = None
+        while unsent is None or unsent:
+            unsent = await self._attach(address, unsent)
 
     async def _attach(
-        self, address: str, left: list[Snapshot | Done | str] | None
+        self, address: str, unsent: list[Snapshot | Done | str] | None
     ) -> list[Snapshot | Done | str]:
         async with grpc.aio.insecure_channel(address) as channel:
             call = channel.stream_stream(
@@ -95,22 +96,22 @@ class FakeAgent:
                 request_serializer=FromAgent.SerializeToString,
                 response_deserializer=ToAgent.FromString,
             )()
-            offers = [Offer(assignment=self.assignment)] if left and self.assignment else []
+            offers = [Offer(assignment=self.assignment)] if unsent and self.assignment else []
             facts = HostFacts(host="fake")
-            hello = Hello(protocol=self._spoken, version="0", agent=self.name, facts=facts, offers=offers)
+            hello = Hello(
+                protocol=self._protocol_number, version="0", agent=self.name, facts=facts, offers=offers
+            )
             await call.write(FromAgent(hello=hello))
-            if left:
-                left = await self._say(call, left)
-                if left:
-                    return left
+            if unsent:
+                unsent = await self._send(call, unsent)
+                if unsent:
+                    return unsent
             while (message := await call.read()) is not grpc.aio.EOF:
                 assert isinstance(message, ToAgent)
                 match message.WhichOneof("message"):
                     case "rejection":
                         self.rejected = message.rejection.reason
                     case "ping":
-                        import time
-
                         pong = Pong(
                             sequence=message.ping.sequence,
                             sent_ns=message.ping.sent_ns,
@@ -121,9 +122,9 @@ class FakeAgent:
                         self.assignment = message.assignment
                         await call.write(FromAgent(ready=Ready(workers=1, io="epoll"), run_id=message.run_id))
                     case "start":
-                        left = await self._say(call, self._messages(self.name))
-                        if left:
-                            return left
+                        unsent = await self._send(call, self._messages(self.name))
+                        if unsent:
+                            return unsent
                     case "ack":
                         self.acks.append((message.ack.sequence, message.ack.refusal_reason))
                     case "release":
@@ -133,7 +134,7 @@ class FakeAgent:
                         return []
         return []
 
-    async def _say(
+    async def _send(
         self,
         call: Any,
         messages: list[Snapshot | Done | str],
@@ -146,14 +147,14 @@ class FakeAgent:
             elif isinstance(message, Done):
                 await call.write(FromAgent(done=message, run_id=run_id))
             else:
-                await asyncio.sleep(0.2)  # for what was written to arrive
+                await asyncio.sleep(0.2)  # until the messages have arrived
                 call.cancel()
                 return messages[number + 1 :]
         return []
 
 
 def play(folder: Path, agents: list[FakeAgent], requests: int = 0) -> Measurements:
-    """One run of these agents, to its end."""
+    """Carry out one run with these agents."""
     return asyncio.run(_play(f"unix:{folder}/socket", agents, requests))
 
 
@@ -164,24 +165,26 @@ async def _play(address: str, agents: list[FakeAgent], requests: int) -> Measure
         duration_ns=1000 * MS,
         request_count=requests,
     )
-    fleet = AgentRegistry()
-    wanted = RunRequest(plan=plan, agents=len(agents), join_timeout_ns=20_000 * MS, lost_timeout_ns=1000 * MS)
-    conductor = fleet.receiver = RunCoordinator(fleet, wanted)
-    server = Server(fleet, None)
+    registry = AgentRegistry()
+    request = RunRequest(
+        plan=plan, agents=len(agents), join_timeout_ns=20_000 * MS, lost_timeout_ns=1000 * MS
+    )
+    coordinator = registry.run_handler = RunCoordinator(registry, request)
+    server = Server(registry, None)
     await server.start(address)
-    lives = [asyncio.create_task(agent.live(address)) for agent in agents]
+    tasks = [asyncio.create_task(agent.run(address)) for agent in agents]
     try:
-        async with background(fleet.beat):
-            measured = await asyncio.wait_for(conductor.conduct(), 30)
-            conductor.release()
-            fleet.dismiss("over")
-            await asyncio.wait(lives, timeout=5)
+        async with background(registry.renew_leases):
+            measurements = await asyncio.wait_for(coordinator.run(), 30)
+            coordinator.release()
+            registry.dismiss_all("over")
+            await asyncio.wait(tasks, timeout=5)
     finally:
         await server.stop()
-    assert measured is not None
-    for life in lives:
-        if life.done():
-            life.result()
+    assert measurements is not None
+    for task in tasks:
+        if task.done():
+            task.result()
         else:
-            life.cancel()
-    return measured
+            task.cancel()
+    return measurements

@@ -1,4 +1,4 @@
-"""A controller that keeps running: runs one after the other, its own death, and what is collected afterwards."""
+"""A long-running controller: runs in sequence, a crash, and results that are collected afterwards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from heyfleet.results.archive.reader import Run
+from heyfleet.results.archive.reader import ArchivedRun
 
 from .processes import Fleet, Process, adds_up
 
@@ -18,7 +18,7 @@ SLOW = "/ok?delay=2ms"
 
 @pytest.fixture
 def credentials(fleet: Fleet) -> str:
-    """A folder with a CA, and a token for agents."""
+    """Make a folder with a CA and a token for agents."""
     folder = fleet.folder / "join"
     assert fleet.start("ca", "init", str(folder)).end() == 0
     assert fleet.start("ca", "token", str(folder), "--uses", "9").end() == 0
@@ -46,37 +46,37 @@ def collect(fleet: Fleet, credentials: str, *arguments: str) -> dict[str, Any]:
 
 
 def test_two_runs_on_one_fleet(fleet: Fleet, faulty: Any, credentials: str) -> None:
-    keeps = controller(fleet, credentials)
+    daemon = controller(fleet, credentials)
     agents = fleet.agents(2)
     for number in (1, 2):
-        keeps.wait_for(rf"a{number}-\w+ .*joined")
+        daemon.wait_for(rf"a{number}-\w+ .*joined")
     first = run(fleet, credentials, "-z", "2s", "-c", "8", faulty.url(SLOW))
-    keeps.wait_for(r"run (\w+) to 127.0.0.1")
+    daemon.wait_for(r"run (\w+) to 127.0.0.1")
     kept = fleet.folder / "kept"
     second = run(fleet, credentials, "-n", "1003", "-c", "7", "--out", str(kept), faulty.url(SLOW))
     assert [first.end(), second.end()] == [0, 0]
-    run_ids = [line.split()[2] for line in keeps.lines if " to 127.0.0.1" in line]
+    run_ids = [line.split()[2] for line in daemon.lines if " to 127.0.0.1" in line]
     assert len(run_ids) == 2
     for run_id, report in zip(run_ids, (first.report, second.report), strict=True):
         adds_up(report)
         fleet.archives(run_id).check(report)
     assert second.report["ledger"]["responses"] == 1003
-    series = list(Run(kept).intervals())
+    series = list(ArchivedRun(kept).intervals())
     assert sum(sum(second.merged.responses.values()) for second in series) == 1003
-    assert len({row.agent for row in Run(kept).agents()}) == 2
-    keeps.signal(signal.SIGTERM)
-    assert keeps.end() == 0
+    assert len({row.agent for row in ArchivedRun(kept).agents()}) == 2
+    daemon.signal(signal.SIGTERM)
+    assert daemon.end() == 0
     for agent in agents:
         assert agent.process.poll() is None
         agent.signal(signal.SIGTERM)
         assert agent.end() == 143
 
 
-def test_ctrl_c_of_a_run_elsewhere(fleet: Fleet, faulty: Any, credentials: str) -> None:
-    keeps = controller(fleet, credentials)
+def test_ctrl_c_stops_a_run_on_a_controller(fleet: Fleet, faulty: Any, credentials: str) -> None:
+    daemon = controller(fleet, credentials)
     agents = fleet.agents(2)
     for number in (1, 2):
-        keeps.wait_for(rf"a{number}-\w+ .*joined")
+        daemon.wait_for(rf"a{number}-\w+ .*joined")
     command = run(fleet, credentials, "-z", "60s", "-c", "8", faulty.url(SLOW))
     agents[0].wait_for(r"run \w+: 4 connections")
     time.sleep(1.2)
@@ -86,17 +86,17 @@ def test_ctrl_c_of_a_run_elsewhere(fleet: Fleet, faulty: Any, credentials: str) 
     fleet.archives().check(command.report)
 
 
-def test_a_controller_dies_and_another_gathers_what_agents_hold(
+def test_a_restarted_controller_collects_what_the_agents_hold(
     fleet: Fleet, faulty: Any, credentials: str
 ) -> None:
-    keeps = controller(fleet, credentials)
+    daemon = controller(fleet, credentials)
     agents = fleet.agents(3)
     for number in (1, 2, 3):
-        keeps.wait_for(rf"a{number}-\w+ .*joined")
+        daemon.wait_for(rf"a{number}-\w+ .*joined")
     command = run(fleet, credentials, "-z", "60s", "-c", "9", faulty.url(SLOW))
     agents[0].wait_for(r"run \w+: 3 connections")
     time.sleep(1.5)
-    keeps.signal(signal.SIGKILL)
+    daemon.signal(signal.SIGKILL)
     killed_s = time.monotonic()
     assert command.end() == 1
     assert "heyfleet collect" in command.said
@@ -105,28 +105,31 @@ def test_a_controller_dies_and_another_gathers_what_agents_hold(
     assert time.monotonic() - killed_s < 60  # not the 60 s of the plan: the lease ended it
     for agent in agents:
         agent.wait_for(r"ended by lease")
-    again = controller(fleet, credentials, fleet.port)
+    restarted = controller(fleet, credentials, fleet.port)
     for number in (1, 2, 3):
-        again.wait_for(rf"a{number}-\w+ .*joined")
-    report = collected(fleet, credentials)
+        restarted.wait_for(rf"a{number}-\w+ .*joined")
+    report = collect_all(fleet, credentials)
     fleet.archives().check(report)
     collect(fleet, credentials, "--out", str(fleet.folder / "kept"))
-    assert Run(fleet.folder / "kept").measured().stats.responses.total() == report["ledger"]["responses"]
+    assert (
+        ArchivedRun(fleet.folder / "kept").measurements().stats.responses.total()
+        == report["ledger"]["responses"]
+    )
     assert report["stopped_by"] == "lease"
-    assert report["fleet"]["joined"] == 3
-    # How long the load went on is in the agents' own records: the lease, and not much more.
+    assert report["fleet"]["agents_joined"] == 3
+    # The agents' records show how long the load went on: for the lease, and not much longer.
     assert report["total_ns"] < 9e9
 
 
-def collected(fleet: Fleet, credentials: str) -> dict[str, Any]:
-    """Asked again until all of it has come."""
+def collect_all(fleet: Fleet, credentials: str) -> dict[str, Any]:
+    """Collect again until all results have arrived."""
     for _ in range(50):
         report = collect_any(fleet, credentials)
-        if report and not report["fleet"]["lost"]:
+        if report and not report["fleet"]["agents_lost"]:
             adds_up(report)
             return report
         time.sleep(0.2)
-    pytest.fail("the results never came")
+    pytest.fail("the results never arrived")
 
 
 def collect_any(fleet: Fleet, credentials: str) -> dict[str, Any]:
@@ -136,17 +139,19 @@ def collect_any(fleet: Fleet, credentials: str) -> dict[str, Any]:
     return process.report if process.stdout else {}
 
 
-def test_the_command_of_a_run_dies(fleet: Fleet, faulty: Any, credentials: str) -> None:
-    keeps = controller(fleet, credentials)
+def test_the_results_of_a_killed_command_can_be_collected(
+    fleet: Fleet, faulty: Any, credentials: str
+) -> None:
+    daemon = controller(fleet, credentials)
     agents = fleet.agents(2)
     for number in (1, 2):
-        keeps.wait_for(rf"a{number}-\w+ .*joined")
+        daemon.wait_for(rf"a{number}-\w+ .*joined")
     command = run(fleet, credentials, "-z", "60s", "-c", "8", faulty.url(SLOW))
     agents[0].wait_for(r"run \w+: 4 connections")
     time.sleep(1.2)
     command.signal(signal.SIGKILL)
     agents[0].wait_for(r"ended by signal")
-    report = collected(fleet, credentials)
+    report = collect_all(fleet, credentials)
     fleet.archives().check(report)
 
 
@@ -155,10 +160,10 @@ def test_nothing_to_collect(fleet: Fleet, credentials: str) -> None:
     where = ("--controller", f"127.0.0.1:{fleet.port}", "--credentials", credentials)
     process = fleet.start("collect", *where)
     assert process.end() == 2
-    assert "no run is kept here" in process.said
+    assert "the controller has no finished runs" in process.said
 
 
-def test_whose_controller_is_it(fleet: Fleet, faulty: Any, credentials: str) -> None:
+def test_credentials_of_another_controller_are_refused(fleet: Fleet, faulty: Any, credentials: str) -> None:
     controller(fleet, credentials)
     other = str(fleet.folder / "other")
     assert fleet.start("ca", "init", other).end() == 0
@@ -167,7 +172,10 @@ def test_whose_controller_is_it(fleet: Fleet, faulty: Any, credentials: str) -> 
     (mixed / "ca.pem").write_bytes(Path(credentials, "ca.pem").read_bytes())
     (mixed / "operator.pem").write_bytes(Path(other, "operator.pem").read_bytes())
     (mixed / "operator.pem").chmod(0o600)
-    for folder, words in ((other, "not of our CA"), (str(mixed), "refuses our certificate")):
+    for folder, message in (
+        (other, "has a certificate of another CA"),
+        (str(mixed), "refuses the operator certificate"),
+    ):
         command = run(fleet, folder, "-n", "1", faulty.url("/ok"))
         assert command.end() == 2
-        assert words in command.said
+        assert message in command.said

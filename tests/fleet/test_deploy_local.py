@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from ..pages import heyfleet_commands
 from .processes import HEYFLEET, adds_up
 
-GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "deploy-local.md"
-COMMANDS = re.findall(r"^    heyfleet (.*)$", GUIDE.read_text(), re.MULTILINE)
+COMMANDS = heyfleet_commands("docs/how-to/deploy-local.md")
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_every_command_of_the_guide(home: Path, tmp_path: Path, start_faulty: An
             controller.communicate(timeout=20)
     found = "\n".join(said)
     assert found.count("[200]\t3000 responses") == 2
-    assert "costs: nothing (this host is yours)" in found
+    assert "cost: nothing (this host is yours)" in found
     assert "3 of 3 agents have joined" in found
     assert re.search(r"fleet\.3 +running +10 min +joined", found)
     assert "local-2: heyfleet agent: joined" in found
@@ -80,13 +80,16 @@ def test_every_command_of_the_guide(home: Path, tmp_path: Path, start_faulty: An
 
 def test_too_few_by_wish_or_by_mistake(home: Path) -> None:
     for flags, complaint in (
-        (["--on", "local"], "--agents: how many?"),
+        (["--on", "local"], "needs a number of agents; use --agents N"),
         (
             ["--on", "local", "--agents", "1", "--min-agents", "2"],
             "--min-agents 2 is more than the fleet's 1",
         ),
-        (["--on", "local", "--agents", "1", "--repeat", "2"], "--on brings agents up for one"),
-        (["--on", "local", "--agents", "1", "--controller", "x"], "--controller goes without --on"),
+        (["--on", "local", "--agents", "1", "--repeat", "2"], "--on launches agents for one"),
+        (
+            ["--on", "local", "--agents", "1", "--controller", "x"],
+            "--controller and --on or --fleet-file exclude each other",
+        ),
         (["--keep"], "--keep needs --on or --fleet-file"),
         (["--join", "x:1"], "--join needs --on or --fleet-file"),
     ):
@@ -156,7 +159,7 @@ def test_a_fleet_that_can_t_join_is_taken_down_again(home: Path, tmp_path: Path)
     flags = ["--on", "local", "--count", "1", "--credentials", "fleet"]
     run = heyfleet("fleet", "up", *flags, "--controller", "127.0.0.1:9", cwd=tmp_path)
     assert run.returncode == 2
-    assert "the controller at 127.0.0.1:9: can't be reached" in run.stderr
+    assert "the controller at 127.0.0.1:9 can't be reached" in run.stderr
     run = heyfleet("fleet", "up", *flags, cwd=tmp_path)
     assert "--controller HOST:PORT is missing" in run.stderr
     assert left(home) == []

@@ -1,15 +1,20 @@
-"""What agents say is merged once, or refused with a reason; never half, and never silently."""
+"""What agents send is merged once or refused with a reason, never in part and never silently."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from heyfleet.controller.fleet.coordinator import CannotStartError
+from heyfleet.controller.fleet.coordinator import RunCoordinator
+from heyfleet.controller.fleet.grpc_server import Server
+from heyfleet.controller.fleet.registry import AgentRegistry
+from heyfleet.errors import CannotStartError
 from heyfleet.ext import Histogram
+from heyfleet.proto.control_pb2 import RunRequest
 from heyfleet.proto.protocol import PROTOCOL
 from heyfleet.proto.stats_pb2 import Snapshot
 from heyfleet.results.ledger import balance
@@ -63,9 +68,9 @@ def test_duplicates_and_reordering(tmp_path: Path) -> None:
         return [parts[2], parts[0], parts[2], parts[0], parts[1], parts[1], last, last]
 
     agent = FakeAgent("a1", messages)
-    measured = play(tmp_path, [agent])
-    assert measured.stats.histograms["latency"] == expected()
-    assert balance(measured).faults == ()
+    measurements = play(tmp_path, [agent])
+    assert measurements.stats.histograms["latency"] == expected()
+    assert balance(measurements).faults == ()
     assert sorted(agent.acks) == [(1, ""), (1, ""), (2, ""), (2, ""), (3, ""), (3, "")]
     assert agent.released
 
@@ -75,9 +80,9 @@ def test_totals_before_the_last_snapshot(tmp_path: Path) -> None:
         first, second, third, last = honest(agent)
         return [first, last, third, second]
 
-    measured = play(tmp_path, [FakeAgent("a1", messages)])
-    assert measured.stats.histograms["latency"] == expected()
-    assert balance(measured).faults == ()
+    measurements = play(tmp_path, [FakeAgent("a1", messages)])
+    assert measurements.stats.histograms["latency"] == expected()
+    assert balance(measurements).faults == ()
 
 
 def test_a_broken_stream_is_made_good(tmp_path: Path) -> None:
@@ -85,10 +90,10 @@ def test_a_broken_stream_is_made_good(tmp_path: Path) -> None:
         first, second, third, last = honest(agent)
         return [first, second, "break", first, second, third, last]
 
-    measured = play(tmp_path, [FakeAgent("a1", messages), FakeAgent("a2", honest)])
-    assert measured.stats.histograms["latency"] == expected(2)
-    assert balance(measured).faults == ()
-    assert [part.state for part in measured.parts] == ["done", "done"]
+    measurements = play(tmp_path, [FakeAgent("a1", messages), FakeAgent("a2", honest)])
+    assert measurements.stats.histograms["latency"] == expected(2)
+    assert balance(measurements).faults == ()
+    assert [part.state for part in measurements.agents] == ["done", "done"]
 
 
 def changed(**changes: Any) -> Callable[[Snapshot], None]:
@@ -149,7 +154,7 @@ LIES: dict[str, tuple[Callable[[Snapshot], None], str]] = {
     "metric": (lambda part: part.histograms["luck"].SetInParent(), "'luck', which is no metric"),
     "backwards": (changed(begin_ns=9 * 10**9), "it goes from 9000000000 to 2000000000 ns"),
     "rows": (changed(trace=b"x" * 63), "63 bytes of rows"),
-    "somebody else's": (changed(agent="a9"), "of the agent 'a9'"),
+    "somebody else's": (changed(agent="a9"), "names the agent 'a9'"),
 }
 
 
@@ -163,23 +168,23 @@ def test_what_can_not_be_is_refused_whole(tmp_path: Path, lie: str) -> None:
         return [first, second, third, last]
 
     agent = FakeAgent("a1", messages)
-    measured = play(tmp_path, [agent, FakeAgent("a2", honest)])
+    measurements = play(tmp_path, [agent, FakeAgent("a2", honest)])
     refused = [reason for sequence, reason in agent.acks if sequence == 2]
     assert len(refused) == 1
     assert words in refused[0]
     merged = expected()
     for value in VALUES[0] + VALUES[2]:
         merged.record(value)
-    assert measured.stats.histograms == {"latency": merged}
-    faults = balance(measured).faults
+    assert measurements.stats.histograms == {"latency": merged}
+    faults = balance(measurements).faults
     assert any(fault.startswith("agent a1: snapshot 2 was refused") and words in fault for fault in faults)
     assert not any("agent a2" in fault for fault in faults)
 
 
 def test_more_than_its_share(tmp_path: Path) -> None:
-    measured = play(tmp_path, [FakeAgent("a1", honest)], requests=10)
-    faults = balance(measured).faults
-    assert any("55 requests sent are more than its share of 10" in fault for fault in faults)
+    measurements = play(tmp_path, [FakeAgent("a1", honest)], requests=10)
+    faults = balance(measurements).faults
+    assert any("55 requests sent are more than the agent's share of 10" in fault for fault in faults)
 
 
 def test_totals_that_contradict_the_snapshots(tmp_path: Path) -> None:
@@ -204,31 +209,26 @@ def test_many_lies_of_one_agent_are_told_in_few_lines(tmp_path: Path) -> None:
 
 
 def test_another_version_is_turned_away(tmp_path: Path) -> None:
-    agent = FakeAgent("a1", honest, spoken=99)
+    agent = FakeAgent("a1", honest, protocol_number=99)
     with pytest.raises(CannotStartError, match="0 of 1 agents joined"):
         play_briefly(tmp_path, agent)
-    assert f"it speaks protocol 99 (heyfleet 0), this controller {PROTOCOL}" in agent.rejected
+    assert f"the agent speaks protocol 99 (heyfleet 0), this controller {PROTOCOL}" in agent.rejected
 
 
 def play_briefly(folder: Path, agent: FakeAgent) -> None:
-    import asyncio
-
-    from heyfleet.controller.fleet.coordinator import RunCoordinator
-    from heyfleet.controller.fleet.grpc_server import Server
-    from heyfleet.controller.fleet.registry import AgentRegistry
-    from heyfleet.proto.control_pb2 import RunRequest
-
     async def scenario() -> None:
-        fleet = AgentRegistry()
-        conductor = fleet.receiver = RunCoordinator(fleet, RunRequest(agents=1, join_timeout_ns=500_000_000))
-        server = Server(fleet, None)
+        registry = AgentRegistry()
+        coordinator = registry.run_handler = RunCoordinator(
+            registry, RunRequest(agents=1, join_timeout_ns=500_000_000)
+        )
+        server = Server(registry, None)
         await server.start(f"unix:{folder}/socket")
-        life = asyncio.create_task(agent.live(f"unix:{folder}/socket"))
+        task = asyncio.create_task(agent.run(f"unix:{folder}/socket"))
         try:
-            await conductor.conduct()
+            await coordinator.run()
         finally:
-            await life
+            await task
             await server.stop()
-            assert fleet.turned_away
+            assert registry.rejections
 
     asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""Runs on fleets of real processes: one report, the union of what each agent kept, whatever happens to some of them."""
+"""Runs on fleets of real processes: the report is the union of the agents' results, whatever happens to some of them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def test_exactly_the_requests_of_the_plan(fleet: Fleet, faulty: Any) -> None:
     assert report["ledger"]["responses"] == report["latency"]["count"] == 10007
     assert [agent["requests"] for agent in report["fleet"]["agents"]] == [3440, 3284, 3283]
     assert [agent["connections"] for agent in report["fleet"]["agents"]] == [22, 21, 21]
-    start = report["fleet"]["start"]
-    assert start["skew_ns"] <= start["at_most_ns"]
+    start = report["fleet"]["start_skew"]
+    assert start["skew_ns"] <= start["max_skew_ns"]
 
 
 def test_the_report_is_the_union(fleet: Fleet, faulty: Any) -> None:
@@ -35,14 +35,14 @@ def test_the_report_is_the_union(fleet: Fleet, faulty: Any) -> None:
     archives = fleet.archives()
     assert (len(archives.paths), archives.dones) == (4, 4)
     archives.check(report)
-    assert report["fleet"]["lost"] == 0
+    assert report["fleet"]["agents_lost"] == 0
 
 
-def test_the_stated_skew_is_never_below_the_true_one(fleet: Fleet, faulty: Any) -> None:
+def test_the_stated_start_skew_is_never_below_the_true_one(fleet: Fleet, faulty: Any) -> None:
     run = fleet.run(3, "-z", "1s", "-c", "6", faulty.url(SLOW))
     fleet.agents(3)
     assert run.end() == 0
-    # On one host all agents read the same clock, so their own instants tell the truth.
+    # On one host all agents read the same clock, so their instants can be compared.
     began = [
         (record.snapshot.first_worker_ns, record.snapshot.last_worker_ns)
         for path in fleet.archives().paths
@@ -50,8 +50,8 @@ def test_the_stated_skew_is_never_below_the_true_one(fleet: Fleet, faulty: Any) 
         if record.HasField("snapshot")
     ]
     true_ns = max(last for _, last in began) - min(first for first, _ in began)
-    start = run.report["fleet"]["start"]
-    assert start["at_most_ns"] >= true_ns
+    start = run.report["fleet"]["start_skew"]
+    assert start["max_skew_ns"] >= true_ns
     assert abs(start["skew_ns"] - true_ns) <= 2 * start["clock_uncertainty_ns"]
 
 
@@ -72,7 +72,7 @@ def test_one_of_four_is_killed(fleet: Fleet, faulty: Any) -> None:
     adds_up(report)
     fleet.archives().check(report)
     lost = [agent for agent in report["fleet"]["agents"] if agent["state"] == "lost"]
-    assert len(lost) == report["fleet"]["lost"] == 1
+    assert len(lost) == report["fleet"]["agents_lost"] == 1
     assert lost[0]["agent"].startswith("a2-")
     assert 1e9 < lost[0]["last_heard_ns"] < 4e9
     assert 0.05 < report["fleet"]["missing_share"] < 0.25
@@ -80,7 +80,7 @@ def test_one_of_four_is_killed(fleet: Fleet, faulty: Any) -> None:
     assert any("a2-" in note and "was lost" in note for note in report["notes"])
 
 
-def test_a_killed_local_agent_is_known_at_once(fleet: Fleet, faulty: Any) -> None:
+def test_a_killed_local_agent_is_noticed_at_once(fleet: Fleet, faulty: Any) -> None:
     flags = ("--local-agents", "2", "-n", "1000000", "-c", "8", "--json")
     run = fleet.start(
         "run", *flags, "--spool", str(fleet.folder / "spool-local"), faulty.url("/ok?delay=50ms")
@@ -97,7 +97,7 @@ def test_a_killed_local_agent_is_known_at_once(fleet: Fleet, faulty: Any) -> Non
     report = run.report
     adds_up(report)
     fleet.archives().check(report)
-    assert report["fleet"]["lost"] == 1
+    assert report["fleet"]["agents_lost"] == 1
     assert report["ledger"]["missing"] > 0
     assert any("killed by signal 9" in note for note in report["notes"])
 
@@ -107,7 +107,7 @@ def _children(pid: int) -> list[str]:
         return file.read().split()
 
 
-def test_an_agent_that_stops_for_a_while_goes_on(fleet: Fleet, faulty: Any) -> None:
+def test_an_agent_that_is_paused_for_a_while_continues(fleet: Fleet, faulty: Any) -> None:
     run = fleet.run(3, "-z", "9s", "-c", "12", faulty.url(SLOW))
     agents = fleet.agents(3)
     agents[0].wait_for(r"run \w+: 4 connections")
@@ -119,8 +119,8 @@ def test_an_agent_that_stops_for_a_while_goes_on(fleet: Fleet, faulty: Any) -> N
     report = run.report
     adds_up(report)
     fleet.archives().check(report)
-    assert report["fleet"]["lost"] == 0
-    assert report["latency"]["slowest_ns"] > 4_000_000_000  # the stop is in the times, not left out
+    assert report["fleet"]["agents_lost"] == 0
+    assert report["latency"]["slowest_ns"] > 4_000_000_000  # the pause is part of the latencies
 
 
 def test_ctrl_c_reports_what_was_done(fleet: Fleet, faulty: Any) -> None:
@@ -135,7 +135,7 @@ def test_ctrl_c_reports_what_was_done(fleet: Fleet, faulty: Any) -> None:
     adds_up(report)
     fleet.archives().check(report)
     assert report["stopped_by"] == "signal"
-    assert report["fleet"]["lost"] == 0
+    assert report["fleet"]["agents_lost"] == 0
     assert 1e9 < report["total_ns"] < 10e9
 
 
@@ -150,7 +150,7 @@ def test_ctrl_c_before_the_start(fleet: Fleet, faulty: Any) -> None:
     assert "before-the-start" not in str(faulty.stats())
 
 
-def test_an_agent_told_to_end_hands_over_first(fleet: Fleet, faulty: Any) -> None:
+def test_a_terminated_agent_delivers_its_results_first(fleet: Fleet, faulty: Any) -> None:
     run = fleet.run(2, "-z", "5s", "-c", "8", faulty.url(SLOW))
     agents = fleet.agents(2)
     agents[0].wait_for(r"run \w+: 4 connections")
@@ -164,7 +164,7 @@ def test_an_agent_told_to_end_hands_over_first(fleet: Fleet, faulty: Any) -> Non
     assert fleet.archives().dones == 2
 
 
-def test_who_may_not_join_is_told_why(fleet: Fleet, faulty: Any) -> None:
+def test_a_rejected_agent_is_told_why(fleet: Fleet, faulty: Any) -> None:
     run = fleet.run(1, "-n", "10", "-c", "1", "--join-timeout", "60s", faulty.url("/ok"))
     join = fleet.folder / "join"
     token = (join / "join.token").read_text()
@@ -176,10 +176,10 @@ def test_who_may_not_join_is_told_why(fleet: Fleet, faulty: Any) -> None:
         "agent", *where, "--ca", str(join / "ca.pem"), "--token-file", str(wrong), "--name", "bad"
     )
     assert bad.end() == 2
-    assert "the secret of its token is wrong" in bad.said
+    assert "the secret of the token is wrong" in bad.said
     assert fleet.agent("good").end() == 0
     assert run.end() == 0
-    assert any("bad at 127.0.0.1" in line and "wrong" in line for line in run.report["fleet"]["turned_away"])
+    assert any("bad at 127.0.0.1" in line and "wrong" in line for line in run.report["fleet"]["rejections"])
 
 
 @pytest.mark.parametrize("way", ["reused", "expired", "other CA", "other token"])
@@ -206,22 +206,24 @@ def test_tokens_and_authorities(fleet: Fleet, way: str) -> None:
     if way == "reused":
         first = fleet.agent("first")
         controller.wait_for(r"first-\w+ .*joined")
-        words = r"used as often as it may \(1\)"
+        message = "for 1 agent and has no uses left"
     elif way == "expired":
-        words = "the token expired at"
+        message = "the token expired at"
     else:
         theirs = str(fleet.folder / "theirs")
         ca("init", theirs)
         (join / "ca.pem").write_bytes((fleet.folder / "theirs" / "ca.pem").read_bytes())
-        words = "do not belong together"
+        message = "do not belong together"
         if way == "other CA":
             ca("token", theirs, "--output", str(join / "join.token"))
-            words = "certificate of another CA"
+            message = "certificate of another CA"
     late = fleet.agent("late")
     assert late.end() == 2
-    late.wait_for(words)
+    late.wait_for(message)
     if way == "reused":
-        controller.wait_for(r"turned away late at 127.0.0.1:\d+: its token has been used")
+        controller.wait_for(
+            r"rejected late at 127.0.0.1:\d+: the token was issued for 1 agent and has no uses left"
+        )
         assert first.process.poll() is None
 
 
@@ -240,25 +242,25 @@ def test_enough_agents(fleet: Fleet, faulty: Any) -> None:
     assert run.end() == 0
     report = run.report
     adds_up(report)
-    assert (report["fleet"]["asked"], report["fleet"]["joined"]) == (3, 2)
+    assert (report["fleet"]["agents_requested"], report["fleet"]["agents_joined"]) == (3, 2)
     assert report["ledger"]["responses"] == 100
 
 
-def test_an_agent_that_comes_late_takes_no_part(fleet: Fleet, faulty: Any) -> None:
+def test_an_agent_that_comes_too_late_takes_no_part(fleet: Fleet, faulty: Any) -> None:
     run = fleet.run(1, "-z", "4s", "-c", "4", faulty.url(SLOW))
     first = fleet.agent("first")
     first.wait_for(r"run \w+: 4 connections")
     token = fleet.folder / "join" / "join.token"
     late = fleet.agent("late")
     assert late.end() == 2, token
-    late.wait_for("used as often as it may")
+    late.wait_for("has no uses left")
     assert run.end() == 0
     report = run.report
     adds_up(report)
-    assert report["fleet"]["joined"] == 1
+    assert report["fleet"]["agents_joined"] == 1
 
 
-def test_an_agents_owner_decides(fleet: Fleet, faulty: Any) -> None:
+def test_an_agent_refuses_targets_that_its_policy_does_not_allow(fleet: Fleet, faulty: Any) -> None:
     run = fleet.run(1, "-z", "4s", "-c", "4", faulty.url(SLOW))
     agent = fleet.agent("a1", "--allow-target", "*.example.com", "--allow-target", "10.0.0.0/8")
     assert run.end() == 2

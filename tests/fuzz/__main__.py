@@ -1,4 +1,4 @@
-"""One fuzzer, for a time:  python -m tests.fuzz TARGET CORPUS [libFuzzer's flags]. `make fuzz` builds and runs all of them."""
+"""Run one fuzz target:  python -m tests.fuzz TARGET CORPUS [FLAGS OF LIBFUZZER]. `make fuzz` builds and runs all."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ with atheris.instrument_imports(include=["heyfleet"]):
 
 
 def main() -> None:
-    """Write the seeds, then run until libFuzzer ends the process."""
+    """Write the seeds, then fuzz until libFuzzer ends the process."""
     name, corpus, *flags = sys.argv[1:]
     Path(corpus).mkdir(parents=True, exist_ok=True)
     for seed in seeds(name):
         Path(corpus, sha1(seed, usedforsecurity=False).hexdigest()).write_bytes(seed)
-    # To merge corpora libFuzzer starts itself again and again, by this name.
-    itself = os.environ.get("FUZZER", sys.argv[0])
-    atheris.Setup([itself, corpus, *flags], TARGETS[name])
+    # libFuzzer restarts itself by this name when it merges corpora.
+    program = os.environ.get("FUZZER", sys.argv[0])
+    atheris.Setup([program, corpus, *flags], TARGETS[name])
     atheris.Fuzz()
 
 

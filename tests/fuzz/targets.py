@@ -1,6 +1,6 @@
-"""What fuzzers give bytes to: functions that return whatever the bytes are, and raise where something of ours is wrong.
+"""Fuzz targets: functions that accept any bytes, and raise if heyfleet mishandles them.
 
-Each input is of one target; its first bytes choose how the others are given to it. No socket is opened; time is simulated.
+The first bytes of an input select how the rest is fed to its target. No socket is opened, and time is simulated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from heyfleet.plan import url as urls
 from heyfleet.plan.template import TemplateError, Value, parse
 from heyfleet.proto.plan_pb2 import Column, Header, Plan, Request, Target
 from heyfleet.proto.stats_pb2 import Snapshot
-from heyfleet.results.stats import InvalidSnapshotError, Stats
+from heyfleet.results.metrics import InvalidSnapshotError
+from heyfleet.results.stats import Stats
 
 from ..codings import raw_deflate
 from ..engines import make_engine
@@ -46,7 +47,7 @@ _CODINGS = ("", "gzip", "deflate", "br", "zstd", "gzip, br", "zstd, deflate", "g
 
 
 def http1(data: bytes) -> None:
-    """An answer of HTTP/1.1: whole or in pieces, the parser makes the same of it."""
+    """Parse an HTTP/1.1 response whole and in pieces, with the same result."""
     if len(data) < 2:
         return
     options = {"head_request": bool(data[0] & 1), "keep_location": bool(data[0] & 2)}
@@ -54,7 +55,7 @@ def http1(data: bytes) -> None:
 
 
 def content(data: bytes) -> None:
-    """Content in a coding, broken or not: whole or in pieces, the same comes out."""
+    """Decode content, valid or not, whole and in pieces, with the same result."""
     if len(data) < 2:
         return
     coding = _CODINGS[data[0] % len(_CODINGS)]
@@ -87,7 +88,7 @@ def _same_in_pieces(answer: bytes, piece_bytes: int, make: Callable[[], Http1Par
 
 
 def http2(data: bytes) -> None:
-    """All that a server says on each connection of HTTP/2: the run ends, and its numbers add up."""
+    """Run against an HTTP/2 server that sends these bytes on each connection: the run ends and its counters add up."""
     if len(data) < 3:
         return
     peer = SimPeer(
@@ -108,7 +109,7 @@ def http2(data: bytes) -> None:
 
 
 def fields(data: bytes) -> None:
-    """A block of fields: what the package hpack reads in it we read, too."""
+    """Decode a field block: the result is that of the package hpack."""
     decoder = hpack.Decoder()
     decoder.header_table_size = decoder.max_allowed_table_size = 0
     result, status, length = hpack_decode(data)
@@ -118,13 +119,13 @@ def fields(data: bytes) -> None:
         return
     assert result != "broken", theirs
     if result == "good":
-        said = dict(reversed(theirs))
-        assert status == int(said.get(b":status", b"0"))
-        assert length == int(said.get(b"content-length", b"-1"))
+        fields = dict(reversed(theirs))
+        assert status == int(fields.get(b":status", b"0"))
+        assert length == int(fields.get(b"content-length", b"-1"))
 
 
 def template(data: bytes) -> None:
-    """Placeholders in a URL, a header and a body, one a line: as long as they should be on the wire."""
+    """Render placeholders in a URL, a header and a body, one per line: their length on the wire is within limits."""
     texts = [line.decode("latin-1") for line in data.split(b"\n", 2)]
     target, header, body = [*texts, "", "", ""][:3]
     try:
@@ -171,7 +172,7 @@ def template(data: bytes) -> None:
 
 
 def urls_take(text: str) -> bool:
-    """Whether a path is sent as it is."""
+    """Whether a path needs no percent-encoding."""
     return text.isascii() and text.isprintable() and " " not in text and "#" not in text
 
 
@@ -180,7 +181,7 @@ def _is_header(text: str) -> bool:
 
 
 def _lengths(piece: str | Value, number: int) -> tuple[int, int]:
-    """The least and most bytes that a piece may become, without and with percent signs for what a URL can't have."""
+    """Return the limits of a piece's rendered length, without and with percent-encoding."""
     if isinstance(piece, str):
         return len(piece), len(piece)
     if piece.kind == "rand":
@@ -194,11 +195,11 @@ def _lengths(piece: str | Value, number: int) -> tuple[int, int]:
 
 
 def targets(data: bytes) -> None:
-    """A targets file: its entries have what a request needs, or the error names a line."""
+    """Read a targets file: entries are complete requests, or the error names a line."""
     try:
         entries = targetsfile.parse(data.decode("utf-8", "surrogateescape"))
         entries = [entry for entry in entries if not entry.body_file]
-        base, taken = targetsfile.of_one_host(entries, "http://localhost/")
+        base, taken = targetsfile.resolve_host(entries, "http://localhost/")
     except targetsfile.TargetsError as error:
         assert str(error)
         return
@@ -210,11 +211,11 @@ def targets(data: bytes) -> None:
 
 
 def snapshot(data: bytes) -> None:
-    """What an agent sends: it is merged whole, or refused whole."""
+    """Merge a message of an agent wholly or not at all."""
     message = Snapshot()
     try:
         message.ParseFromString(data)
-    except Exception as error:  # protobuf's own
+    except Exception as error:  # protobuf raises its own classes
         assert type(error).__name__ == "DecodeError"
         return
     stats = Stats()
@@ -222,7 +223,7 @@ def snapshot(data: bytes) -> None:
         stats.add(message)
     except InvalidSnapshotError as error:
         assert str(error)
-        assert not stats.ended
+        assert not stats.completed
         assert not stats.histograms or not stats.histograms["latency"].count
         return
     assert stats.responses.total() == sum(message.responses.values())
@@ -232,9 +233,9 @@ def snapshot(data: bytes) -> None:
 def _runs_to_its_end(engine: Engine) -> None:
     engine.start(1)
     engine.run()
-    made = engine.snapshot()
-    answered, failed = sum(made.responses.values()), sum(made.errors.values())
-    assert made.counters["sent"] == answered + failed + made.counters["abandoned"] == REQUESTS
+    snapshot = engine.snapshot()
+    answered, failed = sum(snapshot.responses.values()), sum(snapshot.errors.values())
+    assert snapshot.counters["sent"] == answered + failed + snapshot.counters["abandoned"] == REQUESTS
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
@@ -243,7 +244,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 
 
 def seeds(name: str) -> Iterator[bytes]:
-    """Inputs to begin with."""
+    """Return the initial inputs of a target."""
     return {
         "http1": _http1_seeds,
         "content": _content_seeds,
@@ -311,6 +312,6 @@ def _targets_seeds() -> Iterator[bytes]:
 
 
 def _snapshot_seeds() -> Iterator[bytes]:
-    from ..fleet.fake import snapshot as made
+    from ..fleet.fake import snapshot as agent_snapshot
 
-    yield made("a1", 1, [1000, 2_000_000]).SerializeToString()
+    yield agent_snapshot("a1", 1, [1000, 2_000_000]).SerializeToString()

@@ -270,7 +270,7 @@ def set_state(instance: Any, name: str) -> None:
 
 
 def _image() -> None:
-    """Debian's image, under the name by which the engine asks for it; the API lets nobody write that one."""
+    """Debian's image, under the name by which the provider asks for it; the API lets nobody write that one."""
     image = boto3.client("ec2").register_image(Name="Debian 12", Architecture="x86_64")["ImageId"]
     name = "/aws/service/debian/release/12/latest/amd64"
     kind: Any = Parameter

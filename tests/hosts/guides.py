@@ -1,4 +1,4 @@
-"""The commands of a guide, run one after the other as they stand there."""
+"""Run the commands of a page one after the other, as written."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ from .hosts import Hosts
 _READY_S = 60.0
 # What a command in the background says when others can begin.
 _READY = re.compile(r"listening|heyfleet agent --join")
-
-
-def commands(page: Path, *programs: str) -> list[str]:
-    """The indented lines of a page that begin with one of these words; one that ends with a backslash goes on in the next."""
-    text = re.sub(r" *\\\n +", " ", page.read_text())
-    return re.findall(rf"^    ((?:{'|'.join(programs)}) .*)$", text, re.MULTILINE)
 
 
 def run_all(

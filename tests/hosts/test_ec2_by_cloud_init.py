@@ -1,4 +1,4 @@
-"""Fleets on EC2, whose API is moto's here and whose instances are hosts that boot; the real cloud-init runs their user-data.
+"""Fleets on EC2: the API is moto's, and instances are hosts that boot and run their user-data by the real cloud-init.
 
 Commands are typed on a host of the instances' network, as the guide says; it has the guide's address, 10.0.0.1.
 """
@@ -19,12 +19,13 @@ from pathlib import Path
 import boto3
 import pytest
 
-from heyfleet.deploy.ec2.user_data import render
+from heyfleet.deploy.ec2.bundle_store import BundleSource
+from heyfleet.deploy.ec2.user_data import render_agent
 from heyfleet.deploy.provider import LaunchRequest
 
 from ..fleet.processes import Fleet, Process, adds_up, until
+from ..pages import commands
 from .ec2_double import BUCKET, PUBLIC, Ec2, ec2_double
-from .guides import commands
 from .hosts import ip
 from .machines import ROOT, lacking
 
@@ -33,9 +34,8 @@ pytestmark = [
     pytest.mark.timeout(400),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
 ]
-GUIDE = ROOT / "docs/how-to/deploy-ec2.md"
 # In moto's Auto Scaling groups nothing boots.
-COMMANDS = [line for line in commands(GUIDE, "heyfleet") if "--on asg" not in line]
+COMMANDS = [line for line in commands("docs/how-to/deploy-ec2.md", "heyfleet") if "--on asg" not in line]
 # The guide's fleet is larger than a test machine.
 SIZES = {"--count 20": "--count 3", "--agents 20": "--agents 3", "-z 30s -c 200000": "-z 3s -c 60"}
 INSTANCES = int(os.environ.get("INSTANCES", "4"))
@@ -176,7 +176,7 @@ def test_every_command_of_the_guide(cloud: Cloud, tmp_path: Path) -> None:
         )
         assert made.returncode == 0, (line, made.stdout, made.stderr)
         said.append(made.stdout + made.stderr)
-        if found := re.search(r"the head i-\w+ starts, at (\S+)", said[-1]):
+        if found := re.search(r"head node i-\w+ is starting; its controller will listen at (\S+)", said[-1]):
             given["203.0.113.7:7700"] = found[1]
         if line.startswith("heyfleet run --on") or " down " in line or "--dry-run" in line:
             assert cloud.double.left() == [], line
@@ -192,7 +192,7 @@ def test_every_command_of_the_guide(cloud: Cloud, tmp_path: Path) -> None:
     assert logs.count(f"starts, for {JOIN}") == 3
     assert down.count("removed instance i-") == 3
     assert "removed object heyfleet/demo/" in down
-    assert "nothing was there" in reap
+    assert "nothing to remove" in reap
     assert down_again.count("removed instance i-") == 4
 
 
@@ -202,10 +202,10 @@ def test_a_spot_notice_ends_in_a_drain(cloud: Cloud) -> None:
     stays, goes = cloud.double.running
     cloud.double.notice(goes)
     until(lambda: cloud.double.running == [stays], 60)
-    assert "AWS takes this instance back: " in cloud.double.console(goes)
+    assert "AWS reclaims this instance: " in cloud.double.console(goes)
     assert run.end(90) == 0, run.said
     adds_up(run.report)
-    assert run.report["fleet"]["lost"] == 0  # what it had measured came before it went
+    assert run.report["fleet"]["agents_lost"] == 0  # what it had measured came before it went
     parts = {agent["agent"].rpartition("-")[0]: agent["responses"] for agent in run.report["fleet"]["agents"]}
     assert 0 < parts[goes] < parts[stays]
     assert sum(parts.values()) == run.report["ledger"]["responses"]
@@ -250,10 +250,10 @@ def test_what_goes_wrong_is_in_the_logs_and_the_instance_ends(cloud: Cloud) -> N
     boto3.client("s3").put_object(Bucket=BUCKET, Key="other.tar.gz", Body=b"another", ACL="public-read")
     bundle = ("--with", f"bundle={address}/{BUCKET}/other.tar.gz", "--with", f"sha256={'0' * 64}")
     cloud.control()
-    order = LaunchRequest(fleet="x", agents=1, join=JOIN, ca_pem=b"c", token=b"t", lifetime_s=600)
-    script = render(order, "http://nowhere/", "0" * 64).replace("python3", "python9")
-    asked = {"ImageId": "ami-1", "UserData": script, "InstanceInitiatedShutdownBehavior": "terminate"}
-    made = boto3.client("ec2").run_instances(MinCount=1, MaxCount=1, **asked)
+    request = LaunchRequest(fleet="x", agents=1, join=JOIN, ca_pem=b"c", token=b"t", lifetime_s=600)
+    script = render_agent(request, BundleSource("http://nowhere/", "0" * 64)).replace("python3", "python9")
+    parameters = {"ImageId": "ami-1", "UserData": script, "InstanceInitiatedShutdownBehavior": "terminate"}
+    made = boto3.client("ec2").run_instances(MinCount=1, MaxCount=1, **parameters)
     words = ("--on", "ec2", *bundle, "--name", "wrong")
     up = cloud.heyfleet("fleet", "up", *words, "--count", "1", "--keep", *cloud.controller)
     assert up.end(90) == 1
@@ -261,11 +261,11 @@ def test_what_goes_wrong_is_in_the_logs_and_the_instance_ends(cloud: Cloud) -> N
         r"not joined: i-\w+: Client.InstanceInitiatedShutdown: Instance initiated shutdown", up.said
     )
     logs = cloud.done("fleet", "logs", *words[:2], "--name", "wrong")
-    assert "the bundle is not the one that was meant: its SHA-256 differs" in logs.stdout
+    assert "the bundle is not the expected one: its SHA-256 differs" in logs.stdout
     boto3.client("s3").delete_object(Bucket=BUCKET, Key="other.tar.gz")
     until(lambda: not cloud.double.running, 60)
     console = cloud.double.console(made["Instances"][0]["InstanceId"])
-    assert "there is no python9 in this image" in console
+    assert "this image has no python9" in console
     assert cloud.double.left() == []
 
 

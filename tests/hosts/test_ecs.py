@@ -1,4 +1,4 @@
-"""Fleets on ECS, whose API is moto's here and whose tasks are containers of the real image in namespaces: never Fargate."""
+"""Fleets on ECS: the API is moto's, and tasks are containers of the real image in network namespaces, not Fargate."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_task_that_spot_takes_back_hands_over_what_it_measured(
     until(lambda: len(cloud.tasks.running) == 1, 60)
     assert run.end(90) == 0, run.said
     adds_up(run.report)
-    assert run.report["fleet"]["lost"] == 0
+    assert run.report["fleet"]["agents_lost"] == 0
     parts = {agent["agent"].rpartition("-")[0]: agent["responses"] for agent in run.report["fleet"]["agents"]}
     stayed, went = (parts[arn.rpartition("/")[2]] for arn in cloud.tasks.arns)
     assert 0 < went < stayed

@@ -16,14 +16,15 @@ import pytest
 
 from ..certificates import Authority
 from ..fleet.processes import Process, until
-from .guides import commands, on_host, run_all
+from ..pages import commands
+from .guides import on_host, run_all
 from .hosts import Hosts, hosts
 from .machines import ROOT, lacking
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 
 COMMANDS = commands(
-    ROOT / "docs/how-to/deploy-docker.md", "make", "deploy/docker/build.sh", "docker", "heyfleet", "chown"
+    "docs/how-to/deploy-docker.md", "make", "deploy/docker/build.sh", "docker", "heyfleet", "chown"
 )
 BASE = "docker.io/library/python:3.11-slim"
 IMAGE = "registry.example/heyfleet-agent:1"
@@ -149,4 +150,4 @@ def test_every_command_of_the_guide(tmp_path: Path) -> None:
     assert "open files" in doctor
     assert "dismissed: the run is over" in agent
     assert "[200]\t1000 responses" in run
-    assert "1 asked, 1 took part, 0 lost" in run
+    assert "1 requested, 1 took part, 0 lost" in run

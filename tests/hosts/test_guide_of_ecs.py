@@ -11,11 +11,11 @@ import boto3
 import pytest
 
 from ..fleet.processes import Process, until
+from ..pages import commands
 from . import test_image
 from .fargate import CLUSTER, fargate
-from .guides import commands, on_host, run_all
+from .guides import on_host, run_all
 from .hosts import hosts
-from .machines import ROOT
 
 pytestmark = [
     pytest.mark.hosts,
@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
 ]
 image = test_image.image  # the fixture that builds it, or says what is missing
-COMMANDS = commands(ROOT / "docs/how-to/deploy-ecs.md", "heyfleet", "printf")
+COMMANDS = commands("docs/how-to/deploy-ecs.md", "heyfleet", "printf")
 TASKS, BOSS, SERVICE = 6, 7, 8
 
 
@@ -57,7 +57,7 @@ def test_every_command_of_the_guide(image: str, tmp_path: Path) -> None:
     assert "6 Fargate tasks of registry.example/heyfleet-agent:1 in the cluster load of us-east-1" in plan
     assert '"Resource": "arn:aws:iam::123456789012:role/pull"' in plan
     assert "stopped by duration" in at_rate
-    assert at_rate.count("6 asked, 6 took part, 0 lost") == at_rate.count("[200]\t") == 1
+    assert at_rate.count("6 requested, 6 took part, 0 lost") == at_rate.count("[200]\t") == 1
     assert "6 of 6 agents have joined" in up
     assert status.count("running") == status.count("joined") == TASKS
     assert "[200]\t6000 responses" in run
@@ -65,7 +65,7 @@ def test_every_command_of_the_guide(image: str, tmp_path: Path) -> None:
     assert down.count("removed task ") == TASKS + 1  # and the definition
     assert "removed secret heyfleet/demo" in down
     assert "demo is in the cluster load" in down
-    assert "nothing was there" in reap
+    assert "nothing to remove" in reap
     assert "[200]\t6000 responses" in by_file
 
 

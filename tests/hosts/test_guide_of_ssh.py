@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from ..fleet.processes import Fleet, adds_up
-from .guides import commands, run_all
+from ..pages import commands
+from .guides import run_all
 from .machines import ROOT, Machines, lacking, machines
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(400)]
 
-GUIDE = ROOT / "docs/how-to/deploy-ssh.md"
-COMMANDS = commands(GUIDE, "heyfleet", "printf")
+COMMANDS = commands("docs/how-to/deploy-ssh.md", "heyfleet", "printf")
 
 
 @pytest.fixture(scope="module")

@@ -104,7 +104,7 @@ def test_the_end_of_the_container_hands_the_results_over(
     code = run.end()
     adds_up(run.report)
     assert code == 0, run.said
-    assert run.report["fleet"]["lost"] == 0
+    assert run.report["fleet"]["agents_lost"] == 0
     assert run.report["ledger"]["responses"] > 0
     agent.communicate(timeout=30)
 
@@ -113,8 +113,8 @@ def test_the_script_says_what_is_missing(tmp_path: Path) -> None:
     script = str(ROOT / "deploy/docker/build.sh")
     for words, complaint in (
         ([], "usage: build.sh TAG"),
-        (["x", str(tmp_path / "none.tar.gz")], "there is no bundle: make bundle"),
-        (["x", str(Path(__file__))], "is not named as make bundle names them"),
+        (["x", str(tmp_path / "none.tar.gz")], "there is no bundle: run make bundle"),
+        (["x", str(Path(__file__))], "is not named like a bundle of make bundle"),
     ):
         run = subprocess.run([script, *words], capture_output=True, text=True, check=False)
         assert (run.returncode, complaint in run.stderr) == (2, True), run.stderr

@@ -94,7 +94,7 @@ def test_an_agent_that_waits_behind_it_is_there_when_the_run_begins(
     fleet.agent("outside", host=behind_nat.here, prefix=behind_nat.enter(3))
     assert run.end() == 0, run.said
     adds_up(run.report)
-    assert run.report["fleet"]["lost"] == 0
+    assert run.report["fleet"]["agents_lost"] == 0
     assert "away" not in run.said
     assert "again" not in waiting.said
     parts = {agent["agent"].partition("-")[0]: agent["responses"] for agent in run.report["fleet"]["agents"]}

@@ -140,7 +140,7 @@ def test_agents_end_by_themselves_or_when_told(fleet: Fleet, reached: Reached) -
     reached.fleet("up", "long", "h2", *up)
     assert states(reached) == [("h1", "short", "running"), ("h2", "long", "running")]
     again = reached.fleet("up", "long", "h2", *up, good=False)
-    assert "runs on this host already" in again
+    assert "is already running on this host" in again
     wait_until(reached, [("h1", "short", "ended"), ("h2", "long", "running")])
     reached.fleet("down", "long", "h2")
     assert states(reached) == [("h1", "short", "ended")]
@@ -160,4 +160,4 @@ def test_what_is_wrong_is_said(reached: Reached, tmp_path: Path) -> None:
     assert "ca.pem" in said
     assert states(reached) == []
     assert "is missing" in reached.fleet("up", "bad", "h1", good=False)
-    assert "is no name of a run" in reached.fleet("logs", "../x", "h1", good=False)
+    assert "is not a valid run name" in reached.fleet("logs", "../x", "h1", good=False)

@@ -155,7 +155,7 @@ def test_a_tunnel_that_breaks_comes_back(booted: Machines) -> None:
     assert "is back" in err
     report = json.loads(out)
     adds_up(report)
-    assert report["fleet"]["lost"] == 0
+    assert report["fleet"]["agents_lost"] == 0
     assert report["ledger"]["responses"] == report["ledger"]["planned"]
 
 
@@ -165,7 +165,7 @@ def test_what_hosts_lack_is_named(booted: Machines) -> None:
     assert "h1: there is no python3 here: install Python 3.11 or newer, or set HEYFLEET_PYTHON" in err
     code, _, err = ended(run(booted, "--agents", "3", url(booted), hosts="h1,h2"))
     assert code == 2
-    assert "3 agents are wanted, and only 2 hosts are named" in err
+    assert "3 agents were requested, but only 2 hosts are named" in err
     code, _, err = ended(run(booted, url(booted), hosts="h1,unknown.invalid"))
     assert code == 2
     assert "unknown.invalid: ssh: Could not resolve hostname" in err
@@ -177,7 +177,7 @@ def test_an_agent_s_time_ends_whoever_is_there(booted: Machines) -> None:
     code, out, err = ended(process)
     report = json.loads(out)
     adds_up(report)
-    assert report["fleet"]["lost"] == 0, err  # their last word was all that they had measured
+    assert report["fleet"]["agents_lost"] == 0, err  # their last word was all that they had measured
     assert report["stopped_by"] == "signal"
     assert "interrupted: the report is of what was done until then" in report["notes"]
     assert report["ledger"]["responses"] > 0

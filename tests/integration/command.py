@@ -1,4 +1,4 @@
-"""`heyfleet run` as a user types it, in a process of its own."""
+"""Run `heyfleet` as a user does, in its own process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended, and what it printed."""
+    """Exit code and output of a command."""
 
     exit_code: int
     stdout: str
@@ -19,7 +19,7 @@ class Outcome:
 
     @property
     def report(self) -> dict[str, Any]:
-        """The JSON document of a run with --json, after a look at its ledger: it must always add up."""
+        """The JSON document of a run with --json, after a check that its ledger adds up."""
         document: dict[str, Any] = json.loads(self.stdout)
         ledger = document["ledger"]
         assert ledger["faults"] == []
@@ -34,7 +34,7 @@ class Outcome:
 
 
 def heyfleet(*arguments: str, timeout_s: float = 60) -> Outcome:
-    """Run `heyfleet ARGUMENTS` to its end."""
+    """Run `heyfleet ARGUMENTS` until it ends."""
     command = [sys.executable, "-m", "heyfleet", *arguments]
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s)
     assert "Traceback" not in run.stderr, run.stderr
@@ -42,7 +42,7 @@ def heyfleet(*arguments: str, timeout_s: float = 60) -> Outcome:
 
 
 def measure(*arguments: str) -> dict[str, Any]:
-    """The report of a run that is to end well."""
+    """Run `heyfleet run` with --json, assert that it succeeds, and return its report."""
     outcome = heyfleet("run", "--json", *arguments)
     assert outcome.exit_code == 0, outcome.stderr
     return outcome.report

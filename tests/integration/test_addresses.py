@@ -1,4 +1,4 @@
-"""A target with several addresses: connections go to all of them, evenly, and the report says where they went."""
+"""A target with several addresses: connections are spread evenly, and the report shows where they went."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 
 
 @pytest.mark.parametrize("who", [(), ("--io", "epoll"), ("-cpus", "3"), ("--local-agents", "2")])
-def test_each_address_in_turn(who: tuple[str, ...]) -> None:
+def test_connections_use_each_address_in_turn(who: tuple[str, ...]) -> None:
     servers = [Peers(address) for address in ADDRESSES[:1]]
     port = servers[0].port
     servers += [Peers(address, port) for address in ADDRESSES[1:]]
@@ -34,7 +34,7 @@ def test_each_address_in_turn(who: tuple[str, ...]) -> None:
     assert report["addresses_unused"] == []
 
 
-def test_addresses_that_accept_nothing_are_named() -> None:
+def test_the_report_names_addresses_that_refuse_connections() -> None:
     server = Peers()
     try:
         rule = f"many.test:{server.port}:127.0.0.9,127.0.0.1"
@@ -47,7 +47,7 @@ def test_addresses_that_accept_nothing_are_named() -> None:
     assert "accepted no connection, and were not used: 127.0.0.9 (Connection refused)" in outcome.stdout
 
 
-def test_addresses_and_sources_make_all_pairs() -> None:
+def test_every_source_connects_to_every_address() -> None:
     server = Peers()
     other = Peers("127.0.0.2", server.port)
     try:

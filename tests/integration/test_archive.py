@@ -16,7 +16,7 @@ import pytest
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
-from heyfleet.results.archive.reader import Run
+from heyfleet.results.archive.reader import ArchivedRun
 
 from .command import heyfleet
 
@@ -30,7 +30,7 @@ def report(folder: Path) -> dict[str, Any]:
 def totals_by_others(folder: Path, tag: str | None) -> tuple[int, int, int]:
     """Count, median and p99 of a log, as another's reader sums it up."""
     total = HdrHistogram(100, 3_600_000_000_000, 3)
-    reader = HistogramLogReader(str(folder / "latency.hlog"), total)
+    reader = HistogramLogReader(str(folder / "histograms.hlog"), total)
     while (histogram := reader.get_next_interval_histogram()) is not None:
         if histogram.get_tag() == tag:
             total.add(histogram)
@@ -46,7 +46,7 @@ def test_a_run_is_kept(nginx: Any, tmp_path: Path, who: tuple[str, ...]) -> None
     assert outcome.exit_code == 0, outcome.stderr
     again = report(folder)
     assert {**again, "plan": 0} == {**outcome.report, "plan": 0}
-    assert json.loads((folder / "summary.json").read_text()) == outcome.report
+    assert json.loads((folder / "report.json").read_text()) == outcome.report
     rows = {row["percent"]: row["value_ns"] for row in again["latency"]["percentiles"]}
     count, p50, p99 = totals_by_others(folder, "latency")
     assert count == again["ledger"]["responses"]
@@ -72,7 +72,7 @@ def test_a_folder_that_can_not_be(nginx: Any, tmp_path: Path, monkeypatch: pytes
     (tmp_path / "there").mkdir()
     outcome = heyfleet("run", "-n", "9", "--out", str(tmp_path / "there"), nginx.url("/"))
     assert outcome.exit_code == 2
-    assert "is there already" in outcome.stderr
+    assert "already exists" in outcome.stderr
     (tmp_path / "file").write_text("")
     outcome = heyfleet("run", "-n", "9", "--out", str(tmp_path / "file" / "run"), nginx.url("/"))
     assert outcome.exit_code == 2
@@ -103,8 +103,8 @@ def test_a_disk_that_fills_up_ends_the_archive_and_not_the_run(nginx: Any, tmp_p
     assert run.returncode == 1
     assert json.loads(run.stdout)["ledger"]["responses"] == 1500
     assert run.stderr == f"heyfleet: {folder}: the archive ends early: File too large\n"
-    assert not Run(folder).complete
-    assert 0 < Run(folder).measured().stats.responses.total() <= 1500
+    assert not ArchivedRun(folder).complete
+    assert 0 < ArchivedRun(folder).measurements().stats.responses.total() <= 1500
 
 
 def test_killed_in_the_middle(nginx: Any, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_killed_in_the_middle(nginx: Any, tmp_path: Path) -> None:
         time.sleep(0.1)
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
-    measured = Run(folder).measured()
+    measured = ArchivedRun(folder).measurements()
     assert measured.stats.responses.total() >= 900
     shown = heyfleet("runs", "show", str(folder))
     assert shown.exit_code == 0

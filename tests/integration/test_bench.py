@@ -1,4 +1,4 @@
-"""The benchmarks against a real nginx: that they count right, not how fast anything is."""
+"""Benchmarks count requests of a real nginx correctly; nothing here depends on speed."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def test_the_bare_loop_on_io_uring(target: Nginx, core: int) -> None:
     assert count_mismatch(peer, run, 8) is None
 
 
-def test_the_status_leaves_out_those_who_ask(target: Nginx) -> None:
+def test_the_status_excludes_its_own_requests(target: Nginx) -> None:
     before = target.wait_idle()
     assert target.status() == (0, before)
     assert target.wait_idle() == before
 
 
-def test_a_server_that_is_gone_is_a_clear_error(core: int) -> None:
+def test_a_stopped_server_is_an_error(core: int) -> None:
     with Nginx(core) as gone:
         url = gone.url
     peer = BareLoop("epoll")
@@ -63,6 +63,6 @@ def test_a_server_that_is_gone_is_a_clear_error(core: int) -> None:
 
 
 def test_memory_is_read_while_connections_are_open(target: Nginx, core: int) -> None:
-    """More than any Python takes at least, and less than a machine has."""
+    """The value lies between the size of any Python process and that of a machine."""
     assert 5_000_000 < rss_bytes(target, 20, core) < 1_000_000_000
     assert target.wait_idle() > 20

@@ -1,4 +1,4 @@
-"""Bodies of requests and of answers, with nginx."""
+"""Bodies of requests and responses, against nginx."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ server {{
 
 
 class Ports(NamedTuple):
-    """Of one server: HTTP/1.1, and HTTP/2 without TLS."""
+    """Ports of one server for HTTP/1.1 and for HTTP/2 without TLS."""
 
     http1: int
     http2: int
 
     def flags(self, http: str, path: str) -> tuple[str, ...]:
-        """What asks for a path in this protocol."""
+        """Return the arguments that request a path with this protocol."""
         if http == "2":
             return ("--h2c", f"http://127.0.0.1:{self.http2}/{path}")
         return (f"http://127.0.0.1:{self.http1}/{path}",)
@@ -89,7 +89,7 @@ def test_a_large_body_goes_to_agents(port: int, tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_connections(port: int, tmp_path: Path) -> None:
-    """Held once, however many send it."""
+    """The body is in memory once, however many connections send it."""
     (tmp_path / "body").write_bytes(bytes(16 << 20))
     few, many = (
         measure(
@@ -107,7 +107,7 @@ def test_memory_does_not_grow_with_connections(port: int, tmp_path: Path) -> Non
     "path",
     ["gzip/plain", "static/plain", "as/deflate/deflate", "as/br/br", "as/zstd/zstd", "as/gzip,br/twice"],
 )
-def test_compressed_answers_are_decoded(ports: Ports, path: str, who: tuple[str, ...], http: str) -> None:
+def test_compressed_responses_are_decoded(ports: Ports, path: str, who: tuple[str, ...], http: str) -> None:
     report = measure(*who, "-n", "100", "-c", "4", "--decode", *ports.flags(http, path))
     assert report["statuses"] == {"200": 100}
     assert report["decoded_bytes"] == 100 * len(CONTENT)
@@ -119,7 +119,7 @@ def test_compressed_answers_are_decoded(ports: Ports, path: str, who: tuple[str,
     assert accepted == "gzip, deflate, br, zstd"
 
 
-def test_plain_answers_count_as_they_are(port: int) -> None:
+def test_plain_responses_count_as_they_are(port: int) -> None:
     flags = ("-n", "10", "-c", "2", "--decode", "-disable-compression")
     report = measure(*flags, f"http://127.0.0.1:{port}/gzip/plain")
     assert report["decoded_bytes"] == report["body_bytes"] == 10 * len(CONTENT)
@@ -136,7 +136,7 @@ def test_plain_answers_count_as_they_are(port: int) -> None:
         ("as/compress/plain", "bad content: unknown coding"),
     ],
 )
-def test_answers_that_can_not_be_decoded_are_errors(ports: Ports, path: str, kind: str, http: str) -> None:
+def test_broken_encodings_are_errors(ports: Ports, path: str, kind: str, http: str) -> None:
     target = ports.flags(http, path)
     outcome = heyfleet("run", "--json", "-n", "20", "-c", "2", "--decode", *target)
     assert outcome.exit_code == 3
@@ -145,7 +145,7 @@ def test_answers_that_can_not_be_decoded_are_errors(ports: Ports, path: str, kin
     assert measure("-n", "20", "-c", "2", *target)["statuses"] == {"200": 20}
 
 
-def test_decoding_in_a_plan_file_and_in_text(port: int, tmp_path: Path) -> None:
+def test_decode_in_a_plan_file_and_in_the_text_report(port: int, tmp_path: Path) -> None:
     (tmp_path / "plan.yaml").write_text(f"url: http://127.0.0.1:{port}/as/br/br\ncount: 10\ndecode: true\n")
     outcome = heyfleet("run", "-f", f"{tmp_path}/plan.yaml")
     assert f"  Decoded:\t{10 * len(CONTENT)} bytes" in outcome.stdout

@@ -18,7 +18,7 @@ from hdrh.log import HistogramLogReader
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_prometheus
 
-from heyfleet.results.archive.reader import Run
+from heyfleet.results.archive.reader import ArchivedRun
 
 from ..conftest import Faulty
 from .command import heyfleet
@@ -56,7 +56,7 @@ def export(run: Path, form: str, *flags: str) -> str:
 
 @pytest.fixture(scope="module")
 def summary(kept: Path) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads((kept / "summary.json").read_text())
+    made: dict[str, Any] = json.loads((kept / "report.json").read_text())
     return made
 
 
@@ -109,11 +109,11 @@ def test_hlog(kept: Path, summary: dict[str, Any], tmp_path: Path) -> None:
 @pytest.mark.others
 def test_hlog_as_java_reads_it(kept: Path, summary: dict[str, Any], tmp_path: Path) -> None:
     jar = "/usr/share/java/hdrhistogram.jar"
-    flags = ("-i", str(kept / "latency.hlog"), "-tag", "latency", "-outputValueUnitRatio", "1")
+    flags = ("-i", str(kept / "histograms.hlog"), "-tag", "latency", "-outputValueUnitRatio", "1")
     java = ["java", "-cp", jar, "org.HdrHistogram.HistogramLogProcessor", *flags]
     read = subprocess.run(java, capture_output=True, text=True, check=True, timeout=60).stdout
     assert f"Total count    = {summary['latency']['count']:>12}" in read
-    ours = Run(kept).measured().stats.histogram("latency")
+    ours = ArchivedRun(kept).measurements().stats.histogram("latency")
     assert ours is not None
     rows = [line.split() for line in read.splitlines() if re.match(r" *[0-9.]+ +[01][.]", line)]
     assert len(rows) > 20
@@ -249,7 +249,7 @@ def test_more_requests_than_are_kept_apart_by_the_second(nginx: Any, tmp_path: P
     (tmp_path / "targets").write_text("".join(f"GET {nginx.url('/')}{number}\n" for number in range(70)))
     flags = ("--targets", f"{tmp_path}/targets", "--stages", "one=1s:100,two=1s:100")
     assert heyfleet("run", *flags, "--out", f"{tmp_path}/run").exit_code == 0
-    name = json.loads((tmp_path / "run" / "summary.json").read_text())["requests"][3]["name"]
+    name = json.loads((tmp_path / "run" / "report.json").read_text())["requests"][3]["name"]
     whole = json.loads(export(tmp_path / "run", "json", "--request", name))
     assert 0 < whole["metrics"]["latency"]["count"] < 10
     assert whole["seconds"] == pytest.approx(2.0, abs=0.5)

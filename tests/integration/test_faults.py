@@ -1,4 +1,4 @@
-"""The command against a server that breaks HTTP on request: each break is a counted outcome, and no request is lost."""
+"""The command against a server that violates HTTP on request: each violation is a counted outcome, and no request is lost."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_answers_that_never_come(faulty: Any, io: str, path: str) -> None:  # no
     [
         "/ok?keepalive=3",
         "/ok?idle-close=0",
-        "/ok?unasked=0",
+        "/ok?unsolicited=0",
         "/ok?length=2",
         "/ok?garbage=300",
         "/status/204",
@@ -110,7 +110,7 @@ def test_a_redirect_that_leads_nowhere_is_the_answer_and_said(faulty: Any) -> No
 
 
 def test_what_is_sent() -> None:
-    """The bytes of one request, as a server gets them."""
+    """Receive the bytes of one request."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         got: list[bytes] = []

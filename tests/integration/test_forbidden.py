@@ -1,4 +1,4 @@
-"""Where io_uring is forbidden, as in most containers: a seccomp filter in front of the command says no to it."""
+"""Hosts that forbid io_uring, as most containers do: the command runs behind a seccomp filter."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def behind_a_filter(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_epoll_takes_over_and_the_report_says_why(nginx: Any) -> None:
+def test_epoll_is_used_and_the_report_gives_the_reason(nginx: Any) -> None:
     run = behind_a_filter("run", "-n", "50", "-c", "5", nginx.url("/"))
     assert run.returncode == 0, run.stderr
     assert "[200]\t50 responses" in run.stdout
     assert "epoll (io_uring is not available here: Operation not permitted)" in run.stdout
 
 
-def test_io_uring_by_name_is_refused_with_the_cure(nginx: Any) -> None:
+def test_io_uring_by_its_flag_is_refused(nginx: Any) -> None:
     run = behind_a_filter("run", "--io", "io_uring", "-n", "50", "-c", "5", nginx.url("/"))
     assert run.returncode == 2
     assert run.stdout == ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import subprocess
 import sys
@@ -11,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from ..conftest import Faulty
+from ..pages import heyfleet_commands
 from .command import heyfleet
 
-GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "results.md"
-COMMANDS = re.findall(r"^    heyfleet (export .*)$", GUIDE.read_text(), re.MULTILINE)
+COMMANDS = [line for line in heyfleet_commands("docs/how-to/results.md") if line.startswith("export ")]
 PLAN = """
 url: {url}
 stages: up=1s:0-100, top=1s:100

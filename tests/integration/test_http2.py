@@ -1,4 +1,4 @@
-"""-h2, --h2c and --streams as typed, against nginx and nghttpd: what is spoken, counted, and said of what can't be."""
+"""-h2, --h2c and --streams against nginx and nghttpd: protocols, counts and conflicts."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ server {{
 
 @dataclass
 class Servers:
-    """An nginx with one port for each way to speak HTTP/2 or not, and a nghttpd."""
+    """Ports of an nginx with and without HTTP/2, and of an nghttpd."""
 
     ports: dict[str, int]
     authority: str
@@ -130,7 +130,7 @@ def test_through_agents(servers: Servers) -> None:
     )
     assert report["statuses"] == {"200": 1001}
     assert report["generator"]["connections_opened"] == 6
-    assert report["http"]["spoken"] == ["HTTP/2"]
+    assert report["http"]["versions"] == ["HTTP/2"]
     assert [agent["requests"] for agent in report["fleet"]["agents"]] == [501, 500]
 
 
@@ -145,7 +145,7 @@ def test_at_a_rate(servers: Servers) -> None:
 
 @pytest.mark.parametrize("body_bytes", [1, 100_000, 3_000_000])
 def test_bodies(servers: Servers, tmp_path: Path, body_bytes: int) -> None:
-    """Larger than any window that nginx grants at first; it says how long what came was."""
+    """The body is larger than nginx's initial window; the response has its length."""
     (tmp_path / "body").write_bytes(bytes(body_bytes))
     report = measure(
         "-n",
@@ -196,7 +196,7 @@ def test_large_answers(servers: Servers) -> None:
 
 
 def test_connections_that_the_server_ends(servers: Servers) -> None:
-    """After 20 requests each; and of three at a time, where more were asked for."""
+    """nginx ends a connection after 20 requests and allows three concurrent streams, fewer than requested."""
     report = measure(
         "-n", "500", "-c", "2", "--streams", "6", "-h2", "--cacert", servers.authority, servers.url("few")
     )
@@ -213,21 +213,21 @@ def test_without_keepalive(servers: Servers) -> None:
     )
     assert report["statuses"] == {"200": 30}
     assert report["generator"]["connections_opened"] == 30
-    assert report["tls"]["resumed"] > 0
+    assert report["tls"]["resumed_handshakes"] > 0
 
 
 def test_a_server_without_http2(servers: Servers) -> None:
     flags = ("-n", "50", "-c", "5", "--streams", "3", "-h2", "--cacert", servers.authority)
     report = measure(*flags, servers.url("old"))
     assert report["statuses"] == {"200": 50}
-    assert report["http"]["spoken"] == ["HTTP/1.1"]
+    assert report["http"]["versions"] == ["HTTP/1.1"]
     assert report["http"]["streams"] == 1
     assert any("does not take HTTP/2: HTTP/1.1 was spoken" in note for note in report["notes"])
     text = heyfleet("run", *flags, servers.url("old"))
     assert "the server does not take HTTP/2" in text.stdout
 
 
-def test_prior_knowledge_of_what_is_not_so(nginx: Nginx) -> None:
+def test_h2c_to_a_server_without_http2(nginx: Nginx) -> None:
     """An HTTP/1.1 server answers the preface with an error, or closes."""
     outcome = heyfleet("run", "--json", "-n", "4", "-c", "1", "--h2c", nginx.url("/"))
     assert outcome.exit_code == 3
@@ -239,7 +239,7 @@ def test_the_report_names_the_protocol(servers: Servers) -> None:
     assert "  Protocol:\tHTTP/2, 3 requests at a time on each connection\n" in text
 
 
-def test_a_plan_file_says_the_same(servers: Servers, tmp_path: Path) -> None:
+def test_http2_in_a_plan_file(servers: Servers, tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"
     plan.write_text(
         f"url: {servers.url('h2c')}\ncount: 100\nconnections: 2\nh2c: true\nstreams: 5\n"
@@ -255,18 +255,21 @@ def test_a_plan_file_says_the_same(servers: Servers, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["-h2", "http://localhost/"], "-h2 is agreed on in TLS"),
+        (["-h2", "http://localhost/"], "-h2 is negotiated in TLS"),
         (["--h2c", "https://localhost/"], "--h2c is HTTP/2 without TLS"),
         (["-h2", "--h2c", "https://localhost/"], "exclude each other"),
-        (["--streams", "3", "https://localhost/"], "--streams is of HTTP/2"),
+        (["--streams", "3", "https://localhost/"], "--streams needs HTTP/2"),
         (["--streams", "0", "-h2", "https://localhost/"], "--streams"),
-        (["-h2", "--streams", "3", "-q", "5", "https://localhost/"], "--streams goes with -c or --rate"),
-        (["-h2", "--streams", "3", "--users", "5", "https://localhost/"], "--streams goes with -c or --rate"),
+        (["-h2", "--streams", "3", "-q", "5", "https://localhost/"], "--streams works with -c or --rate"),
+        (
+            ["-h2", "--streams", "3", "--users", "5", "https://localhost/"],
+            "--streams works with -c or --rate",
+        ),
         (["-h2", "--streams", "3", "-disable-keepalive", "https://localhost/"], "exclude each other"),
-        (["--h2c", "--kernel-timestamps", "http://localhost/"], "--kernel-timestamps is of HTTP/1.1"),
+        (["--h2c", "--kernel-timestamps", "http://localhost/"], "--kernel-timestamps needs HTTP/1.1"),
     ],
 )
-def test_what_does_not_fit_together_is_said(flags: list[str], words: str) -> None:
+def test_conflicting_options(flags: list[str], words: str) -> None:
     outcome = heyfleet("run", *flags)
     assert outcome.exit_code == 2
     assert words in outcome.stderr

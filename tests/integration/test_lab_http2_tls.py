@@ -1,4 +1,4 @@
-"""The practice target over HTTP/2 and TLS: what it breaks is counted for what it is, and both sides count the same."""
+"""The practice target over HTTP/2 and TLS: every fault is counted as such, and both sides count the same."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_over_tls(secure: tuple[Faulty, str], flags: tuple[str, ...]) -> None:
     url = f"https://127.0.0.1:{server.port}/ok"
     report = measure("-n", "100", "-c", "4", "--cacert", ca, *flags, url)
     assert report["statuses"] == {"200": 100}
-    assert report["http"]["spoken"] == ["HTTP/2" if flags else "HTTP/1.1"]
+    assert report["http"]["versions"] == ["HTTP/2" if flags else "HTTP/1.1"]
 
 
 @pytest.mark.parametrize("flags", [("-h2",), ()])

@@ -1,4 +1,4 @@
-"""What is typed is what is sent: methods, URLs, Connection; and what follows from it for the connection."""
+"""Methods, URLs and Connection headers are sent as typed, and connections end where a header says so."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_any_method(method: str) -> None:
     assert [head.split(b"\r\n")[0] for head, _ in server.requests] == [f"{method} /a HTTP/1.1".encode()] * 2
 
 
-def test_answers_to_head_have_no_content(nginx: Nginx) -> None:
+def test_responses_to_head_have_no_content(nginx: Nginx) -> None:
     report = measure("-n", "40", "-c", "4", "-m", "HEAD", nginx.url("/files/1MiB"))
     assert report["statuses"] == {"200": 40}
     assert report["body_bytes"] == 0
@@ -42,7 +42,7 @@ def test_urls_are_sent_as_typed(typed: str, sent: str) -> None:
 
 @pytest.mark.parametrize("value", ["close", "Keep-Alive, Close"])
 @pytest.mark.parametrize("flags", [(), ("--template",)])
-def test_after_connection_close_nothing_more_is_sent_on_it(value: str, flags: tuple[str, ...]) -> None:
+def test_connection_close_ends_the_connection(value: str, flags: tuple[str, ...]) -> None:
     """The server would keep it."""
     with Recorder() as server:
         report = measure(*flags, "-n", "20", "-c", "4", "-H", f"Connection: {value}", server.url("/"))
@@ -51,7 +51,7 @@ def test_after_connection_close_nothing_more_is_sent_on_it(value: str, flags: tu
     assert all(head.count(f"\r\nConnection: {value}\r\n".encode()) == 1 for head, _ in server.requests)
 
 
-def test_other_options_of_a_connection_do_not_end_it() -> None:
+def test_other_connection_options_keep_it() -> None:
     with Recorder() as server:
         report = measure("-n", "20", "-c", "4", "-H", "Connection: closed, TE", server.url("/"))
     assert report["generator"]["connections_opened"] == 4

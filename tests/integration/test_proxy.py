@@ -1,4 +1,4 @@
-"""Through an HTTP proxy: tinyproxy, which tunnels, and an nginx that keeps the connections of its clients."""
+"""HTTP proxies: tinyproxy, which tunnels, and an nginx that keeps its clients' connections."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ server {{
 
 @dataclass
 class Around:
-    """The ports of everything, and whom to trust."""
+    """Ports of all servers, and the CA certificate to trust."""
 
     https: int
     echo: int
@@ -74,12 +74,16 @@ def test_a_tunnel_for_each_connection(around: Around, flags: tuple[str, ...]) ->
         f"https://localhost:{around.https}/",
     )
     assert report["statuses"] == {"200": 300}
-    assert report["generator"]["connections_opened"] == report["tls"]["full"] + report["tls"]["resumed"] == 6
+    assert (
+        report["generator"]["connections_opened"]
+        == report["tls"]["full_handshakes"] + report["tls"]["resumed_handshakes"]
+        == 6
+    )
     assert report["phases"]["handshake"]["fastest_ns"] < report["phases"]["connect"]["fastest_ns"]
     assert report["plan"]["proxy"] == {"host": "localhost", "port": around.tunnel, "credentials": None}
 
 
-def test_connect_to_is_where_the_tunnel_leads(around: Around) -> None:
+def test_connect_to_sets_the_end_of_the_tunnel(around: Around) -> None:
     flags = ("-n", "4", "-c", "2", "-k", "-x", f"127.0.0.1:{around.tunnel}")
     rule = f"shop.invalid:443:localhost:{around.https}"
     assert measure(*flags, "--connect-to", rule, "https://shop.invalid/")["statuses"] == {"200": 4}
@@ -116,7 +120,7 @@ def test_placeholders_in_the_url_and_in_a_header(around: Around) -> None:
     assert report["statuses"] == {"200": 10}
 
 
-def test_credentials_that_are_not_good(around: Around) -> None:
+def test_wrong_credentials(around: Around) -> None:
     url = f"http://localhost:{around.echo}/asked"
     report = measure("-n", "4", "-c", "2", "-x", f"http://user:no@127.0.0.1:{around.forward}", url)
     assert report["statuses"] == {"407": 4}
@@ -139,14 +143,14 @@ def test_redirects_to_both_schemes(around: Around) -> None:
         report = measure(*flags, url)
         assert report["statuses"] == {"200": 20}
         assert report["redirects"] == 20
-        assert report["tls"]["full"] + report["tls"]["resumed"] == 2
+        assert report["tls"]["full_handshakes"] + report["tls"]["resumed_handshakes"] == 2
 
 
 @pytest.mark.parametrize(
     ("credentials", "kind"),
     [("", "proxy: authentication required"), ("user:pass@", "proxy: refused the tunnel")],
 )
-def test_tunnels_that_are_refused(around: Around, credentials: str, kind: str) -> None:
+def test_refused_tunnels(around: Around, credentials: str, kind: str) -> None:
     proxy = f"http://{credentials}127.0.0.1:{around.picky}"
     outcome = heyfleet("run", "-n", "6", "-c", "2", "-k", "-x", proxy, f"https://localhost:{around.https}/")
     assert outcome.exit_code == 3

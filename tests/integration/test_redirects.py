@@ -1,4 +1,4 @@
-"""Redirects as they are followed, against nginx: within it, to TLS and back, in loops, and not at all."""
+"""Redirects against nginx: within the server, to TLS and back, in loops, and not followed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ server {{
 
 @dataclass
 class Servers:
-    """An nginx with a plain port and one of TLS."""
+    """Ports of an nginx with and without TLS."""
 
     ports: dict[str, int]
     authority: str
@@ -94,15 +94,15 @@ def test_within_the_server(servers: Servers, io: str, path: str, hops: int) -> N
 
 @pytest.mark.parametrize("load", [("-n", "200"), ("--rate", "100", "-z", "1s")])
 def test_a_server_that_keeps_connections_for_a_short_while(servers: Servers, load: tuple[str, ...]) -> None:
-    """After three answers it says so; after 20 ms it closes without a word, perhaps as the next request comes."""
+    """The server announces the end after three responses; after 20 ms it closes silently, maybe as the next request arrives."""
     report = measure(*load, "-c", "4", "-4", f"http://localhost:{servers.ports['short']}/to/")
-    planned = report["ledger"]["planned"]
-    assert report["statuses"] == {"200": planned}
-    assert report["redirects"] == planned
+    ledger = report["ledger"]  # on a busy machine, some requests of a rate are unsent or abandoned
+    assert report["statuses"] == {"200": ledger["sent"] - ledger["abandoned"]}
+    assert report["statuses"]["200"] <= report["redirects"] <= ledger["sent"]
 
 
 @pytest.mark.parametrize("io", ["epoll", "io_uring"])
-def test_to_tls_and_the_connections_are_kept(servers: Servers, io: str) -> None:
+def test_a_redirect_to_tls_reuses_connections(servers: Servers, io: str) -> None:
     report = measure(
         "-n", "500", "-c", "5", "-4", "--io", io, "--cacert", servers.authority, servers.url("/tls")
     )
@@ -110,10 +110,10 @@ def test_to_tls_and_the_connections_are_kept(servers: Servers, io: str) -> None:
     assert report["body_bytes"] == 500 * len("secret")
     assert report["redirects"] == 500
     assert report["generator"]["connections_opened"] == 10
-    assert report["tls"]["full"] + report["tls"]["resumed"] == 5
+    assert report["tls"]["full_handshakes"] + report["tls"]["resumed_handshakes"] == 5
 
 
-def test_there_and_back_again(servers: Servers) -> None:
+def test_a_redirect_to_tls_and_back(servers: Servers) -> None:
     report = measure("-n", "300", "-c", "3", "-4", "--cacert", servers.authority, servers.url("/back"))
     assert report["statuses"] == {"200": 300}
     assert report["body_bytes"] == 300 * 5
@@ -121,9 +121,9 @@ def test_there_and_back_again(servers: Servers) -> None:
     assert report["generator"]["connections_opened"] == 6
 
 
-def test_an_answer_is_counted_at_the_address_that_gave_it(servers: Servers) -> None:
+def test_responses_count_for_the_address_that_sent_them(servers: Servers) -> None:
     # The kernel turns its stamps on a moment after the first socket asks for them, later still on a busy machine.
-    measured = (
+    flags = (
         "--rate",
         "200",
         "-n",
@@ -136,24 +136,31 @@ def test_an_answer_is_counted_at_the_address_that_gave_it(servers: Servers) -> N
         servers.authority,
     )
     name = f"localhost:{servers.ports['plain']}:127.0.0.1,127.0.0.2"
-    report = measure(*measured, "--resolve", name, servers.url("/back"))
+    report = measure(*flags, "--resolve", name, servers.url("/back"))
     responses = {each["address"]: each["responses"] for each in report["by_address"]}
     assert sum(responses.values()) == 200
     assert min(responses.values()) > 0
     assert 100 <= report["kernel_latency"]["count"] <= 200
 
 
-def test_what_leads_to_a_dead_host_is_no_error_of_others(servers: Servers, tmp_path: Path) -> None:
+def test_a_redirect_to_a_dead_host_fails_only_its_request(servers: Servers, tmp_path: Path) -> None:
     """In an open loop, requests wait for connections that are opened; those lead to the target."""
     targets = tmp_path / "targets"
     targets.write_text(f"GET {servers.url('/')}\n\nGET {servers.url('/dead')}\n")
     load = ("--rate", "200", "-z", "1s", "-c", "2", "-4", "-cpus", "1")
     report = measure(*load, "--targets", str(targets))
-    assert report["statuses"] == {"200": 100}
-    assert report["errors"] == {"connect refused": 100}
+    assert report["statuses"].keys() == {"200"}
+    assert report["errors"].keys() == {"connect refused"}
+    responses, errors, ledger = (
+        report["statuses"]["200"],
+        report["errors"]["connect refused"],
+        report["ledger"],
+    )
+    assert responses + errors == ledger["sent"] - ledger["abandoned"]  # a busy machine does not send all 200
+    assert min(responses, errors) > 25
 
 
-def test_a_certificate_nobody_trusts(servers: Servers) -> None:
+def test_a_redirect_to_an_untrusted_certificate(servers: Servers) -> None:
     outcome = heyfleet("run", "--json", "-n", "6", "-c", "2", "-4", servers.url("/tls"))
     assert outcome.exit_code == 3
     assert outcome.report["errors"] == {"TLS: certificate of an unknown authority": 6}
@@ -167,20 +174,20 @@ def test_a_certificate_nobody_trusts(servers: Servers) -> None:
         ("/ftp", "redirect: to no usable address"),
     ],
 )
-def test_what_leads_nowhere(servers: Servers, path: str, error: str) -> None:
+def test_bad_redirects(servers: Servers, path: str, error: str) -> None:
     outcome = heyfleet("run", "--json", "-n", "40", "-c", "4", "-4", servers.url(path))
     assert outcome.exit_code == 3
     assert outcome.report["errors"] == {error: 40}
     assert outcome.report["generator"]["connections_opened"] == 4
 
 
-def test_they_need_not_be_followed(servers: Servers) -> None:
+def test_disabled_redirects(servers: Servers) -> None:
     report = measure("-n", "40", "-c", "4", "-4", "-disable-redirects", servers.url("/tls"))
     assert report["statuses"] == {"302": 40}
     assert report["redirects"] == 0
 
 
-def test_a_place_of_its_own_for_each(servers: Servers) -> None:
+def test_each_redirect_target_has_its_own_connections(servers: Servers) -> None:
     """More places than are kept in mind."""
     report = measure("-n", "12000", "-c", "8", "-4", servers.url("/each"))
     assert report["statuses"] == {"200": 12000}
@@ -188,7 +195,7 @@ def test_a_place_of_its_own_for_each(servers: Servers) -> None:
     assert report["generator"]["connections_opened"] == 8
 
 
-def test_an_answer_that_ends_the_connection(servers: Servers) -> None:
+def test_a_redirect_that_ends_the_connection(servers: Servers) -> None:
     report = measure("-n", "60", "-c", "3", "-4", servers.url("/closing"))
     assert report["statuses"] == {"200": 60}
     assert report["generator"]["connections_opened"] >= 60
@@ -217,7 +224,7 @@ def test_over_http2(servers: Servers) -> None:
     assert outcome.report["errors"] == {"redirect: more than ten": 600}
 
 
-def test_over_http2_another_origin_is_the_answer(servers: Servers) -> None:
+def test_http2_does_not_follow_to_another_origin(servers: Servers) -> None:
     report = measure(
         "-n", "20", "-c", "2", "-4", "-h2", "--cacert", servers.authority, servers.url("/plain", "https")
     )
@@ -240,18 +247,18 @@ def test_through_agents_and_at_a_rate(servers: Servers) -> None:
         servers.authority,
         servers.url("/tls"),
     )
-    sent = report["ledger"]["sent"]  # a busy machine leaves some unsent
-    assert report["statuses"] == {"200": sent}
-    assert report["redirects"] == sent > 250
+    ledger = report["ledger"]  # on a busy machine, some requests are unsent or abandoned
+    assert report["statuses"] == {"200": ledger["sent"] - ledger["abandoned"]}
+    assert 250 < report["statuses"]["200"] <= report["redirects"] <= ledger["sent"]
 
 
-def test_users_follow_too(servers: Servers) -> None:
+def test_users_follow_redirects(servers: Servers) -> None:
     report = measure("--users", "5", "-n", "200", "-z", "20s", "-4", servers.url("/chain1"))
     assert report["statuses"] == {"200": 200}
     assert report["redirects"] == 600
 
 
-def test_a_report_says_it(servers: Servers, tmp_path: Path) -> None:
+def test_the_report_shows_redirects(servers: Servers, tmp_path: Path) -> None:
     text = heyfleet("run", "-n", "30", "-c", "3", "-4", servers.url("/to/")).stdout
     assert "  Redirects:\t30 followed" in text
     (tmp_path / "plan.yaml").write_text(

@@ -1,4 +1,4 @@
-"""--targets, --template and --data as typed: what a server gets, here and from two agents."""
+"""--targets, --template and --data: what a server receives from one process and from two agents."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rows(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_targets_go_round_and_are_counted_each(nginx: Nginx, tmp_path: Path) -> None:
+def test_targets_take_turns_and_have_their_own_statistics(nginx: Nginx, tmp_path: Path) -> None:
     (tmp_path / "body").write_text("abc")
     (tmp_path / "targets").write_text(
         f"GET {nginx.url('/')}\nX-A: 1\n\nPOST {nginx.url('/')}\n@{tmp_path / 'body'}\nGET {nginx.url('/files/16KiB')}\n"
@@ -42,13 +42,13 @@ def test_weights_through_two_agents(nginx: Nginx, tmp_path: Path) -> None:
     assert {line["name"]: line["sent"] for line in report["requests"]} == {"often": 300, "seldom": 100}
 
 
-def test_many_targets_have_few_lines(nginx: Nginx, tmp_path: Path) -> None:
+def test_the_report_shortens_many_targets(nginx: Nginx, tmp_path: Path) -> None:
     (tmp_path / "targets").write_text("".join(f"GET {nginx.url('/')}?{number}\n" for number in range(200)))
     text = heyfleet("run", "-n", "400", "-c", "4", "--targets", str(tmp_path / "targets")).stdout
     assert "... and 160 more, all in the report of --json" in text
 
 
-def test_headers_of_the_flags_are_for_all_that_have_none(tmp_path: Path) -> None:
+def test_headers_of_flags_apply_unless_a_target_has_its_own(tmp_path: Path) -> None:
     with Recorder() as server:
         (tmp_path / "targets").write_text(f"GET {server.url('/a')}\nX-A: own\n\nGET {server.url('/b')}\n")
         measure(
@@ -62,7 +62,7 @@ def test_headers_of_the_flags_are_for_all_that_have_none(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("fleet", [(), ("--local-agents", "2")])
-def test_each_row_once(rows: str, fleet: tuple[str, ...]) -> None:
+def test_data_once_uses_each_row_once(rows: str, fleet: tuple[str, ...]) -> None:
     with Recorder() as server:
         report = measure(
             "-c", "7", *fleet, "--template", "--data", rows, "--data-once", server.url("/{csv:id}/{seq}")
@@ -72,7 +72,7 @@ def test_each_row_once(rows: str, fleet: tuple[str, ...]) -> None:
     assert report["plan"]["data_rows"] == ROWS
 
 
-def test_rows_over_and_over(rows: str) -> None:
+def test_rows_repeat(rows: str) -> None:
     with Recorder() as server:
         measure("-n", str(2 * ROWS + 1), "-c", "5", "--template", "--data", rows, server.url("/{csv:name}"))
     counts = Counter(server.targets)
@@ -81,19 +81,19 @@ def test_rows_over_and_over(rows: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "shape",
+    "profile",
     [("--rate", "300", "-z", "1s"), ("-q", "50", "-z", "1s"), ("--users", "4", "-n", "200", "-z", "20s")],
 )
-def test_numbers_are_each_there_once_in_every_shape(shape: tuple[str, ...]) -> None:
+def test_sequence_numbers_are_unique_in_every_load_profile(profile: tuple[str, ...]) -> None:
     with Recorder() as server:
         report = measure(
-            *shape, *(() if "--users" in shape else ("-c", "4")), "--template", server.url("/{seq}")
+            *profile, *(() if "--users" in profile else ("-c", "4")), "--template", server.url("/{seq}")
         )
     numbers = sorted(int(target[1:]) for target in server.targets)
     assert len(set(numbers)) == len(numbers) == report["ledger"]["sent"]
 
 
-def test_two_runs_have_other_values_and_a_seed_the_same() -> None:
+def test_a_seed_repeats_the_random_values_of_a_run() -> None:
     with Recorder() as server:
         for seed in ((), (), ("--seed", "5"), ("--seed", "5")):
             measure("-n", "3", "-c", "1", *seed, "--template", server.url("/{uuid}"))
@@ -102,7 +102,7 @@ def test_two_runs_have_other_values_and_a_seed_the_same() -> None:
     assert runs[2] == runs[3]
 
 
-def test_a_plan_file_has_them_too(tmp_path: Path, rows: str) -> None:
+def test_templates_in_a_plan_file(tmp_path: Path, rows: str) -> None:
     with Recorder() as server:
         (tmp_path / "plan.yaml").write_text(
             f"url: {server.url('/')}\ncount: 4\nconnections: 1\ntemplate: true\ndata: {Path(rows).name}\n"
@@ -119,12 +119,12 @@ def test_a_plan_file_has_them_too(tmp_path: Path, rows: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--template", "http://a/{foo}"], "{foo} is no placeholder"),
+        (["--template", "http://a/{foo}"], "{foo} is not a placeholder"),
         (["--template", "http://a/{csv:id}"], "name it with --data"),
-        (["--template", "--data-once", "http://a/{seq}"], "name it with --data"),
+        (["--template", "--data-once", "http://a/{seq}"], "name their file with --data"),
         (["--data", "ROWS", "http://a/"], "add --template"),
         (["--data-once", "http://a/"], "add --template"),
-        (["--template", "--data", "ROWS", "http://a/{csv:nope}"], "no such column; there are id, name"),
+        (["--template", "--data", "ROWS", "http://a/{csv:nope}"], "no such column; known are id, name"),
         (
             ["--template", "--data", "ROWS", "--data-once", "-n", "61", "http://a/{csv:id}"],
             "only the 60 rows",
@@ -133,20 +133,20 @@ def test_a_plan_file_has_them_too(tmp_path: Path, rows: str) -> None:
             ["--template", "--data", "ROWS", "--data-once", "--warmup", "1s", "http://a/{csv:id}"],
             "exclude each other",
         ),
-        (["--template", "--data", "/dev/null", "http://a/{csv:id}"], "a first row with the columns' names"),
+        (["--template", "--data", "/dev/null", "http://a/{csv:id}"], "a first row with column names"),
         (["--template", "--data", "/nowhere.csv", "http://a/{csv:id}"], "can't read '/nowhere.csv'"),
         (["--targets", "/nowhere"], "can't read '/nowhere'"),
         (["--targets", "ROWS"], "line 1: 'id,name' is not a target"),
-        (["--targets", "ROWS", "-m", "POST"], "-m, -d and -D have no place"),
+        (["--targets", "ROWS", "-m", "POST"], "-m, -d or -D exclude each other"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_sent(rows: str, flags: list[str], words: str) -> None:
+def test_bad_options_are_refused_before_anything_is_sent(rows: str, flags: list[str], words: str) -> None:
     outcome = heyfleet("run", *(rows if flag == "ROWS" else flag for flag in flags))
     assert outcome.exit_code == 2
     assert words in outcome.stderr
 
 
-def test_a_row_that_would_break_a_header_is_said(tmp_path: Path) -> None:
+def test_a_row_that_would_break_a_header_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text('a,b\n1,"x\ny"\n')
     outcome = heyfleet(
         "run", "--template", "--data", str(tmp_path / "rows.csv"), "-H", "X: {csv:b}", "http://a/"
@@ -155,7 +155,7 @@ def test_a_row_that_would_break_a_header_is_said(tmp_path: Path) -> None:
     assert "row 2: b: a header can't hold a line break" in outcome.stderr
 
 
-def test_what_is_too_large_for_agents_is_said(tmp_path: Path) -> None:
+def test_a_plan_too_large_for_agents_is_refused(tmp_path: Path) -> None:
     (tmp_path / "body").write_bytes(bytes(16 << 20))
     outcome = heyfleet(
         "run",
@@ -170,10 +170,10 @@ def test_what_is_too_large_for_agents_is_said(tmp_path: Path) -> None:
         "http://localhost:1/",
     )
     assert outcome.exit_code == 2
-    assert "the plan has 16.0 MiB with its bodies and data" in outcome.stderr
+    assert "the plan with its bodies and data has 16.0 MiB" in outcome.stderr
 
 
-def test_more_targets_than_can_be_counted_each(tmp_path: Path) -> None:
+def test_too_many_targets_are_refused(tmp_path: Path) -> None:
     (tmp_path / "targets").write_text("".join(f"GET http://a/{number}\n" for number in range(1025)))
     outcome = heyfleet("run", "--targets", str(tmp_path / "targets"))
     assert outcome.exit_code == 2

@@ -1,4 +1,4 @@
-"""The command against a real nginx: what it sends is what it reports, to the last request."""
+"""The command against a real nginx: the report matches what was sent, to the last request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BACKENDS = ["io_uring", "epoll"]
 
 @pytest.fixture(params=BACKENDS)
 def io(request: pytest.FixtureRequest) -> str:
-    """A backend that this host has; the contract suite says why, if one is missing."""
+    """An I/O backend that works on this host; the contract suite reports a missing one."""
     backend: str = request.param
     probe = heyfleet("run", "--io", backend, "-n", "1", "-c", "1", "http://127.0.0.1:1/")
     if probe.exit_code == 2:
@@ -52,7 +52,7 @@ def test_a_duration_ends_the_run(nginx: Any, io: str) -> None:
     assert report["ledger"]["abandoned"] <= 20
 
 
-def test_the_rate_of_each_connection_is_kept(nginx: Any, io: str) -> None:
+def test_a_rate_for_each_connection(nginx: Any, io: str) -> None:
     report = measure("--io", io, "-z", "1s", "-c", "10", "-q", "20", nginx.url("/"))
     assert report["ledger"]["planned"] == 10 * 20
     assert report["ledger"]["responses"] >= 10 * 20 - 10
@@ -123,7 +123,7 @@ def test_csv_has_a_row_for_each_response(nginx: Any) -> None:
     assert all(row[6] == "200" and float(row[0]) >= float(row[4]) for row in rows)
 
 
-def test_nothing_is_written_to_a_pipe_but_the_report(nginx: Any) -> None:
+def test_a_pipe_gets_only_the_report(nginx: Any) -> None:
     outcome = heyfleet("run", "-n", "20", "-c", "2", nginx.url("/"))
     assert outcome.stderr == ""
     assert outcome.stdout.startswith("\nSummary:\n")
@@ -155,9 +155,9 @@ def test_a_hard_limit_of_descriptors_is_named(nginx: Any) -> None:
     )
     assert run.returncode == 2
     assert run.stdout == ""
-    found = re.search(r"this process may have 128 .* use -c (\d+) at most", run.stderr)
-    assert found
-    assert 0 < int(found[1]) < 128
+    limit = re.search(r"this process may have 128 .* use -c (\d+) at most", run.stderr)
+    assert limit
+    assert 0 < int(limit[1]) < 128
 
 
 def test_more_connections_than_local_ports() -> None:
@@ -173,7 +173,7 @@ def test_a_refused_port_is_an_outcome_of_each_request(io: str) -> None:
     assert "NaN" not in outcome.stdout
 
 
-def test_refusals_for_a_while_end_in_time(io: str) -> None:
+def test_a_run_of_refused_connections_ends_in_time(io: str) -> None:
     report = heyfleet("run", "--json", "--io", io, "-z", "500ms", "-c", "3", "http://127.0.0.1:1/").report
     assert report["stopped_by"] == "duration"
     assert report["errors"]["connect refused"] == report["ledger"]["errors"] > 3

@@ -1,4 +1,4 @@
-"""https, against nginx: what is verified, resumed, counted, and said of what fails."""
+"""https against nginx: verification, resumption, counts and errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ server {{
 
 @dataclass
 class Secure:
-    """An nginx with one port for each certificate, and what trusts and identifies its clients."""
+    """Ports of an nginx, one per certificate, and the files that clients need."""
 
     ports: dict[str, int]
     authority: str
@@ -45,7 +45,7 @@ class Secure:
         return f"https://{host}:{self.ports[server]}{path}"
 
     def errors(self, server: str, *flags: str) -> dict[str, int]:
-        """Of a run in which nothing is answered."""
+        """Run without a single response and return its errors."""
         outcome = heyfleet(
             "run",
             "--json",
@@ -120,8 +120,8 @@ def test_kept_connections(secure: Secure, io: str, version: str, spoken: str) ->
     )
     assert report["statuses"] == {"200": 1003}
     assert report["body_bytes"] == 1003 * 5
-    assert report["tls"]["full"] == 7
-    assert report["tls"]["spoken"][0].startswith(spoken)
+    assert report["tls"]["full_handshakes"] == 7
+    assert report["tls"]["protocols"][0].startswith(spoken)
     assert report["phases"]["handshake"]["count"] == report["phases"]["connect"]["count"] == 7
     assert report["phases"]["handshake"]["average_ns"] < report["phases"]["connect"]["average_ns"]
 
@@ -144,14 +144,14 @@ def test_sessions_are_resumed(secure: Secure, version: str) -> None:
     report = measure(*flags, secure.url("good"))
     assert report["statuses"] == {"200": 200}
     tls = report["tls"]
-    assert tls["full"] + tls["resumed"] == 200
-    assert tls["full"] <= 8  # those that began before the first session was there
+    assert tls["full_handshakes"] + tls["resumed_handshakes"] == 200
+    assert tls["full_handshakes"] <= 8  # those that began before the first session was there
     tls = measure(*flags, "--no-resume", secure.url("good"))["tls"]
-    assert (tls["full"], tls["resumed"]) == (200, 0)
+    assert (tls["full_handshakes"], tls["resumed_handshakes"]) == (200, 0)
 
 
 @pytest.mark.parametrize("io", ["epoll", "io_uring"])
-def test_large_answers_arrive_whole(secure: Secure, io: str) -> None:
+def test_large_responses_arrive_complete(secure: Secure, io: str) -> None:
     flags = ("-n", "24", "-c", "3", "--io", io, "--cacert", secure.authority)
     assert measure(*flags, secure.url("good", "/files/1MiB"))["body_bytes"] == 24 << 20
     assert measure(*flags, secure.url("good", "/files/16KiB"))["body_bytes"] == 24 << 14
@@ -175,14 +175,14 @@ def test_an_address_is_verified_too(secure: Secure) -> None:
     ],
 )
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_certificates_that_are_not_accepted(secure: Secure, server: str, reason: str, version: str) -> None:
+def test_rejected_certificates(secure: Secure, server: str, reason: str, version: str) -> None:
     assert secure.errors(server, "--tls", version) == {reason: 6}
     report = measure("-n", "6", "-c", "2", "-k", "--tls", version, secure.url(server))
     assert report["statuses"] == {"200": 6}
     assert "the server's certificate was not verified (-k)" in report["notes"]
 
 
-def test_the_system_does_not_trust_it(secure: Secure) -> None:
+def test_a_certificate_that_the_system_does_not_trust(secure: Secure) -> None:
     outcome = heyfleet("run", "-n", "2", "-c", "1", secure.url("good"))
     assert outcome.exit_code == 3
     assert (
@@ -191,15 +191,16 @@ def test_the_system_does_not_trust_it(secure: Secure) -> None:
     )
 
 
-def test_the_name_of_the_host_header_counts(secure: Secure) -> None:
+def test_the_host_header_sets_the_name_to_verify(secure: Secure) -> None:
     report = measure(
         "-n", "2", "-c", "1", "--cacert", secure.authority, "-host", "other.test", secure.url("other")
     )
     assert report["statuses"] == {"200": 2}
 
 
-def test_a_server_that_speaks_an_older_version_only(secure: Secure) -> None:
-    assert measure("-n", "2", "-c", "1", "--cacert", secure.authority, secure.url("old"))["tls"]["full"] >= 1
+def test_a_server_with_an_older_version_only(secure: Secure) -> None:
+    report = measure("-n", "2", "-c", "1", "--cacert", secure.authority, secure.url("old"))
+    assert report["tls"]["full_handshakes"] >= 1
     assert secure.errors("old", "--tls", "1.3") == {"TLS: refused by the server": 6}
 
 
@@ -214,10 +215,10 @@ def test_client_certificates(secure: Secure) -> None:
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("trust", [("-k",), ()])
-def test_a_server_that_wants_a_certificate_in_the_handshake(
+def test_a_server_that_requires_a_client_certificate(
     tmp_path: Path, version: str, trust: tuple[str, ...]
 ) -> None:
-    """It says so in an alert: with TLS 1.3, after the handshake is over for us."""
+    """The server sends an alert, with TLS 1.3 after the client completed its handshake."""
     authority = Authority()
     (tmp_path / "ca.pem").write_bytes(authority.pem)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -247,13 +248,13 @@ def test_a_server_that_wants_a_certificate_in_the_handshake(
     assert version == "1.3" or errors == {"TLS: refused by the server": 4}
 
 
-def test_a_server_that_speaks_no_tls(nginx: Any) -> None:
+def test_a_server_without_tls(nginx: Any) -> None:
     outcome = heyfleet("run", "-n", "4", "-c", "2", f"https://127.0.0.1:{nginx.port}/")
     assert outcome.exit_code == 3
     assert "[4]\tTLS: protocol error (is this an https port?)" in outcome.stdout
 
 
-def test_a_server_that_leaves_in_the_handshake() -> None:
+def test_a_server_that_closes_during_the_handshake() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def leave() -> None:
@@ -281,14 +282,14 @@ def test_a_server_that_never_answers_the_handshake() -> None:
 
 
 def test_through_agents(secure: Secure, tmp_path: Path) -> None:
-    """Certificates travel with the plan."""
+    """Certificates are part of the plan."""
     certificate, key = secure.client
     report = measure(
         "-n", "1000", "-c", "8", "--local-agents", "2",
         "--cacert", secure.authority, "--cert", certificate, "--key", key, secure.url("client"),
     )  # fmt: skip
     assert report["statuses"] == {"200": 1000}
-    assert report["tls"]["full"] == 8
+    assert report["tls"]["full_handshakes"] == 8
     assert "PRIVATE KEY" not in str(report)
 
 

@@ -1,4 +1,4 @@
-"""--unix-socket against a real nginx that listens on one, plain and over TLS; and what is said of paths that are none."""
+"""--unix-socket against nginx, plain and over TLS, and paths that are refused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.mark.parametrize(
     "who", [("--io", "epoll"), ("--io", "io_uring"), ("--local-agents", "2"), ("--rate", "300", "-z", "1s")]
 )
-def test_the_url_says_what_is_asked_for(folder: Path, who: tuple[str, ...]) -> None:
+def test_the_url_sets_path_and_host(folder: Path, who: tuple[str, ...]) -> None:
     count = () if "--rate" in who else ("-n", "300")
     report = measure(*who, *count, "-c", "6", "--unix-socket", f"{folder}/plain.sock", "http://name.test/")
     assert report["statuses"] == {"200": 300}
@@ -71,7 +71,7 @@ def test_over_http2_without_tls(folder: Path) -> None:
     assert report["statuses"] == {"200": 200}
 
 
-def test_an_abstract_one() -> None:
+def test_an_abstract_socket() -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("\0heyfleet-test")
         server.listen(0)
@@ -97,11 +97,11 @@ def test_an_abstract_one() -> None:
     [
         ("/nowhere.sock", "'/nowhere.sock': No such file or directory"),
         ("/dev/null", "'/dev/null' is not a socket"),
-        ("/" + "x" * 107, "from 1 to 107 bytes"),
-        ("", "from 1 to 107 bytes"),
+        ("/" + "x" * 107, "has 1 to 107 bytes"),
+        ("", "has 1 to 107 bytes"),
     ],
 )
-def test_what_is_no_socket_is_said(path: str, words: str) -> None:
+def test_bad_sockets(path: str, words: str) -> None:
     outcome = heyfleet("run", "--unix-socket", path, "http://a/")
     assert outcome.exit_code == 2
     assert words in outcome.stderr
@@ -117,7 +117,7 @@ def test_what_is_no_socket_is_said(path: str, words: str) -> None:
         ["--kernel-timestamps"],
     ],
 )
-def test_what_is_about_addresses_has_no_place_beside_it(flags: list[str]) -> None:
+def test_options_that_exclude_a_unix_socket(flags: list[str]) -> None:
     outcome = heyfleet("run", *flags, "--unix-socket", "/x", "http://a/")
     assert outcome.exit_code == 2
     assert "exclude each other" in outcome.stderr

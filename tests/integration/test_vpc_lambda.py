@@ -1,4 +1,4 @@
-"""`heyfleet lab vpc-lambda` as a process, and what heyfleet counts beside what it counts."""
+"""`heyfleet lab vpc-lambda` as a process: its counters and those of heyfleet agree."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def test_the_first_experiment_over_a_fleet_in_a_fifth_of_its_time(
     start_vpc_lambda: Callable[..., VpcLambda], network: str
 ) -> None:
     target = start_vpc_lambda("--network", network, "--time-scale", "0.2")
-    found = measure("-n", "500", "-c", "50", "--local-agents", "2", target.url("/"))
+    report = measure("-n", "500", "-c", "50", "--local-agents", "2", target.url("/"))
     stats = target.stats()
-    assert found["statuses"] == {"200": 500}
+    assert report["statuses"] == {"200": 500}
     assert stats["answers"] == {"200": 500}
     assert (stats["requests"], stats["abandoned"], stats["in_flight"]) == (500, 0, 0)
     assert stats["warm"] + stats["cold_starts"] == 500
     assert stats["cold_starts"] >= 50
     assert stats["enis"] == (17 if network == "old" else 1)
     slow_ns = 9e9 if network == "old" else 0.3e9
-    assert found["latency"]["slowest_ns"] >= slow_ns * 0.2
+    assert report["latency"]["slowest_ns"] >= slow_ns * 0.2
 
 
 def test_each_way_to_be_refused_is_counted_alike_on_both_sides(
@@ -54,9 +54,9 @@ def test_each_way_to_be_refused_is_counted_alike_on_both_sides(
 ) -> None:
     flags = ("--concurrency-limit", "20", "--burst", "10", "--api-rps", "400", "--api-burst", "30")
     target = start_vpc_lambda("--time-scale", "0.2", "--duration", "0.2", "--throttled-status", "500", *flags)
-    found = measure("-n", "2000", "-c", "60", target.url("/"))
+    report = measure("-n", "2000", "-c", "60", target.url("/"))
     stats = target.stats()
-    assert found["statuses"] == stats["answers"]
+    assert report["statuses"] == stats["answers"]
     assert stats["answers"].keys() == {"200", "429", "500"}
     assert stats["answers"]["429"] == stats["throttled"]["api"] > 0
     assert (
@@ -70,17 +70,17 @@ def test_interfaces_that_can_not_be_made(start_vpc_lambda: Callable[..., VpcLamb
     target = start_vpc_lambda(
         "--network", "old", "--time-scale", "0.02", "--subnet-ips", "3", "--duration", "1"
     )
-    found = measure("-n", "20", "-c", "20", target.url("/"))
-    assert found["statuses"] == {"200": 9, "502": 11} == target.stats()["answers"]
+    report = measure("-n", "20", "-c", "20", target.url("/"))
+    assert report["statuses"] == {"200": 9, "502": 11} == target.stats()["answers"]
     assert target.stats()["failed"] == {"addresses": 11}
     assert "11 failed by addresses of interfaces; 9 sandboxes, 3 interfaces" in target.summary()
 
 
 def test_what_takes_too_long_is_a_504(start_vpc_lambda: Callable[..., VpcLambda]) -> None:
     target = start_vpc_lambda("--time-scale", "0.01", "--duration", "40")
-    found = measure("-n", "4", "-c", "4", target.url("/"))
-    assert found["statuses"] == {"504": 4}
-    assert found["latency"]["fastest_ns"] >= 0.29e9
+    report = measure("-n", "4", "-c", "4", target.url("/"))
+    assert report["statuses"] == {"504": 4}
+    assert report["latency"]["fastest_ns"] >= 0.29e9
     assert target.stats()["timed_out"] == 4
 
 
@@ -99,25 +99,25 @@ def test_a_caller_who_leaves_is_counted_and_the_execution_goes_on(
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
-        (["--host", "0.0.0.0"], "Error: --host 0.0.0.0 is open to others; add --allow-remote to let them in"),
-        (["--network", "newer"], "Error: --network: old or new"),
-        (["--eni-time", "3-2"], "Error: Invalid value for '--eni-time': the least is above the most"),
-        (["--init", "fast"], "Error: Invalid value for '--init': not LEAST-MOST in seconds, such as 0.3-0.5"),
-        (["--memory", "10"], "Error: --memory: Lambda gave 0.128 to 3 GB then"),
+        (["--host", "0.0.0.0"], "Error: --host 0.0.0.0 would let other hosts connect; add --allow-remote to permit that"),
+        (["--network", "newer"], "Error: --network: must be old or new"),
+        (["--eni-time", "3-2"], "Error: Invalid value for '--eni-time': '3-2' is not a range"),
+        (["--init", "fast"], "Error: Invalid value for '--init': 'fast' is not MIN-MAX in seconds, such as 0.3-0.5"),
+        (["--memory", "10"], "Error: --memory: must be 0.128 to 3"),
         (["--time-scale", "0"], "Error: Invalid value for '--time-scale'"),
-        (["--throttled-status", "200"], "Error: --throttled-status: 429 or 500 to 599"),
+        (["--throttled-status", "200"], "Error: --throttled-status: must be 429 or 500 to 599"),
     ],
 )  # fmt: skip
-def test_a_bad_flag_is_one_line(flags: list[str], said: str) -> None:
+def test_a_bad_flag_is_one_line(flags: list[str], message: str) -> None:
     result = CliRunner().invoke(lab, ["vpc-lambda", *flags])
     assert result.exit_code != 0
-    assert result.output.splitlines()[-1].startswith(said)
+    assert result.output.splitlines()[-1].startswith(message)
 
 
 def test_a_port_in_use_is_one_line(start_vpc_lambda: Callable[..., VpcLambda]) -> None:
     port = str(start_vpc_lambda().port)
     result = CliRunner().invoke(lab, ["vpc-lambda", "--port", port])
     assert result.exit_code == 1
-    assert result.output == f"Error: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+    assert result.output == f"Error: can't listen on 127.0.0.1 port {port}: Address already in use\n"

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from heyfleet.ext import Histogram
-from heyfleet.plan.build import CONNECTIONS, Flags, make_plan
+from heyfleet.plan.build import make_plan
+from heyfleet.plan.options import RunOptions
+from heyfleet.plan.sections.load import DEFAULT_CONNECTIONS
 from heyfleet.proto import plan_pb2, stats_pb2
 from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.stats import Stats
@@ -132,9 +134,9 @@ def make_summary(
     **flags: Any,
 ) -> Summary:
     """The summary of a run of these snapshots."""
-    asked = Flags(**{"url": "http://localhost/", "user_agent": "heyfleet/0", **flags})
+    asked = RunOptions(**{"url": "http://localhost/", "user_agent": "heyfleet/0", **flags})
     measured = make_measured(snapshots, done or make_done(snapshots), ready=ready, plan=make_plan(asked))
-    connections = asked.connections or CONNECTIONS
+    connections = asked.connections or DEFAULT_CONNECTIONS
     return summarize(measured, connections, ignore_redirects=asked.disable_redirects)
 
 
@@ -155,7 +157,7 @@ def make_measured(
     part = AgentMeasurements(
         agent="local", host="", share=share, ready=ready or make_ready(), done=done, stats=stats
     )
-    return Measurements(plan=plan or plan_pb2.Plan(), stats=stats, parts=[part], trace=stats.trace())
+    return Measurements(plan=plan or plan_pb2.Plan(), stats=stats, agents=[part], trace=stats.trace())
 
 
 class Kit:

@@ -1,4 +1,4 @@
-"""Limits that an agent's owner sets."""
+"""Limits that the owner of a host sets on its agent."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def assignment(
     host: str = "127.0.0.1", port: int = 80, connections: int = 4, rate: float = 0, **plan: float
 ) -> Assignment:
     target = Target(scheme="http", host=host, port=port)
-    made = Plan(target=target, connections=2 * connections, **plan)  # type: ignore[arg-type]
+    plan_message = Plan(target=target, connections=2 * connections, **plan)  # type: ignore[arg-type]
     if rate:
-        made.load_model = RATE
-        made.stages.add(first=rate, last=rate / 2)
-    return Assignment(plan=made, connections=connections)
+        plan_message.load_model = RATE
+        plan_message.stages.add(first=rate, last=rate / 2)
+    return Assignment(plan=plan_message, connections=connections)
 
 
 @pytest.mark.parametrize(
@@ -45,16 +45,16 @@ def test_targets(targets: tuple[str, ...], host: str, allowed: bool) -> None:
         assert "--allow-target" in reason
 
 
-def test_the_address_that_is_really_used_decides() -> None:
-    owner = HostPolicy(("10.0.0.0/8",))
-    assert owner.refusal_of_addresses(assignment("inside.example.com"), ["10.1.2.3"]) == ""
-    assert "192.0.2.1" in owner.refusal_of_addresses(
+def test_resolved_addresses_must_be_allowed() -> None:
+    policy = HostPolicy(("10.0.0.0/8",))
+    assert policy.refusal_of_addresses(assignment("inside.example.com"), ["10.1.2.3"]) == ""
+    assert "192.0.2.1" in policy.refusal_of_addresses(
         assignment("inside.example.com"), ["10.1.2.3", "192.0.2.1"]
     )
 
 
 @pytest.mark.parametrize(
-    ("owner", "asked", "words"),
+    ("policy", "assigned", "words"),
     [
         (HostPolicy(max_connections=3), assignment(), "4 connections, only 3 (--max-connections)"),
         (
@@ -68,8 +68,8 @@ def test_the_address_that_is_really_used_decides() -> None:
         (HostPolicy(max_connections=4, max_duration_ns=10**9), assignment(duration_ns=10**9), ""),
     ],
 )
-def test_limits(owner: HostPolicy, asked: Assignment, words: str) -> None:
-    reason = owner.refusal(asked)
+def test_limits(policy: HostPolicy, assigned: Assignment, words: str) -> None:
+    reason = policy.refusal(assigned)
     assert words in reason
     assert bool(reason) == bool(words)
 
@@ -81,14 +81,14 @@ def test_ports() -> None:
         split_target("example.com:http")
 
 
-def test_where_a_plan_really_connects_to_counts() -> None:
-    """A name that is allowed does not open the way to other addresses."""
-    owner = HostPolicy(targets=("shop.example.com", "127.0.0.0/8"))
-    asked = assignment(host="shop.example.com")
-    assert owner.refusal(asked) == ""
-    asked.plan.resolve.append(Resolve(host="shop.example.com", to_hosts=["127.0.0.1"]))
-    assert owner.refusal(asked) == ""
-    assert owner.refusal_of_addresses(asked, ["127.0.0.1"]) == ""
-    asked.plan.resolve[0].to_hosts.append("10.0.0.1")
-    assert "does not allow 10.0.0.1:80" in owner.refusal(asked)
-    assert "does not allow" in owner.refusal_of_addresses(asked, ["127.0.0.1", "10.0.0.1"])
+def test_resolve_rules_must_be_allowed() -> None:
+    """An allowed name does not allow the addresses that --resolve sends it to."""
+    policy = HostPolicy(targets=("shop.example.com", "127.0.0.0/8"))
+    assigned = assignment(host="shop.example.com")
+    assert policy.refusal(assigned) == ""
+    assigned.plan.resolve.append(Resolve(host="shop.example.com", to_hosts=["127.0.0.1"]))
+    assert policy.refusal(assigned) == ""
+    assert policy.refusal_of_addresses(assigned, ["127.0.0.1"]) == ""
+    assigned.plan.resolve[0].to_hosts.append("10.0.0.1")
+    assert "does not allow 10.0.0.1:80" in policy.refusal(assigned)
+    assert "does not allow" in policy.refusal_of_addresses(assigned, ["127.0.0.1", "10.0.0.1"])

@@ -1,4 +1,4 @@
-"""What an agent keeps, to the last whole record."""
+"""Spool files: written record by record, readable to the last whole one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def written(folder: Path) -> Spool:
     return spool
 
 
-def test_what_is_written_can_be_read_meanwhile(tmp_path: Path) -> None:
+def test_a_growing_file_can_be_read(tmp_path: Path) -> None:
     spool = written(tmp_path)
     kinds = [record.WhichOneof("record") for record in spool.records()]
     assert kinds == ["assignment", "snapshot", "snapshot", "snapshot", "done"]
@@ -29,13 +29,13 @@ def test_what_is_written_can_be_read_meanwhile(tmp_path: Path) -> None:
     assert spool.path.exists()
 
 
-def test_what_is_released_is_gone(tmp_path: Path) -> None:
+def test_closing_without_keep_deletes_the_file(tmp_path: Path) -> None:
     spool = written(tmp_path)
     spool.close(keep=False)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_was_cut_off(tmp_path: Path) -> None:
+def test_a_truncated_file_is_read_to_its_last_whole_record(tmp_path: Path) -> None:
     spool = written(tmp_path)
     spool.close(keep=True)
     whole = spool.path.read_bytes()

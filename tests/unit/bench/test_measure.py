@@ -21,13 +21,13 @@ def core() -> int:
     return min(os.sched_getaffinity(0))
 
 
-def test_the_cost_of_a_request_is_user_and_system_time() -> None:
+def test_cpu_time_per_request_includes_system_time() -> None:
     one = run(cpu_s=2, requests=1_000_000)
     assert one.cpu_us_per_request == pytest.approx(2.0)
     assert one.user_us_per_request == pytest.approx(0.5)
 
 
-def test_the_middle_and_the_ends() -> None:
+def test_spread_is_median_and_range() -> None:
     assert spread(iter([3.0, 1.0, 10.0])) == (3.0, 1.0, 10.0)
 
 
@@ -41,12 +41,12 @@ def test_efficiency_compares_within_a_round() -> None:
     assert efficiency(rounds, "a", "b") == pytest.approx((2.0, 1.5, 2.0))
 
 
-def test_efficiency_is_by_request() -> None:
+def test_efficiency_counts_requests() -> None:
     rounds = [{"a": run(1, 300), "b": run(1, 100)}]
     assert efficiency(rounds, "a", "b").median == pytest.approx(3.0)
 
 
-def test_players_take_turns() -> None:
+def test_commands_run_in_turn() -> None:
     order: list[str] = []
 
     def player(name: str) -> Run:
@@ -65,13 +65,13 @@ def test_a_command_runs_on_its_core_only(core: int) -> None:
     assert done.cpu_s > 0
 
 
-def test_cpu_time_is_that_of_the_command(core: int) -> None:
+def test_cpu_time_covers_the_command_only(core: int) -> None:
     """It works until it has used 0.3 s of CPU itself, however long that takes."""
     code = "import time\nwhile time.process_time() < 0.3: pass"
     assert run_pinned([sys.executable, "-c", code], core).cpu_s >= 0.29
 
 
-def test_a_failed_command_says_why(core: int) -> None:
+def test_a_failed_command_is_an_error_with_its_output(core: int) -> None:
     with pytest.raises(BenchError, match=r"exit code 3: no such luck"):
         run_pinned(
             [sys.executable, "-c", "import sys; print('no such luck', file=sys.stderr); sys.exit(3)"], core
@@ -89,5 +89,5 @@ def test_requests_are_those_that_the_server_counted(core: int) -> None:
 
 def test_a_command_that_sends_nothing_is_an_error(core: int) -> None:
     counts = counter(1000, 1000)
-    with pytest.raises(BenchError, match="the server got no request"):
+    with pytest.raises(BenchError, match="the server received no request"):
         run_counted([sys.executable, "-c", "pass"], core, {}, lambda: next(counts))

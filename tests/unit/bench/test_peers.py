@@ -29,7 +29,7 @@ Status code distribution:
 """
 
 
-def test_names_differ() -> None:
+def test_names_are_unique() -> None:
     names = [peer.name for peer in PEERS]
     assert len(set(names)) == len(names)
 
@@ -49,7 +49,7 @@ def test_every_peer_has_one_thread() -> None:
     assert "-cpus 1 --io epoll" in " ".join(Heyfleet("epoll").command(URL, 1, 1))
 
 
-def test_wrk_says_requests() -> None:
+def test_wrk_reports_requests() -> None:
     assert Wrk().reported(WRK) == 552_000
 
 
@@ -58,15 +58,15 @@ def test_wrk_without_a_count_is_an_error() -> None:
         Wrk().reported("unable to connect")
 
 
-def test_hey_says_responses_by_status() -> None:
+def test_hey_reports_responses_by_status() -> None:
     assert Hey().reported(HEY.format(184_000)) == 184_005
 
 
-def test_hey_does_not_know_beyond_a_million() -> None:
+def test_hey_has_no_count_beyond_a_million() -> None:
     assert Hey().reported(HEY.format(999_995)) is None
 
 
-def test_heyfleet_says_responses_in_its_ledger() -> None:
+def test_heyfleet_reports_responses_in_its_ledger() -> None:
     assert Heyfleet("epoll").reported(json.dumps({"ledger": {"responses": 77, "sent": 80}})) == 77
 
 
@@ -76,7 +76,7 @@ def test_the_bare_loop_has_two_backends() -> None:
     assert BareLoop("io_uring").reported("1234\n") == 1234
 
 
-def test_a_missing_tool_says_what_to_install() -> None:
+def test_the_error_of_a_missing_tool_names_its_package() -> None:
     class Absent(Wrk):
         package = "wrk-of-debian"
         executable = "no-such-load-generator"

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--host", "0.0.0.0"], "Error: --host 0.0.0.0 is open to others; add --allow-remote to let them in"),
+        (["--host", "0.0.0.0"], "Error: --host 0.0.0.0 would let other hosts connect; add --allow-remote to permit that"),
         (["--host", "no.such.invalid"], "Error: --host no.such.invalid: "),
-        (["--default", "delay=fast"], "Error: Invalid value for '--default': delay=fast: not a duration"),
-        (["--default", "label=\u0142"], "Error: Invalid value for '--default': query: only ASCII"),
-        (["--stall", "10s/1s"], "Error: Invalid value for '--stall': not LENGTH/PERIOD such as 1s/10s"),
+        (["--default", "delay=fast"], "Error: Invalid value for '--default': delay=fast: 'fast' is not a duration"),
+        (["--default", "label=\u0142"], "Error: Invalid value for '--default': query: only ASCII is allowed"),
+        (["--stall", "10s/1s"], "Error: Invalid value for '--stall': '10s/1s' is not LENGTH/PERIOD such as 1s/10s"),
         (["--port", "65536"], "Error: Invalid value for '--port'"),
         (["--overflow", "explode"], "Error: Invalid value for '--overflow'"),
     ],
@@ -37,7 +37,7 @@ def test_a_bad_flag_is_one_line(flags: list[str], said: str) -> None:
 def test_a_port_in_use_is_one_line(faulty: Faulty) -> None:
     result = CliRunner().invoke(lab, ["faulty", "--port", str(faulty.port)])
     assert result.exit_code == 1
-    assert result.output == f"Error: cannot listen on 127.0.0.1 port {faulty.port}: Address already in use\n"
+    assert result.output == f"Error: can't listen on 127.0.0.1 port {faulty.port}: Address already in use\n"
 
 
 @pytest.mark.parametrize(

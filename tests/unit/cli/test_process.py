@@ -1,4 +1,4 @@
-"""What only a process of its own shows: what it imports, how it ends, and pipes that nobody reads."""
+"""The command in a process of its own: imports, exit codes and closed pipes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WITH_AGENT = """
 import sys, types
 from heyfleet.proto.stats_pb2 import Refusal
 class Runner:
-    def prepare(self, assignment): return Refusal(reason="here only to be refused")
+    def prepare(self, assignment): return Refusal(reason="refused by the test")
     def stop(self): pass
 module = types.ModuleType("heyfleet.agent.runner")
 module.Runner = Runner
@@ -31,7 +31,7 @@ def python(*args: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_run_imports_nothing_that_it_does_not_use() -> None:
+def test_a_run_imports_only_what_it_uses() -> None:
     banned = ["aiohttp", "asyncio", "grpc", "uvloop", "rich", "hdrh", "json", "heyfleet.lab", "difflib"]
     ended = python(
         "-c",
@@ -40,7 +40,7 @@ def test_a_run_imports_nothing_that_it_does_not_use() -> None:
         + f"except SystemExit as end: print(end.code, [name for name in {banned} if name in sys.modules])",
     )
     assert ended.stdout == "2 []\n"
-    assert ended.stderr == "heyfleet: here only to be refused\n"
+    assert ended.stderr == "heyfleet: refused by the test\n"
 
 
 def test_the_package_is_a_program() -> None:
@@ -48,20 +48,20 @@ def test_the_package_is_a_program() -> None:
     assert (ended.returncode, ended.stdout) == (0, f"heyfleet {heyfleet.__version__}\n")
 
 
-def test_its_exit_code_and_one_line() -> None:
+def test_bad_input_gives_one_line_and_an_exit_code() -> None:
     ended = python("-m", "heyfleet", "run", "-n", "0", "http://localhost/")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "heyfleet: -n: 0 is too small; the least is 1\n"
+    assert ended.stderr == "heyfleet: -n: 0 is too small; the minimum is 1\n"
 
 
 @pytest.mark.parametrize(
     ("args", "code"),
     [
         (["-m", "heyfleet", "run", "-h"], 1),
-        (["-c", "from heyfleet.controller.terminal import write_out; write_out(['x' * 9] * 99_999)"], 0),
+        (["-c", "from heyfleet.console import write_stdout; write_stdout(['x' * 9] * 99_999)"], 0),
     ],
 )
-def test_nobody_reads(args: list[str], code: int) -> None:
+def test_a_closed_pipe_is_not_an_error(args: list[str], code: int) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -79,7 +79,7 @@ def test_nobody_reads(args: list[str], code: int) -> None:
 
 
 def test_utf8_in_any_locale() -> None:
-    code = "from heyfleet.controller.terminal import write_out; write_out(['\\u25a0'])"
+    code = "from heyfleet.console import write_stdout; write_stdout(['\\u25a0'])"
     environment = {**ENVIRONMENT, "PYTHONIOENCODING": "ascii"}
     ended = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, timeout=60, check=False
@@ -93,7 +93,7 @@ def test_the_second_signal_leaves_at_once() -> None:
         "import os, signal\n"
         "from heyfleet.controller.signals import Interrupts\n"
         "with Interrupts() as interrupts:\n"
-        "    interrupts.running(lambda: print('stop', flush=True))\n"
+        "    interrupts.stop_with(lambda: print('stop', flush=True))\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    print('still here', flush=True)\n",

@@ -1,4 +1,4 @@
-"""The command line: what becomes of the words that were typed."""
+"""The command line: options from flags, errors of bad input, and help."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from click.testing import CliRunner
 from heyfleet import __version__
 from heyfleet.cli import run as command
 from heyfleet.cli.main import COMMANDS, Main, main
-from heyfleet.plan.build import Flags
+from heyfleet.plan.options import RunOptions
 
 URL = "http://localhost:8080/"
-DEFAULTS = Flags(url=URL, user_agent=f"heyfleet/{__version__}")
+DEFAULTS = RunOptions(url=URL)
 
 
-def nobody(*_arguments: Any) -> Any:
-    """No agent, and no fleet."""
+def no_factory(*_arguments: Any) -> Any:
+    """Stand in for the factories of agents and fleets."""
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Flags]:
-    """The flags of each run that was asked for; none takes place."""
-    runs: list[Flags] = []
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[RunOptions]:
+    """The options of each run that the command would make; no run takes place."""
+    recorded: list[RunOptions] = []
 
-    def run(flags: Flags, _agent: Any, _keeping: Any, _show: Any) -> int:
-        runs.append(flags)
+    def run_and_report(options: RunOptions, _executor: Any, _archiver: Any, _live_exports: Any) -> int:
+        recorded.append(options)
         return 0
 
-    monkeypatch.setattr("heyfleet.controller.run.run", run)
-    monkeypatch.setitem(COMMANDS, "run", (lambda: command.run_command(nobody, nobody), ""))
-    return runs
+    monkeypatch.setattr("heyfleet.cli.run_report.run_and_report", run_and_report)
+    monkeypatch.setitem(COMMANDS, "run", (lambda: command.run_command(no_factory, no_factory), ""))
+    return recorded
 
 
 def invoke(*args: str) -> tuple[int, str, str]:
@@ -85,20 +85,20 @@ def invoke(*args: str) -> tuple[int, str, str]:
         (["-x", "", "-h2=false", URL], {}),
     ],
 )
-def test_flags(asked: list[Flags], args: list[str], changes: dict[str, Any]) -> None:
+def test_flags(runs: list[RunOptions], args: list[str], changes: dict[str, Any]) -> None:
     code, _, err = invoke("run", *args, *([] if URL in args else [URL]))
     assert (code, err) == (0, "")
-    assert asked == [dataclasses.replace(DEFAULTS, **changes)]
+    assert runs == [dataclasses.replace(DEFAULTS, **changes)]
 
 
 @pytest.mark.parametrize(
     ("args", "words"),
     [
         ([], "no URL given; try heyfleet run http://localhost:8080/"),
-        (["-disable-keepaliv", URL], "unknown flag -disable-keepaliv; did you mean -disable-keepalive?"),
+        (["-disable-keepaliv", URL], "unknown flag -disable-keepaliv; did you mean --disable-keepalive?"),
         (
             ["--disable-keep-alive", URL],
-            "unknown flag --disable-keep-alive; did you mean -disable-keepalive?",
+            "unknown flag --disable-keep-alive; did you mean --disable-keepalive?",
         ),
         (["-dfoo", URL], "unknown flag -dfoo"),
         (["-n200", URL], "unknown flag -n200"),
@@ -110,7 +110,7 @@ def test_flags(asked: list[Flags], args: list[str], changes: dict[str, Any]) -> 
         (["-n", "0", URL], "-n: 0 is too small"),
         (["-c", "-1", URL], "-c: -1 is too small"),
         (["-c", "99999999999", URL], "-c: 99999999999 is too large"),
-        (["-q", "nan", URL], "-q: nan is not a rate"),
+        (["-q", "nan", URL], "-q: 'nan' is not a rate"),
         (["-z", "10", URL], "-z: '10' is not a duration"),
         (["-t", "soon", URL], "-t: 'soon' is not a duration"),
         (["-m", "GE T", URL], "-m: 'GE T' is not a request method"),
@@ -122,8 +122,8 @@ def test_flags(asked: list[Flags], args: list[str], changes: dict[str, Any]) -> 
         (["-a", "me", URL], "-a: no colon"),
         (["-host", "a b", URL], "-host: 'a b' is not a host"),
         (["-cpus", "0", URL], "-cpus: 0 is too small"),
-        (["--io", "kqueue", URL], "--io: 'kqueue' is not known; there are auto, io_uring and epoll"),
-        (["-o", "xml", URL], "-o: 'xml' is not known; there is -o csv, and --json"),
+        (["--io", "kqueue", URL], "--io: 'kqueue' is unknown; use auto, io_uring or epoll"),
+        (["-o", "xml", URL], "-o: 'xml' is unknown; use csv or json"),
         (["-o", "csv", "--json", URL], "-o csv and --json exclude each other"),
         (["-disable-keepalive=maybe", URL], "-disable-keepalive: 'maybe' is neither true nor false"),
         (
@@ -134,12 +134,12 @@ def test_flags(asked: list[Flags], args: list[str], changes: dict[str, Any]) -> 
         (["-bad\nflag", URL], "unknown flag -bad flag"),
     ],
 )
-def test_bad_input(asked: list[Flags], args: list[str], words: str) -> None:
+def test_bad_input(runs: list[RunOptions], args: list[str], words: str) -> None:
     code, out, err = invoke("run", *args)
     assert (code, out) == (2, "")
     assert err.startswith(f"heyfleet: {words}")
     assert err.count("\n") == 1
-    assert asked == []
+    assert runs == []
 
 
 @pytest.mark.parametrize("flag", ["-h", "-help", "--help"])
@@ -147,30 +147,30 @@ def test_help_shows_every_flag(flag: str) -> None:
     code, out, err = invoke("run", flag)
     assert (code, err) == (0, "")
     assert out.startswith("Usage: ")
-    for param in command.run_command(nobody, nobody).params:
-        assert getattr(param, "hidden", False) or param.name == "url" or f"  {param.opts[0]} " in out
-    assert "heyfleet run -n 10000 -c 100 http://localhost:8080/" in out
+    for param in command.run_command(no_factory, no_factory).params:
+        assert getattr(param, "hidden", False) or param.name == "url" or f"  {param.opts[0]}" in out
+    assert "heyfleet run -n 10k -c 100 http://localhost:8080/" in out
 
 
-def test_help_of_all_imports_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_general_help_imports_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Main, "get_command", None)
     code, out, _ = invoke("--help")
     assert code == 0
-    assert "Practice targets" in out
+    assert "practice targets" in out
 
 
 @pytest.mark.parametrize(
     ("args", "words"),
     [([URL], "try heyfleet run [flags] URL"), (["-n", "5", URL], "try heyfleet run [flags] URL")],
 )
-def test_a_forgotten_run(args: list[str], words: str) -> None:
+def test_a_missing_subcommand(args: list[str], words: str) -> None:
     code, _, err = invoke(*args)
     assert code == 2
     assert words in err
     assert err.count("\n") == 1
 
 
-def test_nothing_typed_shows_the_help() -> None:
+def test_no_arguments_show_the_help() -> None:
     code, out, err = invoke()
     assert (code, out) == (2, "")
     assert err.startswith("Usage: ")
@@ -180,11 +180,11 @@ def test_version() -> None:
     assert invoke("--version") == (0, f"heyfleet {__version__}\n", "")
 
 
-def test_a_fault_is_one_line(asked: list[Flags], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_is_one_line(runs: list[RunOptions], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> int:
         raise RuntimeError("one\ntwo")
 
-    monkeypatch.setattr("heyfleet.controller.run.run", fail)
+    monkeypatch.setattr("heyfleet.cli.run_report.run_and_report", fail)
     assert invoke("run", URL) == (
         1,
         "",
@@ -194,9 +194,9 @@ def test_a_fault_is_one_line(asked: list[Flags], monkeypatch: pytest.MonkeyPatch
     assert isinstance(CliRunner().invoke(main, ["run", URL]).exception, RuntimeError)
 
 
-def test_an_interrupt_outside_the_run(asked: list[Flags], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_outside_of_the_run(runs: list[RunOptions], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: Any) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("heyfleet.controller.run.run", interrupt)
+    monkeypatch.setattr("heyfleet.cli.run_report.run_and_report", interrupt)
     assert invoke("run", URL)[0] == 130

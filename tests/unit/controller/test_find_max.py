@@ -1,24 +1,25 @@
-"""--find-max: which rates are tried, and what is made of what they give."""
+"""--find-max: which rates are tried, and what their results mean."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
-from heyfleet.controller.find_max import CLOSE, FAILED, HELD, REFUSED, STEPS_AT_MOST, Search, Step
+from heyfleet.cli.find_max import search_lines
+from heyfleet.controller.find_max import CLOSE, FAILED, MAX_STEPS, PASSED, UNRELIABLE, Search, Step
 from heyfleet.results.summary import Summary
 
 
 def search(limit: float, first: float = 100.0, *, unlucky: tuple[int, ...] = ()) -> Search:
-    """A service that holds below its limit, but for the tries with these numbers."""
+    """A service that passes below its limit, except in the tries with these numbers."""
     tries = 0
 
     def try_rate(rate: float) -> Step:
         nonlocal tries
         tries += 1
-        outcome = HELD if rate <= limit and tries not in unlucky else FAILED
-        return Step(rate, outcome, "", cast("Summary", None))
+        result = PASSED if rate <= limit and tries not in unlucky else FAILED
+        return Step(rate, result, "", cast("Summary", None))
 
     found = Search(first, try_rate)
     found.run()
@@ -28,40 +29,40 @@ def search(limit: float, first: float = 100.0, *, unlucky: tuple[int, ...] = ())
 @pytest.mark.parametrize("limit", [2, 77, 100, 5000, 123_456])
 def test_the_limit_is_found_from_below_and_from_above(limit: float) -> None:
     found = search(limit)
-    assert limit / CLOSE <= found.held <= limit < found.failed
+    assert limit / CLOSE <= found.passed_rate <= limit < found.failed_rate
     assert found.best is not None
-    assert found.best.rate == found.held
-    assert len(found.steps) < STEPS_AT_MOST
+    assert found.best.rate == found.passed_rate
+    assert len(found.steps) < MAX_STEPS
 
 
-def test_one_bad_try_is_not_believed() -> None:
-    assert search(1000, unlucky=(2,)).held > 1000 / CLOSE
+def test_one_failure_is_tried_again() -> None:
+    assert search(1000, unlucky=(2,)).passed_rate > 1000 / CLOSE
 
 
-def test_nothing_holds() -> None:
+def test_no_rate_passes() -> None:
     found = search(0)
-    assert (found.held, found.best) == (0, None)
-    assert {step.outcome for step in found.steps} == {FAILED}
+    assert (found.passed_rate, found.best) == (0, None)
+    assert {step.result for step in found.steps} == {FAILED}
 
 
-def test_a_rate_without_a_limit_ends_too() -> None:
+def test_a_search_without_a_limit_ends() -> None:
     found = search(float("inf"))
-    assert len(found.steps) <= STEPS_AT_MOST
-    assert not found.failed
+    assert len(found.steps) <= MAX_STEPS
+    assert not found.failed_rate
 
 
-def test_a_step_that_is_not_trusted_has_not_held() -> None:
+def test_an_unreliable_step_does_not_pass() -> None:
     def try_rate(rate: float) -> Step:
-        return Step(rate, HELD if rate < 300 else REFUSED, "a worker was 99% busy", cast("Summary", None))
+        return Step(
+            rate, PASSED if rate < 300 else UNRELIABLE, "a worker was 99% busy", cast("Summary", None)
+        )
 
     found = Search(100, try_rate)
     found.run()
-    assert found.held < 300 <= found.failed
+    assert found.passed_rate < 300 <= found.failed_rate
 
 
-def test_the_steps_are_told(capsys: Any) -> None:
-    from heyfleet.controller.find_max import lines
-
+def test_a_search_without_a_result() -> None:
     found = search(0)
     found.steps = []
-    assert list(lines(found)) == ["", "Search:", "  no rate held"]
+    assert list(search_lines(found)) == ["", "Search:", "  no rate passed"]

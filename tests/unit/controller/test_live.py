@@ -1,4 +1,4 @@
-"""The live view: one line for logs, a table on a terminal that leaves nothing behind."""
+"""The live view: lines for logs, and a table that is removed from the terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from heyfleet.controller.live import Live, chosen, headline
+from heyfleet.controller.live import Live, agents_to_show, headline
 from heyfleet.proto.control_pb2 import AgentStatus, RunStatus
 
 MS = 1_000_000
@@ -36,43 +36,40 @@ def running(**more: Any) -> RunStatus:
     )
 
 
-def test_one_line() -> None:
+def test_the_headline_of_each_stage() -> None:
     assert headline(running(duration_ns=30_000 * MS)) == (
-        "running: 7 of 30 s, 1202 requests, 171/s, 3 in flight, p50 2.0 ms, p99 9.0 ms, 2 errors, away: a2"
+        "running: 7 of 30 s, 1202 requests, 171/s, 3 in flight, p50 2 ms, p99 9 ms, 2 errors, away: a2"
     )
     assert "7 s, 1202 of 5000 requests" in headline(running(requests=5000))
     waiting = RunStatus(
         stage="waiting for agents", agents_requested=3, agents=[AgentStatus(agent="a1", state="idle")]
     )
     assert headline(waiting) == "waiting for agents (1 of 3 agents)"
-    queued = RunStatus(stage="queued", message="another run is being made")
-    assert headline(queued) == "queued: another run is being made"
+    queued = RunStatus(stage="queued", message="another run is in progress")
+    assert headline(queued) == "queued: another run is in progress"
 
 
-def test_who_is_shown_of_many() -> None:
+def test_agents_with_a_problem_are_shown_first() -> None:
     agents = [AgentStatus(agent=f"a{number}", state="running") for number in range(100)]
     agents[70].state = "lost"
-    shown = chosen(agents, 10)
+    shown = agents_to_show(agents, 10)
     assert [agent.agent for agent in shown][:3] == ["a70", "a0", "a1"]
     assert len(shown) == 10
-    assert chosen(agents[:5], 10) == agents[:5]
+    assert agents_to_show(agents[:5], 10) == agents[:5]
 
 
-def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     live = Live(quiet=True)
-    live.say("something")
+    live.log("something")
     live.show(running())
     live.close()
     assert capsys.readouterr() == ("", "")
 
 
-def test_lines_where_there_is_no_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_terminal_lines_are_printed_every_few_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     now_s = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: now_s[0])
-    live = Live(quiet=False)
-    live.say("a1 joined")
+    live = Live(quiet=False, now_s=lambda: now_s[0])
+    live.log("a1 joined")
     for now_s[0] in (1.0, 4.9, 5.0, 5.1, 9.9):
         live.show(running())
     live.close()
@@ -86,33 +83,33 @@ SHOW = """
 from heyfleet.controller.live import Live
 from heyfleet.proto.control_pb2 import AgentStatus, RunStatus
 live = Live(quiet=False)
-live.say("a1 [joined]")
+live.log("a1 [joined]")
 live.show(RunStatus(stage="running", elapsed_ns=1, agents=[AgentStatus(agent="a[1]", state="lost")]))
 live.close()
 """
 
 
 @pytest.mark.parametrize("term", ["xterm", "dumb"])
-def test_a_terminal(term: str) -> None:
+def test_the_table_is_erased_from_a_terminal(term: str) -> None:
     leader, follower = pty.openpty()
     environment = {**os.environ, "TERM": term, "COLUMNS": "60", "LINES": "20", "LC_ALL": "C"}
     done = subprocess.run(
         [sys.executable, "-c", SHOW], stderr=follower, env=environment, timeout=30, check=False
     )
     os.close(follower)
-    said = b""
+    output = b""
     try:
         while data := os.read(leader, 65536):
-            said += data
+            output += data
     except OSError:
         pass
     os.close(leader)
-    assert done.returncode == 0, said
-    assert b"heyfleet: a1 [joined]" in said
+    assert done.returncode == 0, output
+    assert b"heyfleet: a1 [joined]" in output
     if term == "dumb":
-        assert b"\x1b" not in said
+        assert b"\x1b" not in output
     else:
-        assert b"a[1]" in said
-        assert b"lost" in said
-        # What was drawn last is erased: after it nothing but erasing and the cursor.
-        assert b"a[1]" not in said.rpartition(b"\x1b[2K")[2]
+        assert b"a[1]" in output
+        assert b"lost" in output
+        # The table is erased: only erase sequences and cursor movements follow it.
+        assert b"a[1]" not in output.rpartition(b"\x1b[2K")[2]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from heyfleet.ext import EngineSnapshot, Histogram, SimIo, SimPeer
-from heyfleet.plan.sharding import mix_order
+from heyfleet.plan.sharding import request_order
 
 from ...engines import make_engine
 
@@ -102,9 +102,9 @@ def test_parts_add_up_to_the_whole() -> None:
 
 
 def test_a_mix_goes_evenly_and_each_as_often_as_its_weight() -> None:
-    assert mix_order([3, 1]) == [0, 0, 1, 0]
-    assert Counter(mix_order([5, 2, 7])) == {0: 5, 1: 2, 2: 7}
-    assert mix_order([1]) == [0]
+    assert request_order([3, 1]) == [0, 0, 1, 0]
+    assert Counter(request_order([5, 2, 7])) == {0: 5, 1: 2, 2: 7}
+    assert request_order([1]) == [0]
 
 
 def test_the_warm_up_is_sent_and_kept_apart() -> None:

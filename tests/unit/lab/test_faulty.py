@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from heyfleet.lab.faulty import _stall
-from heyfleet.lab.response import UNASKED
+from heyfleet.lab.response import UNSOLICITED
 
 if TYPE_CHECKING:
     from tests.conftest import Faulty
@@ -82,8 +82,8 @@ def answer(target: Faulty, path: str, method: str = "GET") -> bytes:
         ("/chunked", OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nh\r\n2\r\nel\r\n2\r\nlo\r\n0\r\n\r\n"),
         ("/length/3", OK + b"Content-Length: 3\r\n\r\nhello"),
         ("/bare-lf", HELLO.replace(b"\r\n", b"\n")),
-        ("/unasked", HELLO + UNASKED),
-        ("/unasked/1ms", HELLO + UNASKED),
+        ("/unsolicited", HELLO + UNSOLICITED),
+        ("/unsolicited/1ms", HELLO + UNSOLICITED),
         ("/share/0%?status=500", HELLO),
         ("/keepalive/2", HELLO),
         ("/idle-close/1m", HELLO),

@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
-from heyfleet.lab.behaviour import from_query
-from heyfleet.lab.response import UNASKED, End, Step, script
+from heyfleet.lab.behaviour import parse_query
+from heyfleet.lab.response import UNSOLICITED, End, Step, script
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 HELLO = OK + b"Content-Length: 5\r\n\r\nhello"
@@ -16,7 +16,7 @@ EXTENSION = b';number=1;quoted="a;b"\r\n'
 
 
 def play(query: str, method: str = "GET", connection: str = "", seed: int = 0) -> list[Step]:
-    return list(script(from_query(query), b"hello", Random(seed), method, connection))
+    return list(script(parse_query(query), b"hello", Random(seed), method, connection))
 
 
 @pytest.mark.parametrize(
@@ -31,15 +31,15 @@ def play(query: str, method: str = "GET", connection: str = "", seed: int = 0) -
             1.0,
             HELLO,
         ]),
-        ("unasked", [HELLO, 0.0, UNASKED]),
-        ("unasked=1s&connection=close", [
-            OK + b"Content-Length: 5\r\nConnection: close\r\n\r\nhello", 1.0, UNASKED, End.CLOSE,
+        ("unsolicited", [HELLO, 0.0, UNSOLICITED]),
+        ("unsolicited=1s&connection=close", [
+            OK + b"Content-Length: 5\r\nConnection: close\r\n\r\nhello", 1.0, UNSOLICITED, End.CLOSE,
         ]),
         ("close", [End.CLOSE]),
         ("reset&delay=1s", [1.0, End.RESET]),
         ("never", [End.HANG]),
         ("half", [b"HTTP/1.1 2", End.HANG]),
-        ("close-after=82&unasked", [HELLO, 0.0, UNASKED[:13], End.CLOSE]),
+        ("close-after=82&unsolicited", [HELLO, 0.0, UNSOLICITED[:13], End.CLOSE]),
         ("reset-after=9999", [HELLO, End.RESET]),
         ("pieces=60,7,100&gap=1s", [HELLO[:60], 1.0, HELLO[60:67], 1.0, HELLO[67:]]),
         ("pieces=2&gap=0&close-after=5", [b"HT", 0.0, b"TP", 0.0, b"/", End.CLOSE]),
@@ -100,7 +100,7 @@ def test_what_the_request_wants_said_of_the_connection() -> None:
 
 
 def test_an_empty_chunked_body() -> None:
-    steps = script(from_query("trailers=1"), b"", Random(0), "GET", "")
+    steps = script(parse_query("trailers=1"), b"", Random(0), "GET", "")
     assert list(steps) == [CHUNKED + b"0\r\nX-Trailer-1: 1\r\n\r\n"]
 
 

@@ -1,4 +1,4 @@
-"""From flags to a plan."""
+"""Plans made from options."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from heyfleet.errors import InputError
-from heyfleet.plan.build import Flags, make_plan, whole_plan
+from heyfleet.plan.build import make_plan, whole_plan
+from heyfleet.plan.options import RunOptions
 from heyfleet.proto.plan_pb2 import CLOSED, Plan
 
 
 def plan_of(url: str = "http://localhost:8080/", **flags: Any) -> Plan:
-    return make_plan(Flags(url=url, user_agent="heyfleet/0", **flags))
+    return make_plan(RunOptions(url=url, user_agent="heyfleet/0", **flags))
 
 
 def headers_of(**flags: Any) -> list[tuple[str, str]]:
@@ -51,7 +52,7 @@ def test_requests_and_connections(flags: dict[str, Any], requests: int, connecti
     assert (plan.request_count, plan.connections) == (requests, connections)
 
 
-def test_every_header_in_its_place() -> None:
+def test_the_order_of_headers() -> None:
     assert headers_of(
         accept="text/html",
         credentials="me:pass",
@@ -71,12 +72,12 @@ def test_every_header_in_its_place() -> None:
     ]
 
 
-def test_a_header_of_the_user_replaces_ours() -> None:
+def test_a_header_option_replaces_a_default_header() -> None:
     mine = (("user-agent", ""), ("HOST", "h"), ("Accept-encoding", "br"), ("content-type", "a/b"))
     assert headers_of(headers=mine, body="x", host="other") == [("Host", "h"), *(mine[:1] + mine[2:])]
 
 
-def test_content_type_only_with_a_body_or_when_asked_for() -> None:
+def test_content_type_is_sent_with_a_body_or_by_its_flag() -> None:
     assert "Content-Type" not in dict(headers_of())
     assert dict(headers_of(body="x"))["Content-Type"] == "text/html"
     assert dict(headers_of(content_type="a/b"))["Content-Type"] == "a/b"
@@ -86,7 +87,7 @@ def test_no_compression() -> None:
     assert "Accept-Encoding" not in dict(headers_of(disable_compression=True))
 
 
-def test_user_of_the_url_unless_a_flag_says_otherwise() -> None:
+def test_credentials_come_from_the_flag_before_the_url() -> None:
     url = "http://me:in%20url@localhost/"
     for flags, expected in ({}, b"me:in url"), ({"credentials": "you:flag"}, b"you:flag"):
         authorization = dict(headers_of(url=url, **flags))["Authorization"]
@@ -104,7 +105,7 @@ def test_a_bad_url_is_refused() -> None:
         plan_of("localhost")
 
 
-def test_body_as_typed_or_from_a_file(tmp_path: Path) -> None:
+def test_the_body_comes_from_a_flag_or_a_file(tmp_path: Path) -> None:
     path = tmp_path / "body"
     path.write_bytes(b"\x00\xff")
     assert plan_of(body="gr\u00fcn\udcff").requests[0].body == b"gr\xc3\xbcn\xff"
@@ -124,7 +125,7 @@ def test_an_unreadable_body_file_is_named(tmp_path: Path) -> None:
     ("flags", "rows"),
     [({"requests": 7}, 7), ({"requests": 2_000_000}, 1_000_000), ({"duration_ns": 1}, 1_000_000)],
 )
-def test_rows_are_kept_for_csv_only(flags: dict[str, Any], rows: int) -> None:
+def test_rows_are_traced_for_csv_only(flags: dict[str, Any], rows: int) -> None:
     assert plan_of(**flags, output="csv").trace_rows == rows
     assert plan_of(**flags, output="json").trace_rows == 0
 
@@ -134,3 +135,8 @@ def test_one_agent_gets_the_whole_plan() -> None:
     assignment, other = whole_plan(plan), whole_plan(plan)
     assert (assignment.request_count, assignment.connections, assignment.plan) == (105, 50, plan)
     assert assignment.run_id != other.run_id
+
+
+def test_both_address_families_exclude_each_other() -> None:
+    with pytest.raises(InputError, match="-4 and -6 exclude each other"):
+        plan_of(ipv4=True, ipv6=True)

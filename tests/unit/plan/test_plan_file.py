@@ -1,4 +1,4 @@
-"""Plan files: what they mean, what is wrong with them, and that `plan show` writes what `-f` reads."""
+"""Plan files: how they are read, their errors, and that `plan show` writes what `-f` reads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from heyfleet.cli.main import main
 from heyfleet.cli.run import planned, run_command
-from heyfleet.plan.plan_file import PlanError
+from heyfleet.plan.plan_file import PlanFileError
 from heyfleet.proto.plan_pb2 import IPV4, RATE, Plan
 
 from ...certificates import Authority
@@ -38,7 +38,7 @@ requests:
 """
 
 
-def no_fleet(given: dict[str, Any], agents: int) -> Any:
+def no_fleet(launch_options: dict[str, Any], agents: int) -> Any:
     pytest.fail("no fleet is needed")
 
 
@@ -57,7 +57,7 @@ def file(tmp_path: Path) -> Any:
     return write
 
 
-def test_everything_in_its_place(file: Any) -> None:
+def test_options_and_requests_are_read(file: Any) -> None:
     plan = plan_from(["-f", file(GOOD)])
     assert (plan.load_model, plan.stages[0].first, plan.duration_ns, plan.warmup_ns) == (
         RATE,
@@ -79,13 +79,13 @@ def test_everything_in_its_place(file: Any) -> None:
     assert {header.name: header.value for header in home.headers}["X-Token"] == "abc"
 
 
-def test_flags_go_before_the_file(file: Any) -> None:
+def test_flags_override_the_file(file: Any) -> None:
     plan = plan_from(["-f", file(GOOD), "--rate", "10", "-z", "1s", "-H", "X: 1", "http://other/"])
     assert (plan.stages[0].first, plan.duration_ns, plan.target.host) == (10, 10**9, "other")
     assert "X" in {header.name for header in plan.requests[0].headers}
 
 
-def test_what_show_prints_is_a_plan_file_of_the_same_plan(file: Any, tmp_path: Path) -> None:
+def test_plan_show_prints_a_file_of_the_same_plan(file: Any, tmp_path: Path) -> None:
     args = [
         "-f",
         file(GOOD),
@@ -108,19 +108,19 @@ def test_what_show_prints_is_a_plan_file_of_the_same_plan(file: Any, tmp_path: P
     assert plan_from(["-f", str(again)]) == plan_from(args)
 
 
-def test_a_body_file_lies_beside_the_plan(file: Any, tmp_path: Path) -> None:
+def test_files_are_relative_to_the_plan_file(file: Any, tmp_path: Path) -> None:
     (tmp_path / "body.json").write_bytes(b"{}")
     plan = plan_from(["-f", file("url: http://h/\nmethod: POST\nbody-file: body.json\n")])
     assert plan.requests[0].body == b"{}"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("url: http://h/\nrats: 5\n", ":2: rats: there is no such field; did you mean rate?"),
         ("url: http://h/\nrate: fast\n", ":2: rate: 'fast' is not a rate"),
         ("url: http://h/\nrate: -5\n", ":2: rate: '-5' is not a rate"),
-        ("url: http://h/\nrate: [1, 2]\n", ":2: rate: one value is wanted"),
+        ("url: http://h/\nrate: [1, 2]\n", ":2: rate: it takes one value"),
         ("url: http://h/\nrate:\n", ":2: rate: it has no value"),
         ("url: http://h/\nrate: 1\nrate: 2\n", ":3: rate: it is there twice, first in line 2"),
         ("rate: 5\n", "url is missing"),
@@ -132,7 +132,12 @@ def test_a_body_file_lies_beside_the_plan(file: Any, tmp_path: Path) -> None:
         ("url: http://h/\nstages: 1s\n", ":2: stages: '1s' is not a stage"),
         ("url: http://h/\nheaders: 5\n", ":2: headers: write them as fields"),
         ("url: http://h/\nheaders:\n  Content-Length: 5\n", ":3: headers: Content-Length can't be set"),
-        ("url: http://h/\nrequests: 200\n", ":2: requests: a list is wanted"),
+        ("url: http://h/\nrequests: many\n", ":2: requests: 'many' is not a whole number"),
+        ("url: http://h/\nrequests: {a: 1}\n", ":2: requests: it takes a number of requests, or a list"),
+        (
+            "url: http://h/\ncount: 5\nrequests: 5\n",
+            ":3: requests: it is there twice under two names, first in line 2",
+        ),
         ("url: http://h/\nrequests:\n  - /a\n", r":3: requests\[1\]: it has no fields"),
         (
             "url: http://h/\nrequests:\n  - paht: /a\n",
@@ -154,30 +159,30 @@ def test_a_body_file_lies_beside_the_plan(file: Any, tmp_path: Path) -> None:
         ("", ":1: a plan has fields"),
     ],
 )
-def test_what_is_wrong_with_a_file(file: Any, text: str, said: str) -> None:
-    with pytest.raises(PlanError, match=said):
+def test_errors_name_line_and_field(file: Any, text: str, message: str) -> None:
+    with pytest.raises(PlanFileError, match=message):
         plan_from(["-f", file(text)])
 
 
-def test_a_file_that_is_not_there() -> None:
-    with pytest.raises(PlanError, match=r"none\.yaml: can't be read: No such file"):
+def test_a_missing_file() -> None:
+    with pytest.raises(PlanFileError, match=r"none\.yaml: can't be read: No such file"):
         plan_from(["-f", "none.yaml"])
 
 
-def test_check_says_what_a_plan_comes_to(file: Any) -> None:
+def test_plan_check_summarizes_a_plan(file: Any) -> None:
     done = CliRunner().invoke(main, ["plan", "check", file(GOOD)])
     assert done.exit_code == 0
     assert "good: 35 s, at most 5000 requests/s over 1000 connections" in done.output
     assert "request log in: 1 of 7: POST /login" in done.output
 
 
-def test_check_ends_with_2_where_a_plan_is_not_good(file: Any) -> None:
+def test_plan_check_fails_on_a_bad_plan(file: Any) -> None:
     done = CliRunner().invoke(main, ["plan", "check", file("rate: 5\n")])
     assert done.exit_code == 2
     assert "url is missing" in done.stderr
 
 
-def test_how_connections_are_made(file: Any, tmp_path: Path) -> None:
+def test_connection_options(file: Any, tmp_path: Path) -> None:
     authority = Authority()
     (tmp_path / "ca.pem").write_bytes(authority.pem)
     rules = 'resolve: ["a.test:443:127.0.0.1", "b.test:443:::1"]\nconnect-to: c.test:1:d.test:2\n'
@@ -195,9 +200,9 @@ def test_how_connections_are_made(file: Any, tmp_path: Path) -> None:
     [
         ("cacert: none.pem", r"plan.yaml:2: cacert: there is no file '.*none.pem'"),
         ("resolve:\n  - a.test:443:127.0.0.1\n  - a.test", r"plan.yaml:4: resolve: 'a.test' is not like"),
-        ("tls: 1.1", r"plan.yaml:2: tls: '1.1' is not known; there are 1.2 and 1.3"),
+        ("tls: 1.1", r"plan.yaml:2: tls: '1.1' is unknown; use 1.2 or 1.3"),
     ],
 )
-def test_connections_that_make_no_sense(file: Any, text: str, error: str) -> None:
-    with pytest.raises(PlanError, match=error):
+def test_bad_connection_options(file: Any, text: str, error: str) -> None:
+    with pytest.raises(PlanFileError, match=error):
         plan_from(["-f", file(f"url: https://a.test/\n{text}\n")])

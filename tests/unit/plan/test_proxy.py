@@ -1,10 +1,10 @@
-"""What -x takes."""
+"""Proxies of -x, and what can't go through one."""
 
 from __future__ import annotations
 
 import pytest
 
-from heyfleet.plan.proxy import proxy
+from heyfleet.plan.proxy import parse_proxy
 from heyfleet.proto.plan_pb2 import Proxy
 
 from ...integration.command import heyfleet
@@ -22,7 +22,7 @@ from ...integration.command import heyfleet
     ],
 )
 def test_proxies(text: str, expected: Proxy | None) -> None:
-    assert proxy(text) == expected
+    assert parse_proxy(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -37,22 +37,22 @@ def test_proxies(text: str, expected: Proxy | None) -> None:
         (":3128", "has no host"),
     ],
 )
-def test_what_is_no_proxy(text: str, words: str) -> None:
+def test_bad_proxies(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
-        proxy(text)
+        parse_proxy(text)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--resolve", "a.test:80:127.0.0.1", "http://a.test/"], "do not go with -x for an http URL"),
+        (["--resolve", "a.test:80:127.0.0.1", "http://a.test/"], "exclude each other for an http URL"),
         (["--resolve", "a.test:443:127.0.0.1,127.0.0.2", "https://a.test/"], "takes one address"),
         (["--unix-socket", "/tmp/x", "http://a.test/"], "-x and --unix-socket exclude each other"),
-        (["--h2c", "http://a.test/"], "--h2c does not go through a proxy"),
+        (["--h2c", "http://a.test/"], "--h2c can't go through a proxy"),
     ],
 )
-def test_what_does_not_go_through_one(flags: list[str], words: str) -> None:
+def test_options_that_exclude_a_proxy(flags: list[str], words: str) -> None:
     outcome = heyfleet("run", "-x", "127.0.0.1:1", *flags)
     assert outcome.exit_code == 2
     assert words in outcome.stderr

@@ -7,7 +7,7 @@ from heyfleet.plan.sharding import deal
 
 
 @given(workers=st.integers(1, 64), connections=st.integers(1, 5000), requests=st.integers(0, 10**9))
-def test_nothing_is_lost_and_nothing_doubled(workers: int, connections: int, requests: int) -> None:
+def test_shares_add_up_to_the_plan(workers: int, connections: int, requests: int) -> None:
     shares = deal(workers, connections, requests)
     used = min(connections, requests) if requests else connections
     numbers = [share.first + turn * share.stride for share in shares for turn in range(share.connections)]

@@ -1,4 +1,4 @@
-"""Stages, users, thinking and weights from text; and what can't be one plan."""
+"""Load profiles: stages, users, think times and weights."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from heyfleet.errors import InputError
-from heyfleet.plan import stages as shapes
-from heyfleet.plan.build import Flags, make_plan, warnings
+from heyfleet.plan.build import make_plan, warnings
+from heyfleet.plan.options import RunOptions
+from heyfleet.plan.stages import parse_stages, parse_think_time, parse_weight, stage_ends_ns, whole_weights
 from heyfleet.proto.plan_pb2 import CONNECTION_RATE, RATE, USERS, Plan, Think
 
 MS = 1_000_000
@@ -16,7 +17,7 @@ S = 1000 * MS
 
 
 def plan_of(**flags: Any) -> Plan:
-    return make_plan(Flags(url="http://localhost/", user_agent="heyfleet/0", **flags))
+    return make_plan(RunOptions(url="http://localhost/", user_agent="heyfleet/0", **flags))
 
 
 def levels(plan: Plan) -> list[tuple[str, int, float, float]]:
@@ -24,7 +25,7 @@ def levels(plan: Plan) -> list[tuple[str, int, float, float]]:
 
 
 def test_the_stages_of_the_guide() -> None:
-    plan = plan_of(stages=shapes.stages("30s:0-1000, 2m:1000, peak=10s:1k-5k/s, 30s:0"))
+    plan = plan_of(stages=parse_stages("30s:0-1000, 2m:1000, peak=10s:1k-5k/s, 30s:0"))
     assert plan.load_model == RATE
     assert levels(plan) == [
         ("1", 30 * S, 0, 1000),
@@ -36,18 +37,18 @@ def test_the_stages_of_the_guide() -> None:
 
 
 def test_stages_of_users() -> None:
-    plan = plan_of(stages=shapes.stages("users: 10s:0-50, 1m:50"))
+    plan = plan_of(stages=parse_stages("users: 10s:0-50, 1m:50"))
     assert (plan.load_model, plan.connections, plan.duration_ns) == (USERS, 50, 70 * S)
 
 
-def test_the_third_experiment() -> None:
+def test_users_that_spawn_over_time() -> None:
     plan = plan_of(users=1100, spawn_rate=100.0, duration_ns=30 * S)
     assert (plan.load_model, plan.connections) == (USERS, 1100)
     assert levels(plan) == [("spawn", 11 * S, 0, 1100), ("all", 0, 1100, 1100)]
     assert levels(plan_of(users=5)) == [("1", 0, 5, 5)]
 
 
-def test_a_rate_on_each_connection_is_hey_s() -> None:
+def test_a_rate_for_each_connection() -> None:
     plan = plan_of(rate_per_connection=2.5, connections=4)
     assert (plan.load_model, levels(plan)) == (CONNECTION_RATE, [("1", 0, 10, 10)])
 
@@ -61,12 +62,12 @@ def test_a_rate_on_each_connection_is_hey_s() -> None:
         ("0", Think.UNIFORM, 0, 0),
     ],
 )
-def test_thinking(text: str, kind: Think.Kind, low_ns: int, high_ns: int) -> None:
-    assert shapes.think(text) == Think(kind=kind, low_ns=low_ns, high_ns=high_ns)
+def test_think_times(text: str, kind: Think.Kind, low_ns: int, high_ns: int) -> None:
+    assert parse_think_time(text) == Think(kind=kind, low_ns=low_ns, high_ns=high_ns)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "not a stage"),
         ("30s", "not a stage"),
@@ -82,59 +83,59 @@ def test_thinking(text: str, kind: Think.Kind, low_ns: int, high_ns: int) -> Non
         ("1s:2000M", "too large"),
     ],
 )
-def test_bad_stages(text: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        shapes.stages(text)
+def test_bad_stages(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_stages(text)
 
 
 def test_too_many_stages() -> None:
     with pytest.raises(ValueError, match="257 stages are too many"):
-        shapes.stages(",".join(["1s:1"] * 257))
+        parse_stages(",".join(["1s:1"] * 257))
 
 
 @pytest.mark.parametrize("text", ["2s-1s", "soon", "exp:", "1"])
-def test_bad_thinking(text: str) -> None:
+def test_bad_think_times(text: str) -> None:
     with pytest.raises(ValueError, match=r"goes from more to less|not a duration"):
-        shapes.think(text)
+        parse_think_time(text)
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         ({"rate": 5.0, "users": 5}, "--rate and --users exclude each other"),
         ({"rate": 5.0, "rate_per_connection": 5.0}, "-q and --rate exclude"),
         ({"users": 5, "connections": 5}, "-c and users exclude"),
-        ({"spawn_rate": 5.0}, "--spawn-rate .* needs --users"),
-        ({"think": shapes.think("1s")}, "--think is of users"),
-        ({"poisson": True}, "--arrivals is of a rate"),
-        ({"catch_up": True, "users": 3}, "--catch-up is of a rate"),
-        ({"stages": shapes.stages("5s:1"), "warmup_ns": 5 * S}, "--warmup 5s leaves nothing of the stages"),
+        ({"spawn_rate": 5.0}, "--spawn-rate needs --users"),
+        ({"think": parse_think_time("1s")}, "--think needs --users"),
+        ({"poisson": True}, "--arrivals poisson needs a rate"),
+        ({"catch_up": True, "users": 3}, "--catch-up needs a rate"),
+        ({"stages": parse_stages("5s:1"), "warmup_ns": 5 * S}, "--warmup 5s leaves nothing of the stages"),
         ({"kernel_timestamps": True, "io": "io_uring"}, "needs epoll"),
     ],
 )
-def test_flags_that_contradict_each_other(flags: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_flags_that_contradict_each_other(flags: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         plan_of(**flags)
 
 
-def test_what_no_connection_can_carry_is_said_before() -> None:
+def test_a_rate_that_connections_can_hardly_carry_is_warned_about() -> None:
     assert list(warnings(plan_of(rate=1000.0, connections=10))) == []
     (warning,) = warnings(plan_of(rate=50_000.0, connections=10))
-    assert "each connection has to answer within 0.2 ms on average" in warning
+    assert "each connection must respond within 0.2 ms on average" in warning
 
 
-def test_the_warm_up_is_cut_off_the_stages_and_comes_before_a_duration() -> None:
-    assert plan_of(stages=shapes.stages("5s:1"), warmup_ns=2 * S).duration_ns == 3 * S
+def test_the_warm_up_is_part_of_the_stages_and_precedes_a_duration() -> None:
+    assert plan_of(stages=parse_stages("5s:1"), warmup_ns=2 * S).duration_ns == 3 * S
     assert plan_of(rate=5.0, duration_ns=9 * S, warmup_ns=2 * S).duration_ns == 9 * S
 
 
-def test_when_stages_end() -> None:
-    assert shapes.stage_ends_ns(plan_of(stages=shapes.stages("5s:1,5s:2"))) == [5 * S, 10 * S]
-    assert shapes.stage_ends_ns(plan_of(users=10, spawn_rate=5.0, duration_ns=7 * S)) == [2 * S, 7 * S]
-    assert shapes.stage_ends_ns(plan_of(users=10, spawn_rate=5.0, requests=7)) == [2 * S, 0]
+def test_the_ends_of_stages() -> None:
+    assert stage_ends_ns(plan_of(stages=parse_stages("5s:1,5s:2"))) == [5 * S, 10 * S]
+    assert stage_ends_ns(plan_of(users=10, spawn_rate=5.0, duration_ns=7 * S)) == [2 * S, 7 * S]
+    assert stage_ends_ns(plan_of(users=10, spawn_rate=5.0, requests=7)) == [2 * S, 0]
 
 
-def test_a_seed_of_its_own_for_what_is_random() -> None:
+def test_random_plans_get_a_new_seed() -> None:
     assert plan_of(rate=5.0).seed == 0
     assert plan_of(rate=5.0, seed=7).seed == 7
     drawn = {plan_of(rate=5.0, poisson=True).seed for _ in range(4)}
@@ -145,16 +146,16 @@ def test_a_seed_of_its_own_for_what_is_random() -> None:
     ("weights", "whole"),
     [(["1", "3"], [1, 3]), (["0.5", "0.25"], [2, 1]), (["10", "20"], [1, 2]), (["0.1", "1"], [1, 10])],
 )
-def test_weights_in_whole_numbers(weights: list[str], whole: list[int]) -> None:
-    assert shapes.whole_weights(map(shapes.weight, weights)) == whole
+def test_weights_become_whole_numbers(weights: list[str], whole: list[int]) -> None:
+    assert whole_weights(map(parse_weight, weights)) == whole
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "", "x", "1e3", "0.0"])
 def test_bad_weights(text: str) -> None:
     with pytest.raises(ValueError, match="not a weight"):
-        shapes.weight(text)
+        parse_weight(text)
 
 
 def test_weights_that_are_too_fine() -> None:
     with pytest.raises(ValueError, match="too fine"):
-        shapes.whole_weights([(1, 1), (999983, 1)])
+        whole_weights([(1, 1), (999983, 1)])

@@ -1,4 +1,4 @@
-"""Targets files in both of vegeta's formats, and what is said of those that are in neither."""
+"""Targets files in both of vegeta's formats, and the errors of malformed ones."""
 
 from __future__ import annotations
 
@@ -59,21 +59,21 @@ def test_the_json_format() -> None:
         ("GET http://a/\n\nX: 1\n", "line 3: 'X: 1' is not a target like"),
         ("GET http://a/\nno header\n", "line 2"),
         ("{\n", "line 1: not a JSON object"),
-        ('{"url": 3}', "line 1: an object with a url is wanted"),
+        ('{"url": 3}', "line 1: it needs an object with a url"),
         ('{"url": "http://a/"}\n[]', "line 2"),
-        ('{"url": "http://a/", "metod": "GET"}', "'metod' is not known; there are body, header, method"),
-        ('{"url": "http://a/", "method": 3}', "method is a text"),
+        ('{"url": "http://a/", "metod": "GET"}', "'metod' is unknown; known are body, header, method"),
+        ('{"url": "http://a/", "method": 3}', "method must be a string"),
         ('{"url": "http://a/", "method": "a b"}', "line 1: "),
-        ('{"url": "http://a/", "body": "%"}', "body is base64"),
-        ('{"url": "http://a/", "body": 3}', "body is base64"),
+        ('{"url": "http://a/", "body": "%"}', "body must be base64"),
+        ('{"url": "http://a/", "body": 3}', "body must be base64"),
         ('{"url": "http://a/", "header": []}', None),
-        ('{"url": "http://a/", "header": [1]}', "header is an object"),
+        ('{"url": "http://a/", "header": [1]}', "header must be an object"),
         ('{"url": "http://a/", "header": {"A": "b\\nc"}}', "line 1"),
         ('{"url": "http://a/", "weight": 0}', "weight"),
         ('{"url": "http://a/", "weight": "x"}', "weight"),
     ],
 )
-def test_what_is_wrong_is_said(text: str, words: str | None) -> None:
+def test_bad_files(text: str, words: str | None) -> None:
     if words is None:
         assert parse(text)
         return
@@ -88,13 +88,13 @@ def write(folder: Path, text: str) -> str:
     return str(path)
 
 
-def test_one_host_for_all(tmp_path: Path) -> None:
+def test_targets_are_reduced_to_paths_of_one_host(tmp_path: Path) -> None:
     url, entries = load(write(tmp_path, "GET http://a.test/x?y\nGET http://A.test:80/z\n"), "")
     assert url == "http://a.test/x?y"
     assert [entry.url for entry in entries] == ["/x?y", "/z"]
 
 
-def test_paths_are_of_the_url_beside_them(tmp_path: Path) -> None:
+def test_paths_take_the_host_of_the_url(tmp_path: Path) -> None:
     url, entries = load(write(tmp_path, "GET /x\nPOST https://a.test:8443/y\n"), "https://a.test:8443/base")
     assert url == "https://a.test:8443/base"
     assert [entry.url for entry in entries] == ["/x", "/y"]
@@ -103,21 +103,21 @@ def test_paths_are_of_the_url_beside_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("GET http://a/\nGET http://b/\n", "line 2: http://b is another host than that of line 1"),
-        ("GET http://a/\nGET https://a/\n", "another host"),
-        ("GET /x\n", "line 1: '/x' is a path; name the host"),
+        ("GET http://a/\nGET http://b/\n", "line 2: http://b is not the host of line 1"),
+        ("GET http://a/\nGET https://a/\n", "is not the host of"),
+        ("GET /x\n", "line 1: '/x' is a path; give its host"),
         ("GET ftp://a/\n", "line 1: URL 'ftp://a/'"),
         ("GET http://a/\n@nowhere\n", "line 1: can't read 'nowhere'"),
     ],
 )
-def test_what_can_t_be_one_run(tmp_path: Path, text: str, words: str) -> None:
+def test_targets_of_several_hosts_are_refused(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(InputError) as error:
         load(write(tmp_path, text), "")
     assert words in str(error.value)
 
 
 @given(st.text())
-def test_any_text_has_a_result(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         assert parse(text)
     except TargetsError:

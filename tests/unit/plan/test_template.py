@@ -1,4 +1,4 @@
-"""Placeholders: what is one, what only looks like it, and what is said of those that are none."""
+"""The grammar of placeholders."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ from heyfleet.plan.template import Piece, TemplateError, Value, parse
         ("a{\n}b", ["a{\n}b"]),
     ],
 )
-def test_what_is_a_placeholder(text: str, pieces: list[Piece]) -> None:
+def test_placeholders(text: str, pieces: list[Piece]) -> None:
     assert parse(text) == pieces
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{foo}", "{foo} is no placeholder; there are {seq}"),
-        ("{seq:3}", "{seq:3} is no placeholder"),
-        ("{csv}", "{csv} is no placeholder"),
-        ("{csv:}", "{csv:} is no placeholder"),
-        ("{rand}", "{rand} is no placeholder"),
-        ("{rand:1}", "{rand:1} is no placeholder"),
+        ("{foo}", "{foo} is not a placeholder; use {seq}"),
+        ("{seq:3}", "{seq:3} is not a placeholder"),
+        ("{csv}", "{csv} is not a placeholder"),
+        ("{csv:}", "{csv:} is not a placeholder"),
+        ("{rand}", "{rand} is not a placeholder"),
+        ("{rand:1}", "{rand:1} is not a placeholder"),
         ("{rand:9-1}", "write {rand:1-9}"),
-        ("{rand:1-99999999999999999999}", "is no placeholder"),
-        ("{foo}", "a literal one is {{foo}}"),
+        ("{rand:1-99999999999999999999}", "is not a placeholder"),
+        ("{foo}", "or {{foo}} for the text itself"),
     ],
 )
-def test_what_is_said_of_others(text: str, words: str) -> None:
+def test_bad_placeholders(text: str, words: str) -> None:
     with pytest.raises(TemplateError) as error:
         parse(f"before {text} after")
     assert words in str(error.value)
@@ -60,7 +60,7 @@ def test_text_without_braces_is_text(text: str) -> None:
 
 
 @given(st.text())
-def test_any_text_has_a_result(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         pieces = parse(text)
     except TemplateError:

@@ -1,4 +1,4 @@
-"""What flags say of TLS."""
+"""TLS options of a plan."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from heyfleet.errors import InputError
-from heyfleet.plan.build import Flags, make_plan
+from heyfleet.plan.build import make_plan
+from heyfleet.plan.options import RunOptions
 from heyfleet.plan.redact import echo
 from heyfleet.proto.plan_pb2 import Plan
 
@@ -18,7 +19,7 @@ AUTHORITY = Authority()
 
 
 def plan(url: str = "https://name.test/", **flags: Any) -> Plan:
-    return make_plan(Flags(url=url, user_agent="test", **flags))
+    return make_plan(RunOptions(url=url, user_agent="test", **flags))
 
 
 def test_the_default_port_and_name() -> None:
@@ -32,20 +33,20 @@ def test_the_default_port_and_name() -> None:
 @pytest.mark.parametrize(
     ("host", "name"), [("other.test", "other.test"), ("other.test:8443", "other.test"), ("[::1]:443", "::1")]
 )
-def test_the_name_is_that_of_the_host_header(host: str, name: str) -> None:
-    """As in hey."""
+def test_the_server_name_comes_from_the_host_header(host: str, name: str) -> None:
+    """This is what hey does."""
     assert plan(host=host).tls.name == name
 
 
-def test_plain_targets_have_none_of_it_unless_that_is_asked_for() -> None:
-    """Where redirects lead to may speak TLS."""
+def test_plain_targets_get_tls_options_only_by_a_flag() -> None:
+    """A redirect may lead to a target with TLS, so a flag still counts."""
     made = plan("http://name.test/")
     assert not made.HasField("tls")
     assert echo(made)["tls"] is None
     assert plan("http://name.test/", insecure=True).tls.insecure
 
 
-def test_files_travel_with_the_plan_and_stay_out_of_reports(tmp_path: Path) -> None:
+def test_files_are_part_of_the_plan_but_not_of_reports(tmp_path: Path) -> None:
     pair = AUTHORITY.sign("a client")
     certificate, key = pair.write(tmp_path, "client")
     (tmp_path / "ca.pem").write_bytes(AUTHORITY.pem)
@@ -63,7 +64,7 @@ def test_files_travel_with_the_plan_and_stay_out_of_reports(tmp_path: Path) -> N
     }
 
 
-def test_one_file_for_both(tmp_path: Path) -> None:
+def test_one_file_with_certificate_and_key(tmp_path: Path) -> None:
     pair = AUTHORITY.sign("a client")
     both = tmp_path / "both.pem"
     both.write_bytes(pair.certificate + pair.key)
@@ -71,7 +72,7 @@ def test_one_file_for_both(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("flag", ["authorities", "certificate"])
-def test_files_that_can_not_be_read(flag: str, tmp_path: Path) -> None:
+def test_unreadable_files(flag: str, tmp_path: Path) -> None:
     names = {"authorities": "--cacert", "certificate": "--cert"}
     with pytest.raises(InputError, match=rf"{names[flag]}: can't read .*No such file"):
         plan(**{flag: str(tmp_path / "none.pem")})
@@ -80,12 +81,12 @@ def test_files_that_can_not_be_read(flag: str, tmp_path: Path) -> None:
         plan(**{flag: str(tmp_path / "bad.pem")})
 
 
-def test_keys_that_do_not_fit(tmp_path: Path) -> None:
+def test_a_key_of_another_certificate(tmp_path: Path) -> None:
     certificate, _ = AUTHORITY.sign("a client").write(tmp_path, "one")
     _, other = AUTHORITY.sign("another").write(tmp_path, "two")
     with pytest.raises(InputError, match=r"--cert: .*can't be used together \(key values mismatch\)"):
         plan(certificate=certificate, key=other)
-    with pytest.raises(InputError, match="--key is the key of a certificate; name that with --cert"):
+    with pytest.raises(InputError, match="--key needs --cert"):
         plan(key=other)
 
 
@@ -95,6 +96,6 @@ def test_a_key_with_a_password(tmp_path: Path) -> None:
         plan(certificate=certificate, key=key)
 
 
-def test_kernel_timestamps_are_of_plain_connections() -> None:
-    with pytest.raises(InputError, match="--kernel-timestamps is of plain connections"):
+def test_kernel_timestamps_exclude_tls() -> None:
+    with pytest.raises(InputError, match="--kernel-timestamps works on plain connections only"):
         plan(kernel_timestamps=True)

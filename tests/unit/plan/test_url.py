@@ -1,4 +1,4 @@
-"""A URL taken apart, and the URLs that can't be."""
+"""URLs: their parts, and the errors of malformed ones."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_user_and_password() -> None:
         ("http://ü..b/", "IDNA"),
     ],
 )
-def test_what_is_refused(text: str, words: str) -> None:
+def test_bad_urls(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         parse(text)
     assert "\n" not in str(caught.value)

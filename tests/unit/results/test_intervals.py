@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from heyfleet.plan.build import Flags, make_plan
+from heyfleet.plan.build import make_plan
+from heyfleet.plan.options import RunOptions
 from heyfleet.proto.control_pb2 import Interval
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.results.intervals import Intervals, ignore
@@ -14,7 +15,7 @@ MS = 1_000_000
 
 
 def plan() -> Plan:
-    return make_plan(Flags(url="http://localhost/", user_agent="x"))
+    return make_plan(RunOptions(url="http://localhost/", user_agent="x"))
 
 
 def test_agents_come_together_by_the_second(kit: Any) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from heyfleet.proto.counters import COUNTER_NAMES
 from heyfleet.results.ledger import balance
-from heyfleet.results.stats import InvalidSnapshotError, Stats
+from heyfleet.results.metrics import InvalidSnapshotError
+from heyfleet.results.stats import Stats
 
 
 def merged(snapshots: Any) -> Stats:
@@ -24,7 +25,7 @@ def state(stats: Stats) -> Any:
         name: (h.encode(), h.count, h.sum_ns, h.min_ns, h.max_ns, h.clamped)
         for name, h in stats.histograms.items()
     }
-    return histograms, stats.responses, stats.errors, stats.totals, stats.end_ns
+    return histograms, stats.responses, stats.errors, stats.counters, stats.end_ns
 
 
 def three(kit: Any) -> list[Any]:
@@ -52,9 +53,13 @@ def test_sums(kit: Any) -> None:
     assert latency.sum_ns == 1000 + 2000 + 3 * 5_000_000 + 3_700_000_000_000
     assert stats.responses == {200: 3, 503: 3}
     assert stats.errors == {"reset": 3, "other": 1}
-    assert stats.totals == {**dict.fromkeys(COUNTER_NAMES, 0), **stats.totals}
-    assert stats.totals["sent"] == 2 + (3 + 3 + 4) + 2
-    assert (stats.totals["abandoned"], stats.totals["connections_opened"], stats.totals["bytes_sent"]) == (
+    assert stats.counters == {**dict.fromkeys(COUNTER_NAMES, 0), **stats.counters}
+    assert stats.counters["sent"] == 2 + (3 + 3 + 4) + 2
+    assert (
+        stats.counters["abandoned"],
+        stats.counters["connections_opened"],
+        stats.counters["bytes_sent"],
+    ) == (
         4,
         9,
         7,
@@ -102,8 +107,8 @@ def test_the_ledger_of_a_run_without_fault(kit: Any) -> None:
             {"abandoned": 0},
             ["abandoned: the snapshots add up to 4, the agent's total is 0", "sent 12 is not"],
         ),
-        ({"last_sequence": 3}, ["snapshots: 1 of 3 did not arrive"]),
-        ({"agent": "c"}, ["its totals are of the agent 'c'"]),
+        ({"last_sequence": 3}, ["1 of 3 snapshots did not arrive"]),
+        ({"agent": "c"}, ["its totals are those of agent 'c'"]),
     ],
 )
 def test_the_ledger_names_what_does_not_add_up(kit: Any, change: dict[str, Any], words: list[str]) -> None:
@@ -117,7 +122,7 @@ def test_a_missing_latency_is_impossible(kit: Any) -> None:
     snapshot = kit.snapshot(latencies_ns=[1000])
     snapshot.responses[200] += 1
     snapshot.sent += 1
-    with pytest.raises(InvalidSnapshotError, match="it has 2 responses, and 1 latencies"):
+    with pytest.raises(InvalidSnapshotError, match="it has 2 responses but 1 latencies"):
         merged([snapshot])
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from heyfleet.ext import ERROR_NAMES, Histogram
 from heyfleet.results.distribution import PERCENTILES, bars, distribution
-from heyfleet.results.report.text import CURES
+from heyfleet.results.report.text import ERROR_HINTS
 
 
 def histogram_of(values_ns: list[int]) -> Histogram:
@@ -35,9 +35,10 @@ def test_percentiles_by_nearest_rank_and_only_those_the_sample_supports(count: i
     values_ns = [(index + 1) * 1_000_000 for index in range(count)]
     shown = distribution(histogram_of(values_ns))
     assert shown is not None
-    for row, point in zip(shown.percentiles, PERCENTILES, strict=True):
+    for row, percent in zip(shown.percentiles, PERCENTILES, strict=True):
+        point = round(percent * 100)
         supported = count * point >= 10000 and count * (10000 - point) >= 10000
-        assert (row.value_ns is not None) == supported == (count >= row.needs)
+        assert (row.value_ns is not None) == supported == (count >= row.minimum_sample)
         if row.value_ns is not None:
             exact_ns = values_ns[math.ceil(count * point / 10000) - 1]
             assert exact_ns <= row.value_ns <= exact_ns * 1.001
@@ -75,5 +76,5 @@ def test_redirects_are_counted_unless_unwanted(kit: Any) -> None:
     assert kit.summary(snapshots, disable_redirects=True).unfollowed_redirects == 0
 
 
-def test_cures_are_for_kinds_that_exist() -> None:
-    assert set(CURES) <= set(ERROR_NAMES)
+def test_hints_are_for_kinds_that_exist() -> None:
+    assert set(ERROR_HINTS) <= set(ERROR_NAMES)

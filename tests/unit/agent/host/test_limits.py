@@ -1,4 +1,4 @@
-"""Limits of the host, in a process of its own: they can't be raised again."""
+"""Limits of the host, lowered in a process of its own, since they can't be raised again."""
 
 import resource
 import subprocess
@@ -30,7 +30,7 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= min(1000, hard))
     assert in_process(code) == "True\n"
 
 
-def test_the_largest_possible_is_named_and_possible() -> None:
+def test_the_error_names_the_largest_number_of_connections_that_works() -> None:
     code = """
 import resource, re
 from heyfleet.agent.host import limits

@@ -1,4 +1,4 @@
-"""What a host tells of itself while it makes load."""
+"""Kernel counters during a load."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from heyfleet.agent.host import monitor
 from heyfleet.agent.host.monitor import HostMonitor
 
 
-def test_the_clock_of_any_host_that_we_can_use_is_finer_than_a_microsecond() -> None:
+def test_the_clock_resolution_is_finer_than_a_microsecond() -> None:
     assert 0 < monitor.clock_resolution_ns() < 1_000_000
 
 
 def test_counters_are_differences() -> None:
-    looking = HostMonitor()
-    looking.begin()
+    watcher = HostMonitor()
+    watcher.begin()
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()[:2]) as client,
@@ -26,7 +26,7 @@ def test_counters_are_differences() -> None:
             client.sendall(b"x")
             accepted.recv(1)
         accepted.close()
-        state = looking.end(sources=2)
+        state = watcher.end(sources=2)
     assert 20 <= state.tcp_sent < 1_000_000
     assert state.cores >= 1
     assert state.fds_used >= 3
@@ -35,8 +35,8 @@ def test_counters_are_differences() -> None:
     assert state.steal_ns >= 0
 
 
-def test_a_thread_that_has_to_share_a_core_has_waited() -> None:
-    """The kernel's own count of this thread never goes back, and says so for each thread by itself."""
+def test_run_queue_wait_never_decreases() -> None:
+    """The kernel counts for each thread how long it waited for a CPU."""
     before_ns, before = monitor.run_queue_wait()
     other = threading.Thread(target=lambda: sum(range(10**6)))
     other.start()

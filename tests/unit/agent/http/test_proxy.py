@@ -1,4 +1,4 @@
-"""What an agent lets through a proxy: the owner's limits are about the proxy and about the target behind it."""
+"""Requests through a proxy: the host's policy applies to the proxy and to the target behind it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from heyfleet.plan.url import parse
 from heyfleet.proto.plan_pb2 import Assignment, Header, Plan, Proxy, Request, Resolve, Target
 from heyfleet.proto.stats_pb2 import Ready, Refusal
 
-OWNER = HostPolicy(("127.0.0.1", "shop.invalid"))
+POLICY = HostPolicy(("127.0.0.1", "shop.invalid"))
 
 
 def assignment(**request: str) -> Assignment:
-    """Of a proxy that nobody is behind."""
-    asked = Request(
+    """An assignment through a proxy that forwards nowhere."""
+    made = Request(
         **{"method": "GET", "request_target": "/", **request},  # type: ignore[arg-type]
         headers=[Header(name="Host", value="shop.invalid")],
         weight=1,
@@ -24,38 +24,40 @@ def assignment(**request: str) -> Assignment:
     plan = Plan(
         target=Target(scheme="http", host="shop.invalid", port=80),
         proxy=Proxy(host="127.0.0.1", port=1),
-        requests=[asked],
+        requests=[made],
         connections=1,
         request_count=1,
     )
     return Assignment(plan=plan, connections=1, request_count=1)
 
 
-def reason(asked: Assignment) -> str:
-    """Why an agent can't carry it out, or nothing."""
-    agent = Runner(OWNER)
-    answer = agent.prepare(asked)
+def reason(assigned: Assignment) -> str:
+    """Return why an agent refuses an assignment, or ""."""
+    agent = Runner(POLICY)
+    answer = agent.prepare(assigned)
     agent.stop()
     assert isinstance(answer, Ready | Refusal)
     return answer.reason if isinstance(answer, Refusal) else ""
 
 
-def test_both_must_be_allowed() -> None:
+def test_proxy_and_target_must_both_be_allowed() -> None:
     assert "shop.invalid:80" in HostPolicy(("127.0.0.1",)).refusal(assignment())
     assert "127.0.0.1:1" in HostPolicy(("shop.invalid",)).refusal(assignment())
-    assert OWNER.refusal(assignment()) == ""
-    assert OWNER.refusal_of_addresses(assignment(), ["127.0.0.1"]) == ""
+    assert POLICY.refusal(assignment()) == ""
+    assert POLICY.refusal_of_addresses(assignment(), ["127.0.0.1"]) == ""
     assert reason(assignment()) == ""
 
 
-def test_a_rule_that_the_proxy_never_sees_does_not_count() -> None:
-    asked = assignment()
-    asked.plan.target.host = "other.invalid"
-    asked.plan.resolve.append(Resolve(to_hosts=["shop.invalid"]))
-    assert "other.invalid:80" in OWNER.refusal(asked)
-    asked.plan.target.scheme = "https"
-    assert OWNER.refusal(asked) == ""
-    assert tunnel_head(asked.plan, parse("https://other.invalid/")).startswith(b"CONNECT shop.invalid:443 ")
+def test_resolve_rules_do_not_apply_behind_a_proxy() -> None:
+    assigned = assignment()
+    assigned.plan.target.host = "other.invalid"
+    assigned.plan.resolve.append(Resolve(to_hosts=["shop.invalid"]))
+    assert "other.invalid:80" in POLICY.refusal(assigned)
+    assigned.plan.target.scheme = "https"
+    assert POLICY.refusal(assigned) == ""
+    assert tunnel_head(assigned.plan, parse("https://other.invalid/")).startswith(
+        b"CONNECT shop.invalid:443 "
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,8 +68,8 @@ def test_a_rule_that_the_proxy_never_sees_does_not_count() -> None:
         {"method": "GET http://other.invalid/"},
     ],
 )
-def test_what_would_be_another_url(change: dict[str, str]) -> None:
-    assert "can't be asked of a proxy" in reason(assignment(**change))
+def test_a_request_that_a_proxy_would_read_as_another_url_is_refused(change: dict[str, str]) -> None:
+    assert "its method or path is not valid" in reason(assignment(**change))
 
 
 @pytest.mark.parametrize(
@@ -78,18 +80,18 @@ def test_what_would_be_another_url(change: dict[str, str]) -> None:
         ("transfer-encoding", "x"),
     ],
 )
-def test_what_would_be_another_request(name: str, value: str) -> None:
-    asked = assignment()
-    asked.plan.requests[0].headers.add(name=name, value=value)
-    assert "can't be sent to a proxy" in reason(asked)
+def test_a_field_that_a_proxy_would_read_as_another_request_is_refused(name: str, value: str) -> None:
+    assigned = assignment()
+    assigned.plan.requests[0].headers.add(name=name, value=value)
+    assert "contains a line break or sets the body's length" in reason(assigned)
 
 
-def test_what_data_would_make_another_request() -> None:
-    asked = assignment(request_target="/{csv:a}")
-    asked.plan.template = True
-    asked.plan.data.add(name="a", values=[b"x", b"y z\r\n"])
-    assert "can't be asked of a proxy" in reason(asked)
-    asked.plan.requests[0].request_target = "/{rand:1-5}"
-    assert reason(asked) == ""
-    asked.plan.requests[0].headers.add(name="X", value="{csv:a}")
-    assert "can't be sent to a proxy" in reason(asked)
+def test_data_that_would_make_another_request_is_refused() -> None:
+    assigned = assignment(request_target="/{csv:a}")
+    assigned.plan.template = True
+    assigned.plan.data.add(name="a", values=[b"x", b"y z\r\n"])
+    assert "its method or path is not valid" in reason(assigned)
+    assigned.plan.requests[0].request_target = "/{rand:1-5}"
+    assert reason(assigned) == ""
+    assigned.plan.requests[0].headers.add(name="X", value="{csv:a}")
+    assert "contains a line break or sets the body's length" in reason(assigned)

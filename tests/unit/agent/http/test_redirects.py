@@ -1,4 +1,4 @@
-"""What is asked after a redirect: method, body, fields and origin, as Go's client decides."""
+"""The request after a redirect: method, body, fields and origin, as Go's client chooses them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FakeEngine:
 
 
 def follower(
-    method: str = "GET", *, body: bytes = b"", owner: HostPolicy | None = None, **more: Any
+    method: str = "GET", *, body: bytes = b"", policy: HostPolicy | None = None, **more: Any
 ) -> Follower:
     fields = {"Host": "shop.test", "Authorization": "Basic x", "Cookie": "a=b", "Content-Type": "text/html"}
     plan = Plan(
@@ -40,13 +40,13 @@ def follower(
         resolve=[Resolve(to_hosts=["127.0.0.1"])],
         **more,
     )
-    made = Follower(plan, plan.http == HTTP_2, owner or HostPolicy())
-    made.serve(FakeEngine())  # type: ignore[arg-type]
+    made = Follower(plan, plan.http == HTTP_2, policy or HostPolicy())
+    made.bind(FakeEngine())  # type: ignore[arg-type]
     return made
 
 
-def asked(follow: Follower, status: int, location: bytes) -> tuple[str, dict[str, str], bytes, int]:
-    """Request line, fields, body and origin of what comes next."""
+def next_request(follow: Follower, status: int, location: bytes) -> tuple[str, dict[str, str], bytes, int]:
+    """Return request line, fields, body and origin of the request after a redirect."""
     answer = follow(0, status, location)
     assert isinstance(answer, tuple)
     number, data, head, idempotent, origin = answer
@@ -75,7 +75,7 @@ def asked(follow: Follower, status: int, location: bytes) -> tuple[str, dict[str
     ],
 )
 def test_locations_within_the_origin(location: bytes, target: str) -> None:
-    line, fields, _, origin = asked(follower(), 302, location)
+    line, fields, _, origin = next_request(follower(), 302, location)
     assert line == f"GET {target} HTTP/1.1"
     assert origin == 0
     assert fields["Host"] == "shop.test"
@@ -88,7 +88,7 @@ def test_locations_within_the_origin(location: bytes, target: str) -> None:
     ("method", "after"), [("GET", "GET"), ("HEAD", "HEAD"), ("POST", "GET"), ("PUT", "GET")]
 )
 def test_the_method_becomes_get(status: int, method: str, after: str) -> None:
-    line, fields, body, _ = asked(follower(method, body=b"x=1"), status, b"/c")
+    line, fields, body, _ = next_request(follower(method, body=b"x=1"), status, b"/c")
     assert line == f"{after} /c HTTP/1.1"
     assert body == b""
     assert "Content-Type" not in fields
@@ -98,38 +98,38 @@ def test_the_method_becomes_get(status: int, method: str, after: str) -> None:
 @pytest.mark.parametrize("status", [307, 308])
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
 def test_the_method_and_the_body_stay(status: int, method: str) -> None:
-    line, fields, body, _ = asked(follower(method, body=b"x=1"), status, b"/c")
+    line, fields, body, _ = next_request(follower(method, body=b"x=1"), status, b"/c")
     assert line == f"{method} /c HTTP/1.1"
     assert body == b"x=1"
     assert fields["Content-Type"] == "text/html"
     assert fields["Content-Length"] == "3"
 
 
-def test_secrets_stay_with_their_host() -> None:
+def test_secrets_are_not_sent_to_another_host() -> None:
     follow = follower()
-    _, fields, _, origin = asked(follow, 302, b"http://other.test/")
+    _, fields, _, origin = next_request(follow, 302, b"http://other.test/")
     assert origin == 1
     assert fields["Host"] == "other.test"
     assert not {"Authorization", "Cookie"} & set(fields)
-    _, fields, _, origin = asked(follow, 302, b"http://www.shop.test:8080/")
+    _, fields, _, origin = next_request(follow, 302, b"http://www.shop.test:8080/")
     assert origin == 2
     assert fields["Host"] == "www.shop.test:8080"
     assert fields["Authorization"] == "Basic x"
-    assert asked(follow, 302, b"http://other.test/again")[3] == 1
+    assert next_request(follow, 302, b"http://other.test/again")[3] == 1
 
 
-def test_credentials_of_a_location_are_sent_there() -> None:
+def test_credentials_in_a_location_are_sent() -> None:
     follow = follower()
-    assert asked(follow, 302, b"http://a:b@other.test/")[1]["Authorization"] == "Basic YTpi"
+    assert next_request(follow, 302, b"http://a:b@other.test/")[1]["Authorization"] == "Basic YTpi"
     assert (
-        asked(follow, 302, b"http://a:b@shop.test/")[1]["Authorization"] == "Basic x"
-    )  # one's own, as in Go
+        next_request(follow, 302, b"http://a:b@shop.test/")[1]["Authorization"] == "Basic x"
+    )  # the user's own, as in Go
 
 
-def test_of_several_addresses_those_that_accept() -> None:
+def test_addresses_that_accept_are_preferred() -> None:
     follow = follower()
     engine = FakeEngine()
-    follow.serve(engine)  # type: ignore[arg-type]
+    follow.bind(engine)  # type: ignore[arg-type]
     follow._plan.resolve[0].to_hosts[:] = ["127.0.0.1", "127.0.0.9"]
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -138,8 +138,8 @@ def test_of_several_addresses_those_that_accept() -> None:
     assert engine.origins == [[("127.0.0.1", port)], [("127.0.0.1", port), ("127.0.0.9", port)]]
 
 
-def test_what_the_owner_forbids_is_not_tried_out() -> None:
-    follow = follower(owner=HostPolicy(targets=("shop.test",)))
+def test_forbidden_addresses_are_not_tried_out() -> None:
+    follow = follower(policy=HostPolicy(targets=("shop.test",)))
     follow._plan.resolve[0].to_hosts[:] = ["127.0.0.1", "127.0.0.2"]
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
@@ -149,17 +149,17 @@ def test_what_the_owner_forbids_is_not_tried_out() -> None:
             server.accept()
 
 
-def test_a_host_of_ones_own_stays_with_a_relative_location() -> None:
+def test_a_host_header_of_the_user_is_kept_for_a_relative_location() -> None:
     follow = follower()
-    follow._asked[0].request.headers[0].value = "by.hand"
-    assert asked(follow, 302, b"/x")[1]["Host"] == "by.hand"
-    assert asked(follow, 302, b"http://shop.test/x")[1]["Host"] == "shop.test"
+    follow._visits[0].request.headers[0].value = "by.hand"
+    assert next_request(follow, 302, b"/x")[1]["Host"] == "by.hand"
+    assert next_request(follow, 302, b"http://shop.test/x")[1]["Host"] == "shop.test"
 
 
 @pytest.mark.parametrize(
     "location", [b"ftp://shop.test/", b"http://", b"http://a b/", b"mailto:x", b"http://x:99999/", b"/\x01"]
 )
-def test_what_is_no_address_is_an_error(location: bytes) -> None:
+def test_an_unusable_location_is_an_error(location: bytes) -> None:
     assert follower()(0, 302, location) == "redirect: to no usable address"
 
 
@@ -169,14 +169,16 @@ def test_an_unknown_host_is_an_error() -> None:
     assert follow(0, 302, b"http://nohost.invalid/") == "redirect: to an unknown host"
 
 
-def test_the_owner_of_the_agent_is_asked() -> None:
-    follow = follower(owner=HostPolicy(targets=("shop.test", "*.shop.test:8080")))
+def test_a_redirect_must_be_allowed_by_the_policy() -> None:
+    follow = follower(policy=HostPolicy(targets=("shop.test", "*.shop.test:8080")))
     del follow._plan.resolve[:]
     assert follow(0, 302, b"http://127.0.0.1/") == "redirect: not allowed by the owner of the agent"
-    assert follower(owner=HostPolicy(targets=("127.0.0.0/8",)))(0, 302, b"http://127.0.0.1:8080/") is not None
+    assert (
+        follower(policy=HostPolicy(targets=("127.0.0.0/8",)))(0, 302, b"http://127.0.0.1:8080/") is not None
+    )
 
 
-def test_over_http2_only_within_the_origin() -> None:
+def test_http2_redirects_stay_within_the_origin() -> None:
     follow = follower(http=HTTP_2)
     assert follow(0, 302, b"http://other.test/") is None
     answer = follow(0, 302, b"/x")
@@ -184,10 +186,10 @@ def test_over_http2_only_within_the_origin() -> None:
     assert answer[4] == 0
 
 
-def test_what_the_engine_has_no_more_is_forgotten() -> None:
+def test_messages_that_the_engine_drops_are_forgotten() -> None:
     follow = follower()
     first, second = follow(0, 302, b"/x"), follow(0, 302, b"/y")
     assert isinstance(first, tuple)
     assert isinstance(second, tuple)
     follow.forget([first[0], 12345])
-    assert set(follow._asked) == {0, second[0]}
+    assert set(follow._visits) == {0, second[0]}

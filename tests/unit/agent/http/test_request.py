@@ -16,7 +16,7 @@ def test_a_plain_get_has_no_framing_fields() -> None:
     assert render(request()) == b"GET /a?b=%20 HTTP/1.1\r\nHost: example.test\r\n\r\n"
 
 
-def test_header_fields_keep_their_order_and_their_repetition() -> None:
+def test_header_fields_keep_order_and_repetition() -> None:
     headers = [
         Header(name=name, value=value) for name, value in [("Host", "h"), ("X", "1"), ("a", ""), ("X", "2")]
     ]
@@ -24,20 +24,20 @@ def test_header_fields_keep_their_order_and_their_repetition() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PURGE"])
-def test_a_body_brings_its_length(method: str) -> None:
+def test_a_body_adds_content_length(method: str) -> None:
     assert render(request(method=method, body=b"\x00\xff")).endswith(b"\r\nContent-Length: 2\r\n\r\n\x00\xff")
 
 
-def test_a_method_that_means_a_body_says_that_there_is_none() -> None:
+def test_a_method_that_usually_has_a_body_sends_length_0_without_one() -> None:
     assert b"\r\nContent-Length: 0\r\n\r\n" in render(request(method="POST"))
 
 
-def test_a_length_that_was_given_is_left_alone() -> None:
+def test_a_content_length_of_the_user_is_kept() -> None:
     headers = [Header(name="Host", value="h"), Header(name="content-length", value="7")]
     assert render(request(headers=headers, body=b"xy")).count(b"ength") == 1
 
 
-def test_without_keepalive_the_server_is_told() -> None:
+def test_without_keepalive_requests_say_close() -> None:
     assert b"\r\nConnection: close\r\n\r\n" in render(request(), close=True)
 
 

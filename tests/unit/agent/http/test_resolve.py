@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from heyfleet.agent.http.resolve import ResolveError, resolve, resolve_plan, where
+from heyfleet.agent.http.resolve import ResolveError, resolve, resolve_plan, server_endpoint
 from heyfleet.proto.plan_pb2 import IPV4, IPV6, Plan, Resolve, Target
 
 
-def test_a_literal_address_is_itself() -> None:
+def test_a_literal_address_needs_no_lookup() -> None:
     assert resolve(["127.0.0.1"], 80).addresses == [("127.0.0.1", 80)]
 
 
-def test_a_name_without_an_address_is_named() -> None:
+def test_an_unknown_name_is_an_error_with_its_name() -> None:
     with pytest.raises(ResolveError, match=r"can't resolve the host 'no-such-host\.invalid'"):
         resolve(["no-such-host.invalid"], 80)
 
@@ -29,7 +29,7 @@ def name_with_addresses(monkeypatch: pytest.MonkeyPatch, hosts: list[str]) -> No
     monkeypatch.setattr(socket, "getaddrinfo", fake)
 
 
-def test_of_several_addresses_those_that_accept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_addresses_that_accept_are_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
     name_with_addresses(monkeypatch, ["127.0.0.9", "127.0.0.1", "127.0.0.8", "127.0.0.2"])
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -39,7 +39,7 @@ def test_of_several_addresses_those_that_accept(monkeypatch: pytest.MonkeyPatch)
     assert found.unused == ("127.0.0.9 (Connection refused)", "127.0.0.8 (Connection refused)")
 
 
-def test_where_none_accepts_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_addresses_are_used_if_none_accepts(monkeypatch: pytest.MonkeyPatch) -> None:
     name_with_addresses(monkeypatch, ["127.0.0.9", "127.0.0.8"])
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -58,15 +58,18 @@ def plan(*rules: Resolve, **more: Any) -> Plan:
     return Plan(target=Target(scheme="http", host="name.test", port=80), resolve=rules, **more)
 
 
-def test_where_a_plan_really_connects_to() -> None:
+def test_resolve_rules() -> None:
     rule = Resolve(host="name.test", port=80, to_hosts=["192.0.2.1", "192.0.2.2"])
     other = Resolve(host="other.test", port=80, to_hosts=["192.0.2.3"])
     anywhere = Resolve(to_hosts=["third.test"], to_port=8080)
-    assert where(plan()) == (["name.test"], 80)
-    assert where(plan(other, rule, anywhere)) == (["192.0.2.1", "192.0.2.2"], 80)
-    assert where(plan(other, anywhere)) == (["third.test"], 8080)
-    assert where(plan(Resolve(port=80, to_port=81))) == (["name.test"], 81)
-    assert where(plan(Resolve(host="name.test", port=443, to_hosts=["192.0.2.1"]))) == (["name.test"], 80)
+    assert server_endpoint(plan()) == (["name.test"], 80)
+    assert server_endpoint(plan(other, rule, anywhere)) == (["192.0.2.1", "192.0.2.2"], 80)
+    assert server_endpoint(plan(other, anywhere)) == (["third.test"], 8080)
+    assert server_endpoint(plan(Resolve(port=80, to_port=81))) == (["name.test"], 81)
+    assert server_endpoint(plan(Resolve(host="name.test", port=443, to_hosts=["192.0.2.1"]))) == (
+        ["name.test"],
+        80,
+    )
 
 
 def test_sources_choose_the_family(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ def without_chance(text: str) -> str:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_every_place_of_a_request(method: str) -> None:
+def test_placeholders_anywhere_in_a_request(method: str) -> None:
     body = '{"id": {seq}, "n": "{csv:name}", "s": "{csv:id}{uuid}"}'
     made = plan(request("/{seq}/{csv:name}?{csv:id}", body.encode(), method, {"X-Id": "{csv:id}-{seq}"}))
     with Recorder() as server:
@@ -101,7 +101,7 @@ TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126, blacklist_char
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.one_of(PLACEHOLDER, TEXT), max_size=12).map("".join))
-def test_bodies_against_python(body: str) -> None:
+def test_bodies_equal_a_rendering_in_python(body: str) -> None:
     with Recorder() as server:
         send(plan(request("/", f"<{body}>".encode(), "POST")), 4, server.port)
     for number, (_, got) in enumerate(server.requests):
@@ -126,7 +126,7 @@ def test_uuids_are_all_different_and_of_version_4() -> None:
     assert {(each.version, each.variant) for each in found} == {(4, uuid.RFC_4122)}
 
 
-def test_the_seed_decides() -> None:
+def test_equal_seeds_give_equal_requests() -> None:
     seen = []
     for seed in (1, 1, 2):
         with Recorder() as server:
@@ -135,14 +135,14 @@ def test_the_seed_decides() -> None:
     assert seen[0] == seen[1] != seen[2]
 
 
-def test_a_plain_request_is_rendered_as_ever() -> None:
+def test_a_request_without_placeholders_equals_render() -> None:
     with Recorder() as server:
         send(plan(request("/x", b"abc", "PUT", {"Accept": "b"})), 1, server.port)
     assert server.requests == [(b"PUT /x HTTP/1.1\r\nHost: a\r\nAccept: b\r\nContent-Length: 3\r\n", b"abc")]
 
 
 @pytest.mark.parametrize("padding", [0, 90, 200, 5000])
-def test_over_http2(padding: int) -> None:
+def test_templates_over_http2(padding: int) -> None:
     """String lengths of one, two and three bytes."""
     made = plan(
         request(
@@ -171,16 +171,16 @@ def body_of(frames: list[Frame], stream: int) -> bytes:
     return b"".join(each.payload for each in frames if each.type == DATA and each.stream == stream)
 
 
-def test_too_long_for_a_frame_is_said() -> None:
+def test_fields_that_exceed_a_frame_are_refused() -> None:
     compiler = Compiler(plan(request("/{seq}", headers={"X-Long": "x" * 25000})))
-    with pytest.raises(ValueError, match="one frame of HTTP/2"):
+    with pytest.raises(ValueError, match="the size of an HTTP/2 frame"):
         compiler.http2(compiler._plan.requests[0])
 
 
 @pytest.mark.parametrize(
     "segments", [[("column", 0)], [("string", 3), ("text", b"a")], [("text", b"a")] * 600, [("nonsense",)]]
 )
-def test_segments_that_make_no_sense(segments: list[Any]) -> None:
+def test_invalid_segments_are_refused(segments: list[Any]) -> None:
     with pytest.raises(ValueError, match=r"a template|a string|not in"):
         make_engine(
             io="epoll",

@@ -1,4 +1,4 @@
-"""Waiting for something to become so."""
+"""Waiting until a predicate is true."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import asyncio
 from heyfleet.controller.fleet.condition import Condition
 
 
-def test_what_holds_is_not_waited_for() -> None:
+def test_a_true_predicate_needs_no_wait() -> None:
     assert asyncio.run(Condition().until(lambda: True, 0))
 
 
-def test_what_never_holds_ends_with_the_time() -> None:
+def test_a_wait_ends_with_its_timeout() -> None:
     assert not asyncio.run(Condition().until(lambda: False, 0.01))
 
 
-def test_all_who_wait_are_told() -> None:
+def test_notify_wakes_all_waiting_coroutines() -> None:
     async def scenario() -> list[bool]:
-        changes, there = Condition(), [False]
-        waiting = [asyncio.create_task(changes.until(lambda: there[0], 10)) for _ in range(3)]
+        condition, values = Condition(), [False]
+        waiting = [asyncio.create_task(condition.until(lambda: values[0], 10)) for _ in range(3)]
         await asyncio.sleep(0)
-        changes.notify()  # nothing has become so yet
+        condition.notify()  # the predicate is still false
         await asyncio.sleep(0)
-        there[0] = True
-        changes.notify()
+        values[0] = True
+        condition.notify()
         return await asyncio.gather(*waiting)
 
     assert asyncio.run(scenario()) == [True, True, True]

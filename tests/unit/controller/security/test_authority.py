@@ -1,4 +1,4 @@
-"""Certificates: what each is good for, and for how long."""
+"""What each certificate permits, and for how long."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def store(authority: Authority) -> PolicyBuilder:
     return PolicyBuilder().store(Store([load(authority.ca_pem)]))
 
 
-def test_the_server_is_what_clients_look_for() -> None:
+def test_the_server_certificate_has_the_name_that_clients_verify() -> None:
     authority = Authority.create()
     _, certificate = authority.server()
     store(authority).build_server_verifier(x509.DNSName(SERVER_NAME)).verify(load(certificate), [])
@@ -39,22 +39,22 @@ def test_the_server_is_what_clients_look_for() -> None:
         )
 
 
-def test_a_client_can_not_be_the_server() -> None:
+def test_a_client_certificate_is_not_accepted_for_the_server() -> None:
     authority = Authority.create()
     _, certificate = authority.client("agent", SERVER_NAME, timedelta(days=1))
     with pytest.raises(VerificationError):
         store(authority).build_server_verifier(x509.DNSName(SERVER_NAME)).verify(load(certificate), [])
 
 
-def test_an_agent_gets_its_name_whatever_it_asked_for() -> None:
+def test_the_authority_decides_the_name_in_a_certificate() -> None:
     authority = Authority.create()
     key_pem, _ = new_key()
     key = serialization.load_pem_private_key(key_pem, None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
-    wish = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "operator:me")])
+    requested_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "operator:me")])
     request = (
         x509.CertificateSigningRequestBuilder()
-        .subject_name(wish)
+        .subject_name(requested_name)
         .add_extension(x509.BasicConstraints(ca=True, path_length=3), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -64,7 +64,7 @@ def test_an_agent_gets_its_name_whatever_it_asked_for() -> None:
     assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
 
 
-def test_requests_that_are_none() -> None:
+def test_invalid_signing_requests_are_refused() -> None:
     authority = Authority.create()
     weak = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
     pem = weak.sign(rsa.generate_private_key(65537, 2048), hashes.SHA256()).public_bytes(
@@ -76,17 +76,17 @@ def test_requests_that_are_none() -> None:
         authority.sign_agent(b"nothing", "a1")
 
 
-def test_nothing_outlives_the_authority() -> None:
+def test_no_certificate_outlives_the_authority() -> None:
     authority = Authority.create(timedelta(hours=1))
     _, certificate = authority.client("operator", "o", timedelta(days=365))
     assert load(certificate).not_valid_after_utc <= authority.expires
     assert load(certificate).not_valid_before_utc < datetime.datetime.now(datetime.UTC)
 
 
-def test_it_can_be_kept() -> None:
+def test_an_authority_is_saved_and_loaded() -> None:
     authority = Authority.create()
-    again = Authority.from_pem(authority.ca_pem, authority.key_pem)
-    _, certificate = again.client("agent", "a1", timedelta(days=1))
+    loaded = Authority.from_pem(authority.ca_pem, authority.key_pem)
+    _, certificate = loaded.client("agent", "a1", timedelta(days=1))
     load(certificate).verify_directly_issued_by(load(authority.ca_pem))
-    with pytest.raises(ValueError, match="not that of the CA"):
+    with pytest.raises(ValueError, match="does not belong to the CA"):
         Authority.from_pem(authority.ca_pem, Authority.create().key_pem)

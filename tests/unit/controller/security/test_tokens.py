@@ -1,4 +1,4 @@
-"""Join tokens: so many uses, so long, and no secret kept."""
+"""Join tokens: a number of uses, a time limit, and no secret on disk."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def secret_of(text: str) -> str:
     return next(line for line in text.splitlines() if line.startswith("secret: ")).removeprefix("secret: ")
 
 
-def test_so_many_uses() -> None:
+def test_a_token_has_a_number_of_uses() -> None:
     tokens = Tokens()
     token_id, text = tokens.issue(Authority.create(), uses=2)
     for _ in range(2):
         tokens.redeem(token_id, secret_of(text))
-    with pytest.raises(TokenError, match=r"used as often as it may \(2\)"):
+    with pytest.raises(TokenError, match="for 2 agents and has no uses left"):
         tokens.redeem(token_id, secret_of(text))
 
 
-def test_so_long() -> None:
+def test_a_token_expires() -> None:
     now_s = [1_700_000_000.0]
     tokens = Tokens(now_s=lambda: now_s[0])
     token_id, text = tokens.issue(Authority.create(), valid_s=60)
@@ -38,7 +38,7 @@ def test_a_wrong_secret_costs_no_use() -> None:
     tokens = Tokens()
     token_id, text = tokens.issue(Authority.create())
     for wrong in ("", "x", secret_of(text)[:-1]):
-        with pytest.raises(TokenError, match="secret of its token is wrong"):
+        with pytest.raises(TokenError, match="secret of the token is wrong"):
             tokens.redeem(token_id, wrong)
     with pytest.raises(TokenError, match="not known here"):
         tokens.redeem("00000000", secret_of(text))
@@ -64,7 +64,7 @@ def test_a_folder_is_shared_by_processes(tmp_path: Path) -> None:
     controller, command = folders.Credentials.load(path), folders.Credentials.load(path)
     token_id, text = command.tokens.issue(command.authority, uses=1)
     controller.tokens.redeem(token_id, secret_of(text))
-    with pytest.raises(TokenError, match="used as often"):
+    with pytest.raises(TokenError, match="has no uses left"):
         command.tokens.redeem(token_id, secret_of(text))
     assert secret_of(text) not in (tmp_path / "fleet" / "tokens.json").read_text()
 
@@ -76,14 +76,14 @@ def test_a_folder_is_private(tmp_path: Path) -> None:
     assert {each.name: each.stat().st_mode & 0o777 for each in path.iterdir()} == dict.fromkeys(
         ("ca.pem", "ca.key", "operator.pem", "tokens.json"), 0o600
     )
-    with pytest.raises(folders.CredentialsError, match="has a CA already"):
+    with pytest.raises(folders.CredentialsError, match="already has a CA"):
         folders.init(str(path))
     (path / "ca.key").chmod(0o640)
     with pytest.raises(folders.CredentialsError, match=r"chmod 600 .*ca\.key"):
         folders.Credentials.load(str(path))
 
 
-def test_folders_that_do_not_serve(tmp_path: Path) -> None:
+def test_unusable_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(folders.CredentialsError, match="heyfleet ca init"):
         folders.Credentials.load(str(tmp_path / "none"))
     path = tmp_path / "fleet"
@@ -93,7 +93,7 @@ def test_folders_that_do_not_serve(tmp_path: Path) -> None:
     assert b"PRIVATE KEY" in key
     assert b"CERTIFICATE" in certificate
     (path / "operator.pem").write_bytes(certificate)
-    with pytest.raises(folders.CredentialsError, match="not a certificate and its key"):
+    with pytest.raises(folders.CredentialsError, match="not a certificate with its key"):
         folders.load_operator(str(path))
     (path / "ca.key").write_bytes(Authority.create().key_pem)
     with pytest.raises(folders.CredentialsError, match="can't be used"):

@@ -13,7 +13,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from heyfleet.deploy.aws.errors import patiently
+from heyfleet.deploy.aws.errors import retry
 
 
 def refused(code: str) -> ClientError:
@@ -44,7 +44,7 @@ def test_so_often_it_is_asked(error: Exception, tries: int) -> None:
         raise error
 
     with pytest.raises(type(error)):
-        patiently(ask, slept.append)
+        retry(ask, slept.append)
     assert asked == tries
     assert slept == [2.0**number for number in range(tries - 1)]
 
@@ -58,4 +58,4 @@ def test_an_answer_at_last_is_the_answer() -> None:
             raise answer
         return answer
 
-    assert patiently(ask, lambda seconds: None) == "done"
+    assert retry(ask, lambda seconds: None) == "done"

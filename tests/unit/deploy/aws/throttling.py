@@ -11,7 +11,7 @@ import botocore.client
 import pytest
 from botocore.exceptions import ClientError
 
-from ..ec2.test_run_instances import Clock
+from ..clock import Clock
 
 Cost = Callable[[dict[str, Any]], int]
 

@@ -25,7 +25,7 @@ from heyfleet.deploy.ec2.provider import Ec2Provider
 from heyfleet.deploy.provider import LaunchRequest
 from heyfleet.deploy.settings import read
 
-from .test_run_instances import Clock
+from ..clock import Clock
 
 BUCKET = "bundles"
 _LOADER = create_loader()
@@ -64,11 +64,11 @@ class Account:
         self.bundle = folder / "heyfleet-agent-0-python3.11-x86_64.tar.gz"
         self.bundle.write_bytes(b"a bundle")
         self.calls: list[str] = []
-        self.asked: list[tuple[str, dict[str, Any]]] = []  # of each call its name and arguments
+        self.requests: list[tuple[str, dict[str, Any]]] = []  # the name and arguments of each call
         self.kill_at = 0  # the n-th call from now on
         self.after = False  # it takes effect, but its answer is lost
 
-    def engine(self, clock: Clock | None = None, /, **given: object) -> Ec2Provider:
+    def provider(self, clock: Clock | None = None, /, **given: object) -> Ec2Provider:
         """A fresh one, as of another process."""
         settings = {
             "bundle": str(self.bundle),
@@ -85,7 +85,7 @@ class Account:
         )
 
     def stubbed(self, service: str, attempts: int = 0, **more: Any) -> Stubber:
-        """Answers for the engine's client of a service, in AWS's own shapes, which it checks as it does the questions."""
+        """Answers for the provider's client of a service, in AWS's own shapes, which it checks as it does the questions."""
         attempts = attempts or (1 if service == "ec2" else 3)
         config = Config(retries={"mode": "standard", "total_max_attempts": attempts})
         return Stubber(self._session.client(service, config=config, **more))
@@ -105,7 +105,7 @@ class Account:
         return alive + [each["Key"] for each in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
 
 
-def order(agents: int = 3, fleet: str = "demo", lifetime_s: int = 600) -> LaunchRequest:
+def launch_request(agents: int = 3, fleet: str = "demo", lifetime_s: int = 600) -> LaunchRequest:
     return LaunchRequest(
         fleet=fleet,
         agents=agents,
@@ -134,7 +134,7 @@ def account(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
 
         def counted(self: Any, name: str, arguments: Any) -> Any:
             made.calls.append(f"{self.meta.service_model.service_name}:{name}")
-            made.asked.append((name, dict(arguments)))
+            made.requests.append((name, dict(arguments)))
             made.kill_at -= 1
             if made.kill_at == 0 and not made.after:
                 raise Killed
@@ -160,7 +160,7 @@ def listed(usagetype: str, usd: str, service: str = "AmazonECS", **attributes: s
     """A product as the price list has it."""
     sku, term, rate = "PBZNQUSEXZUC34C9", "JRTCKXETXF", "6YS6EN2CT7"
     dimension = {
-        "unit": "hours",
+        "instance": "hours",
         "endRange": "Inf",
         "description": f"{usagetype} in US East (N. Virginia)",
         "appliesTo": [],

@@ -1,4 +1,4 @@
-"""Fleets in an Auto Scaling group, on moto's idea of one: taken, grown, refused, given back, whoever is killed when."""
+"""Fleets in an Auto Scaling group, on moto: launches, refusals, releases, and kills at any call."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from heyfleet.cli.main import main
 from heyfleet.deploy.ec2.autoscaling import AutoScalingProvider
-from heyfleet.deploy.ec2.user_data import render
-from heyfleet.deploy.provider import ENDED, RUNNING, DeployError
+from heyfleet.deploy.ec2.bundle_store import BundleSource
+from heyfleet.deploy.ec2.user_data import render_agent
+from heyfleet.deploy.provider import ENDED, RUNNING
 from heyfleet.deploy.settings import read
+from heyfleet.errors import DeployError
+from tests.pages import heyfleet_commands
 
 from ..kills import KILLS
-from .account import Account, Killed, Session, account, allowed, order, quiet
+from .account import Account, Killed, Session, account, allowed, launch_request, quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 ROOT = Path(__file__).parents[4]
-GUIDE = ROOT / "docs/how-to/deploy-ec2.md"
 KEYS = {"heyfleet:fleet", "heyfleet:expires", "heyfleet:capacity-before"}
 
 
@@ -45,7 +47,9 @@ class Groups:
         self.subnet = aws.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
 
     def make(self, name: str = "load", *, script: str = "", **given: Any) -> None:
-        script = script or render(order(), "https://host/bundle.tar.gz", "ab" * 32)
+        script = script or render_agent(
+            launch_request(), BundleSource("https://host/bundle.tar.gz", "ab" * 32)
+        )
         data = {
             "ImageId": self.aws.ami,
             "InstanceType": "t3.micro",
@@ -59,7 +63,7 @@ class Groups:
             AutoScalingGroupName=name, VPCZoneIdentifier=self.subnet, **settings
         )
 
-    def engine(self, group: str = "load") -> AutoScalingProvider:
+    def provider(self, group: str = "load") -> AutoScalingProvider:
         """A fresh one, as of another process."""
         return AutoScalingProvider(
             read("asg", AutoScalingProvider.settings, {"group": group} if group else {}),
@@ -93,21 +97,21 @@ def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Groups]:
 def test_up_status_and_down(groups: Groups) -> None:
     groups.make(DesiredCapacity=1)
     (old,) = groups.group()["Instances"]
-    made = groups.engine().launch(order(3), quiet)
-    assert (len(made.units), made.failures) == (3, [])
-    assert old["InstanceId"] not in {unit.id for unit in made.units}
+    made = groups.provider().launch(launch_request(3), quiet)
+    assert (len(made.instances), made.failures) == (3, [])
+    assert old["InstanceId"] not in {instance.id for instance in made.instances}
     tags = groups.tags()
     assert (tags["heyfleet:fleet"], tags["heyfleet:capacity-before"]) == ("demo", "1")
     assert not any(tag["PropagateAtLaunch"] for tag in groups.group()["Tags"])
     (action,) = groups.arranged()
     assert (action["AutoScalingGroupName"], action["DesiredCapacity"]) == ("load", 1)
     assert action["StartTime"] == datetime.fromtimestamp(int(tags["heyfleet:expires"]), UTC)
-    again = groups.engine("")  # of another process, which knows nothing but the fleet's name
-    assert {unit.id for unit in made.units} < {unit.id for unit in again.list("demo")}
-    assert {(unit.fleet, unit.state) for unit in again.list()} == {("demo", RUNNING)}
+    again = groups.provider("")  # of another process, which knows nothing but the fleet's name
+    assert {instance.id for instance in made.instances} < {instance.id for instance in again.list("demo")}
+    assert {(instance.fleet, instance.state) for instance in again.list()} == {("demo", RUNNING)}
     assert again.list("other") == []
     assert len(list(again.logs("demo"))) == 4
-    assert len(groups.aws.engine().list()) == 0  # the engine ec2 leaves them alone
+    assert len(groups.aws.provider().list()) == 0  # the provider ec2 leaves them alone
     removed = again.stop("demo", quiet)
     assert len([line for line in removed if line.startswith("instance ")]) == 3
     assert removed[-1] == "the fleet demo from load, whose capacity is 1 again"
@@ -118,12 +122,12 @@ def test_up_status_and_down(groups: Groups) -> None:
 def test_reap_gives_back_what_is_over_and_leaves_the_rest(groups: Groups) -> None:
     for name in ("load", "other"):
         groups.make(name)
-    groups.engine("load").launch(order(2, "old", lifetime_s=-1), quiet)
-    groups.engine("other").launch(order(1, "new"), quiet)
-    assert len(groups.engine("other").reap(quiet)) == 0  # of that group alone
-    assert groups.engine("").reap(quiet)[-1] == "the fleet old from load, whose capacity is 0 again"
-    assert {unit.fleet for unit in groups.engine("").list()} == {"new"}
-    assert groups.engine("").reap(quiet, everything=True)[-1].startswith("the fleet new from other")
+    groups.provider("load").launch(launch_request(2, "old", lifetime_s=-1), quiet)
+    groups.provider("other").launch(launch_request(1, "new"), quiet)
+    assert len(groups.provider("other").reap(quiet)) == 0  # of that group alone
+    assert groups.provider("").reap(quiet)[-1] == "the fleet old from load, whose capacity is 0 again"
+    assert {instance.fleet for instance in groups.provider("").list()} == {"new"}
+    assert groups.provider("").reap(quiet, everything=True)[-1].startswith("the fleet new from other")
     assert groups.as_before(0)
     assert groups.as_before(0, "other")
 
@@ -136,10 +140,10 @@ def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(groups: Group
         before = seed % 2
         aws.kill_at, aws.after = chance.randint(1, 16), chance.random() < 0.5
         try:
-            engine = groups.engine(f"g{before}")
-            engine.launch(order(2, f"f{seed}", lifetime_s=0), quiet)
-            engine.list(f"f{seed}")
-            engine.stop(f"f{seed}", quiet)
+            provider = groups.provider(f"g{before}")
+            provider.launch(launch_request(2, f"f{seed}", lifetime_s=0), quiet)
+            provider.list(f"f{seed}")
+            provider.stop(f"f{seed}", quiet)
         except Killed:
             pass
         aws.kill_at = 0
@@ -147,9 +151,9 @@ def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(groups: Group
         # The one that reaps may be killed as well; the next one does the rest.
         aws.kill_at, aws.after = chance.randint(1, 8), chance.random() < 0.5
         with contextlib.suppress(Killed):
-            groups.engine("").reap(quiet)
+            groups.provider("").reap(quiet)
         aws.kill_at = 0
-        groups.engine("").reap(quiet)
+        groups.provider("").reap(quiet)
         assert groups.as_before(0, "g0"), seed
         assert groups.as_before(1, "g1"), seed
         aws.forget_the_dead()
@@ -164,31 +168,31 @@ def test_whatever_has_grown_is_arranged_to_shrink_by_itself(groups: Groups) -> N
         for after in (False, True):
             groups.aws.kill_at, groups.aws.after = kill_at, after
             with contextlib.suppress(Killed):
-                groups.engine().launch(order(2), quiet)
+                groups.provider().launch(launch_request(2), quiet)
             groups.aws.kill_at = 0
             if groups.group()["DesiredCapacity"]:
                 grown += 1
                 assert [each["DesiredCapacity"] for each in groups.arranged()] == [0]
-            groups.engine().stop("demo", quiet)
+            groups.provider().stop("demo", quiet)
             assert groups.as_before(0)
     assert grown > 4
 
 
 @pytest.mark.parametrize(
-    ("given", "complaint"),
+    ("given", "message"),
     [
-        ({"MaxSize": 2}, "has 0 instances and may have 2 at most (MaxSize): raise that, or order 2"),
-        ({"script": "nothing"}, "has not the CA of this controller"),
+        ({"MaxSize": 2}, "has 0 instances and a maximum of 2 (MaxSize); raise the maximum, or ask for 2"),
+        ({"script": "nothing"}, "does not contain this controller's CA"),
         ({"NewInstancesProtectedFromScaleIn": True}, "protects new instances from scale-in"),
     ],
 )
 def test_a_group_that_does_not_serve_is_left_as_it_is(
-    groups: Groups, given: dict[str, Any], complaint: str
+    groups: Groups, given: dict[str, Any], message: str
 ) -> None:
     groups.make(**given)
-    with pytest.raises(DeployError) as raised:
-        groups.engine().launch(order(3), quiet)
-    assert complaint in raised.value.message
+    with pytest.raises(DeployError) as error:
+        groups.provider().launch(launch_request(3), quiet)
+    assert message in str(error.value)
     assert groups.as_before(0)
 
 
@@ -196,7 +200,7 @@ def test_groups_that_would_do_other_things_are_refused(groups: Groups) -> None:
     groups.make()
     groups.client.suspend_processes(AutoScalingGroupName="load", ScalingProcesses=["Launch"])
     with pytest.raises(DeployError, match="has suspended Launch"):
-        groups.engine().plan(order(1))
+        groups.provider().plan(launch_request(1))
     groups.client.resume_processes(AutoScalingGroupName="load")
     groups.client.put_scaling_policy(
         AutoScalingGroupName="load",
@@ -205,17 +209,17 @@ def test_groups_that_would_do_other_things_are_refused(groups: Groups) -> None:
         ScalingAdjustment=1,
     )
     with pytest.raises(DeployError, match="has the scaling policy busy"):
-        groups.engine().plan(order(1))
+        groups.provider().plan(launch_request(1))
     with pytest.raises(DeployError, match="there is no Auto Scaling group none in us-east-1"):
-        groups.engine("none").plan(order(1))
+        groups.provider("none").plan(launch_request(1))
     with pytest.raises(DeployError, match="--with group=NAME"):
-        groups.engine("").plan(order(1))
+        groups.provider("").plan(launch_request(1))
     groups.client.create_launch_configuration(
         LaunchConfigurationName="old", ImageId=groups.aws.ami, InstanceType="t3.micro"
     )
     groups.make("configured", LaunchTemplate=None, LaunchConfigurationName="old")
     with pytest.raises(DeployError, match="has no launch template"):
-        groups.engine("configured").plan(order(1))
+        groups.provider("configured").plan(launch_request(1))
 
 
 def test_weights_are_refused_and_several_types_are_not(groups: Groups) -> None:
@@ -232,19 +236,19 @@ def test_weights_are_refused_and_several_types_are_not(groups: Groups) -> None:
             DesiredCapacity=0,
             MixedInstancesPolicy=policy,
         )
-    assert "several types" in groups.engine("plain").plan(order(1)).price_source
-    with pytest.raises(DeployError, match="in other things than instances"):
-        groups.engine("weighed").plan(order(1))
+    assert "mixes instance types" in groups.provider("plain").plan(launch_request(1)).price_source
+    with pytest.raises(DeployError, match="does not count its capacity in instances"):
+        groups.provider("weighed").plan(launch_request(1))
 
 
 def test_one_fleet_at_a_time(groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
     groups.make()
-    groups.engine().launch(order(2, "first"), quiet)
-    with pytest.raises(DeployError) as raised:
-        groups.engine().launch(order(2, "second"), quiet)
-    assert "load has the fleet first already" in raised.value.message
-    assert "`heyfleet fleet down --on asg --name first`" in raised.value.message
-    groups.engine().stop("first", quiet)
+    groups.provider().launch(launch_request(2, "first"), quiet)
+    with pytest.raises(DeployError) as error:
+        groups.provider().launch(launch_request(2, "second"), quiet)
+    assert "load already has the fleet first" in str(error.value)
+    assert "`heyfleet fleet down --on asg --name first`" in str(error.value)
+    groups.provider().stop("first", quiet)
     call = botocore.client.BaseClient._make_api_call
 
     def overtaken(self: Any, name: str, arguments: Any) -> Any:
@@ -258,9 +262,9 @@ def test_one_fleet_at_a_time(groups: Groups, monkeypatch: pytest.MonkeyPatch) ->
         return answer
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", overtaken)
-    with pytest.raises(DeployError, match="load was just taken by the fleet third"):
-        groups.engine().launch(order(2, "second"), quiet)
-    assert groups.engine().stop("second", quiet) == []  # what is the other's stays
+    with pytest.raises(DeployError, match="the fleet third has just taken load"):
+        groups.provider().launch(launch_request(2, "second"), quiet)
+    assert groups.provider().stop("second", quiet) == []  # what is the other's stays
     assert groups.tags()["heyfleet:fleet"] == "third"
     assert groups.group()["DesiredCapacity"] == 0
 
@@ -269,8 +273,8 @@ def test_what_the_group_can_t_have_is_named_with_the_group_s_own_words(
     groups: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     groups.make()
-    groups.engine().launch(order(1, "first"), quiet)
-    groups.engine().stop("first", quiet)
+    groups.provider().launch(launch_request(1, "first"), quiet)
+    groups.provider().stop("first", quiet)
     call = botocore.client.BaseClient._make_api_call
     asked: list[int] = []
 
@@ -288,80 +292,80 @@ def test_what_the_group_can_t_have_is_named_with_the_group_s_own_words(
         return call(self, name, arguments)
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", short)
-    made = groups.engine().launch(order(3), quiet)
+    made = groups.provider().launch(launch_request(3), quiet)
     assert asked == [3]
-    assert (len(made.units), made.failures) == (1, ["load: no room"])
-    groups.engine().stop("demo", quiet)
+    assert (len(made.instances), made.failures) == (1, ["load: no room"])
+    groups.provider().stop("demo", quiet)
     assert groups.as_before(0)
 
 
 def test_instances_that_stay_are_said_and_the_group_stays_taken(groups: Groups) -> None:
     groups.make()
-    groups.engine().launch(order(2), quiet)
+    groups.provider().launch(launch_request(2), quiet)
     (first, _) = groups.group()["Instances"]
     groups.client.set_instance_protection(
         AutoScalingGroupName="load", InstanceIds=[first["InstanceId"]], ProtectedFromScaleIn=True
     )
-    with pytest.raises(DeployError, match="load still has 1 instances after 300 s, and should have 0"):
-        groups.engine().stop("demo", quiet)
+    with pytest.raises(DeployError, match="load still has 1 instances after 300 s instead of 0"):
+        groups.provider().stop("demo", quiet)
     assert groups.tags()["heyfleet:fleet"] == "demo"
     groups.client.set_instance_protection(
         AutoScalingGroupName="load", InstanceIds=[first["InstanceId"]], ProtectedFromScaleIn=False
     )
-    groups.engine().stop("demo", quiet)
+    groups.provider().stop("demo", quiet)
     assert groups.as_before(0)
 
 
 def test_limits_that_its_owner_changed_meanwhile_hold(groups: Groups) -> None:
     groups.make()
-    groups.engine().launch(order(3), quiet)
+    groups.provider().launch(launch_request(3), quiet)
     groups.client.update_auto_scaling_group(AutoScalingGroupName="load", MinSize=1)
-    assert groups.engine().stop("demo", quiet)[-1].endswith("whose capacity is 1 again")
+    assert groups.provider().stop("demo", quiet)[-1].endswith("whose capacity is 1 again")
     assert groups.as_before(1)
 
 
 def test_states_are_told_in_our_words(groups: Groups) -> None:
     groups.make()
-    groups.engine().launch(order(2), quiet)
+    groups.provider().launch(launch_request(2), quiet)
     region = autoscaling_backends[DEFAULT_ACCOUNT_ID]["us-east-1"]
     first, second = region.autoscaling_groups["load"].instance_states
     first.lifecycle_state, second.health_status = "Terminating:Wait", "Unhealthy"
-    told = {unit.id: (unit.state, unit.reason) for unit in groups.engine().list("demo")}
+    told = {instance.id: (instance.state, instance.reason) for instance in groups.provider().list("demo")}
     assert told[first.instance.id] == (ENDED, "Terminating:Wait, Healthy")
     assert told[second.instance.id] == (RUNNING, "InService, Unhealthy")
 
 
 def test_the_policy_allows_what_is_called(groups: Groups) -> None:
     groups.make()
-    engine = groups.engine()
+    provider = groups.provider()
     del groups.aws.calls[:]
-    outline = engine.plan(order())
-    engine.launch(order(), quiet)
-    list(engine.logs("demo"))
-    engine.stop("demo", quiet)
-    assert outline.policy is not None
+    plan = provider.plan(launch_request())
+    provider.launch(launch_request(), quiet)
+    list(provider.logs("demo"))
+    provider.stop("demo", quiet)
+    assert plan.policy is not None
     assert "autoscaling:SetDesiredCapacity" in groups.aws.calls
     for call in set(groups.aws.calls):
-        assert allowed(call, outline.policy), call
-    assert not allowed("ec2:TerminateInstances", outline.policy)
-    lines = "\n".join(outline.lines())
-    assert "3 instances more in the Auto Scaling group load of us-east-1: 3 in place of 0" in lines
+        assert allowed(call, plan.policy), call
+    assert not allowed("ec2:TerminateInstances", plan.policy)
+    lines = "\n".join(plan.lines())
+    assert "3 more instances in the Auto Scaling group load in us-east-1: 3 instead of 0" in lines
 
 
 def test_the_commands_of_the_guide(groups: Groups) -> None:
     """But for the one that waits for agents to join, which must be refused for want of a controller."""
     groups.make(MaxSize=20)
     seen = []
-    for command in re.findall(r"^    heyfleet (.*--on asg.*)$", GUIDE.read_text(), re.MULTILINE):
+    for command in filter(re.compile("--on asg").search, heyfleet_commands("docs/how-to/deploy-ec2.md")):
         words = shlex.split(command)
         if words[1] == "status":
-            groups.engine().launch(order(2), quiet)
+            groups.provider().launch(launch_request(2), quiet)
         result = CliRunner().invoke(main, words)
         refused = words[1] == "up" and "--dry-run" not in words
         assert result.exit_code == (2 if refused else 0), result.output
         seen.append((words[1], result.output))
     assert [word for word, _ in seen] == ["up", "up", "status", "logs", "down", "reap"]
-    assert "must be allowed:" in seen[0][1]
+    assert "required permissions:" in seen[0][1]
     assert seen[2][1].count("running") == 2
     assert "removed the fleet demo from load" in seen[4][1]
     assert groups.as_before(0)
@@ -372,4 +376,4 @@ def test_the_template_is_clean_and_makes_groups_that_serve() -> None:
     template = ROOT / "deploy/ec2/autoscaling.yaml"
     run = subprocess.run([str(lint), str(template)], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout) == (0, ""), run.stdout + run.stderr
-    assert "heyfleet:fleet" not in template.read_text()  # by which the engine ec2 would end its instances
+    assert "heyfleet:fleet" not in template.read_text()  # by which the provider ec2 would end its instances

@@ -14,27 +14,29 @@ import pytest
 from click.testing import CliRunner
 
 from heyfleet.cli.main import main
-from heyfleet.deploy.ec2 import provider as engines
-from heyfleet.deploy.ec2.user_data import render
+from heyfleet.deploy.ec2 import provider as ec2_provider
+from heyfleet.deploy.ec2.bundle_store import BundleSource
+from heyfleet.deploy.ec2.user_data import render_agent
 from heyfleet.deploy.provider import HeadNode, LaunchRequest
+from tests.pages import heyfleet_commands
 
-from .account import BUCKET, Account, account, order, quiet
+from .account import BUCKET, Account, account, launch_request, quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 ROOT = Path(__file__).parents[4]
-COMMANDS = re.findall(
-    r"^    heyfleet (.*--on ec2.*)$", (ROOT / "docs/how-to/deploy-ec2.md").read_text(), re.MULTILINE
-)
+COMMANDS = [line for line in heyfleet_commands("docs/how-to/deploy-ec2.md") if "--on ec2" in line]
 
 
 @pytest.fixture
 def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     with account(tmp_path, monkeypatch) as made:
-        monkeypatch.setattr(engines, "_LOOK_EVERY_S", 0.01)
+        monkeypatch.setattr(ec2_provider, "_POLL_S", 0.01)
         # What EC2 would give is nobody here, and must not be dialled.
         nowhere = "127.0.0.1:9"
         monkeypatch.setattr(
-            engines, "addressed", lambda _, key, *more: HeadNode(id=key, inside=nowhere, outside=nowhere)
+            ec2_provider,
+            "wait_for_addresses",
+            lambda _, key, *more: HeadNode(id=key, internal_address=nowhere, external_address=nowhere),
         )
         monkeypatch.chdir(tmp_path)
         yield made
@@ -55,19 +57,19 @@ def test_the_commands(aws: Account) -> None:
         if "--head" in words:
             words += ["--wait", "1s"]
         if words[1] == "status":
-            aws.engine().launch(order(2), quiet)
+            aws.provider().launch(launch_request(2), quiet)
         result = CliRunner().invoke(main, words)
         said = result.output
         if "--dry-run" in words:
             assert result.exit_code == 0, said
-            assert "must be allowed:" in said
+            assert "required permissions:" in said
         elif words[0] == "run":
             assert result.exit_code == 2, said
             assert "0 of 20 agents joined within 0.1 s" in said
             assert "removed: " in said
         elif "--head" in words:
             assert result.exit_code == 1, said
-            assert "is its port 7700 open to you and to the agents?" in said
+            assert "open port 7700 to this host and to the agents" in said
             assert "removed instance " in said
         elif words[1] == "up":
             assert result.exit_code == 2, said
@@ -81,10 +83,10 @@ def test_the_commands(aws: Account) -> None:
 
 def test_two_parameters_of_the_template_hold_the_user_data() -> None:
     token = b"t" * 100  # what a real one has, and a CA and a presigned URL of usual length
-    asked = LaunchRequest(
+    request = LaunchRequest(
         fleet="f", agents=1, join="boss:7700", ca_pem=b"c" * 600, token=token, lifetime_s=7200
     )
-    script = render(asked, "https://host/" + "u" * 500, "a" * 64)
+    script = render_agent(request, BundleSource("https://host/" + "u" * 500, "a" * 64))
     assert 4000 < len(base64.b64encode(script.encode())) < 4000 + 4096
 
 

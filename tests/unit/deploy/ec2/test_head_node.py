@@ -16,13 +16,18 @@ from click.testing import CliRunner
 
 from heyfleet.cli.fleet import status_lines
 from heyfleet.cli.main import main
-from heyfleet.deploy.provider import DeployError, HeadNodeProvider
+from heyfleet.deploy.provider import HeadNodeProvider, HeadNodeRequest
+from heyfleet.errors import DeployError
 
 from ..kills import KILLS
-from .account import Account, Killed, account, order, quiet
+from .account import Account, Killed, account, launch_request, quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-FILES = {"ca.pem": b"CA\n", "ca.key": b"KEY\n", "tokens.json": b"[]\n"}
+CREDENTIALS = {"ca.pem": b"CA\n", "ca.key": b"KEY\n", "tokens.json": b"[]\n"}
+
+
+def head_request(fleet: str = "demo", lifetime_s: int = 600) -> HeadNodeRequest:
+    return HeadNodeRequest(fleet=fleet, lifetime_s=lifetime_s, credentials=CREDENTIALS, port=7700)
 
 
 @pytest.fixture
@@ -38,13 +43,13 @@ def instance(aws: Account, key: str) -> dict[str, Any]:
 
 def test_a_head_is_one_more_instance_of_the_fleet(aws: Account) -> None:
     (group,) = [each["GroupId"] for each in aws.ec2.describe_security_groups()["SecurityGroups"]]
-    engine = aws.engine(head_security_groups=[group], spot=True)
-    assert isinstance(engine, HeadNodeProvider)
-    head = engine.head(order(2), FILES, 7700, quiet)
+    provider = aws.provider(head_security_groups=[group], spot=True)
+    assert isinstance(provider, HeadNodeProvider)
+    head = provider.launch_head_node(head_request(), quiet)
     found = instance(aws, head.id)
-    assert head.inside == f"{found['PrivateIpAddress']}:7700"
-    assert head.outside == f"{found['PublicIpAddress']}:7700"
-    (request,) = [arguments for name, arguments in aws.asked if name == "RunInstances"]
+    assert head.internal_address == f"{found['PrivateIpAddress']}:7700"
+    assert head.external_address == f"{found['PublicIpAddress']}:7700"
+    (request,) = [arguments for name, arguments in aws.requests if name == "RunInstances"]
     assert request["SecurityGroupIds"] == [group]
     assert request["InstanceInitiatedShutdownBehavior"] == "terminate"
     assert "InstanceMarketOptions" not in request  # a run is lost with its controller
@@ -59,11 +64,11 @@ def test_a_head_is_one_more_instance_of_the_fleet(aws: Account) -> None:
     assert "join.token" not in script  # the token is the agents'
     checked = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
-    engine.launch(order(2), quiet)
-    units = aws.engine().list("demo")
-    assert sorted(unit.agent for unit in units) == [False, True, True]
-    assert "the head, with the controller" in "\n".join(status_lines(units, {}, 0))
-    assert len([line for line in aws.engine().stop("demo", quiet) if line.startswith("instance")]) == 3
+    provider.launch(launch_request(2), quiet)
+    instances = aws.provider().list("demo")
+    assert sorted(instance.agent for instance in instances) == [False, True, True]
+    assert "head node, runs the controller" in "\n".join(status_lines(instances, {}, 0))
+    assert len([line for line in aws.provider().stop("demo", quiet) if line.startswith("instance")]) == 3
     assert aws.left() == []
 
 
@@ -71,8 +76,8 @@ def test_a_head_by_a_spot_template_is_not_bought_again(aws: Account) -> None:
     market = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "persistent"}}
     data = {"ImageId": aws.ami, "InstanceType": "t3.nano", "InstanceMarketOptions": market}
     aws.ec2.create_launch_template(LaunchTemplateName="load", LaunchTemplateData=data)
-    aws.engine(launch_template="load", spot=True).head(order(), FILES, 7700, quiet)
-    (request,) = [arguments for name, arguments in aws.asked if name == "RunInstances"]
+    aws.provider(launch_template="load", spot=True).launch_head_node(head_request(), quiet)
+    (request,) = [arguments for name, arguments in aws.requests if name == "RunInstances"]
     assert request["InstanceMarketOptions"]["SpotOptions"]["SpotInstanceType"] == "one-time"
 
 
@@ -80,15 +85,14 @@ def test_a_deployer_killed_between_head_and_agents_leaves_nothing_after_a_reap(a
     chance, had_left = random.Random(5), 0
     for seed in range(KILLS):
         aws.kill_at, aws.after = chance.randint(1, 7), chance.random() < 0.5
-        wanted = order(1, f"f{seed}", lifetime_s=0)
         try:
-            aws.engine().head(wanted, FILES, 7700, quiet)
-            aws.engine().launch(wanted, quiet)
+            aws.provider().launch_head_node(head_request(f"f{seed}", 0), quiet)
+            aws.provider().launch(launch_request(1, f"f{seed}", lifetime_s=0), quiet)
         except Killed:
             pass
         aws.kill_at = 0
         had_left += bool(aws.left())
-        aws.engine().reap(quiet)
+        aws.provider().reap(quiet)
         assert aws.left() == [], seed
         aws.forget_the_dead()
     assert had_left > KILLS / 4
@@ -109,8 +113,8 @@ def test_a_head_that_can_t_be_had_or_ends_at_once_is_said(
         return answer
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", dying)
-    with pytest.raises(DeployError, match=r"the head i-.* does not run: no volume"):
-        aws.engine().head(order(), FILES, 7700, quiet)
+    with pytest.raises(DeployError, match=r"the head node i-.* does not run: no volume"):
+        aws.provider().launch_head_node(head_request(), quiet)
 
     def refused(self: Any, name: str, arguments: Any) -> Any:
         if name == "RunInstances":
@@ -118,9 +122,12 @@ def test_a_head_that_can_t_be_had_or_ends_at_once_is_said(
         return call(self, name, arguments)
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", refused)
-    with pytest.raises(DeployError, match="the head: ec2: VcpuLimitExceeded: no; ask for a larger quota"):
-        aws.engine().head(order(), FILES, 7700, quiet)
-    aws.engine().stop("demo", quiet)
+    with pytest.raises(
+        DeployError,
+        match="the head node was not started: ec2: VcpuLimitExceeded: no; request a larger vCPU quota",
+    ):
+        aws.provider().launch_head_node(head_request(), quiet)
+    aws.provider().stop("demo", quiet)
     assert aws.left() == []
 
 
@@ -142,14 +149,16 @@ def test_the_command_says_what_can_t_be(aws: Account, tmp_path: Path) -> None:
         "--head",
     )
     code, text = said(*ours)
-    assert (code, "--head wants --credentials DIR" in text) == (2, True), text
+    assert (code, "--head needs --credentials DIR" in text) == (2, True), text
     code, text = said(*ours, "--credentials", "c", "--controller", "boss:7700")
-    assert (code, "neither --controller nor --join" in text) == (2, True), text
+    assert (code, "leave out --controller and --join" in text) == (2, True), text
     code, text = said("--on", "local", "--count", "2", "--head", "--credentials", str(tmp_path / "c"))
-    assert (code, "this engine starts no controller; --on ec2 does" in text) == (2, True), text
+    assert (code, "this provider can't launch a controller; use --on ec2" in text) == (2, True), text
     code, text = said(*ours, "--dry-run")
-    assert (code, "3 on-demand instances" in text, "one of these is the head" in text) == (0, True, True), (
-        text
-    )
+    assert (code, "3 on-demand instances" in text, "one of the instances is the head node" in text) == (
+        0,
+        True,
+        True,
+    ), text
     assert not (tmp_path / "c").exists()
     assert aws.left() == []

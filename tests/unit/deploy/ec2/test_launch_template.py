@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from heyfleet.deploy.provider import DeployError
+from heyfleet.errors import DeployError
 
-from .account import Account, account, allowed, order, quiet
+from .account import Account, account, allowed, launch_request, quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 GOLDEN = Path(__file__).with_name("run-instances.json")
@@ -40,12 +40,12 @@ def template(aws: Account, **data: Any) -> str:
     return str(made["LaunchTemplate"]["LaunchTemplateId"])
 
 
-def asked(aws: Account, **given: object) -> dict[str, Any]:
-    """The request by which an engine with these settings starts two instances, without what differs each time."""
-    del aws.asked[:]
-    made = aws.engine(**given).launch(order(2), quiet)
-    assert (len(made.units), made.failures) == (2, [])
-    (given_to, *_) = [arguments for name, arguments in aws.asked if name == "RunInstances"]
+def run_instances_parameters(aws: Account, **given: object) -> dict[str, Any]:
+    """The request by which an provider with these settings starts two instances, without what differs each time."""
+    del aws.requests[:]
+    made = aws.provider(**given).launch(launch_request(2), quiet)
+    assert (len(made.instances), made.failures) == (2, [])
+    (given_to, *_) = [arguments for name, arguments in aws.requests if name == "RunInstances"]
     request: dict[str, Any] = json.loads(json.dumps(given_to))
     assert "boss:7700" in request.pop("UserData")
     del request["ClientToken"]
@@ -60,9 +60,9 @@ def test_requests_are_as_they_were_read(aws: Account) -> None:
     devices = [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 20, "DeleteOnTermination": False}}]
     key = template(aws, InstanceMarketOptions=SPOT, BlockDeviceMappings=devices)
     whole = {
-        "by no template": asked(aws, type=""),
-        "by a template": asked(aws, type="", ami="", launch_template="load"),
-        "by a template, with settings over it": asked(
+        "by no template": run_instances_parameters(aws, type=""),
+        "by a template": run_instances_parameters(aws, type="", ami="", launch_template="load"),
+        "by a template, with settings over it": run_instances_parameters(
             aws, launch_template=f"{key}:1", spot=True, key="mine", placement_group="near"
         ),
     }
@@ -72,45 +72,49 @@ def test_requests_are_as_they_were_read(aws: Account) -> None:
 
 def test_instances_are_of_the_template_and_end_as_all_do(aws: Account) -> None:
     template(aws)
-    (unit,) = aws.engine(type="", ami="", launch_template="load:$Latest").launch(order(1), quiet).units
-    (held,) = aws.ec2.describe_instances(InstanceIds=[unit.id])["Reservations"]
-    (instance,) = held["Instances"]
-    assert (instance["InstanceType"], instance["ImageId"]) == ("t3.nano", aws.ami)
-    assert instance["MetadataOptions"]["HttpTokens"] == "required"
+    (instance,) = (
+        aws.provider(type="", ami="", launch_template="load:$Latest")
+        .launch(launch_request(1), quiet)
+        .instances
+    )
+    (held,) = aws.ec2.describe_instances(InstanceIds=[instance.id])["Reservations"]
+    (description,) = held["Instances"]
+    assert (description["InstanceType"], description["ImageId"]) == ("t3.nano", aws.ami)
+    assert description["MetadataOptions"]["HttpTokens"] == "required"
     for name, value in (
         ("instanceInitiatedShutdownBehavior", "terminate"),
         ("disableApiTermination", False),
     ):
-        attribute = aws.ec2.describe_instance_attribute(InstanceId=unit.id, Attribute=name)
+        attribute = aws.ec2.describe_instance_attribute(InstanceId=instance.id, Attribute=name)
         assert attribute[name[0].upper() + name[1:]]["Value"] == value
-    assert len(aws.engine().stop("demo", quiet)) == 2
+    assert len(aws.provider().stop("demo", quiet)) == 2
     assert aws.left() == []
 
 
 def test_a_plan_has_the_template_s_type_and_what_it_needs(aws: Account) -> None:
     key = template(aws, InstanceMarketOptions=SPOT, IamInstanceProfile={"Name": "role"})
-    outline = aws.engine(type="", ami="", launch_template="load").plan(order(2))
-    assert outline.makes[0] == (
-        "2 spot instances t3.nano in the launch template's subnet or the default VPC of us-east-1, "
-        f"tagged heyfleet:fleet=demo, by version 1 of the launch template {key}"
+    plan = aws.provider(type="", ami="", launch_template="load").plan(launch_request(2))
+    assert plan.resources[0] == (
+        "2 spot instances of type t3.nano in the launch template's subnet or the default VPC in us-east-1, "
+        f"tagged heyfleet:fleet=demo, from version 1 of the launch template {key}"
     )
-    assert outline.policy is not None
-    assert allowed("iam:PassRole", outline.policy)
-    assert allowed("ec2:DescribeLaunchTemplateVersions", outline.policy)
-    plain = aws.engine().plan(order(2)).policy
+    assert plan.policy is not None
+    assert allowed("iam:PassRole", plan.policy)
+    assert allowed("ec2:DescribeLaunchTemplateVersions", plan.policy)
+    plain = aws.provider().plan(launch_request(2)).policy
     assert plain is not None
     assert not allowed("ec2:DescribeLaunchTemplateVersions", plain)
 
 
 @pytest.mark.parametrize(
-    ("data", "given", "complaint"),
+    ("data", "given", "message"),
     [
-        ({}, {"launch_template": "other"}, "--with launch_template=other must be there, in this region"),
+        ({}, {"launch_template": "other"}, "--with launch_template=other must exist in this region"),
         ({}, {"launch_template": "load:newest"}, "a version is a number, $Latest or $Default"),
         ({}, {"launch_template": ":3"}, "is not NAME_OR_ID[:VERSION]"),
-        ({"ImageId": ""}, {}, "load has no image: --with ami="),
-        ({"InstanceType": ""}, {}, "load has no type: --with type="),
-        ({"NetworkInterfaces": [{"DeviceIndex": 0}]}, {"subnets": ["subnet-1"]}, "leave that out"),
+        ({"ImageId": ""}, {}, "load has no image; name one with --with ami="),
+        ({"InstanceType": ""}, {}, "load has no type; name one with --with type="),
+        ({"NetworkInterfaces": [{"DeviceIndex": 0}]}, {"subnets": ["subnet-1"]}, "leave that setting out"),
         (
             {"NetworkInterfaces": [{"DeviceIndex": 0, "DeleteOnTermination": False}]},
             {},
@@ -119,12 +123,12 @@ def test_a_plan_has_the_template_s_type_and_what_it_needs(aws: Account) -> None:
     ],
 )
 def test_a_template_that_does_not_serve_is_named_before_anything_is_made(
-    aws: Account, data: dict[str, Any], given: dict[str, Any], complaint: str
+    aws: Account, data: dict[str, Any], given: dict[str, Any], message: str
 ) -> None:
     template(aws, **data)
-    engine = aws.engine(**{"type": "", "ami": "", "launch_template": "load", **given})
-    for work in (engine.plan, lambda wanted: engine.launch(wanted, quiet)):
-        with pytest.raises(DeployError) as raised:
-            work(order(1))
-        assert complaint in raised.value.message
+    provider = aws.provider(**{"type": "", "ami": "", "launch_template": "load", **given})
+    for work in (provider.plan, lambda wanted: provider.launch(wanted, quiet)):
+        with pytest.raises(DeployError) as error:
+            work(launch_request(1))
+        assert message in str(error.value)
     assert aws.left() == []

@@ -1,4 +1,4 @@
-"""The EC2 engine with the real boto3, on moto's idea of an account: what is made, found again, refused, and removed."""
+"""The EC2 provider with the real boto3, on moto's idea of an account: what is made, found again, refused, and removed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ import botocore.client
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from heyfleet.deploy.ec2.bundle_store import BundleSource
 from heyfleet.deploy.ec2.provider import Ec2Provider
-from heyfleet.deploy.ec2.user_data import render
-from heyfleet.deploy.provider import ENDED, RUNNING, STARTING, DeployError, LaunchRequest
+from heyfleet.deploy.ec2.user_data import render_agent
+from heyfleet.deploy.provider import ENDED, RUNNING, STARTING, LaunchRequest
 from heyfleet.deploy.settings import read
+from heyfleet.errors import DeployError
 
 from ..kills import KILLS
-from .account import BUCKET, Account, Killed, account, allowed, order, quiet
+from .account import BUCKET, Account, Killed, account, allowed, launch_request, quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 GOLDEN = Path(__file__).with_name("user-data.txt")
@@ -32,41 +34,41 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
 
 
 def test_up_status_and_down(aws: Account) -> None:
-    engine = aws.engine()
-    made = engine.launch(order(3), quiet)
-    assert (len(made.units), made.failures) == (3, [])
+    provider = aws.provider()
+    made = provider.launch(launch_request(3), quiet)
+    assert (len(made.instances), made.failures) == (3, [])
     held = aws.ec2.describe_instances()["Reservations"]
     instances = [each for reservation in held for each in reservation["Instances"]]
     for instance in instances:
         tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
         assert tags["heyfleet:fleet"] == "demo"
-        assert int(tags["heyfleet:expires"]) == made.units[0].expires_s > 1.7e9
+        assert int(tags["heyfleet:expires"]) == made.instances[0].expires_s > 1.7e9
         assert instance["MetadataOptions"]["HttpTokens"] == "required"
         attribute = aws.ec2.describe_instance_attribute(
             InstanceId=instance["InstanceId"], Attribute="instanceInitiatedShutdownBehavior"
         )
         assert attribute["InstanceInitiatedShutdownBehavior"]["Value"] == "terminate"
-    attribute = aws.ec2.describe_instance_attribute(InstanceId=made.units[0].id, Attribute="userData")
+    attribute = aws.ec2.describe_instance_attribute(InstanceId=made.instances[0].id, Attribute="userData")
     script = base64.b64decode(attribute["UserData"]["Value"]).decode()
     assert f"{BUCKET}.s3" in script or f"/{BUCKET}/" in script
-    again = aws.engine()  # of another process, which knows nothing but the fleet's name
-    assert {unit.id for unit in again.list("demo")} == {unit.id for unit in made.units}
-    assert {unit.state for unit in again.list()} <= {STARTING, RUNNING}
+    again = aws.provider()  # of another process, which knows nothing but the fleet's name
+    assert {instance.id for instance in again.list("demo")} == {instance.id for instance in made.instances}
+    assert {instance.state for instance in again.list()} <= {STARTING, RUNNING}
     assert again.list("other") == []
-    assert [name for name, _ in again.logs("demo")] == [unit.name for unit in again.list("demo")]
+    assert [name for name, _ in again.logs("demo")] == [instance.name for instance in again.list("demo")]
     removed = again.stop("demo", quiet)
     assert len(removed) == 4
     assert aws.left() == []
-    assert {unit.state for unit in again.list("demo")} == {ENDED}
+    assert {instance.state for instance in again.list("demo")} == {ENDED}
     assert again.stop("demo", quiet) == []
 
 
 def test_reap_takes_what_is_over_and_leaves_the_rest(aws: Account) -> None:
-    aws.engine().launch(order(2, "old", lifetime_s=-1), quiet)
-    aws.engine().launch(order(1, "new"), quiet)
-    assert len(aws.engine().reap(quiet)) == 3
-    assert {unit.fleet for unit in aws.engine().list() if unit.state != ENDED} == {"new"}
-    assert len(aws.engine().reap(quiet, everything=True)) == 2
+    aws.provider().launch(launch_request(2, "old", lifetime_s=-1), quiet)
+    aws.provider().launch(launch_request(1, "new"), quiet)
+    assert len(aws.provider().reap(quiet)) == 3
+    assert {instance.fleet for instance in aws.provider().list() if instance.state != ENDED} == {"new"}
+    assert len(aws.provider().reap(quiet, everything=True)) == 2
     assert aws.left() == []
 
 
@@ -75,41 +77,41 @@ def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(aws: Account)
     for seed in range(KILLS):
         aws.kill_at, aws.after = chance.randint(1, 9), chance.random() < 0.5
         try:
-            engine = aws.engine()
-            engine.launch(order(2, f"f{seed}", lifetime_s=0), quiet)
-            engine.list(f"f{seed}")
-            engine.stop(f"f{seed}", quiet)
+            provider = aws.provider()
+            provider.launch(launch_request(2, f"f{seed}", lifetime_s=0), quiet)
+            provider.list(f"f{seed}")
+            provider.stop(f"f{seed}", quiet)
         except Killed:
             pass
         aws.kill_at = 0
         had_left += bool(aws.left())
-        aws.engine().reap(quiet)
+        aws.provider().reap(quiet)
         assert aws.left() == [], seed
         aws.forget_the_dead()
     assert had_left > KILLS / 4
 
 
 def test_the_policy_allows_what_is_called(aws: Account) -> None:
-    engine = aws.engine()
-    outline = engine.plan(order())
-    assert outline.policy is not None
-    engine.launch(order(), quiet)
-    list(engine.logs("demo"))
-    engine.stop("demo", quiet)
+    provider = aws.provider()
+    plan = provider.plan(launch_request())
+    assert plan.policy is not None
+    provider.launch(launch_request(), quiet)
+    list(provider.logs("demo"))
+    provider.stop("demo", quiet)
     assert "ec2:RunInstances" in aws.calls
     for call in set(aws.calls):
         action = {"s3:ListObjectsV2": "s3:ListBucket"}.get(call, call)
-        assert allowed(action, outline.policy), call
-    assert not allowed("ec2:DeleteVpc", outline.policy)
+        assert allowed(action, plan.policy), call
+    assert not allowed("ec2:DeleteVpc", plan.policy)
 
 
 def test_a_plan_makes_nothing_and_says_why_it_has_no_price(
     aws: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = "\n".join(aws.engine().plan(order(20)).lines())
+    lines = "\n".join(aws.provider().plan(launch_request(20)).lines())
     assert aws.left() == []
-    assert "20 on-demand instances t3.micro in the default VPC of us-east-1" in lines
-    assert "costs: not known" in lines
+    assert "20 on-demand instances of type t3.micro in the default VPC in us-east-1" in lines
+    assert "cost: unknown" in lines
     assert "instances must reach boss:7700" in lines
     call = botocore.client.BaseClient._make_api_call
 
@@ -120,7 +122,9 @@ def test_a_plan_makes_nothing_and_says_why_it_has_no_price(
         return {"PriceList": [text]}
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", priced)
-    assert "costs: 0.208 USD an hour (on-demand price list" in "\n".join(aws.engine().plan(order(20)).lines())
+    assert "cost: 0.208 USD per hour (on-demand price list" in "\n".join(
+        aws.provider().plan(launch_request(20)).lines()
+    )
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, name: str, *errors: Exception) -> list[dict[str, Any]]:
@@ -145,10 +149,10 @@ def error(code: str, message: str = "no.") -> ClientError:
 @pytest.mark.parametrize(
     ("code", "cure"),
     [
-        ("VcpuLimitExceeded", "ask for a larger quota of vCPUs"),
-        ("UnauthorizedOperation", "--dry-run prints the policy"),
-        ("InvalidAMIID.NotFound", "--with ami=ID must be of this region"),
-        ("InvalidSubnetID.NotFound", "--with subnets=ID must be of this region"),
+        ("VcpuLimitExceeded", "request a larger vCPU quota"),
+        ("UnauthorizedOperation", "grant the permissions that --dry-run prints"),
+        ("InvalidAMIID.NotFound", "--with ami=ID must exist in this region"),
+        ("InvalidSubnetID.NotFound", "--with subnets=ID must exist in this region"),
         ("ExpiredToken", "renew the credentials"),
         ("SomethingElse", "SomethingElse: no"),
     ],
@@ -157,8 +161,8 @@ def test_a_refusal_is_named_with_its_cure(
     aws: Account, monkeypatch: pytest.MonkeyPatch, code: str, cure: str
 ) -> None:
     asked = refusing(monkeypatch, "RunInstances", error(code))
-    made = aws.engine().launch(order(2), quiet)
-    assert made.units == []
+    made = aws.provider().launch(launch_request(2), quiet)
+    assert made.instances == []
     assert len(made.failures) == len(asked) == 1
     assert cure in made.failures[0]
     assert aws.left() == []
@@ -167,8 +171,8 @@ def test_a_refusal_is_named_with_its_cure(
 def test_a_zone_without_room_hands_on_to_the_next(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     subnets = [each["SubnetId"] for each in aws.ec2.describe_subnets()["Subnets"][:2]]
     refusing(monkeypatch, "RunInstances", error("InsufficientInstanceCapacity"))
-    made = aws.engine(subnets=subnets).launch(order(3), quiet)
-    assert len(made.units) == 3
+    made = aws.provider(subnets=subnets).launch(launch_request(3), quiet)
+    assert len(made.instances) == 3
     assert f"{subnets[0]}: InsufficientInstanceCapacity" in made.failures[0]
     held = aws.ec2.describe_instances()["Reservations"]
     assert {each["SubnetId"] for reservation in held for each in reservation["Instances"]} == {subnets[1]}
@@ -179,44 +183,47 @@ def test_throttled_or_unanswered_it_asks_again_with_the_same_token(
 ) -> None:
     lost = EndpointConnectionError(endpoint_url="https://ec2")
     asked = refusing(monkeypatch, "RunInstances", error("RequestLimitExceeded"), lost, error("InternalError"))
-    made = aws.engine().launch(order(2), quiet)
-    assert (len(made.units), made.failures) == (2, [])
+    made = aws.provider().launch(launch_request(2), quiet)
+    assert (len(made.instances), made.failures) == (2, [])
     assert len({each["ClientToken"] for each in asked[:4]}) == 1
     assert len(asked) == 5  # moto gives the least that is asked for: the second one by another request
 
 
 def test_settings_that_don_t_fit_are_named_before_anything_is_made(aws: Account) -> None:
-    for given, complaint in (
+    for given, message in (
         ({"bundle": ""}, "--with bundle=FILE"),
-        ({"bundle": "/nowhere"}, "there is no /nowhere"),
+        ({"bundle": "/nowhere"}, "there is no file /nowhere"),
         ({"bucket": ""}, "--with bucket=NAME"),
         ({"bundle": "https://host/x.tar.gz"}, "--with sha256="),
     ):
-        with pytest.raises(DeployError) as raised:
-            aws.engine(**given).launch(order(), quiet)
-        assert complaint in raised.value.message
+        with pytest.raises(DeployError) as error:
+            aws.provider(**given).launch(launch_request(), quiet)
+        assert message in str(error.value)
     assert aws.left() == []
 
 
 def test_no_credentials_and_no_region(aws: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    with pytest.raises(DeployError, match="no region: --with region="):
+    with pytest.raises(DeployError, match="no AWS region; use --with region="):
         Ec2Provider(read("ec2", Ec2Provider.settings, {}))
 
 
 def test_the_user_data_is_as_it_was_read_and_is_a_script(tmp_path: Path) -> None:
-    made = render(order(lifetime_s=7201), "https://host/bundle.tar.gz?X-Amz-Signature=a&b='c'", "ab" * 32)
+    made = render_agent(
+        launch_request(lifetime_s=7201),
+        BundleSource("https://host/bundle.tar.gz?X-Amz-Signature=a&b='c'", "ab" * 32),
+    )
     assert made == GOLDEN.read_text()
-    assert "\nshutdown -P +121 || poweroff # before all else" in made
+    assert "\nshutdown -P +121 || poweroff # first of all" in made
     checked = subprocess.run(["bash", "-n"], input=made, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
-    with pytest.raises(DeployError, match="EC2 takes 16384"):
-        render(order(), "https://host/" + "x" * 16000, "")
+    with pytest.raises(DeployError, match="EC2 accepts 16384"):
+        render_agent(launch_request(), BundleSource("https://host/" + "x" * 16000, ""))
 
 
 def test_instances_that_are_going_are_waited_for(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    aws.engine().launch(order(1), quiet)
+    aws.provider().launch(launch_request(1), quiet)
     call, late, said = botocore.client.BaseClient._make_api_call, [4], list[str]()
 
     def slow(self: Any, name: str, arguments: Any) -> Any:
@@ -229,8 +236,8 @@ def test_instances_that_are_going_are_waited_for(aws: Account, monkeypatch: pyte
         return answer
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", slow)
-    assert len(aws.engine().stop("demo", said.append)) == 2
-    assert said.count("waiting until 1 instances are gone") == 3
+    assert len(aws.provider().stop("demo", said.append)) == 2
+    assert said.count("waiting for 1 instances to terminate") == 3
     assert aws.left() == []
 
 
@@ -239,7 +246,7 @@ def test_an_order_s_secrets_are_in_no_line_that_is_said(aws: Account) -> None:
     asked = LaunchRequest(
         fleet="demo", agents=1, join="b:1", ca_pem=b"CA", token=b"tok-secret", lifetime_s=60
     )
-    aws.engine().launch(asked, said.append)
-    aws.engine().stop("demo", said.append)
+    aws.provider().launch(asked, said.append)
+    aws.provider().stop("demo", said.append)
     assert said
-    assert "tok-secret" not in " ".join(said + list(aws.engine().plan(asked).lines()))
+    assert "tok-secret" not in " ".join(said + list(aws.provider().plan(asked).lines()))

@@ -10,19 +10,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from heyfleet.deploy.ec2.run_instances import InstanceLauncher
 
-
-class Clock:
-    """Time that passes only where somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def now(self) -> float:
-        return self.now_s
-
-    def sleep(self, seconds: float) -> None:
-        assert seconds > 0
-        self.now_s += seconds
+from ..clock import Clock
 
 
 class Api:
@@ -111,7 +99,7 @@ def test_what_can_t_be_had_is_said() -> None:
     launching, api, _ = launched(10, 3, {"": 0})
     assert launching.started == []
     assert launching.failures == [
-        "ec2: InsufficientInstanceCapacity: no; name subnets of other zones, another type, or fewer agents"
+        "ec2: InsufficientInstanceCapacity: no; use subnets in other zones, another instance type, or fewer agents"
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.stub import ANY
 
-from .account import BUCKET, Account, listed, order, quiet
+from .account import BUCKET, Account, launch_request, listed, quiet
 from .test_provider import aws, refusing
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -27,9 +27,9 @@ def test_the_default_image_is_debian_s_for_the_type(
     with aws.stubbed("ssm") as stub:
         held = {"Name": name, "Type": "String", "Value": aws.ami, "Version": 74, "DataType": "aws:ec2:image"}
         stub.add_response("get_parameter", {"Parameter": held}, {"Name": name})
-        made = aws.engine(ami="", type=kind).launch(order(1), quiet)
+        made = aws.provider(ami="", type=kind).launch(launch_request(1), quiet)
         stub.assert_no_pending_responses()
-    assert (len(made.units), made.failures) == (1, [])
+    assert (len(made.instances), made.failures) == (1, [])
     assert (asked[0]["ImageId"], asked[0]["InstanceType"]) == (aws.ami, kind)
 
 
@@ -37,13 +37,13 @@ def test_spot_is_asked_for_once_and_ends_with_its_interruption(
     aws: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = refusing(monkeypatch, "RunInstances")
-    made = aws.engine(spot="true").launch(order(1), quiet)
-    assert (len(made.units), made.failures) == (1, [])
+    made = aws.provider(spot="true").launch(launch_request(1), quiet)
+    assert (len(made.instances), made.failures) == (1, [])
     assert asked[0]["InstanceMarketOptions"] == {
         "MarketType": "spot",
         "SpotOptions": {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"},
     }
-    (held,) = aws.ec2.describe_instances(InstanceIds=[made.units[0].id])["Reservations"]
+    (held,) = aws.ec2.describe_instances(InstanceIds=[made.instances[0].id])["Reservations"]
     assert held["Instances"][0]["InstanceLifecycle"] == "spot"
 
 
@@ -71,13 +71,13 @@ def test_the_spot_price_is_the_dearest_zone_s_of_now(aws: Account) -> None:
         "StartTime": ANY,
     }
     for answer, said in (
-        (history("0.003100", "0.004200", "0.002900"), "costs: 0.042 USD an hour (spot price now)"),
-        (history(), "costs: not known (the price list has no t3.micro for this region)"),
+        (history("0.003100", "0.004200", "0.002900"), "cost: 0.042 USD per hour (current spot price)"),
+        (history(), "cost: unknown (the price list has no t3.micro for this region)"),
     ):
         # The price is asked for by a client with boto's own repetitions.
         with aws.stubbed("ec2", attempts=3) as stub:
             stub.add_response("describe_spot_price_history", answer, question)
-            assert said in "\n".join(aws.engine(spot="true").plan(order(10)).lines())
+            assert said in "\n".join(aws.provider(spot="true").plan(launch_request(10)).lines())
             stub.assert_no_pending_responses()
 
 
@@ -94,21 +94,21 @@ def test_the_price_on_demand_is_asked_for_by_what_is_started(aws: Account) -> No
     question = {"ServiceCode": "AmazonEC2", "Filters": filters, "MaxResults": 100}
     product = listed("BoxUsage:t3.micro", "0.0104000000", "AmazonEC2", **wanted)
     for products, said in (
-        ([product], "costs: 0.208 USD an hour (on-demand price list"),
-        ([], "costs: not known (the price list has no t3.micro for this region)"),
+        ([product], "cost: 0.208 USD per hour (on-demand price list"),
+        ([], "cost: unknown (the price list has no t3.micro for this region)"),
     ):
         with aws.stubbed("pricing", region_name="us-east-1") as stub:
             stub.add_response("get_products", {"FormatVersion": "aws_v1", "PriceList": products}, question)
-            assert said in "\n".join(aws.engine().plan(order(20)).lines())
+            assert said in "\n".join(aws.provider().plan(launch_request(20)).lines())
             stub.assert_no_pending_responses()
 
 
 @pytest.mark.parametrize(
     ("code", "cure"),
     [
-        ("VcpuLimitExceeded", "ask for a larger quota of vCPUs (Service Quotas), take a smaller type"),
-        ("InstanceLimitExceeded", "ask for a larger quota (Service Quotas), or fewer agents"),
-        ("MaxSpotInstanceCountExceeded", "ask for a larger spot quota"),
+        ("VcpuLimitExceeded", "request a larger vCPU quota (Service Quotas), or use a smaller type"),
+        ("InstanceLimitExceeded", "request a larger quota (Service Quotas), or use fewer agents"),
+        ("MaxSpotInstanceCountExceeded", "request a larger spot quota"),
     ],
 )
 def test_a_quota_keeps_what_was_had_and_names_what_was_not(aws: Account, code: str, cure: str) -> None:
@@ -125,9 +125,9 @@ def test_a_quota_keeps_what_was_had_and_names_what_was_not(aws: Account, code: s
     with aws.stubbed("ec2") as stub:
         stub.add_response("run_instances", {"ReservationId": "r-1", "Instances": had}, question)
         stub.add_client_error("run_instances", code, "You have requested more than your current limit.", 400)
-        made = aws.engine().launch(order(250), quiet)
+        made = aws.provider().launch(launch_request(250), quiet)
         stub.assert_no_pending_responses()
-    assert len(made.units) == 100
+    assert len(made.instances) == 100
     assert len(made.failures) == 1
     assert made.failures[0].startswith(
         f"ec2: {code}: You have requested more than your current limit; {cure}"
@@ -169,7 +169,7 @@ def test_without_credentials_it_says_so_in_one_line(tmp_path: Path, on: str, com
     said = run.stdout + run.stderr
     assert run.returncode == code, said
     assert "Traceback" not in said
-    assert "no AWS credentials: aws configure, or AWS_PROFILE, or the instance's profile" in said
+    assert "no AWS credentials; run aws configure, set AWS_PROFILE, or use an instance profile" in said
     if code:
         assert (run.stdout, run.stderr.count("\n")) == ("", 1)
 

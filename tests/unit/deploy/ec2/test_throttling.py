@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from heyfleet.deploy.ec2.provider import Ec2Provider
-from heyfleet.deploy.provider import DeployError
 from heyfleet.deploy.settings import read
+from heyfleet.errors import DeployError
 
 from ..aws.throttling import Kind, Throttling
-from .account import Account, order, quiet
+from ..clock import Clock
+from .account import Account, launch_request, quiet
 from .test_provider import aws
-from .test_run_instances import Clock
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 __all__ = ["aws"]
@@ -61,8 +61,8 @@ def test_many_instances_are_ended_as_fast_as_they_may_be() -> None:
     clock = Clock()
     rates = limits(clock)
     api = Api(2300, rates)
-    engine = Ec2Provider(read("ec2", Ec2Provider.settings, {}), clock.sleep, lambda **_: api, clock.now)
-    assert len(engine.stop("demo", quiet)) == 2300
+    provider = Ec2Provider(read("ec2", Ec2Provider.settings, {}), clock.sleep, lambda **_: api, clock.now)
+    assert len(provider.stop("demo", quiet)) == 2300
     assert set(api.states.values()) == {"terminated"}
     assert rates.made["TerminateInstances"] == 12
     assert not rates.refused
@@ -78,11 +78,11 @@ def test_what_others_of_the_account_have_used_up_is_asked_for_again(
     rates.others = 0.4
     for number in range(6):
         fleet = f"f{number}"
-        made = aws.engine(clock).launch(order(2, fleet), quiet)
-        assert (len(made.units), made.failures) == (2, [])
-        assert len(aws.engine(clock).list(fleet)) == 2
-        assert len(list(aws.engine(clock).logs(fleet))) == 2
-        assert len(aws.engine(clock).stop(fleet, quiet)) == 3
+        made = aws.provider(clock).launch(launch_request(2, fleet), quiet)
+        assert (len(made.instances), made.failures) == (2, [])
+        assert len(aws.provider(clock).list(fleet)) == 2
+        assert len(list(aws.provider(clock).logs(fleet))) == 2
+        assert len(aws.provider(clock).stop(fleet, quiet)) == 3
     asked = ("RunInstances", "DescribeInstances", "GetConsoleOutput", "TerminateInstances")
     assert min(rates.refused[name] for name in asked) > 0
     rates.others = 0
@@ -96,19 +96,19 @@ def test_where_it_never_ends_the_reason_is_said_and_what_there_is_stays_findable
     rates = limits(clock)
     rates.over(monkeypatch)
     rates.others = 1
-    reason = "RequestLimitExceeded: Rate exceeded; asked 8 times within 127 s"
-    made = aws.engine(clock).launch(order(250), quiet)
-    assert made.units == []
+    reason = "RequestLimitExceeded: Rate exceeded; still throttled after 8 attempts in 127 s"
+    made = aws.provider(clock).launch(launch_request(250), quiet)
+    assert made.instances == []
     assert len(made.failures) == 1
     assert reason in made.failures[0]
     assert rates.made["RunInstances"] == 8  # one batch's, and no other is begun
     assert 127 <= clock.now_s <= 128
     rates.others = 0
     assert aws.left() == []
-    aws.engine(clock).launch(order(2), quiet)
+    aws.provider(clock).launch(launch_request(2), quiet)
     rates.others = 1
     with pytest.raises(DeployError, match=reason):
-        aws.engine(clock).stop("demo", quiet)
+        aws.provider(clock).stop("demo", quiet)
     rates.others = 0
-    assert len(aws.engine(clock).stop("demo", quiet)) == 3
+    assert len(aws.provider(clock).stop("demo", quiet)) == 3
     assert aws.left() == []

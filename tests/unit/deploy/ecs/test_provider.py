@@ -1,4 +1,4 @@
-"""The ECS engine with the real boto3, on moto's idea of an account, whose tasks are only rows: nothing runs."""
+"""The ECS provider with the real boto3, on moto's idea of an account, whose tasks are only rows: nothing runs."""
 
 from __future__ import annotations
 
@@ -24,21 +24,20 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ecs.models import ecs_backends
 
 from heyfleet.cli.main import main
-from heyfleet.deploy.ecs import inventory as fleets
+from heyfleet.deploy.ecs import inventory
 from heyfleet.deploy.ecs.provider import EcsProvider
-from heyfleet.deploy.ecs.task import Shape, definition
-from heyfleet.deploy.provider import DeployError
+from heyfleet.deploy.ecs.task import TaskSettings, task_definition
 from heyfleet.deploy.settings import SettingError, read
+from heyfleet.errors import DeployError
+from tests.pages import heyfleet_commands
 
-from ..ec2.account import Killed, Session, allowed, order, quiet
-from ..ec2.test_run_instances import Clock
+from ..clock import Clock
+from ..ec2.account import Killed, Session, allowed, launch_request, quiet
 from ..kills import KILLS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 ROOT = Path(__file__).parents[4]
-COMMANDS = re.findall(
-    r"^    heyfleet (.*--on ecs.*)$", (ROOT / "docs/how-to/deploy-ecs.md").read_text(), re.MULTILINE
-)
+COMMANDS = [line for line in heyfleet_commands("docs/how-to/deploy-ecs.md") if "--on ecs" in line]
 
 
 class Account:
@@ -64,7 +63,7 @@ class Account:
         base = {"cluster": "load", "image": "repo/agent:1", "subnets": [self.subnet], "execution_role": role}
         return {**base, "security_groups": [self.group], **given}
 
-    def engine(self, clock: Clock | None = None, /, **given: object) -> EcsProvider:
+    def provider(self, clock: Clock | None = None, /, **given: object) -> EcsProvider:
         return EcsProvider(
             read("ecs", EcsProvider.settings, self.settings(**given)),
             now=clock.now if clock else time.monotonic,
@@ -73,7 +72,7 @@ class Account:
         )
 
     def pricing(self) -> Stubber:
-        """Answers for the engine's client of the price list."""
+        """Answers for the provider's client of the price list."""
         config = Config(retries={"mode": "standard", "total_max_attempts": 3})
         return Stubber(self._session.client("pricing", region_name="us-east-1", config=config))
 
@@ -91,7 +90,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
-    monkeypatch.setattr(fleets, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(inventory, "_POLL_S", 0.01)
     with mock_aws():
         made = Account()
         call = botocore.client.BaseClient._make_api_call
@@ -111,12 +110,12 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
 
 
 def test_up_status_and_down(aws: Account) -> None:
-    made = aws.engine().launch(order(13), quiet)
-    assert (len(made.units), made.failures) == (13, [])
+    made = aws.provider().launch(launch_request(13), quiet)
+    assert (len(made.instances), made.failures) == (13, [])
     assert aws.calls.count("ecs:RunTask") == 2
-    again = aws.engine()
-    assert {unit.id for unit in again.list("demo")} == {unit.id for unit in made.units}
-    assert {unit.expires_s for unit in again.list()} == {made.units[0].expires_s}
+    again = aws.provider()
+    assert {instance.id for instance in again.list("demo")} == {instance.id for instance in made.instances}
+    assert {instance.expires_s for instance in again.list()} == {made.instances[0].expires_s}
     assert again.list("dem") == []
     removed = again.stop("demo", quiet)
     assert len(removed) == 15
@@ -126,19 +125,19 @@ def test_up_status_and_down(aws: Account) -> None:
 
 
 def test_a_fleet_whose_name_begins_another_s_leaves_that_alone(aws: Account) -> None:
-    aws.engine().launch(order(1, "a"), quiet)
-    aws.engine().launch(order(1, "a-b"), quiet)
-    aws.engine().stop("a", quiet)
+    aws.provider().launch(launch_request(1, "a"), quiet)
+    aws.provider().launch(launch_request(1, "a-b"), quiet)
+    aws.provider().stop("a", quiet)
     assert len(aws.left()) == 3
     assert "heyfleet/a-b" in aws.left()
-    assert [unit.fleet for unit in aws.engine().list("a-b")] == ["a-b"]
+    assert [instance.fleet for instance in aws.provider().list("a-b")] == ["a-b"]
 
 
 def test_a_fleet_is_found_in_its_own_cluster_whichever_is_asked_for(aws: Account) -> None:
     for remove in ("stop", "reap"):
-        aws.engine(cluster="other").launch(order(2, lifetime_s=-1), quiet)
+        aws.provider(cluster="other").launch(launch_request(2, lifetime_s=-1), quiet)
         said: list[str] = []
-        asked = aws.engine(cluster="load")
+        asked = aws.provider(cluster="load")
         assert len(asked.list("demo")) == 2
         removed = asked.stop("demo", said.append) if remove == "stop" else asked.reap(said.append)
         assert len(removed) == 4, removed
@@ -147,13 +146,13 @@ def test_a_fleet_is_found_in_its_own_cluster_whichever_is_asked_for(aws: Account
 
 
 def test_a_cluster_that_is_gone_keeps_nothing_of_its_fleets(aws: Account) -> None:
-    aws.engine(cluster="other").launch(order(1), quiet)
+    aws.provider(cluster="other").launch(launch_request(1), quiet)
     (arn,) = aws.ecs.list_tasks(cluster="other")["taskArns"]
     aws.ecs.stop_task(cluster="other", task=arn)
     aws.ecs.delete_cluster(cluster="other")
     del ecs_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].clusters["other"]
-    assert aws.engine().list("demo") == []
-    assert len(aws.engine().stop("demo", quiet)) == 2
+    assert aws.provider().list("demo") == []
+    assert len(aws.provider().stop("demo", quiet)) == 2
     aws.ecs.create_cluster(clusterName="other")
     assert aws.left() == []
 
@@ -163,15 +162,15 @@ def test_what_is_named_like_ours_and_is_not_stays(aws: Account) -> None:
     aws.ecs.register_task_definition(family="heyfleet-web", containerDefinitions=[container])
     aws.secrets.create_secret(Name="heyfleet/web", SecretString="theirs")
     before = aws.left()
-    assert aws.engine().list() == []
-    assert aws.engine().reap(quiet, everything=True) == []
-    assert aws.engine().stop("web", quiet) == []
+    assert aws.provider().list() == []
+    assert aws.provider().reap(quiet, everything=True) == []
+    assert aws.provider().stop("web", quiet) == []
     assert aws.left() == before
 
 
 def test_tasks_are_waited_for_while_they_still_run(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     call, late, said = botocore.client.BaseClient._make_api_call, [2], list[str]()
-    aws.engine().launch(order(2), quiet)
+    aws.provider().launch(launch_request(2), quiet)
 
     def slow(self: Any, name: str, arguments: Any) -> Any:
         answer = call(self, name, arguments)
@@ -184,24 +183,24 @@ def test_tasks_are_waited_for_while_they_still_run(aws: Account, monkeypatch: py
         return answer
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", slow)
-    aws.engine().stop("demo", said.append)
-    assert said.count("waiting until 2 tasks are gone") >= 3
+    aws.provider().stop("demo", said.append)
+    assert said.count("waiting for 2 tasks to stop") >= 3
     assert aws.left() == []
 
 
 def test_who_started_a_task_is_said_as_ecs_allows(aws: Account) -> None:
-    aws.engine().launch(order(1, "a-" + "b" * 38), quiet)
+    aws.provider().launch(launch_request(1, "a-" + "b" * 38), quiet)
     (arn,) = aws.ecs.list_tasks(cluster="load")["taskArns"]
     (task,) = aws.ecs.describe_tasks(cluster="load", tasks=[arn])["tasks"]
     assert re.fullmatch(r"[A-Za-z0-9/_-]{1,36}", task["startedBy"])
 
 
 def test_reap_takes_what_is_over_and_leaves_the_rest(aws: Account) -> None:
-    aws.engine().launch(order(2, "old", lifetime_s=-1), quiet)
-    aws.engine().launch(order(1, "new"), quiet)
-    assert len(aws.engine().reap(quiet)) == 4
+    aws.provider().launch(launch_request(2, "old", lifetime_s=-1), quiet)
+    aws.provider().launch(launch_request(1, "new"), quiet)
+    assert len(aws.provider().reap(quiet)) == 4
     assert len(aws.left()) == 3
-    assert len(aws.engine().reap(quiet, everything=True)) == 3
+    assert len(aws.provider().reap(quiet, everything=True)) == 3
     assert aws.left() == []
 
 
@@ -210,14 +209,14 @@ def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(aws: Account)
     for seed in range(KILLS):
         aws.kill_at, aws.after = chance.randint(1, 15), chance.random() < 0.5
         try:
-            engine = aws.engine()
-            engine.launch(order(chance.choice((1, 11)), f"f{seed}", lifetime_s=0), quiet)
-            engine.stop(f"f{seed}", quiet)
+            provider = aws.provider()
+            provider.launch(launch_request(chance.choice((1, 11)), f"f{seed}", lifetime_s=0), quiet)
+            provider.stop(f"f{seed}", quiet)
         except Killed:
             pass
         aws.kill_at = 0
         had_left += bool(aws.left())
-        aws.engine().reap(quiet)
+        aws.provider().reap(quiet)
         assert aws.left() == [], seed
         backend = ecs_backends[DEFAULT_ACCOUNT_ID][
             "us-east-1"
@@ -228,24 +227,24 @@ def test_a_deployer_killed_at_any_call_leaves_nothing_after_a_reap(aws: Account)
 
 
 def test_the_policy_allows_what_is_called(aws: Account) -> None:
-    engine = aws.engine(log_group="agents")
-    outline = engine.plan(order())
-    assert outline.policy is not None
+    provider = aws.provider(log_group="agents")
+    plan = provider.plan(launch_request())
+    assert plan.policy is not None
     assert aws.left() == []
-    engine.launch(order(), quiet)
-    assert "not exist" in next(iter(engine.logs("demo")))[1]
-    engine.reap(quiet, everything=True)
+    provider.launch(launch_request(), quiet)
+    assert "not exist" in next(iter(provider.logs("demo")))[1]
+    provider.reap(quiet, everything=True)
     assert "ecs:RunTask" in aws.calls
-    (passed,) = (each for each in outline.policy["Statement"] if "iam:PassRole" in each["Action"])
+    (passed,) = (each for each in plan.policy["Statement"] if "iam:PassRole" in each["Action"])
     assert passed["Resource"] == "arn:aws:iam::123456789012:role/pull"
     assert passed["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
     for call in set(aws.calls):
-        assert allowed(call, outline.policy), call
+        assert allowed(call, plan.policy), call
 
 
 def test_a_task_keeps_its_secrets_out_of_all_but_the_secret(aws: Account) -> None:
     said: list[str] = []
-    aws.engine().launch(order(1), said.append)
+    aws.provider().launch(launch_request(1), said.append)
     defined = aws.ecs.describe_task_definition(taskDefinition="heyfleet-demo")["taskDefinition"]
     assert "secret\n" not in json.dumps(defined) + " ".join(said)
     value = aws.secrets.get_secret_value(SecretId="heyfleet/demo")["SecretString"]
@@ -253,8 +252,16 @@ def test_a_task_keeps_its_secrets_out_of_all_but_the_secret(aws: Account) -> Non
 
 
 def test_the_task_s_script_makes_files_of_its_secrets(tmp_path: Path) -> None:
-    shape = Shape("i", "1", "2", "r", "g", "us-east-1", "load")
-    made = definition(order(lifetime_s=60), shape, "arn:secret", 1_800_000_000)
+    settings = TaskSettings(
+        image="i",
+        cpu="1",
+        memory="2",
+        execution_role="r",
+        log_group="g",
+        region="us-east-1",
+        cluster="load",
+    )
+    made = task_definition(launch_request(lifetime_s=60), settings, "arn:secret", 1_800_000_000)
     (container,) = made["containerDefinitions"]
     assert container["secrets"][1] == {
         "name": "HEYFLEET_JOIN_TOKEN",
@@ -291,12 +298,12 @@ def test_tasks_without_room_are_asked_for_again_and_then_named(
         return {"tasks": tasks, "failures": [{"reason": "RESOURCE:ENI", "detail": "none"}] * missing}
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", scarce)
-    made = aws.engine().launch(order(6), quiet)
-    assert (len(made.units), made.failures) == (6, [])
-    aws.engine().stop("demo", quiet)
+    made = aws.provider().launch(launch_request(6), quiet)
+    assert (len(made.instances), made.failures) == (6, [])
+    aws.provider().stop("demo", quiet)
     short[:] = [4] * 5
-    made = aws.engine().launch(order(6), quiet)
-    assert len(made.units) == 2
+    made = aws.provider().launch(launch_request(6), quiet)
+    assert len(made.instances) == 2
     assert made.failures == ["ecs: 4 tasks: RESOURCE:ENI none"]
 
 
@@ -317,22 +324,22 @@ def test_throttled_or_unanswered_it_asks_again_with_the_same_token(
         return call(self, name, arguments)
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", refused)
-    made = aws.engine().launch(order(2), quiet)
-    assert (len(made.units), made.failures) == (2, [])
+    made = aws.provider().launch(launch_request(2), quiet)
+    assert (len(made.instances), made.failures) == (2, [])
     assert (len(tokens), len(set(tokens))) == (3, 1)
 
 
 def test_what_is_missing_or_refused_is_named(aws: Account) -> None:
     for name in ("image", "subnets", "execution_role"):
-        with pytest.raises(SettingError, match=f"{name}: --on ecs needs --with {name}"):
-            aws.engine(**{name: ""}).launch(order(), quiet)
+        with pytest.raises(SettingError, match=f"{name}: --on ecs needs it; use --with {name}"):
+            aws.provider(**{name: ""}).launch(launch_request(), quiet)
     assert aws.left() == []
-    made = aws.engine(cluster="nowhere").launch(order(), quiet)
-    assert made.units == []
-    assert "--with cluster=NAME must be there" in made.failures[0]
-    aws.engine().launch(order(1, "other"), quiet)
+    made = aws.provider(cluster="nowhere").launch(launch_request(), quiet)
+    assert made.instances == []
+    assert "--with cluster=NAME must exist" in made.failures[0]
+    aws.provider().launch(launch_request(1, "other"), quiet)
     with pytest.raises(DeployError, match="ResourceExistsException"):
-        aws.engine().launch(order(1, "other"), quiet)
+        aws.provider().launch(launch_request(1, "other"), quiet)
 
 
 def test_the_commands_of_the_guide(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,12 +353,12 @@ def test_the_commands_of_the_guide(aws: Account, monkeypatch: pytest.MonkeyPatch
         if words[0] == "run":
             words += ["--join-timeout", "100ms", "--listen", "127.0.0.1:0"]
         if words[1] == "logs":
-            aws.engine().launch(order(2), quiet)
+            aws.provider().launch(launch_request(2), quiet)
         result = CliRunner().invoke(main, words)
         said = result.output
         if "--dry-run" in words:
             assert result.exit_code == 0, said
-            assert "must be allowed:" in said
+            assert "required permissions:" in said
         elif words[0] == "run":
             assert result.exit_code == 2, said
             assert "0 of 6 agents joined within 0.1 s" in said

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from heyfleet.deploy.ecs.run_task import TaskLauncher
 
-from ..ec2.test_run_instances import Clock
+from ..clock import Clock
 
 
 class Api:
@@ -112,7 +112,7 @@ def settled(
     launching = TaskLauncher(Api(clock, 1, count + 10, 0, 0), say, clock.now, clock.sleep)
     launching.launch(count, {})
     fates = Fates(clock, doomed, at_s)
-    launching.replace(count, {}, fates.describe)
+    launching.replace_failed(count, {}, fates.describe)
     return launching, fates, clock
 
 
@@ -127,7 +127,7 @@ def test_a_task_that_never_ran_is_replaced() -> None:
     assert not numbers & {7, 30, 61}
     assert launching.failures == []
     reason = "Timeout waiting for network interface provisioning to complete."
-    assert f"7 never ran, and is replaced: {reason}" in said
+    assert f"replacing 7, which never ran: {reason}" in said
 
 
 def test_a_task_that_fails_again_and_again_is_let_be() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
-from heyfleet.deploy.ecs.inventory import Fleets
-from heyfleet.deploy.provider import DeployError
+from heyfleet.deploy.ecs.inventory import FleetInventory
+from heyfleet.errors import DeployError
 
 from ..aws.throttling import Kind, Throttling
-from ..ec2.account import order, quiet
-from ..ec2.test_run_instances import Clock
+from ..clock import Clock
+from ..ec2.account import launch_request, quiet
 from .test_provider import Account, aws
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -32,11 +32,11 @@ def test_many_tasks_are_ended_as_fast_as_they_may_be(aws: Account, monkeypatch: 
     clock = Clock()
     rates = limits(clock)
     rates.over(monkeypatch)
-    made = aws.engine(clock).launch(order(300), quiet)
-    assert (len(made.units), made.failures) == (300, [])
+    made = aws.provider(clock).launch(launch_request(300), quiet)
+    assert (len(made.instances), made.failures) == (300, [])
     clock.sleep(60)  # the run
     begun_s = clock.now_s
-    assert len(aws.engine(clock).stop("demo", quiet)) == 302
+    assert len(aws.provider(clock).stop("demo", quiet)) == 302
     assert rates.made["StopTask"] == 300
     assert not rates.refused
     assert 5 <= clock.now_s - begun_s <= 6  # 100 at once, 200 at 40 a second
@@ -45,11 +45,11 @@ def test_many_tasks_are_ended_as_fast_as_they_may_be(aws: Account, monkeypatch: 
 
 def test_many_fleets_are_reaped_as_fast_as_they_may_be(aws: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(30):
-        aws.engine().launch(order(1, f"f{number}", lifetime_s=-1), quiet)
+        aws.provider().launch(launch_request(1, f"f{number}", lifetime_s=-1), quiet)
     clock = Clock()
     rates = limits(clock)
     rates.over(monkeypatch)
-    assert len(aws.engine(clock).reap(quiet)) == 90
+    assert len(aws.provider(clock).reap(quiet)) == 90
     assert not rates.refused
     assert aws.left() == []
 
@@ -61,10 +61,10 @@ def test_what_others_of_the_account_have_used_up_is_asked_for_again(
     rates = limits(clock)
     rates.over(monkeypatch)
     rates.others = 0.3
-    assert len(aws.engine(clock).launch(order(40), quiet).units) == 40
+    assert len(aws.provider(clock).launch(launch_request(40), quiet).instances) == 40
     for _ in range(5):
-        assert len(aws.engine(clock).list("demo")) == 40
-    assert len(aws.engine(clock).stop("demo", quiet)) == 42
+        assert len(aws.provider(clock).list("demo")) == 40
+    assert len(aws.provider(clock).stop("demo", quiet)) == 42
     assert min(rates.refused[name] for name in ("StopTask", "DescribeTasks", "ListTasks")) > 0
     rates.others = 0
     assert aws.left() == []
@@ -74,14 +74,16 @@ def test_where_it_never_ends_the_reason_is_said_and_what_there_is_stays_findable
     aws: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    aws.engine(clock).launch(order(2), quiet)
+    aws.provider(clock).launch(launch_request(2), quiet)
     rates = limits(clock)
     rates.over(monkeypatch)
     rates.others = 1
-    with pytest.raises(DeployError, match="ThrottlingException: Rate exceeded; asked 8 times within 127 s"):
-        aws.engine(clock).stop("demo", quiet)
+    with pytest.raises(
+        DeployError, match="ThrottlingException: Rate exceeded; still throttled after 8 attempts in 127 s"
+    ):
+        aws.provider(clock).stop("demo", quiet)
     rates.others = 0
-    assert len(aws.engine(clock).stop("demo", quiet)) == 4
+    assert len(aws.provider(clock).stop("demo", quiet)) == 4
 
 
 def test_pages_of_families_are_all_read() -> None:
@@ -99,5 +101,5 @@ def test_pages_of_families_are_all_read() -> None:
 
     asked: list[str] = []
     clock = Clock()
-    assert list(Fleets(Api(), None, "load", clock.now, clock.sleep).defined()) == []
+    assert list(FleetInventory(Api(), None, "load", clock.now, clock.sleep).with_definition()) == []
     assert asked == ["heyfleet-0", "heyfleet-1", "heyfleet-2"]

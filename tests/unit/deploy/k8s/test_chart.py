@@ -1,4 +1,4 @@
-"""The Helm chart with the real helm: what it makes is valid, and the same as the engine's."""
+"""The Helm chart with the real helm: what it makes is valid, and the same as the provider's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 from heyfleet.deploy.k8s import manifests
 from heyfleet.deploy.k8s import render as plain
-from heyfleet.deploy.k8s.manifests import Shape
+from heyfleet.deploy.k8s.manifests import PodSettings
 
 ROOT = Path(__file__).parents[4]
 HELM = ROOT / "build/helm/helm"
@@ -52,7 +52,7 @@ def test_its_job_is_the_engine_s(kube: str, server: tuple[int, int]) -> None:
         agents=5,
         join="boss:7700",
         lifetime_s=7200,
-        shape=Shape(image=plain.IMAGE, node_selector={"disk": "fast"}, pull_secret="pull"),
+        pod_settings=PodSettings(image=plain.IMAGE, node_selector={"disk": "fast"}, pull_secret="pull"),
         server=server,
     )
     found = made(*words, kube=kube)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.conftest import Faulty
 from tests.fleet.processes import HEYFLEET
+from tests.pages import heyfleet_commands
 
 from .kubelet import Kubelet
 from .server import Double
@@ -19,8 +20,7 @@ from .test_provider import double
 
 __all__ = ["double"]
 
-GUIDE = Path(__file__).parents[4] / "docs/how-to/deploy-k8s.md"
-COMMANDS = re.findall(r"^    heyfleet (.*)$", GUIDE.read_text(), re.MULTILINE)
+COMMANDS = heyfleet_commands("docs/how-to/deploy-k8s.md")
 AGENTS = 2
 
 
@@ -78,7 +78,7 @@ def test_every_command(double: Double, tmp_path: Path) -> None:
     assert status.count("running") == AGENTS
     assert "heyfleet-demo-0001-x: said by heyfleet-demo-0001-x" in logs
     assert "Job heyfleet-demo" in down
-    assert reap == "nothing was there\n"
+    assert reap == "nothing to remove\n"
     assert "[200]\t300 responses" in run
     assert f"{AGENTS} asked, {AGENTS} took part, 0 lost" in run
     assert kubelet.started == 2 * AGENTS

@@ -1,4 +1,4 @@
-"""What the engine makes, and the plain manifests, against the schemas of Kubernetes itself."""
+"""What the provider makes, and the plain manifests, against the schemas of Kubernetes itself."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import yaml
 
 from heyfleet.deploy.k8s import manifests
 from heyfleet.deploy.k8s import render as plain
-from heyfleet.deploy.k8s.manifests import Shape
+from heyfleet.deploy.k8s.manifests import PodSettings
 
 VERSION = "1.34"
 GOLDEN = Path(__file__).parent / "job.yaml"
-FULL = Shape(
+FULL = PodSettings(
     image="an/image:1",
     cpu="2",
     memory="1Gi",
@@ -25,9 +25,9 @@ FULL = Shape(
 )
 
 
-def job(server: tuple[int, int] = (1, 29), shape: Shape = FULL) -> dict[str, Any]:
+def job(server: tuple[int, int] = (1, 29), shape: PodSettings = FULL) -> dict[str, Any]:
     return manifests.job(
-        "demo", 1800000000, agents=3, join="boss:7700", lifetime_s=600, shape=shape, server=server
+        "demo", 1800000000, agents=3, join="boss:7700", lifetime_s=600, pod_settings=shape, server=server
     )
 
 
@@ -40,8 +40,8 @@ def test_the_job_is_as_it_was_agreed() -> None:
 
 
 @pytest.mark.parametrize("server", [(0, 0), (1, 20), (1, 24), (1, 29)])
-@pytest.mark.parametrize("shape", [FULL, Shape(image="i")])
-def test_all_that_is_made_is_valid(server: tuple[int, int], shape: Shape) -> None:
+@pytest.mark.parametrize("shape", [FULL, PodSettings(image="i")])
+def test_all_that_is_made_is_valid(server: tuple[int, int], shape: PodSettings) -> None:
     valid(job(server, shape))
     valid(manifests.secret("demo", 1800000000, b"CA", b"T", "uid"))
     valid(manifests.role("load"))

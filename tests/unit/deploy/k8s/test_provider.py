@@ -1,4 +1,4 @@
-"""The Kubernetes engine with the real client, against a double of the API server on loopback."""
+"""The Kubernetes provider with the real client, against a double of the API server on loopback."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import yaml
 from heyfleet.deploy.k8s import client as cluster_module
 from heyfleet.deploy.k8s.client import Cluster
 from heyfleet.deploy.k8s.provider import K8sProvider
-from heyfleet.deploy.provider import ENDED, RUNNING, STARTING, DeployError, LaunchRequest
+from heyfleet.deploy.provider import ENDED, RUNNING, STARTING, LaunchRequest
 from heyfleet.deploy.settings import SettingError, read
+from heyfleet.errors import DeployError
 
 from ..kills import KILLS
 from .server import NAMESPACE, Double, serving
@@ -44,11 +45,11 @@ def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
         yield made
 
 
-def engine(**given: object) -> K8sProvider:
+def provider(**given: object) -> K8sProvider:
     return K8sProvider(read("k8s", K8sProvider.settings, {"image": "an/image:1", **given}))
 
 
-def order(agents: int = 3, fleet: str = "demo", lifetime_s: int = 600) -> LaunchRequest:
+def launch_request(agents: int = 3, fleet: str = "demo", lifetime_s: int = 600) -> LaunchRequest:
     return LaunchRequest(
         fleet=fleet, agents=agents, join="boss:7700", ca_pem=b"CA", token=TOKEN, lifetime_s=lifetime_s
     )
@@ -60,8 +61,8 @@ def quiet(_: str) -> None:
 
 def test_up_status_logs_down(double: Double) -> None:
     said: list[str] = []
-    made = engine().launch(order(), said.append)
-    assert len(made.units) == 3
+    made = provider().launch(launch_request(), said.append)
+    assert len(made.instances) == 3
     assert not made.failures
     assert TOKEN.decode() not in " ".join(said)
     assert double.left() == [
@@ -74,27 +75,27 @@ def test_up_status_logs_down(double: Double) -> None:
     assert secret["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
     assert job["spec"]["activeDeadlineSeconds"] == 600
 
-    engine().launch(order(2, "second"), quiet)
-    found = engine().list("demo")
-    assert [(unit.fleet, unit.state) for unit in found] == [("demo", STARTING)] * 3
+    provider().launch(launch_request(2, "second"), quiet)
+    found = provider().list("demo")
+    assert [(instance.fleet, instance.state) for instance in found] == [("demo", STARTING)] * 3
     assert abs(found[0].expires_s - time.time() - 600) < 300
-    assert [unit.name for unit in found] == [unit.name for unit in made.units]
-    assert len(engine().list()) == 5
-    assert dict(engine().logs("second")) == {
+    assert [instance.name for instance in found] == [instance.name for instance in made.instances]
+    assert len(provider().list()) == 5
+    assert dict(provider().logs("second")) == {
         f"heyfleet-second-{i:04}-x": f"said by heyfleet-second-{i:04}-x\n" for i in range(2)
     }
-    assert engine().stop("demo", quiet) == ["Job heyfleet-demo"]
-    assert {unit.fleet for unit in engine().list()} == {"second"}
-    assert engine().reap(quiet) == []
-    assert engine().reap(quiet, everything=True) == ["Job heyfleet-second"]
+    assert provider().stop("demo", quiet) == ["Job heyfleet-demo"]
+    assert {instance.fleet for instance in provider().list()} == {"second"}
+    assert provider().reap(quiet) == []
+    assert provider().reap(quiet, everything=True) == ["Job heyfleet-second"]
     assert double.left() == []
 
 
 def test_a_thousand_are_one_job_and_all_are_found(double: Double) -> None:
-    assert len(engine().launch(order(1000), quiet).units) == 1000
+    assert len(provider().launch(launch_request(1000), quiet).instances) == 1000
     assert double.calls == ["POST jobs", "POST secrets"]
     assert double.bodies[0]["spec"]["parallelism"] == double.bodies[0]["spec"]["completions"] == 1000
-    assert len({unit.id for unit in engine().list("demo")}) == 1000
+    assert len({instance.id for instance in provider().list("demo")}) == 1000
 
 
 class Killed(BaseException):
@@ -103,7 +104,7 @@ class Killed(BaseException):
 
 def live(made: K8sProvider) -> None:
     """A whole life of a fleet: more calls than any seed lets it make."""
-    made.launch(order(3, lifetime_s=0), quiet)
+    made.launch(launch_request(3, lifetime_s=0), quiet)
     made.stop("demo", quiet)
     for _ in range(3):
         made.list("demo")
@@ -130,9 +131,9 @@ def test_nothing_is_left_after_kills_and_a_reap(double: Double, monkeypatch: pyt
         with monkeypatch.context() as patch:
             patch.setattr(Cluster, "call", dying)
             with pytest.raises(Killed):
-                live(engine())
+                live(provider())
         left_by_kills += bool(double.left())
-        engine().reap(quiet)
+        provider().reap(quiet)
         assert double.left() == [], f"seed {seed}"
     assert left_by_kills > KILLS / 4
 
@@ -141,11 +142,11 @@ def test_nothing_is_left_after_kills_and_a_reap(double: Double, monkeypatch: pyt
     ("method", "kind", "status", "said", "cure"),
     [
         ("POST", "jobs", 403, "User u cannot create resource jobs", "ask for the Role that --dry-run prints"),
-        ("POST", "jobs", 403, "forbidden: exceeded quota: count/jobs.batch", "a larger quota"),
+        ("POST", "jobs", 403, "forbidden: exceeded quota: count/jobs.batch", "ask for a larger quota"),
         ("POST", "jobs", 404, 'namespaces "load" not found', "kubectl create namespace load"),
         ("POST", "jobs", 401, "Unauthorized", "log in to the cluster again"),
         ("POST", "secrets", 403, "User u cannot create resource secrets", "ask for the Role"),
-        ("POST", "secrets", 409, "already exists", "heyfleet fleet down, or another --name"),
+        ("POST", "secrets", 409, "already exists", "use heyfleet fleet down, or another --name"),
     ],
 )
 def test_a_refusal_is_one_line_and_leaves_nothing(
@@ -153,8 +154,8 @@ def test_a_refusal_is_one_line_and_leaves_nothing(
 ) -> None:
     double.refusals[method, kind] = (status, said)
     with pytest.raises(DeployError) as caught:
-        engine().launch(order(), quiet)
-    message = caught.value.message
+        provider().launch(launch_request(), quiet)
+    message = str(caught.value)
     assert said in message
     assert cure in message
     assert "\n" not in message
@@ -163,31 +164,31 @@ def test_a_refusal_is_one_line_and_leaves_nothing(
 
 
 def test_a_fleet_that_is_there_is_not_touched(double: Double) -> None:
-    engine().launch(order(), quiet)
+    provider().launch(launch_request(), quiet)
     before = double.left()
-    with pytest.raises(DeployError, match="a fleet of this name is there"):
-        engine().launch(order(), quiet)
+    with pytest.raises(DeployError, match="a fleet of this name exists"):
+        provider().launch(launch_request(), quiet)
     assert double.left() == before
 
 
 def test_no_cluster(double: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="kubectl config get-contexts"):
-        engine(context="nowhere").list()
+        provider(context="nowhere").list()
     with pytest.raises(DeployError, match="kubectl create namespace elsewhere"):
-        engine(context="other").list()
+        provider(context="other").list()
     config = tmp_path / "config"
     config.write_text(config.read_text().replace(double.url, "http://127.0.0.1:1"))
     with pytest.raises(DeployError, match=r"127\.0\.0\.1:1 can't be reached"):
-        engine().list()
+        provider().list()
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     monkeypatch.setattr(cluster_module, "_NAMESPACE_IN_POD", tmp_path / "none")
     with pytest.raises(DeployError, match="set KUBECONFIG"):
-        engine().list()
+        provider().list()
 
 
 def test_reasons(double: Double) -> None:
     double.pods_at_most = 4
-    engine().launch(order(5), quiet)
+    provider().launch(launch_request(5), quiet)
     pods = list(double.kept["pods"].values())
     pulling = {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "an/image:1"'}}
     pods[0]["status"]["containerStatuses"] = [{"state": pulling}]
@@ -202,7 +203,7 @@ def test_reasons(double: Double) -> None:
         "reason": "FailedCreate",
         "message": "exceeded quota: pods=4",
     }
-    assert [(unit.state, unit.reason) for unit in engine().list("demo")] == [
+    assert [(instance.state, instance.reason) for instance in provider().list("demo")] == [
         (STARTING, 'ImagePullBackOff: Back-off pulling image "an/image:1"'),
         (STARTING, "Unschedulable: 0/3 nodes: Insufficient cpu."),
         (ENDED, "OOMKilled, exit code 137"),
@@ -212,31 +213,31 @@ def test_reasons(double: Double) -> None:
     double.kept["pods"].clear()
     over = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "was too long"}
     double.kept["jobs"]["heyfleet-demo"]["status"] = {"conditions": [over]}
-    assert {(unit.state, unit.reason) for unit in engine().list("demo")} == {
+    assert {(instance.state, instance.reason) for instance in provider().list("demo")} == {
         (ENDED, "DeadlineExceeded: was too long")
     }
 
 
 def test_a_plan_changes_nothing(double: Double) -> None:
-    outline = "\n".join(engine().plan(order()).lines())
-    assert "Job heyfleet-demo in namespace load" in outline
-    assert "boss:7700" in outline
-    assert '"pods/log"' in outline
-    assert TOKEN.decode() not in outline
+    plan = "\n".join(provider().plan(launch_request()).lines())
+    assert "Job heyfleet-demo in namespace load" in plan
+    assert "boss:7700" in plan
+    assert '"pods/log"' in plan
+    assert TOKEN.decode() not in plan
     assert double.calls == []
     double.version = {"major": "1", "minor": "24"}
-    assert any("older than 1.29" in note for note in engine().plan(order()).notes)
+    assert any("older than 1.29" in note for note in provider().plan(launch_request()).notes)
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"image": ""}, "image: --on k8s needs"),
-        ({"cpu": "many"}, "cpu: 'many' is not like"),
-        ({"node_selector": "gpu"}, "node_selector: 'gpu' is not like"),
+        ({"image": ""}, "image: --on k8s needs it"),
+        ({"cpu": "many"}, "cpu: 'many' is not a quantity"),
+        ({"node_selector": "gpu"}, "node_selector: 'gpu' is not NAME=VALUE"),
     ],
 )
 def test_bad_settings(double: Double, given: dict[str, str], said: str) -> None:
     with pytest.raises(SettingError, match=said):
-        engine(**given).launch(order(), quiet)
+        provider(**given).launch(launch_request(), quiet)
     assert double.calls == []

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heyfleet.lab.vpc_lambda.account import Account, Call
-from heyfleet.lab.vpc_lambda.settings import NEW, OLD, Settings, described
+from heyfleet.lab.vpc_lambda.settings import NEW, OLD, Settings, descriptions
 
 PLAIN = Settings(
     duration=1.0,
@@ -44,7 +44,7 @@ def test_a_cold_start_then_warm_ones_in_the_same_sandbox() -> None:
 def test_a_sandbox_serves_one_at_a_time() -> None:
     account = Account(PLAIN)
     told(account, 0.0, 0.1, 0.2, 3.0, 3.1)
-    assert (account.counts.cold_starts, account.counts.warm, account.counts.most_sandboxes) == (3, 2, 3)
+    assert (account.counts.cold_starts, account.counts.warm, account.counts.max_sandboxes) == (3, 2, 3)
 
 
 def test_a_sandbox_is_dropped_after_its_idle_time() -> None:
@@ -106,7 +106,7 @@ def test_what_takes_too_long_gets_504_and_the_sandbox_works_on(duration_s: float
 def test_old_interfaces_are_made_by_the_formula_while_requests_wait() -> None:
     account = Account(replace(PLAIN, network=OLD, eni_time=(10.0, 10.0)))
     calls = told(account, *[0.0] * 50)
-    assert account.interfaces.made == 17  # 50 at a time * 1 GB / 3 GB
+    assert account.interfaces.requested == 17  # 50 at a time * 1 GB / 3 GB
     assert took(calls) == [11.55] * 50
     later = told(account, 100.0)
     assert took(later) == [1.05]
@@ -122,7 +122,7 @@ def test_a_dropped_sandbox_leaves_its_room_on_the_interface() -> None:
     account = Account(replace(PLAIN, network=OLD, eni_time=(10.0, 10.0), idle_expiry=60.0))
     told(account, 0.0, 0.0, 0.0)
     assert took(told(account, 200.0)) == [1.55]
-    assert (account.interfaces.made, account.counts.expired) == (1, 3)
+    assert (account.interfaces.requested, account.counts.expired) == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_an_invocation_fails_where_no_interface_may_be_made(given_: dict[str, An
 def test_shared_interfaces_wait_for_nothing() -> None:
     account = Account(replace(PLAIN, subnet_ips=0, eni_burst=0))
     assert took(told(account, *[0.0] * 50)) == [1.55] * 50
-    assert account.interfaces.made == 1
+    assert account.interfaces.requested == 1
 
 
 def test_the_same_requests_get_the_same_answers() -> None:
@@ -175,7 +175,7 @@ def test_every_request_has_one_end_that_adds_up(
     counts = account.counts
     assert len({call.number for call in answered}) == len(answered) == counts.calls == len(instants_s)
     assert counts.calls == counts.warm + counts.cold_starts + counts.throttled.total() + counts.failed.total()
-    assert counts.most_running <= min(limit, counts.most_sandboxes)
+    assert counts.max_running <= min(limit, counts.max_sandboxes)
     assert account.running == 0
     by_status = Counter(call.status for call in answered)
     assert by_status[429] == counts.throttled.total()
@@ -186,30 +186,30 @@ def test_every_request_has_one_end_that_adds_up(
 
 
 @pytest.mark.parametrize(
-    ("given_", "said"),
+    ("values", "message"),
     [
-        ({"network": "newer"}, "--network: old or new"),
-        ({"memory": 10.0}, "--memory: Lambda gave 0.128 to 3 GB then"),
-        ({"eni_time": (3.0, 2.0)}, "--eni-time: not LEAST-MOST"),
-        ({"duration": -1.0}, "--duration: not a number from 0 on"),
-        ({"duration": math.nan}, "--duration: not a number from 0 on"),
-        ({"burst": -1}, "--burst: not a number from 0 on"),
-        ({"reuse_after": -0.1}, "--reuse-after: not a number from 0 on"),
-        ({"starts_at_once": 0}, "--starts-at-once: at least 1"),
-        ({"throttled_status": 200}, "--throttled-status: 429 or 500 to 599"),
+        ({"network": "newer"}, "--network: must be old or new"),
+        ({"memory": 10.0}, "--memory: must be 0.128 to 3"),
+        ({"eni_time": (3.0, 2.0)}, "--eni-time: must be MIN-MAX"),
+        ({"duration": -1.0}, "--duration: must not be negative"),
+        ({"duration": math.nan}, "--duration: must not be negative"),
+        ({"burst": -1}, "--burst: must not be negative"),
+        ({"reuse_after": -0.1}, "--reuse-after: must not be negative"),
+        ({"starts_at_once": 0}, "--starts-at-once: must be at least 1"),
+        ({"throttled_status": 200}, "--throttled-status: must be 429 or 500 to 599"),
     ],
 )
-def test_what_cannot_be_is_named(given_: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        Settings(**given_)
+def test_an_invalid_setting_is_an_error_with_its_flag(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Settings(**values)
 
 
-def test_the_guide_has_each_setting_with_its_default_and_where_it_comes_from() -> None:
+def test_the_reference_page_lists_each_setting_with_its_default_and_source() -> None:
     guide = (Path(__file__).parents[4] / "docs" / "reference" / "lab-vpc-lambda.md").read_text()
-    for each in described():
+    for each in descriptions():
         value = each.default
         if isinstance(value, tuple):
             shown = f"{value[0]:g}-{value[1]:g}"
         else:
             shown = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-        assert f"| `{each.flag}` | {shown} | {each.words} | {each.source} |" in guide
+        assert f"| `{each.flag}` | {shown} | {each.help} | {each.source} |" in guide

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from bench import shapes
+from bench import modes
 from heyfleet.lab.vpc_lambda.account import Account
 from heyfleet.lab.vpc_lambda.settings import NEW, OLD, Settings
 
@@ -21,9 +21,9 @@ def test_experiment_1_before(seed: int, turnaround_s: float) -> None:
     account = Account(Settings(network=OLD, seed=seed))
     outcome = closed_loops(account, 500, 50, turnaround_s, 0.01)
     assert [
-        each for each in shapes.of_shape("1-before", outcome.latencies_s, outcome.end_s) if not each.held
+        each for each in modes.check_modes("1-before", outcome.latencies_s, outcome.end_s) if not each.passed
     ] == []
-    assert account.interfaces.made == 17
+    assert account.interfaces.requested == 17
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -32,9 +32,9 @@ def test_experiment_1_after(seed: int, turnaround_s: float) -> None:
     account = Account(Settings(network=NEW, seed=seed))
     outcome = closed_loops(account, 500, 50, turnaround_s, 0.01)
     assert [
-        each for each in shapes.of_shape("1-after", outcome.latencies_s, outcome.end_s) if not each.held
+        each for each in modes.check_modes("1-after", outcome.latencies_s, outcome.end_s) if not each.passed
     ] == []
-    assert account.interfaces.made == 1
+    assert account.interfaces.requested == 1
 
 
 @pytest.mark.parametrize("seed", SEEDS[:3])
@@ -42,7 +42,9 @@ def test_experiment_1_after(seed: int, turnaround_s: float) -> None:
 def test_experiment_2(seed: int, begin_s: float) -> None:
     account = Account(Settings(duration=2.0, seed=seed))
     outcome = closed_loops(account, 10_000, 1000, 0.001, begin_s)
-    assert [each for each in shapes.of_shape("2", outcome.latencies_s, outcome.end_s) if not each.held] == []
+    assert [
+        each for each in modes.check_modes("2", outcome.latencies_s, outcome.end_s) if not each.passed
+    ] == []
     assert Counter(outcome.statuses) == {200: 10_000}
 
 
@@ -52,9 +54,9 @@ def test_experiment_3(seed: int) -> None:
     users(account, 1100, 100.0, 12.0)
     from_s = account.counts.first_throttled_s
     assert from_s is not None
-    assert [each for each in shapes.of_throttling(from_s, int(from_s)) if not each.held] == []
+    assert [each for each in modes.check_throttling(from_s, int(from_s)) if not each.passed] == []
     assert account.counts.throttled.keys() == {"concurrency"}
-    assert account.counts.most_running == 1000
+    assert account.counts.max_running == 1000
 
 
 def test_without_the_delay_of_reuse_each_worker_has_one_sandbox() -> None:

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heyfleet.errors import InputError
-from heyfleet.plan.build import Flags, make_plan
+from heyfleet.plan.build import make_plan
+from heyfleet.plan.options import RunOptions
 from heyfleet.plan.redact import HIDDEN
 from heyfleet.proto.plan_pb2 import Header, Plan, Request, Stage
 from heyfleet.proto.stats_pb2 import Snapshot
@@ -23,8 +24,9 @@ from heyfleet.results.archive.archiver import Archiver
 from heyfleet.results.archive.errors import ArchiveError
 from heyfleet.results.archive.histogram_log import read_line
 from heyfleet.results.archive.layout import Tag, read_tag
-from heyfleet.results.archive.reader import Run, find, kept
-from heyfleet.results.archive.writer import Archive
+from heyfleet.results.archive.reader import ArchivedRun
+from heyfleet.results.archive.runs import find_run, list_runs
+from heyfleet.results.archive.writer import ArchiveWriter
 from heyfleet.results.intervals import Intervals
 from heyfleet.results.stats import Stats
 
@@ -33,7 +35,7 @@ SECONDS = 24
 
 
 def plan() -> Plan:
-    made = make_plan(Flags(url="http://localhost/", user_agent="x"))
+    made = make_plan(RunOptions(url="http://localhost/", user_agent="x"))
     made.stages.extend([Stage(name="up, then", duration_ns=10**9, last=5), Stage(name="top")])
     del made.requests[:]
     made.requests.extend(
@@ -65,8 +67,8 @@ def snapshots(kit: Any) -> list[Snapshot]:
 
 def write(kit: Any, folder: Path, *, finish: bool = True) -> Any:
     """An archive, and what it is of."""
-    archive, played = Archive(folder, plan()), snapshots(kit)
-    intervals = Intervals(archive.take, plan())
+    archive, played = ArchiveWriter(folder, plan()), snapshots(kit)
+    intervals = Intervals(archive.add_interval, plan())
     for snapshot in played:
         intervals.add(snapshot)
     measured = kit.measured(played, kit.done(played), plan=plan())
@@ -74,11 +76,11 @@ def write(kit: Any, folder: Path, *, finish: bool = True) -> Any:
         intervals.close()
         archive.finish(measured, '{"the": "summary"}\n')
     archive.close()
-    assert archive.fault == ""
+    assert archive.error == ""
     return measured
 
 
-def summed(run: Run) -> Stats:
+def summed(run: ArchivedRun) -> Stats:
     stats = Stats()
     for number, interval in enumerate(run.intervals(), 1):
         interval.merged.sequence = number
@@ -88,11 +90,11 @@ def summed(run: Run) -> Stats:
 
 def test_all_of_a_run_comes_back(kit: Any, tmp_path: Path) -> None:
     measured = write(kit, tmp_path / "run")
-    run = Run(tmp_path / "run")
+    run = ArchivedRun(tmp_path / "run")
     assert run.complete
-    assert run.summary() == {"the": "summary"}
+    assert run.report() == {"the": "summary"}
     whole = measured.stats.to_snapshot()
-    assert run.measured().stats.to_snapshot() == whole
+    assert run.measurements().stats.to_snapshot() == whole
     assert summed(run).to_snapshot() == whole
     assert sum(row.responses for row in run.agents()) == measured.stats.responses.total()
     assert not list((tmp_path / "run").glob(".*"))
@@ -102,7 +104,7 @@ def test_nothing_secret_or_large_is_in_it(kit: Any, tmp_path: Path) -> None:
     write(kit, tmp_path / "run")
     for path in (tmp_path / "run").iterdir():
         assert b"secret" not in path.read_bytes(), path
-    stored = Run(tmp_path / "run").plan()
+    stored = ArchivedRun(tmp_path / "run").plan()
     assert stored.requests[0].headers[0].value == HIDDEN
     assert stored.requests[1].body == b"(10000 bytes)"
 
@@ -112,20 +114,20 @@ def test_a_run_that_was_cut_off(kit: Any, tmp_path: Path, cut_bytes: int) -> Non
     write(kit, tmp_path / "run", finish=False)
     path = tmp_path / "run" / layout.INTERVALS
     path.write_bytes(path.read_bytes()[: -cut_bytes or None])
-    run = Run(tmp_path / "run")
+    run = ArchivedRun(tmp_path / "run")
     assert not run.complete
-    measured = run.measured()
+    measured = run.measurements()
     seconds = (
         SECONDS - 3 - (cut_bytes > 1)
     )  # those that wait for late ones are not there; a lost line end is none
     assert measured.stats.responses.total() == sum(range(seconds + 1))
-    assert "cut off" in measured.recovered
-    assert measured.parts[0].state == "lost"
+    assert "cut off" in measured.recovery_note
+    assert measured.agents[0].state == "lost"
 
 
 def test_names_by_stage_and_request_are_in_the_log(kit: Any, tmp_path: Path) -> None:
     write(kit, tmp_path / "run")
-    text = (tmp_path / "run" / layout.LOG).read_text()
+    text = (tmp_path / "run" / layout.HISTOGRAMS).read_text()
     assert "Tag=latency;stage=up%2C%20then;request=%C3%BC," in text
     assert "Tag=latency;warmup," in text
     assert text.splitlines()[1] == "#[Histogram log format version 1.3]"
@@ -139,7 +141,7 @@ def test_a_tag_is_one_word_and_comes_back(stage: str, request: str, warmup: bool
 
 
 def read_all(folder: Path) -> None:
-    run = Run(folder)
+    run = ArchivedRun(folder)
     list(run.agents())
     summed(run)
 
@@ -159,19 +161,19 @@ def huge() -> str:
 @pytest.mark.parametrize(
     ("name", "old", "new", "says"),
     [
-        (layout.FACTS, '"version": 1', '"version": 2', "version 2"),
-        (layout.FACTS, "heyfleet archive", "another", "no archive of heyfleet"),
+        (layout.FACTS, '"version": 2', '"version": 3', "version 3"),
+        (layout.FACTS, "heyfleet archive", "another", "not an archive of heyfleet"),
         (layout.FACTS, "{", "", "damaged"),
         (layout.PLAN, "{", "[", "damaged"),
-        (layout.LOG, "Tag=latency,2", "Tag=wait,2", "belongs"),
-        (layout.LOG, "HISTF", "HISTX", "encoding"),
-        (layout.LOG, "HISTF", "HIST~", "no line of a histogram log"),
-        (layout.LOG, ",HISTF", "", "columns"),
+        (layout.HISTOGRAMS, "Tag=latency,2", "Tag=wait,2", "expected"),
+        (layout.HISTOGRAMS, "HISTF", "HISTX", "encoding"),
+        (layout.HISTOGRAMS, "HISTF", "HIST~", "not a line of a histogram log"),
+        (layout.HISTOGRAMS, ",HISTF", "", "columns"),
         (layout.INTERVALS, '"second":2', '"second":"x"', "damaged"),
         (layout.INTERVALS, '"latency",2', '"latency;odd",2', "damaged"),
         (layout.INTERVALS, "{", "garbage", "damaged"),
         (layout.INTERVALS, '"reset":3', '"reset":-3', "damaged"),
-        (layout.SERIES, "local,", "local,x", "damaged"),
+        (layout.SNAPSHOTS, "local,", "local,x", "damaged"),
     ],
 )
 def test_what_is_damaged_is_named(kit: Any, tmp_path: Path, name: str, old: str, new: str, says: str) -> None:
@@ -184,10 +186,10 @@ def test_what_is_damaged_is_named(kit: Any, tmp_path: Path, name: str, old: str,
 
 def test_a_wrong_record_is_named(kit: Any, tmp_path: Path) -> None:
     write(kit, tmp_path / "run")
-    path = tmp_path / "run" / layout.RECORD
+    path = tmp_path / "run" / layout.RESULT
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ArchiveError, match=r"run\.pb"):
-        Run(tmp_path / "run").measured()
+        ArchivedRun(tmp_path / "run").measurements()
 
 
 @pytest.mark.parametrize(
@@ -208,16 +210,16 @@ def test_hostile_lines(line: str, says: str) -> None:
 
 def test_no_folder_is_written_over(kit: Any, tmp_path: Path) -> None:
     write(kit, tmp_path / "run")
-    with pytest.raises(InputError, match="is there already"):
-        Archive(tmp_path / "run", plan())
-    assert Run(tmp_path / "run").complete
+    with pytest.raises(InputError, match="already exists"):
+        ArchiveWriter(tmp_path / "run", plan())
+    assert ArchivedRun(tmp_path / "run").complete
 
 
 def test_a_full_disk_ends_the_archive_and_not_the_run(
     kit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive = Archive(tmp_path / "run", plan())
-    intervals, played = Intervals(archive.take, plan()), snapshots(kit)
+    archive = ArchiveWriter(tmp_path / "run", plan())
+    intervals, played = Intervals(archive.add_interval, plan()), snapshots(kit)
     for snapshot in played[:12]:
         intervals.add(snapshot)
 
@@ -230,33 +232,33 @@ def test_a_full_disk_ends_the_archive_and_not_the_run(
 
     archive.close()
     monkeypatch.setattr(archive, "_log", None)
-    monkeypatch.setattr(archive, "_begin", lambda first: Full())
+    monkeypatch.setattr(archive, "_open_log", lambda first: Full())
     for snapshot in played[12:]:
         intervals.add(snapshot)
     intervals.close()
     archive.finish(kit.measured(played, kit.done(played), plan=plan()), "{}")
-    assert archive.fault == f"{tmp_path}/run: the archive ends early: No space left on device"
-    assert Run(tmp_path / "run").measured().stats.responses.total() == sum(range(10))
+    assert archive.error == f"the archive {tmp_path}/run is incomplete: No space left on device"
+    assert ArchivedRun(tmp_path / "run").measurements().stats.responses.total() == sum(range(10))
 
 
 def test_a_run_that_never_began_leaves_no_folder(tmp_path: Path) -> None:
-    keeping = Archiver(str(tmp_path / "run"))
-    with pytest.raises(InputError), keeping.begin(plan()):
+    archiver = Archiver(str(tmp_path / "run"))
+    with pytest.raises(InputError), archiver.open(plan()):
         raise InputError("no")
     assert not (tmp_path / "run").exists()
 
 
 def test_runs_are_found(kit: Any, tmp_path: Path) -> None:
-    for name, made_at in (("b", "2026-01-01"), ("a", "2026-01-02")):
+    for name, created_at in (("b", "2026-01-01"), ("a", "2026-01-02")):
         write(kit, tmp_path / name)
         path = tmp_path / name / layout.FACTS
-        path.write_text(json.dumps({**json.loads(path.read_text()), "made_at": made_at}))
+        path.write_text(json.dumps({**json.loads(path.read_text()), "created_at": created_at}))
     (tmp_path / "other").mkdir()
-    assert [path.name for path in kept(str(tmp_path))] == ["a", "b"]
-    assert find("", str(tmp_path)).folder.name == "a"
-    assert find("a", str(tmp_path)).folder.name == "a"
+    assert [path.name for path in list_runs(str(tmp_path))] == ["a", "b"]
+    assert find_run("", str(tmp_path)).folder.name == "a"
+    assert find_run("a", str(tmp_path)).folder.name == "a"
     with pytest.raises(ArchiveError, match="no such folder"):
-        find("c", str(tmp_path))
+        find_run("c", str(tmp_path))
     with pytest.raises(ArchiveError, match="no run"):
-        find("", str(tmp_path / "other"))
+        find_run("", str(tmp_path / "other"))
     assert json.loads((tmp_path / "a" / layout.AGENTS).read_text())[0]["agent"] == "local"

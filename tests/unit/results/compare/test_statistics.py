@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from heyfleet.results.compare import statistics as st
-from heyfleet.results.compare.archive_reader import together
-from heyfleet.results.compare.sample import Floats, Sample, of_timed_values, of_values
+from heyfleet.results.compare.archive_reader import combine_runs
+from heyfleet.results.compare.sample import Floats, Sample, sample_of_timed_values, sample_of_values
 
 TRIALS = 1000
 # Blocks are drawn anew and again in each trial, which takes its time: TRIALS_OVER_BLOCKS=1000 for as many as of the others.
@@ -26,18 +26,18 @@ def latencies(rng: np.random.Generator, count: int, scale: float = 1.0) -> Float
 
 
 def by_ranks(rng: np.random.Generator) -> Sample:
-    return of_values("a", "test", latencies(rng, 1000))
+    return sample_of_values("a", "test", latencies(rng, 1000))
 
 
 def over_blocks(rng: np.random.Generator) -> Sample:
-    return of_timed_values("a", "test", np.sort(rng.uniform(0, 40, 3000)), latencies(rng, 3000))
+    return sample_of_timed_values("a", "test", np.sort(rng.uniform(0, 40, 3000)), latencies(rng, 3000))
 
 
 def between_runs(rng: np.random.Generator) -> Sample:
     # Each run has a shift of its own: what single latencies can't tell.
     shifts = np.exp(0.05 * rng.standard_normal(5))
-    return together(
-        "a", [of_values(f"{n}", "test", latencies(rng, 3000, shift)) for n, shift in enumerate(shifts)]
+    return combine_runs(
+        "a", [sample_of_values(f"{n}", "test", latencies(rng, 3000, shift)) for n, shift in enumerate(shifts)]
     )
 
 
@@ -57,8 +57,8 @@ def test_percentiles(
     held = np.zeros(len(PARTS))
     for _ in range(trials):
         sample = make(rng)
-        assert st.way_of(sample) == way
-        for place, estimate in enumerate(st.percentiles(sample, PARTS, rng)):
+        assert st.method_of(sample) == way
+        for place, estimate in enumerate(st.estimate_quantiles(sample, PARTS, rng)):
             low, high = estimate.interval
             held[place] += low - STEP <= TRUTH[place] <= high
     assert ((held / trials >= 0.93) & (held / trials <= 0.98)).all(), held / trials
@@ -68,8 +68,8 @@ def test_the_ratio_of_two_samples() -> None:
     rng = np.random.default_rng(2)
     held = 0
     for _ in range(TRIALS):
-        before, after = (of_values("a", "test", latencies(rng, 1000, scale)) for scale in (1.0, 0.7))
-        pair = [st.percentiles(sample, [0.9], rng)[0] for sample in (before, after)]
+        before, after = (sample_of_values("a", "test", latencies(rng, 1000, scale)) for scale in (1.0, 0.7))
+        pair = [st.estimate_quantiles(sample, [0.9], rng)[0] for sample in (before, after)]
         _, _, low, high = st.ratio(*pair)
         held += low - 0.001 <= -0.3 <= high + 0.001
     assert 0.93 <= held / TRIALS <= 0.97
@@ -81,9 +81,9 @@ def test_the_difference_of_two_shares() -> None:
     for _ in range(TRIALS):
         pair = []
         for share in (0.02, 0.05):
-            sample = of_values("a", "test", [1.0])
+            sample = sample_of_values("a", "test", [1.0])
             sample.requests, sample.errors = 2000, int(rng.binomial(2000, share))
-            estimate = st.error_share(sample, rng)
+            estimate = st.estimate_error_share(sample, rng)
             assert estimate is not None
             pair.append(estimate)
         _, _, low, high = st.difference(*pair)
@@ -97,9 +97,9 @@ def test_the_rate_over_blocks() -> None:
     for _ in range(TRIALS_OVER_BLOCKS):
         counts = rng.poisson(40, 50)
         at_s = np.asarray(np.repeat(np.arange(50), counts) + 0.5, np.float64)
-        sample = of_timed_values("a", "test", at_s, np.full(len(at_s), STEP))
+        sample = sample_of_timed_values("a", "test", at_s, np.full(len(at_s), STEP))
         sample.seconds = 50.0
-        estimate = st.rate(sample, rng)
+        estimate = st.estimate_rate(sample, rng)
         assert estimate is not None
         low, high = estimate.interval
         held += low <= 40 <= high
@@ -109,9 +109,9 @@ def test_the_rate_over_blocks() -> None:
 def test_a_share_of_none_or_all_may_be_just_that() -> None:
     rng = np.random.default_rng(6)
     for errors, low, high in ((0, 0.0, None), (100, None, 1.0)):
-        sample = of_values("a", "test", [1.0])
+        sample = sample_of_values("a", "test", [1.0])
         sample.requests, sample.errors = 100, errors
-        estimate = st.error_share(sample, rng)
+        estimate = st.estimate_error_share(sample, rng)
         assert estimate is not None
         assert low is None or estimate.interval[0] == low
         assert high is None or estimate.interval[1] == high
@@ -120,9 +120,9 @@ def test_a_share_of_none_or_all_may_be_just_that() -> None:
 def test_marks_that_are_wide_make_intervals_that_are() -> None:
     rng = np.random.default_rng(5)
     wide = Sample("a", "test", np.array([0.0, 10.0]), np.array([10.0, 90.0]), np.array([100, 100]))
-    estimate = st.percentiles(wide, [0.9], rng)[0]
+    estimate = st.estimate_quantiles(wide, [0.9], rng)[0]
     assert (estimate.low, estimate.high) == (10.0, 90.0)
     assert estimate.interval == (10.0, 90.0)
-    least, most, low, high = st.ratio(st.percentiles(wide, [0.1], rng)[0], estimate)
+    least, most, low, high = st.ratio(st.estimate_quantiles(wide, [0.1], rng)[0], estimate)
     assert (least, most) == (0.0, float("inf"))
     assert (low, high) == (0.0, float("inf"))

@@ -11,7 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from heyfleet.plan.build import Flags, make_plan
+from heyfleet.plan.build import make_plan
+from heyfleet.plan.options import RunOptions
 from heyfleet.plan.redact import echo
 from heyfleet.results.report import csv as rows
 from heyfleet.results.report import json as document
@@ -19,7 +20,7 @@ from heyfleet.results.report import text as hey
 from heyfleet.results.summary import Summary
 
 HERE = Path(__file__).parent
-SCHEMA = json.loads((HERE.parents[3] / "docs/report.schema.json").read_text())
+SCHEMA = json.loads((HERE.parents[3] / "docs/reference/report.schema.json").read_text())
 
 
 def normal(kit: Any) -> Summary:
@@ -66,14 +67,14 @@ def test_the_text_is_the_golden_one(kit: Any, make: Callable[[Any], Summary]) ->
 
 @pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
 def test_the_document_keeps_its_schema(kit: Any, make: Callable[[Any], Summary]) -> None:
-    text = document.render(make(kit), "0.1.0")
+    text = document.render(make(kit))
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     jsonschema.validate(json.loads(text), SCHEMA, jsonschema.Draft202012Validator)
     assert "NaN" not in text
 
 
 def test_the_document_says_what_was_measured(kit: Any) -> None:
-    values = document.document(cut_off(kit), "0.1.0")
+    values = document.document(cut_off(kit))
     assert values["statuses"] == {"302": 1001}
     assert values["errors"] == {"request timeout": 1}
     assert values["latency"]["clamped"] == 1
@@ -87,13 +88,13 @@ def test_the_document_says_what_was_measured(kit: Any) -> None:
 
 def test_the_plan_is_echoed() -> None:
     plan = make_plan(
-        Flags(url="http://localhost/", user_agent="heyfleet/0", rate_per_connection=2.5, workers=3)
+        RunOptions(url="http://localhost/", user_agent="heyfleet/0", rate_per_connection=2.5, workers=3)
     )
     assert (echo(plan)["rate_per_connection"], echo(plan)["workers"]) == (2.5, 3)
 
 
 def test_the_echo_keeps_secrets() -> None:
-    flags = Flags(
+    flags = RunOptions(
         url="http://me:secret@[::1]:8080/a?b=c",
         user_agent="heyfleet/0",
         headers=(("X-Api-Key", "secret"), ("Cookie", "secret"), ("X", "open")),
@@ -120,9 +121,9 @@ def test_rows_are_those_of_hey() -> None:
 
 def test_rows_of_more_than_a_chunk() -> None:
     row = struct.pack("<7qii", *range(7), 200, 0)
-    count = rows.ROWS_A_CHUNK * 2 + 1
+    count = rows.ROWS_PER_CHUNK * 2 + 1
     assert "".join(rows.render(row * count)).count("\n") == count + 1
 
 
 def test_no_rows() -> None:
-    assert "".join(rows.render(b"")) == rows.HEADING + "\n"
+    assert "".join(rows.render(b"")) == rows.HEADER + "\n"

@@ -1,0 +1,41 @@
+"""Finding archived runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from heyfleet.results.archive import layout
+from heyfleet.results.archive.errors import ArchiveError
+from heyfleet.results.archive.migration import version_of
+from heyfleet.results.archive.reader import ArchivedRun
+from heyfleet.results.archive.runs_folder import DEFAULT_FOLDER
+
+
+def find_run(name: str, runs: str = DEFAULT_FOLDER) -> ArchivedRun:
+    """Return a run by its folder or its name in the folder of runs; "" is the latest. ArchiveError if there is none."""
+    if not name:
+        latest = next(iter(list_runs(runs)), None)
+        if latest is None:
+            raise ArchiveError(f"no run in {runs or DEFAULT_FOLDER}")
+        return ArchivedRun(latest)
+    path = Path(name)
+    if not path.exists() and runs and Path(runs, name).exists():
+        path = Path(runs, name)
+    return ArchivedRun(path)
+
+
+def list_runs(runs: str) -> list[Path]:
+    """Return the archives in a folder, and in its folders of repeated runs, the latest first."""
+    patterns = (f"*/{layout.FACTS}", f"*/*/{layout.FACTS}") if runs else ()
+    folders = [path.parent for pattern in patterns for path in Path(runs).glob(pattern)]
+    return sorted(folders, key=lambda path: (_created_at(path), path.name), reverse=True)
+
+
+def _created_at(folder: Path) -> str:
+    """Return when an archive was created, as text that sorts; "" if it is damaged."""
+    try:
+        facts = json.loads((folder / layout.FACTS).read_bytes())
+        return str(version_of(facts["version"]).facts(facts)["created_at"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
