@@ -99,7 +99,7 @@ cdef void decode_forget(Decoding *decoding) noexcept nogil:
     if chain == NULL:
         return
     for index in range(chain.count):
-        if chain.decoders[place].brotli != NULL:  # it can't be reused
+        if chain.decoders[index].brotli != NULL:  # it can't be reused
             codings.BrotliDecoderDestroyInstance(chain.decoders[index].brotli)
             chain.decoders[index].brotli = NULL
     chain.next_free = decoding.pool.free
