@@ -229,8 +229,8 @@ def status(**flags: Any) -> None:
     if flags["controller"]:
         roster = RemoteController(flags["controller"], flags["credentials"]).roster()
         agents = _agent_states(roster)
-        for line in roster.turned_away:
-            console.info(f"turned away: {line}")
+        for line in roster.rejected:
+            console.info(f"rejected: {line}")
     for line in status_lines(instances, agents, time.time()):
         click.echo(line)
 

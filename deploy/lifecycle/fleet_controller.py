@@ -31,8 +31,8 @@ class Roster:
     """The agents of a controller at one moment."""
 
     agents: list[RosterEntry]
-    turned_away: list[str] = field(default_factory=list)
-    """One line for each agent that was refused, with the reason."""
+    rejected: list[str] = field(default_factory=list)
+    """One line for each agent that was rejected, with the reason."""
 
 
 class FleetController(Protocol):
