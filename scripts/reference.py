@@ -1,4 +1,4 @@
-"""Write what is made from the code: docs/reference/{flags,plan-file,exit-codes}.md and src/heyfleet/keywords.py.
+"""Write what is made from the code: docs/reference/{flags,plan-file,exit-codes,python}.md and src/heyfleet/keywords.py.
 
 Run it after a change to the options or exit codes: `python scripts/reference.py`. tests/test_reference.py fails while a file
 is out of date.
@@ -12,10 +12,12 @@ import keyword
 import re
 import textwrap
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 
+import heyfleet
+from heyfleet import errors
 from heyfleet.errors import ExitCode
 from heyfleet.plan.option_types import Option
 from heyfleet.plan.options import OPTIONS
@@ -164,6 +166,57 @@ def keywords_module() -> str:
     return "\n".join(lines) + "\n"
 
 
+def python_page() -> str:
+    """Return the reference of the Python API."""
+    lines = ["[heyfleet from Python](../how-to/python.md) has examples.", "", "## Functions", ""]
+    for function in (heyfleet.run, heyfleet.arun, heyfleet.load):
+        prefix = "async " if inspect.iscoroutinefunction(function) else ""
+        signature = _signature(function)
+        lines += [
+            f"### {function.__name__}",
+            "",
+            "```python",
+            f"{prefix}{function.__name__}{signature}",
+            "```",
+            "",
+        ]
+        lines += _doc(function)
+    lines += ["## Keywords of run and arun", ""]
+    lines += ["| Keyword | Type | Meaning |", "|---|---|---|"]
+    for option in OPTIONS:
+        if option.name not in _COMMAND_ONLY:
+            names = ", ".join(f"`{name}`" for name in _keyword_names(option))
+            lines.append(f"| {names} | {_cell(_python_type(option))} | {_cell(option.help)} |")
+    lines += ["| `json` | any | Value to send as JSON, instead of `data`. |", ""]
+    lines += ["`Seconds` is a number of seconds, a `timedelta`, or a text such as `1m30s`.", ""]
+    lines += ["## Result", "", *_doc(heyfleet.Result), "| Member | Meaning |", "|---|---|"]
+    for name, member in vars(heyfleet.Result).items():
+        if not name.startswith("_"):
+            parameters = "" if isinstance(member, property) else _signature(member)
+            shown = re.sub(r"\(self(?:, )?", "(", parameters.partition(" -> ")[0])
+            meaning = " ".join((inspect.getdoc(member) or "").split())
+            lines.append(f"| `{_escape(name + shown)}` | {_escape(meaning)} |")
+    lines += ["", "## Errors", "", "| Class | Meaning |", "|---|---|"]
+    for name, member in vars(errors).items():
+        if inspect.isclass(member) and issubclass(member, errors.HeyfleetError):
+            lines.append(f"| `{name}` | {_cell(' '.join((inspect.getdoc(member) or '').split()))} |")
+    return _page("The Python API", "src/heyfleet", lines)
+
+
+def _signature(function: Callable[..., object]) -> str:
+    """Return a signature without the quotes of postponed annotations."""
+    return re.sub(r"(: |-> )'([^']+)'", r"\1\2", str(inspect.signature(function)))
+
+
+def _escape(text: str) -> str:
+    """Escape what would end a cell, and nothing else: code is shown as it is."""
+    return text.replace("|", "\\|")
+
+
+def _doc(item: object) -> list[str]:
+    return [*_paragraphs(inspect.getdoc(item) or "")]
+
+
 def _keyword_names(option: Option) -> list[str]:
     names = [{"header": "headers", "body": "data", "data": "data_file"}.get(option.name, option.name)]
     names += [flag.lstrip("-") for flag in option.flags[:-1]]
@@ -194,6 +247,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "plan-file.md": plan_file_page(),
         REFERENCE / "exit-codes.md": exit_codes_page(),
         KEYWORDS: keywords_module(),
+        REFERENCE / "python.md": python_page(),
     }
 
 
