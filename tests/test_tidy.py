@@ -168,7 +168,6 @@ def test_lines_of_prose_are_short() -> None:
     assert {name: lines for name, lines in offending.items() if lines} == {}
 
 
-@pytest.mark.xfail(reason="the rewriting of the pages and names is under way")
 def test_docstrings_stand_alone() -> None:
     offending = {name: docstring_fragments(text) for name, text in outside_tests(*CODE, ".pyi")}
     assert {name: fragments for name, fragments in offending.items() if fragments} == {}

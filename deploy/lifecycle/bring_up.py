@@ -105,8 +105,8 @@ class FleetBringUp:
             if instance.name not in names:
                 reason = reasons.get(instance.id, "it started, but its agent never reached the controller")
                 self._log(f"not joined: {instance.name}: {reason}")
-        for line in self._controller.roster().turned_away:
-            self._log(f"turned away: {line}")
+        for line in self._controller.roster().rejected:
+            self._log(f"rejected: {line}")
 
     def remove(self) -> None:
         """Remove everything that was created."""

@@ -210,7 +210,7 @@ def test_a_dead_host_is_replaced_or_tolerated(booted: Machines) -> None:
     assert agents == ["h1", "h3", "h4"]
     code, out, err = ended(run(booted, "--min-agents", "3", "-n", "300", "-c", "3", url(booted)))
     assert code == 0, err
-    assert "turned away h2: ssh: connect to host" in err
+    assert "rejected h2: ssh: connect to host" in err
     assert len(json.loads(out)["fleet"]["agents"]) == 3
     code, out, err = ended(run(booted, "-n", "300", "-c", "3", url(booted)))
     assert (code, out) == (2, "")

@@ -35,14 +35,14 @@ class ScriptedController:
         self._clock = clock
         self._joins_at_s = joins_at_s
         self.tokens: list[tuple[int, float]] = []
-        self.turned_away: list[str] = []
+        self.rejected: list[str] = []
 
     def roster(self) -> Roster:
         joined = [name for name, at_s in self._joins_at_s.items() if at_s <= self._clock.now_s]
         entries = [
             RosterEntry(agent=f"{each}-0a1b", attached=True, cores=2, open_files=1000) for each in joined
         ]
-        return Roster(agents=entries, turned_away=self.turned_away)
+        return Roster(agents=entries, rejected=self.rejected)
 
     def issue_token(self, uses: int, valid_s: float) -> tuple[bytes, bytes]:
         self.tokens.append((uses, valid_s))
@@ -224,7 +224,7 @@ def test_a_head_node_that_does_not_answer_is_named_with_its_port() -> None:
 
 def test_a_head_node_that_ended_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, provider = Clock(), HeadNodes()
-    ended = Instance(fleet="f", id="head", name="head", state=ENDED, reason="no bundle", agent=False)
+    ended = Instance(fleet="f", id="head", name="head", state=ENDED, reason="no bundle", is_head_node=True)
     listings: list[Instances] = [[], [ended]]
     monkeypatch.setattr(
         provider, "list", lambda fleet="": listings.pop(0) if len(listings) > 1 else listings[0]
