@@ -174,7 +174,7 @@ def test_invalid_live_exports(nginx: Any, flags: tuple[str, ...], says: str) -> 
 
 def test_a_missing_collector_is_a_warning(nginx: Any) -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
-    outcome = heyfleet("run", "--rate", "100", "-z", "1s", "--otlp", endpoint, nginx.url("/"))
+    outcome = heyfleet("run", "--rate", "100", "-n", "100", "--otlp", endpoint, nginx.url("/"))
     assert outcome.exit_code == 0
     assert "100 responses" in outcome.stdout
     assert "did not accept" in outcome.stderr
