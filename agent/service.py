@@ -1,6 +1,7 @@
 """An agent's side of the control plane: carry out assignments, and keep results until the controller releases them.
 
-Knows no gRPC: a client attaches a queue of outgoing messages for each stream and passes on what it receives.
+It does not depend on gRPC: a client attaches a queue of outgoing messages for each stream, and passes on what it
+receives.
 """
 
 from __future__ import annotations

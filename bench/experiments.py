@@ -91,8 +91,8 @@ def _conduct(name: str, out: Path, agents: int) -> Experiment:
     target = target_of(name)
     with running(target) as url:
         try:
-            result = heyfleet.run(url, f=str(plan(name)), local_agents=agents, out=out, quiet=True)
-        except heyfleet.RunError as error:
+            result = heyfleet.run(url, f=str(plan(name)), local_agents=agents, out=out)
+        except heyfleet.HeyfleetError as error:
             raise BenchError(f"{name}: {error}") from None
         with urllib.request.urlopen(f"{url}/_lab/stats", timeout=10) as page:  # noqa: S310 - the target that was just started
             stats = json.load(page)

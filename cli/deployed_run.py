@@ -18,22 +18,12 @@ from heyfleet.plan.options import RunOptions
 from heyfleet.plan.sections.fleet import DeploymentOptions
 from heyfleet.results.archive.archiver import Archiver
 
+FleetFactory = Callable[[dict[str, Any], int], Deployment]
 
-def run_deployed(
-    options: RunOptions,
-    make_fleet: Callable[[dict[str, Any], int], Deployment],
-    live_exports: LiveExports | None,
-) -> int:
+
+def run_deployed(options: RunOptions, make_fleet: FleetFactory, live_exports: LiveExports | None) -> int:
     """Make the run and return its exit code; with --dry-run, only print what would be launched."""
-    launch_options = {
-        field.name: getattr(options, field.name) for field in dataclasses.fields(DeploymentOptions)
-    }
-    deployment = make_fleet(launch_options, options.agents)
-    if options.min_agents > deployment.agents:
-        raise InputError(
-            f"--min-agents {options.min_agents} is more than the fleet's {deployment.agents} agents"
-        )
-    options = dataclasses.replace(options, agents=deployment.agents)
+    options, deployment = deployment_for_run(options, make_fleet)
     if options.dry_run:
         make_plan(options)
         _, port = parse_listen_address(options.listen)
@@ -42,3 +32,16 @@ def run_deployed(
     with deployment:
         archiver = Archiver(options.out, enabled=not options.no_archive, warn=console.info)
         return run_and_report(options, FleetExecutor(options, deployment), archiver, live_exports)
+
+
+def deployment_for_run(options: RunOptions, make_fleet: FleetFactory) -> tuple[RunOptions, Deployment]:
+    """Return the options with the number of agents, and the deployment, of which nothing is launched yet."""
+    launch_options = {
+        field.name: getattr(options, field.name) for field in dataclasses.fields(DeploymentOptions)
+    }
+    deployment = make_fleet(launch_options, options.agents)
+    if options.min_agents > deployment.agents:
+        raise InputError(
+            f"--min-agents {options.min_agents} is more than the fleet's {deployment.agents} agents"
+        )
+    return dataclasses.replace(options, agents=deployment.agents), deployment

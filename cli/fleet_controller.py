@@ -35,11 +35,11 @@ class RemoteController:
             )
             for each in reply.agents
         ]
-        return Roster(agents=agents, rejected=list(reply.turned_away))
+        return Roster(agents=agents, rejections=list(reply.rejections))
 
     def issue_token(self, uses: int, valid_s: float) -> tuple[bytes, bytes]:
         """Issue a join token in the credentials folder, which must be the controller's own. Raises InputError."""
-        return self._client.token(uses, valid_s)
+        return self._client.issue_token(uses, valid_s)
 
 
 class FutureController(RemoteController):

@@ -16,7 +16,7 @@ import uvloop
 
 from heyfleet.cli.parsed_type import ParsedType
 from heyfleet.durations import parse_count
-from heyfleet.lab.behaviour import Behaviour, parse_query
+from heyfleet.lab.behavior import Behavior, parse_query
 from heyfleet.lab.faulty import Target, serve
 from heyfleet.lab.units import parse_range, parse_stall
 from heyfleet.lab.vpc_lambda.settings import Settings, descriptions
@@ -89,7 +89,7 @@ def _listen_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--default",
     type=ParsedType("query", parse_query),
-    help="Behaviour of / and /ok, such as 'delay=20ms&size=1KiB'.",
+    help="Behavior of / and /ok, such as 'delay=20ms&size=1KiB'.",
 )
 @click.option(
     "--stall",
@@ -100,9 +100,9 @@ def _listen_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--seed", default=0, help="Seed of all random values.")
 def faulty(
     *, host: str, port: int, allow_remote: bool, max_connections: int, overflow: str, seed: int,
-    default: Behaviour | None, stall: tuple[float, float] | None, tls: str | None,
+    default: Behavior | None, stall: tuple[float, float] | None, tls: str | None,
 ) -> None:  # fmt: skip
-    """Serve HTTP/1.1 and HTTP/2, and misbehave as the URL of each request says; GET /help lists all behaviours."""
+    """Serve HTTP/1.1 and HTTP/2, and misbehave as the URL of each request says; GET /help lists all behaviors."""
     address = _address(host, allow_remote=allow_remote)
     context = _tls(tls) if tls else None
     target = Target(default, max_connections, overflow, seed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,10 +19,10 @@ from heyfleet.plan.options import OPTIONS, RunOptions, Text, environment_texts, 
 from heyfleet.plan.requests import with_request_specs
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.results.archive.archiver import Archiver
-from heyfleet.results.intervals import IntervalSink
 
 if TYPE_CHECKING:
     from heyfleet.controller.executors.base import Deployment
+    from heyfleet.controller.run import LiveExports
     from heyfleet.plan.plan_file import PlanFile
 
 HELP = "Send HTTP requests from this host or from a fleet, and print a report like hey's."
@@ -154,17 +153,17 @@ def _execute(options: RunOptions, make_agent: Callable[[], AgentLink], make_flee
     if options.find_max:
         from heyfleet.cli.find_max import find_max_and_report
 
-        return find_max_and_report(options, options.find_max, lambda: _executor(options, make_agent))
+        return find_max_and_report(options, options.find_max, lambda: make_executor(options, make_agent))
     from heyfleet.cli.run_report import run_and_report
 
-    live_exports = _live_exports(options) if options.prometheus or options.otlp else None
+    live_exports = make_live_exports(options, console.info) if options.prometheus or options.otlp else None
     if launches_agents(options):
         from heyfleet.cli.deployed_run import run_deployed
 
         return run_deployed(options, make_fleet, live_exports)
 
     def run_once(archiver: Archiver) -> int:
-        return run_and_report(options, _executor(options, make_agent), archiver, live_exports)
+        return run_and_report(options, make_executor(options, make_agent), archiver, live_exports)
 
     if options.repeat:
         from heyfleet.cli.repeat import repeat
@@ -173,13 +172,14 @@ def _execute(options: RunOptions, make_agent: Callable[[], AgentLink], make_flee
     return run_once(Archiver(options.out, enabled=not options.no_archive, warn=console.info))
 
 
-def _live_exports(options: RunOptions) -> Callable[[Plan], AbstractContextManager[list[IntervalSink]]]:
+def make_live_exports(options: RunOptions, warn: Callable[[str], object]) -> LiveExports:
+    """Return the live exports that --prometheus and --otlp name; `warn` is called when one of them fails."""
     from heyfleet.results.export.live import live_exports
 
-    return lambda plan: live_exports(plan, options.prometheus, options.otlp, console.info)
+    return lambda plan: live_exports(plan, options.prometheus, options.otlp, warn)
 
 
-def _executor(options: RunOptions, make_agent: Callable[[], AgentLink]) -> Executor:
+def make_executor(options: RunOptions, make_agent: Callable[[], AgentLink]) -> Executor:
     """Return the executor of the run; each imports what it needs only when it is used."""
     if options.controller:
         from heyfleet.controller.executors.remote import RemoteExecutor

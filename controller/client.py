@@ -42,7 +42,7 @@ class Controller:
                 "name a folder with the controller's ca.pem and operator.pem: --credentials DIR",
             )
         self._folder = folder
-        self.address = enrollment.with_default_port(address)
+        self._address = enrollment.with_default_port(address)
         try:
             self._tls = load_operator(folder)
         except CredentialsError as error:
@@ -75,7 +75,7 @@ class Controller:
         loop = asyncio.get_running_loop()
         stop = FromOperator(stop=Stop())
         interrupts.stop_with(lambda: loop.call_soon_threadsafe(outgoing.put_nowait, stop))
-        channel = OperatorChannel(self.address, self._tls)
+        channel = OperatorChannel(self._address, self._tls)
         answers = channel.run(_messages(outgoing))
         try:
             measurements = await _read_result(answers, interrupts, on_status, on_interval)
@@ -95,7 +95,7 @@ class Controller:
         return uvloop.run(self._collect(run_id))
 
     async def _collect(self, run_id: str) -> Measurements:
-        channel = OperatorChannel(self.address, self._tls)
+        channel = OperatorChannel(self._address, self._tls)
         request = CollectRequest(protocol=PROTOCOL, version=__version__, run_id=run_id)
         try:
             return await _read_result(channel.collect(request), None, lambda status: None, ignore)
@@ -113,13 +113,13 @@ class Controller:
         return reply
 
     async def _roster(self) -> RosterReply:
-        channel = OperatorChannel(self.address, self._tls)
+        channel = OperatorChannel(self._address, self._tls)
         try:
             return await channel.roster(RosterRequest(protocol=PROTOCOL, version=__version__))
         finally:
             await channel.close()
 
-    def token(self, uses: int, valid_s: float) -> tuple[bytes, bytes]:
+    def issue_token(self, uses: int, valid_s: float) -> tuple[bytes, bytes]:
         """Return the CA and a new join token, good for `uses` agents and `valid_s` seconds.
 
         The folder must be the controller's own, with its ca.key. Raises InputError.

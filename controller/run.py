@@ -72,9 +72,10 @@ def report_measurements(measurements: Measurements, archiver: Archiver) -> RunRe
 def _archive(
     measurements: Measurements, summary: Summary, archiver: Archiver, signal_exit_code: int
 ) -> RunReport:
-    archiver.finish(measurements, lambda: _json_report(summary))
+    exit_code = signal_exit_code or exit_code_of(summary)
+    archiver.finish(measurements, lambda: _json_report(summary), exit_code)
     archived = ExitCode.FAULT if archiver.failed else ExitCode.OK
-    return RunReport(summary, measurements.trace, signal_exit_code or exit_code_of(summary) or archived)
+    return RunReport(summary, measurements.trace, exit_code or archived)
 
 
 def _json_report(summary: Summary) -> str:

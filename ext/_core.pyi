@@ -1,4 +1,4 @@
-"""Typed face of the native engine."""
+"""The native engine as Python sees it, with its documentation."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, final, type_check_only
@@ -19,9 +19,9 @@ HTTP1_REASON_NAMES: tuple[str, ...]
 
 @final
 class Histogram:
-    """An HDR histogram of nanoseconds, the same buckets for all, so that merging loses nothing.
+    """An HDR histogram of nanoseconds. All histograms have the same buckets, so that merging loses nothing.
 
-    Values up to HIGHEST_NS are told apart to DIGITS significant digits, or in steps of 64 ns where that is
+    Values up to HIGHEST_NS are distinguished to DIGITS significant digits, or in steps of 64 ns where that is
     coarser. Negative values are recorded as 0; values above HIGHEST_NS are counted at HIGHEST_NS and in
     `clamped`. `count`, `sum_ns`, `min_ns` and `max_ns` are exact. Integers beyond 64 bits raise
     OverflowError. The layout and the encoding are those of HdrHistogram.
@@ -34,29 +34,29 @@ class Histogram:
 
     def __init__(self) -> None: ...
     def record(self, value_ns: int, count: int = 1) -> None:
-        """Record a value `count` times. ValueError if `count` is below 1, or the total beyond 2**63 - 1."""
+        """Record a value `count` times. Raises ValueError if `count` is below 1, or the total above 2**63 - 1."""
 
     def add(self, other: Histogram) -> None:
-        """Add all values of `other`. ValueError, with nothing changed, if the total is beyond 2**63 - 1."""
+        """Add all values of `other`. Raises ValueError, and changes nothing, if the total is above 2**63 - 1."""
 
     def reset(self) -> None:
         """Forget all values."""
 
     def copy(self) -> Histogram:
-        """Another histogram with the same values."""
+        """Return a new histogram with the same values."""
 
     def since(self, older: Histogram) -> Histogram:
-        """What was added after `older` was copied from this. Its extremes and its sum are those of the buckets."""
+        """Return the values added after `older` was copied from this. Extremes and sum are those of the buckets."""
 
     def encode(self) -> bytes:
-        """The counts in HdrHistogram's V2 encoding, not compressed. The totals are not in it."""
+        """Return the counts in HdrHistogram's V2 encoding, uncompressed and without the totals."""
 
     def add_encoded(
         self, payload: bytes, *, count: int, sum_ns: int, min_ns: int, max_ns: int, clamped: int
     ) -> None:
-        """Add what `encode` returned elsewhere, with the totals of that histogram.
+        """Add an encoded histogram with its totals.
 
-        ValueError, with nothing changed, if the payload is not a V2 payload of these settings, or if the
+        Raises ValueError, and changes nothing, if the payload is not a V2 payload of these settings, or if the
         totals are impossible for its counts: `count` must be the payload's, `min_ns` and `max_ns` in its
         first and last bucket in use, `clamped` not above the count of the last, `sum_ns` within the bounds
         of all.
@@ -64,7 +64,7 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many values."""
+        """The number of values."""
 
     @property
     def sum_ns(self) -> int:
@@ -80,7 +80,7 @@ class Histogram:
 
     @property
     def clamped(self) -> int:
-        """How many values were above HIGHEST_NS."""
+        """The number of values above HIGHEST_NS."""
 
     @property
     def mean_ns(self) -> float:
@@ -88,34 +88,37 @@ class Histogram:
 
     @property
     def stddev_ns(self) -> float:
-        """The population's standard deviation, each value taken as the middle of its bucket; 0.0 if empty."""
+        """The population standard deviation, with each value taken as the middle of its bucket; 0.0 if empty."""
 
     def value_at_percentile(self, percentile: float) -> int:
-        """The value of rank ceil(percentile / 100 * count), at least 1, in ns: the nearest rank.
+        """Return the value of rank ceil(percentile / 100 * count), at least 1, in ns: the nearest rank.
 
         It is the highest value that its bucket can hold, but not outside `min_ns` to `max_ns`; the value of
         the last rank is `max_ns`. The percentile is taken as it is written: 99.9 of 1000 values is rank 999.
-        ValueError outside 0 to 100, or if the histogram is empty.
+        Raises ValueError outside 0 to 100, or if the histogram is empty.
         """
 
     def count_at_or_below(self, value_ns: int) -> int:
-        """How many values lie in the buckets up to the one of `value_ns`, that one included."""
+        """Count the values in the buckets up to and including the one of `value_ns`."""
 
     def buckets(self) -> list[tuple[int, int, int]]:
-        """(lowest_ns, highest_ns, count) of each bucket in use, ascending; clamped values are in the last."""
+        """Return (lowest_ns, highest_ns, count) of each bucket in use, ascending. Clamped values are in the last one."""
 
 def add_encoded_all(parts: list[tuple[Histogram, bytes, int, int, int, int, int]]) -> None:
     """Add encoded histograms, each (into, counts_v2, count, sum_ns, min_ns, max_ns, clamped), as `add_encoded` does.
 
-    ValueError, with nothing changed in any of them, if one is not good. The same histogram may be there more than once.
+    Raises ValueError, and changes none of them, if one is invalid. The same histogram may occur more than once.
     """
 
 class Io:
-    """What every backend does: connect, send and receive, as completions."""
+    """A backend: connects, sends and receives, and reports completions."""
 
 @final
 class EpollIo(Io):
-    """The epoll backend. With `milliseconds` it waits as on a kernel before 5.11, with `stamps` the kernel stamps bytes."""
+    """The epoll backend.
+
+    With `milliseconds` it waits as on a kernel before 5.11. With `stamps` the kernel timestamps what is sent and received.
+    """
 
     def __init__(self, *, milliseconds: bool = False, stamps: bool = False) -> None: ...
 
@@ -128,17 +131,17 @@ class SimPeer:
     """One peer of the simulated network.
 
     What each kind does once connected: `answer` sends `response` for each complete request, in order; `echo`
-    sends every byte back; `close` sends `response`, if any, then ends the stream, and what comes later is
-    lost; `half_close` does the same, but reads on; `reset` resets at the first bytes; `silent` reads, and
-    says nothing. The others do not connect: `refuse` and `unreachable` fail at once, `blackhole` after 127 s,
-    as Linux does.
+    sends every byte back; `close` sends `response`, if any, then ends the stream, and later bytes are lost;
+    `half_close` does the same, but reads on; `reset` resets at the first bytes; `silent` reads and sends
+    nothing. The others do not connect: `refuse` and `unreachable` fail at once, `blackhole` after 127 s, as on
+    Linux.
 
-    A request ends with the bytes `request_end` (at most 8) or, when `request_bytes` is not 0, with each such
-    number of bytes. A connect takes `connect_delay_ns`, a send `send_delay_ns` and its length at the
-    bandwidth (0: no limit), an answer `delay_ns`; to the first and the last comes an even share of
-    `jitter_ns`. With `split_bytes` bytes come in random pieces of at most that many. The probabilities are an
-    answer's: of a reset or an end of the stream before its last byte, or of never coming. After
-    `requests_per_connection` answers (0: no limit) the peer closes. ValueError for what makes no sense.
+    A request ends with the bytes `request_end` (at most 8) or, if `request_bytes` is not 0, after that number
+    of bytes. A connect takes `connect_delay_ns`, a send `send_delay_ns` plus its length at the bandwidth (0: no
+    limit), a response `delay_ns`; connects and responses take up to `jitter_ns` longer, uniformly distributed.
+    With `split_bytes` bytes come in random pieces of at most that size. The probabilities are those of a
+    response to be reset or ended before its last byte, or never to come. After `requests_per_connection`
+    responses (0: no limit) the peer closes. Raises ValueError for values that make no sense.
     """
 
     def __init__(
@@ -166,8 +169,8 @@ class SimPeer:
 class SimIo(Io):
     """The simulated backend: peers by port, on a virtual clock that starts at 1 s.
 
-    What is random comes from `seed`. A connect to a port without a peer is refused. With `open_max`, further
-    sockets fail with EMFILE. The counters are the network's own.
+    Everything random comes from `seed`. A connect to a port without a peer is refused. Sockets beyond `open_max`
+    fail with EMFILE. The counters are the network's own.
     """
 
     connections_seen: int
@@ -181,9 +184,7 @@ class SimIo(Io):
     def __init__(self, peers: dict[int, SimPeer], *, seed: int = 1, open_max: int = 0) -> None: ...
 
 class ProbeEvent(NamedTuple):
-    """One event of a backend. `result` is a number of bytes (connect: 0) or a negative errno; `data` what was
-    received.
-    """
+    """An event of a backend. `result` is a number of bytes (connect: 0) or a negative errno, `data` the bytes received."""
 
     op: Literal["connect", "send", "recv"]
     slot: int
@@ -193,13 +194,12 @@ class ProbeEvent(NamedTuple):
 
 @final
 class TlsContext:
-    """How a worker's connections speak TLS. Make one for each engine.
+    """The TLS settings of a worker's connections. Make one for each engine.
 
-    `name` is the server's: a host name, which is sent (SNI), or an address; either is what its certificate must be for.
-    `ca_pem`: trusted instead of the system's authorities. `certificate_pem` (with its chain) and `key_pem` are the
-    client's. `version` "1.2" or "1.3" allows no other; "" allows both. `protocols` are offered by ALPN (RFC 7301), the
-    preferred first; `demand`: without agreement on that one a connection fails. Raises ValueError with what can't be used,
-    and MemoryError.
+    `name` is the server's host name, which is sent (SNI), or its address; the certificate must be valid for it. `ca_pem`
+    replaces the system's authorities. `certificate_pem` (with its chain) and `key_pem` are the client's. `version` is "1.2"
+    or "1.3"; "" allows both. `protocols` are offered by ALPN (RFC 7301), the preferred one first; a connection that does not
+    agree on `demand` fails. Raises ValueError with the setting that can't be used, and MemoryError.
     """
 
     def __init__(
@@ -219,16 +219,16 @@ class TlsContext:
 def hpack_encode(
     fields: Iterable[tuple[bytes, bytes]], shared: Sequence[tuple[bytes, bytes]] = (), insert: bool = False
 ) -> bytes:
-    """A block of (name, value) fields, both bytes, names in lower case (RFC 7541).
+    """Encode a block of (name, value) fields, names in lower case (RFC 7541).
 
-    `shared`: what the dynamic table holds, the oldest first; `insert`: what this block is to put there, and has all of.
+    `shared` are the entries of the dynamic table, the oldest first. With `insert` this block adds them, and must have them all.
     """
 
 def hpack_shared(requests: Sequence[Sequence[tuple[bytes, bytes]]]) -> tuple[tuple[bytes, bytes], ...]:
-    """The fields that all requests have and that are worth a place in the peer's table, in the order of the first request."""
+    """The fields of all requests that are worth an entry in the peer's table, in the order of the first request."""
 
 def hpack_decode(block: bytes) -> tuple[str, int, int]:
-    """What the engine reads in a block of fields: (result, status, content length); for tests and fuzzing."""
+    """Decode a block of fields: (result, status, content length). For tests and fuzzing."""
 
 def http2_request(
     fields: Iterable[tuple[bytes, bytes]],
@@ -236,68 +236,69 @@ def http2_request(
     head: bool,
     shared: tuple[tuple[bytes, bytes], ...] = (),
 ) -> bytes:
-    """A request as Http2Io sends it over and over: its (name, value) fields as frames, then the bare body.
+    """Render a request for Http2Io: its (name, value) fields as frames, then the bare body.
 
-    `head`: its answers have no content. `shared`: the fields of hpack_shared of all requests of an engine. The stream's
-    number and the framing of the body are put in when it is sent.
+    `head`: its response has no content. `shared`: the result of hpack_shared for all requests of the engine. Stream ids and
+    the framing of the body are added when the request is sent.
     """
 
 @final
 class Http2Io(Io):
-    """HTTP/2 over another backend, with so many streams on each connection; tells on demand where redirects lead to."""
+    """HTTP/2 over another backend, with `streams` on each connection. `keep_location`: report the Location of redirects."""
 
     def __init__(self, inner: Io, streams: int, keep_location: bool = False) -> None: ...
 
 @final
 class TlsIo(Io):
-    """TLS over another backend, by the settings of a context. No more than one engine may use either of them."""
+    """TLS over another backend, with the settings of a context. Only one engine may use either of them."""
 
     def __init__(self, inner: Io, context: TlsContext) -> None: ...
 
 @final
 class TunnelIo(Io):
-    """Tunnels over another backend, whose connections go to the proxy. `head` asks for them, if a slot has none of its own."""
+    """Tunnels over another backend, whose connections go to a proxy. `head` is sent on slots that have none of their own."""
 
     def __init__(self, inner: Io, head: bytes) -> None: ...
     def lead(self, slot: int, head: bytes) -> None:
-        """How the next connection on a closed slot asks for its tunnel. MemoryError, ValueError."""
+        """Set the head that asks for the next tunnel on a closed slot. Raises MemoryError and ValueError."""
 
 @final
 class IoProbe:
-    """Drives a backend from Python, one call a method of the io contract, from one thread. ValueError for a
-    wrong slot.
+    """Drives a backend from Python, from one thread, with one method for each call of the io contract.
+
+    Raises ValueError for a slot that does not exist.
     """
 
     def __init__(self, io: Io) -> None: ...
     def open(self, slots: int) -> int:
-        """0 or a negative errno."""
+        """Open the backend. 0 or a negative errno."""
 
     def shut(self) -> None:
-        """Shut the backend; once more is harmless."""
+        """Shut the backend. It is harmless to do so twice."""
 
     def now(self) -> int:
         """Nanoseconds of the backend's clock."""
 
     def connect(self, slot: int, address: tuple[str, int], source: str | None = None) -> None:
-        """Connect to (host, port) from the address `source`, hosts as IPv4 or IPv6 literals. ValueError if not."""
+        """Connect to (host, port) from the address `source`. Raises ValueError if a host is not an IP address."""
 
     def send(self, slot: int, data: bytes) -> None:
         """Send all of `data`."""
 
     def close(self, slot: int) -> None:
-        """Close the slot; nothing of its past is delivered from here on."""
+        """Close the slot. Nothing of its past is delivered from then on."""
 
     def wait(self, timeout_ns: int) -> int:
         """Wait for an event, at most `timeout_ns`. 0 or a negative errno."""
 
     def next(self) -> ProbeEvent | None:
-        """The next event, its bytes copied, or None: then wait."""
+        """Return the next event with a copy of its bytes, or None: then call wait."""
 
     def drain(self, timeout_ns: int) -> list[ProbeEvent]:
-        """All events of the next `timeout_ns`. OSError if waiting fails."""
+        """Return all events of the next `timeout_ns`. Raises OSError if waiting fails."""
 
 def backends() -> list[tuple[str, bool, str]]:
-    """(name, available, why not) of each real io backend, the best first; tried out by opening it."""
+    """(name, available, why not) of each backend that talks to the kernel, the best first, from opening it as a trial."""
 
 @final
 class ScheduleProbe:
@@ -557,17 +558,17 @@ class Http1Parser:
         """Forget everything and expect a status line."""
 
     def feed(self, data: ReadableBuffer) -> tuple[str, int]:
-        """Read on in any object with the buffer protocol; the result and how many of its bytes were consumed.
+        """Read an object with the buffer protocol; return the result and how many of its bytes were consumed.
 
-        "more": all of them. "done": up to the response's last byte. "bad", "too large": up to what is wrong.
+        "more": all of them. "done": those up to the response's last byte. "bad", "too large": those up to the fault.
         """
 
     def finish(self) -> str:
-        """Tell that the peer ended the stream: "done", "closed early", or what it was before."""
+        """End the stream; return "done", "closed early", or the result from before."""
 
     @property
     def status(self) -> int:
-        """The status code; 0 before it is read. After an interim (1xx) response, that of the next one."""
+        """The status code, or 0 before it is read. An interim (1xx) one is replaced by the next."""
 
     @property
     def keep_alive(self) -> bool:
@@ -579,10 +580,10 @@ class Http1Parser:
 
     @property
     def decoded_bytes(self) -> int:
-        """The same after decoding, if that is asked for; else 0."""
+        """Bytes of content after decoding, with `decode`; else 0."""
     @property
     def location(self) -> bytes:
-        """The Location of a redirect, if it is kept; else empty."""
+        """The Location of a redirect, with `keep_location`; else empty."""
     @property
     def reason(self) -> str:
         """Why the result is "bad" or "too large", one of HTTP1_REASON_NAMES; else empty."""

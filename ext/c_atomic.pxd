@@ -1,5 +1,5 @@
 # Flags between the Python thread that steers a worker and the worker's loop. Each has one writer at a time; release and
-# acquire make what was written before a flag visible to whoever sees the flag, on every CPU.
+# acquire make everything written before a flag visible to the thread that sees the flag, on every CPU.
 
 from libc.stdint cimport int64_t
 

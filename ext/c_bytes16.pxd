@@ -1,6 +1,6 @@
-# Runs of bytes, found sixteen at a time. A rest of less than sixteen is padded with zeros, which end every run:
-# so nothing behind `end` is read, and no run is longer than what is there. Vectors are the compiler's; only to
-# find a byte's place in one is worth an instruction of the machine's.
+# Finds runs of bytes, sixteen at a time. A rest of less than sixteen is padded with zeros, which end every run, so that
+# nothing behind `end` is read and no run exceeds the input. Vectors are the compiler's; only finding a byte in one uses an
+# instruction of the processor.
 
 from libc.stdint cimport uint8_t
 

@@ -1,4 +1,4 @@
-# zlib, libbrotlidec and libzstd: what decodes content.
+# zlib, libbrotlidec and libzstd, which decode content.
 
 from libc.stdint cimport uint8_t
 

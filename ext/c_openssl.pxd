@@ -1,4 +1,4 @@
-# OpenSSL 3: what the transport uses of it.
+# The parts of OpenSSL 3 that the engine uses.
 
 from libc.stdint cimport uint64_t
 

@@ -1,4 +1,4 @@
-# The only face of libc and the kernel's socket API that the engine sees.
+# The parts of libc and of the kernel's socket API that the engine uses.
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 

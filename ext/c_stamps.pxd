@@ -1,4 +1,4 @@
-# The kernel's stamps of when bytes were sent and received: socket(7) control messages, linux/net_tstamp.h, linux/errqueue.h.
+# The kernel's timestamps of when bytes were sent and received: socket(7) control messages, linux/net_tstamp.h, linux/errqueue.h.
 
 from heyfleet.ext.c_posix cimport timespec
 from libc.stdint cimport uint8_t, uint32_t

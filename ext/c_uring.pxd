@@ -1,4 +1,4 @@
-# The only face of liburing that the engine sees.
+# The parts of liburing that the engine uses.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from heyfleet.ext.c_posix cimport sockaddr, socklen_t

@@ -17,7 +17,7 @@ from itertools import chain
 from random import Random
 from typing import cast
 
-from heyfleet.lab.behaviour import Behaviour, ParsedTarget, help_text, parse_target
+from heyfleet.lab.behavior import Behavior, ParsedTarget, help_text, parse_target
 from heyfleet.lab.http2 import PREFACE_BEGIN, Callbacks, Http2Connection
 from heyfleet.lab.request import BadRequestError, Head, RequestReader
 from heyfleet.lab.response import End, Step, script
@@ -34,7 +34,7 @@ class Target:
     which leaves them unanswered until another one ends, as a full accept queue does.
     """
 
-    def __init__(self, default: Behaviour | None, max_connections: int, overflow: str, seed: int) -> None:
+    def __init__(self, default: Behavior | None, max_connections: int, overflow: str, seed: int) -> None:
         self._default = default
         self._max_connections = max_connections
         self._overflow = overflow
@@ -47,7 +47,7 @@ class Target:
         self.abandoned: Counter[str] = Counter()
 
     def stats(self) -> dict[str, object]:
-        """Return all counters; connections are counted by the behaviour of their first request."""
+        """Return all counters; connections are counted by the behavior of their first request."""
         counters = {"requests": self.requests, "connections": self.connections, "abandoned": self.abandoned}
         return counters | {"accepted": self.accepted, "open": self._open, "overflowed": self.overflowed}
 
@@ -83,31 +83,31 @@ class Target:
 
     def answer(self, head: Head, body: bytes, *, is_first: bool) -> tuple[ParsedTarget, Iterator[Step]]:
         """Count a request and return its target and script; `is_first`: it is the first on its connection."""
-        target, behaviour, content = self.interpret(head, body, is_first=is_first)
-        return target, script(behaviour, content, self.random, head.method, head.connection)
+        target, behavior, content = self.interpret(head, body, is_first=is_first)
+        return target, script(behavior, content, self.random, head.method, head.connection)
 
-    def interpret(self, head: Head, body: bytes, *, is_first: bool) -> tuple[ParsedTarget, Behaviour, bytes]:
-        """Count a request, and return its target, the behaviour that it gets, and the content of the response."""
+    def interpret(self, head: Head, body: bytes, *, is_first: bool) -> tuple[ParsedTarget, Behavior, bytes]:
+        """Count a request, and return its target, the behavior that it gets, and the content of the response."""
         content = None
         try:
             target = _parse_target(head.target, self._default)
         except LookupError as error:
-            target, content = ParsedTarget("unknown-url", Behaviour(status=404)), f"{error}\n".encode()
+            target, content = ParsedTarget("unknown-url", Behavior(status=404)), f"{error}\n".encode()
         except ValueError as error:
-            target, content = ParsedTarget("bad-url", Behaviour(status=400)), f"{error}\n".encode()
+            target, content = ParsedTarget("bad-url", Behavior(status=400)), f"{error}\n".encode()
         self._count(target.name, is_first)
-        behaviour = target.behaviour
-        if behaviour.share < 1 and self.random.random() >= behaviour.share:
-            behaviour = Behaviour()
+        behavior = target.behavior
+        if behavior.share < 1 and self.random.random() >= behavior.share:
+            behavior = Behavior()
         if content is None:
-            content = self._page(target.page, head, body) if target.page else _hello(behaviour.size)
-        return target, behaviour, content
+            content = self._page(target.page, head, body) if target.page else _hello(behavior.size)
+        return target, behavior, content
 
     def refuse(self, error: BadRequestError, *, is_first: bool) -> tuple[ParsedTarget, Iterator[Step]]:
         """Count an invalid request, and return the script of its response, the last on its connection."""
-        target = ParsedTarget("bad-request", Behaviour(status=400))
+        target = ParsedTarget("bad-request", Behavior(status=400))
         self._count(target.name, is_first)
-        return target, script(target.behaviour, f"{error}\n".encode(), self.random, "GET", "close")
+        return target, script(target.behavior, f"{error}\n".encode(), self.random, "GET", "close")
 
     def _count(self, name: str, is_first: bool) -> None:
         self.requests[name] += 1
@@ -195,10 +195,10 @@ class Connection(asyncio.Protocol):
         if self._timer is None and not self._is_ended:
             self._advance()
 
-    def _interpret(self, head: Head, body: bytes) -> tuple[ParsedTarget, Behaviour, bytes]:
-        current, behaviour, content = self._target.interpret(head, body, is_first=self._current is None)
+    def _interpret(self, head: Head, body: bytes) -> tuple[ParsedTarget, Behavior, bytes]:
+        current, behavior, content = self._target.interpret(head, body, is_first=self._current is None)
         self._current = current
-        return current, behaviour, content
+        return current, behavior, content
 
     def _abandon(self, target: ParsedTarget) -> None:
         self._target.abandoned[target.name] += 1
@@ -242,7 +242,7 @@ class Connection(asyncio.Protocol):
             except BadRequestError as error:
                 self._current, self._steps = self._target.refuse(error, is_first=is_first)
             self._requests += 1
-            if 0 < self._current.behaviour.keepalive <= self._requests:
+            if 0 < self._current.behavior.keepalive <= self._requests:
                 self._steps = chain(self._steps, (End.CLOSE,))
 
     def _play(self) -> bool:
@@ -274,8 +274,8 @@ class Connection(asyncio.Protocol):
             self._advance()
 
     def _wait_idle(self) -> None:
-        if self._current and self._current.behaviour.idle_close is not None:
-            after_s = self._current.behaviour.idle_close
+        if self._current and self._current.behavior.idle_close is not None:
+            after_s = self._current.behavior.idle_close
             self._timer = asyncio.get_running_loop().call_later(after_s, self.end, End.CLOSE)
 
     def _cancel_timer(self) -> None:

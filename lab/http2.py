@@ -22,12 +22,12 @@ from h2.events import (
 from h2.exceptions import ProtocolError, StreamClosedError
 from hyperframe.frame import GoAwayFrame
 
-from heyfleet.lab.behaviour import Behaviour, ParsedTarget
+from heyfleet.lab.behavior import Behavior, ParsedTarget
 from heyfleet.lab.request import BODY_LIMIT_BYTES, Head
 from heyfleet.lab.response import End, delay_s
 
 PREFACE_BEGIN = b"PRI * HTTP/2.0\r\n"
-Interpret = Callable[[Head, bytes], tuple[ParsedTarget, Behaviour, bytes]]
+Interpret = Callable[[Head, bytes], tuple[ParsedTarget, Behavior, bytes]]
 
 
 class Callbacks(NamedTuple):
@@ -113,38 +113,38 @@ class Http2Connection:
             del self._streams[number]  # GOAWAY has told the client that this request is not processed
             return
         self._requests += 1
-        stream.target, behaviour, content = self._callbacks.interpret(stream.head, bytes(stream.body))
-        if 0 < behaviour.keepalive <= self._requests:
+        stream.target, behavior, content = self._callbacks.interpret(stream.head, bytes(stream.body))
+        if 0 < behavior.keepalive <= self._requests:
             self._is_leaving = True
             self._write(self._h2.data_to_send() + GoAwayFrame(last_stream_id=number).serialize())
-        wait_s = delay_s(behaviour, self._callbacks.random)
+        wait_s = delay_s(behavior, self._callbacks.random)
         if wait_s:
-            asyncio.get_running_loop().call_later(wait_s, self._begin, number, behaviour, content)
+            asyncio.get_running_loop().call_later(wait_s, self._begin, number, behavior, content)
         else:
-            self._begin(number, behaviour, content)
+            self._begin(number, behavior, content)
 
-    def _begin(self, number: int, behaviour: Behaviour, content: bytes) -> None:
+    def _begin(self, number: int, behavior: Behavior, content: bytes) -> None:
         stream = self._streams.get(number)
         if stream is None:
             return
-        if behaviour.garbage:
-            self._write(self._callbacks.random.randbytes(behaviour.garbage))
+        if behavior.garbage:
+            self._write(self._callbacks.random.randbytes(behavior.garbage))
             self._callbacks.end(End.CLOSE)
             return
-        for _ in range(behaviour.pings):
+        for _ in range(behavior.pings):
             self._h2.ping(self._callbacks.random.randbytes(8))
-        if behaviour.stream_error is not None:
-            self._reset(number, behaviour.stream_error)
+        if behavior.stream_error is not None:
+            self._reset(number, behavior.stream_error)
             self._flush()
             return
-        for status in behaviour.interim:
+        for status in behavior.interim:
             self._h2.send_headers(number, [(":status", str(status))])
-        has_body = stream.head.method != "HEAD" and behaviour.status not in (204, 304)
-        cut = _cut(behaviour)
+        has_body = stream.head.method != "HEAD" and behavior.status not in (204, 304)
+        cut = _cut(behavior)
         stream.end = cut[1] if cut else None
         stream.unsent = memoryview(content if has_body else b"")[: cut[0] if cut else None]
         stream.is_responding = True
-        fields = list(_fields(behaviour, len(content), has_body=has_body))
+        fields = list(_fields(behavior, len(content), has_body=has_body))
         ends = not has_body and stream.end is None
         self._h2.send_headers(number, fields, end_stream=ends)
         if ends:
@@ -198,25 +198,25 @@ def _head(fields: dict[str, str]) -> Head:
     return Head(fields.get(":method", ""), fields.get(":path", "/"), "2", headers, 0, "")
 
 
-def _fields(behaviour: Behaviour, length: int, *, has_body: bool) -> Iterator[tuple[str, str]]:
-    yield ":status", str(behaviour.status)
+def _fields(behavior: Behavior, length: int, *, has_body: bool) -> Iterator[tuple[str, str]]:
+    yield ":status", str(behavior.status)
     yield "content-type", "text/plain"
-    if behaviour.length or (has_body and not (behaviour.is_chunked or behaviour.to_close)):
-        yield "content-length", behaviour.length or str(length)
-    if behaviour.header:
-        name, _, value = behaviour.header.partition(":")
+    if behavior.length or (has_body and not (behavior.is_chunked or behavior.to_close)):
+        yield "content-length", behavior.length or str(length)
+    if behavior.header:
+        name, _, value = behavior.header.partition(":")
         yield name.lower(), value.strip()
-    for number in range(1, behaviour.headers + 1):
+    for number in range(1, behavior.headers + 1):
         yield f"x-extra-{number}", str(number)
-    if behaviour.header_bytes:
-        yield "x-huge", "x" * behaviour.header_bytes
+    if behavior.header_bytes:
+        yield "x-huge", "x" * behavior.header_bytes
 
 
-def _cut(behaviour: Behaviour) -> tuple[int, End] | None:
+def _cut(behavior: Behavior) -> tuple[int, End] | None:
     """Return after how many bytes of content a response is cut off, and how; None if it is not."""
     cuts = (
-        (behaviour.close_after, End.CLOSE),
-        (behaviour.reset_after, End.RESET),
-        (behaviour.hang_after, End.HANG),
+        (behavior.close_after, End.CLOSE),
+        (behavior.reset_after, End.RESET),
+        (behavior.hang_after, End.HANG),
     )
     return next(((after, end) for after, end in cuts if after is not None), None)

@@ -1,4 +1,4 @@
-"""From the options of a run to its plan, and to the one assignment of a run without a fleet."""
+"""Build the plan of a run from its options, and the single assignment of a run without a fleet."""
 
 from __future__ import annotations
 

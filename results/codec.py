@@ -16,11 +16,11 @@ def to_message(measurements: Measurements) -> RunResult:
         merged=measurements.stats.to_snapshot(),
         agents=[_agent_to_message(agent) for agent in measurements.agents],
         agents_requested=measurements.agents_requested,
-        turned_away=measurements.rejections,
+        rejections=measurements.rejections,
         trace=measurements.trace,
         interrupted=measurements.interrupted,
-        aborted=measurements.aborted_by,
-        recovered=measurements.recovery_note,
+        aborted_by=measurements.aborted_by,
+        recovery_note=measurements.recovery_note,
     )
 
 
@@ -56,11 +56,11 @@ def from_message(message: RunResult) -> Measurements:
         stats=Stats.from_snapshot(message.merged, {}),
         agents=[_agent_from_message(agent) for agent in message.agents],
         agents_requested=message.agents_requested,
-        rejections=tuple(message.turned_away),
+        rejections=tuple(message.rejections),
         trace=message.trace,
         interrupted=message.interrupted,
-        aborted_by=message.aborted,
-        recovery_note=message.recovered,
+        aborted_by=message.aborted_by,
+        recovery_note=message.recovery_note,
     )
 
 

@@ -181,7 +181,7 @@ def _lag_doubts(stats: Stats) -> Iterator[Doubt]:
 
 
 def _possible_error(lag: Histogram) -> str:
-    """By how much the generator lag can have raised a percentile of the latency."""
+    """Return how much the generator lag may have added to a percentile of the latency."""
     for percent in (99, 50):
         if (value_ns := percentile_ns(lag, percent)) is not None:
             return f"; p{percent} may be too high by up to {format_time(value_ns)}"

@@ -1,6 +1,6 @@
-"""Write the reference pages that are made from the code: docs/reference/{flags,plan-file,exit-codes}.md.
+"""Write what is made from the code: docs/reference/{flags,plan-file,exit-codes}.md and src/heyfleet/keywords.py.
 
-Run it after a change to the options or exit codes: `python scripts/reference.py`. tests/test_reference.py fails while a page
+Run it after a change to the options or exit codes: `python scripts/reference.py`. tests/test_reference.py fails while a file
 is out of date.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import keyword
 import re
 import textwrap
 import tokenize
@@ -20,7 +21,17 @@ from heyfleet.plan.option_types import Option
 from heyfleet.plan.options import OPTIONS
 from heyfleet.plan.plan_file import REQUEST_FIELDS
 
-REFERENCE = Path(__file__).parent.parent / "docs/reference"
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "docs/reference"
+KEYWORDS = ROOT / "src/heyfleet/keywords.py"
+_VALUE_TYPES = {
+    "N": "int | str",
+    "RATE": "float | str",
+    "DURATION": "Seconds",
+    "SECONDS": "Seconds",
+    "FILE": "Path",
+}
+_COMMAND_ONLY = {"output", "json", "out", "no-archive", "quiet", "repeat", "find-max", "dry-run"}
 _WIDTH = 100
 _GENERATED = "<!-- Made by scripts/reference.py from {source}; don't edit this page. -->"
 
@@ -120,12 +131,69 @@ def exit_codes_page() -> str:
     )
 
 
+def keywords_module() -> str:
+    """Return the module that declares the keywords of `heyfleet.run` for type checkers and editors."""
+    lines = [
+        '"""Keywords of `heyfleet.run`, for type checkers and editors. Made by scripts/reference.py; don\'t edit."""',
+        "",
+        "from __future__ import annotations",
+        "",
+        "from collections.abc import Mapping, Sequence",
+        "from datetime import timedelta",
+        "from os import PathLike",
+        "from typing import Any, TypedDict",
+        "",
+        "Seconds = float | str | timedelta",
+        "Path = str | PathLike[str]",
+        "Headers = Mapping[str, str] | Sequence[tuple[str, str]] | Sequence[str]",
+        "",
+        "",
+        "class RunKeywords(TypedDict, total=False):",
+        '    """Each option under its long name, and under hey\'s short one."""',
+    ]
+    for title, options in _sections():
+        given = [option for option in options if option.name not in _COMMAND_ONLY]
+        lines += ["", f"    # {title}"] if given else []
+        lines += [
+            f"    {name}: {_python_type(option)} | None"
+            for option in given
+            for name in _keyword_names(option)
+        ]
+        if title == "Request":
+            lines.append("    json: Any")
+    return "\n".join(lines) + "\n"
+
+
+def _keyword_names(option: Option) -> list[str]:
+    names = [{"header": "headers", "body": "data", "data": "data_file"}.get(option.name, option.name)]
+    names += [flag.lstrip("-") for flag in option.flags[:-1]]
+    python_names = [name.replace("-", "_") for name in names]
+    return [
+        f"{name}_" if keyword.iskeyword(name) else name
+        for name in dict.fromkeys(python_names)
+        if not name[0].isdigit()
+    ]
+
+
+def _python_type(option: Option) -> str:
+    if option.field == "headers":
+        return "Headers"
+    if option.field == "body":
+        return "str | bytes"
+    if option.is_switch:
+        return "bool"
+    if option.is_list or option.separator:
+        return "str | Sequence[str]"
+    return _VALUE_TYPES.get(option.metavar, "str")
+
+
 def pages() -> dict[Path, str]:
     """Return the text of every page by its path."""
     return {
         REFERENCE / "flags.md": flags_page(),
         REFERENCE / "plan-file.md": plan_file_page(),
         REFERENCE / "exit-codes.md": exit_codes_page(),
+        KEYWORDS: keywords_module(),
     }
 
 

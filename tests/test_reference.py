@@ -1,4 +1,4 @@
-"""The generated pages of docs/reference are those that the code would generate now."""
+"""The generated reference pages and the keywords of the Python API are those that the code would generate now."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_example_of_a_plan_file_can_be_used(tmp_path: Path) -> None:
 
 
 def test_the_pages_have_every_option_and_exit_code() -> None:
-    flags, plan_file, exit_codes = GENERATOR.pages().values()
+    flags, plan_file, exit_codes, _ = GENERATOR.pages().values()
     for option in OPTIONS:
         assert f"`{option.environment_variable}`" in flags
         assert not option.plan_key or f"`{option.plan_key}`" in plan_file

@@ -116,7 +116,10 @@ def long_prose_lines(page: str) -> list[int]:
     return [
         number
         for number, line in enumerate(page.split("\n"), 1)
-        if len(line) > PROSE_COLUMNS_AT_MOST and not line.lstrip().startswith("|") and " " in line.strip()
+        if len(line) > PROSE_COLUMNS_AT_MOST
+        and not line.lstrip().startswith("|")
+        and not line.startswith("    ")  # tables, and code without a fence
+        and " " in line.strip()
     ]
 
 
@@ -160,7 +163,6 @@ def test_no_folder_is_too_much_of_the_product() -> None:
     } == {}
 
 
-@pytest.mark.xfail(reason="the rewriting of the pages and names is under way")
 def test_lines_of_prose_are_short() -> None:
     offending = {name: long_prose_lines(text) for name, text in own_files(".md")}
     assert {name: lines for name, lines in offending.items() if lines} == {}
@@ -262,8 +264,9 @@ def test_a_dead_link_is_found(tmp_path: Path) -> None:
 
 def test_a_long_line_of_prose_is_found() -> None:
     long, link = "word " * 20 + "end", "[page](" + "x" * 100 + ")"
-    page = f"{long}\n{long[:100]}\n```\n{long}\n```\n| {long} |\nsee {link}\n![a](b) {long}\n[a]: {link}\n{'x' * 101}\n"
-    assert long_prose_lines(page) == [1, 8]
+    exempt = f"    {long}\n```\n{long}\n```\n| {long} |\nsee {link}\n[a]: {link}\n{'x' * 101}\n"
+    page = f"{long}\n{long[:100]}\n{exempt}![a](b) {long}\n"
+    assert long_prose_lines(page) == [1, 11]
 
 
 @pytest.mark.parametrize(

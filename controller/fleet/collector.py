@@ -166,7 +166,7 @@ class Collector:
         """Return an agent's state for the live status."""
         return agent_run.state if agent_run.settled or agent_run.connection.attached else AWAY
 
-    def measurements(self, *, agents_requested: int = 0, turned_away: Sequence[str] = ()) -> Measurements:
+    def measurements(self, *, agents_requested: int = 0, rejections: Sequence[str] = ()) -> Measurements:
         """Return everything that has arrived so far."""
         return Measurements(
             run_id=self.run_id,
@@ -174,7 +174,7 @@ class Collector:
             stats=self.stats,
             agents=[self._agent_measurements(agent_run) for agent_run in self.agent_runs.values()],
             agents_requested=agents_requested or len(self.agent_runs),
-            rejections=tuple(turned_away),
+            rejections=tuple(rejections),
             trace=self.stats.trace(),
         )
 

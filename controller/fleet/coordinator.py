@@ -91,9 +91,8 @@ class RunCoordinator:
         """Continue with an agent that was away."""
         agent_run = self.collector.agent_runs.get(connection.agent)
         if connection.agent in self._excluded:
-            connection.stop(
-                self.run_id
-            )  # it must not keep connections open for a run that goes on without it
+            # It must not keep connections open for a run that goes on without it.
+            connection.stop(self.run_id)
         elif agent_run is None or agent_run.settled or connection.agent in self._refusals:
             pass
         elif not self.collector.started_ns:
@@ -175,7 +174,7 @@ class RunCoordinator:
         """Return everything that is known so far."""
         measurements = self.collector.measurements(
             agents_requested=self.request.agents,
-            turned_away=[*self.registry.rejections, *self._idle_agents],
+            rejections=[*self.registry.rejections, *self._idle_agents],
         )
         measurements.interrupted = self.stopped and not self.abort_reason
         measurements.aborted_by = self.abort_reason

@@ -212,7 +212,7 @@ class Daemon:
             )
             for each in self._registry.connections.values()
         ]
-        return RosterReply(agents=agents, turned_away=self._registry.rejections)
+        return RosterReply(agents=agents, rejections=self._registry.rejections)
 
 
 class OperatorStream:

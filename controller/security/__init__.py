@@ -1,1 +1,1 @@
-"""Who may take part in a fleet: a certificate authority, certificates with roles, and join tokens."""
+"""Access to a fleet: a certificate authority, certificates with roles, and join tokens."""

@@ -5,5 +5,5 @@ from heyfleet.ext.c_compiler cimport NEVER_NS
 cdef enum:
     NS_PER_S = 1000000000
     NS_PER_MS = 1000000
-    # The loop wakes at least so often to look at its stop and swap flags.
+    # The loop wakes at least this often to look at its stop and swap flags.
     MAX_WAIT_NS = 10000000

@@ -1,4 +1,4 @@
-# The closed set of ends that a request can have, other than a status code.
+# The error kinds: the ends of a request other than a status code.
 
 from heyfleet.ext.c_posix cimport (
     EADDRINUSE, EAGAIN, ENOENT, EADDRNOTAVAIL, ECONNABORTED, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, EMFILE, ENETUNREACH, ENFILE,
@@ -79,12 +79,12 @@ ERROR_NAMES = (
 )
 
 cdef enum:
-    # Above every errno: a failure of TLS, HTTP/2 or a proxy in an io event, plus its error kind.
+    # A failure of TLS, HTTP/2 or a proxy in an io event is this, above every errno, plus its error kind.
     TLS_FAILURE = 10000
 
 
 cdef int error_from_errno(int error) noexcept nogil:
-    """The kind for a positive errno, or for such a failure; what has no kind of its own is visible as `other`."""
+    """The error kind of a positive errno, or of a failure of TLS, HTTP/2 or a proxy."""
     if error >= TLS_FAILURE:
         return error - TLS_FAILURE
     if error == ECONNREFUSED:

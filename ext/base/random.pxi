@@ -1,8 +1,8 @@
-# What is random, from a seed: the same on every host and in every run.
+# Random numbers from a seed: the same on every host and in every run.
 
 
 cdef inline uint64_t random_bits(uint64_t *state) noexcept nogil:
-    """The next of a sequence of 64 random bits: splitmix64 (Steele, Lea and Flood 2014)."""
+    """Draw 64 random bits: splitmix64 (Steele, Lea and Flood 2014)."""
     cdef uint64_t z
     state[0] += <uint64_t> 0x9e3779b97f4a7c15
     z = state[0]
@@ -12,16 +12,16 @@ cdef inline uint64_t random_bits(uint64_t *state) noexcept nogil:
 
 
 cdef inline uint64_t random_seed(uint64_t seed, uint64_t number) noexcept nogil:
-    """The begin of a sequence of its own for each number."""
+    """The initial state of a sequence of its own for each number."""
     cdef uint64_t state = seed ^ (number * <uint64_t> 0xd1342543de82ef95)
     return random_bits(&state)
 
 
 cdef inline double random_unit(uint64_t *state) noexcept nogil:
-    """From 0 to 1, 1 not included."""
+    """Draw from the uniform distribution over [0, 1)."""
     return <double> (random_bits(state) >> 11) / <double> (<uint64_t> 1 << 53)
 
 
 cdef inline double random_exponential(uint64_t *state) noexcept nogil:
-    """Exponentially distributed with the mean 1."""
+    """Draw from the exponential distribution with mean 1."""
     return -log1p(-random_unit(state))

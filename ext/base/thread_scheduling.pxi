@@ -1,9 +1,9 @@
-# How promptly the kernel lets a worker run, as far as any process may ask for that of itself.
+# How soon the kernel lets a worker run, as far as an unprivileged process may request that.
 
 from heyfleet.ext.c_posix cimport PR_SET_TIMERSLACK, SYS_sched_getattr, SYS_sched_setattr, prctl, syscall
 
 cdef enum:
-    # The shortest slice that Linux takes (6.12, EEVDF): a thread that asks for short ones waits less for those that run.
+    # The shortest slice that Linux accepts (6.12, EEVDF): a thread with short slices waits less for the running one.
     SLICE_NS = 100000
 
 # struct sched_attr (sched_setattr(2)), in its first version.
@@ -19,12 +19,12 @@ cdef struct SchedAttr:
 
 
 cdef void request_prompt_scheduling() noexcept nogil:
-    """For the calling thread. Kernels that can't do it let things be as they are."""
+    """Request short slices and exact timers for the calling thread, as far as the kernel supports them."""
     cdef SchedAttr attr
-    # Threads that sleep until an instant are woken up to 50 us late, so that the kernel can wake several at once.
+    # By default sleeping threads are woken up to 50 us late, so that the kernel can wake several at once.
     prctl(PR_SET_TIMERSLACK, 1)
     memset(&attr, 0, sizeof(attr))
     if syscall(SYS_sched_getattr, 0, &attr, <unsigned int> sizeof(attr), 0) != 0 or attr.policy != 0:
-        return  # who runs us under another policy has reasons
+        return  # another policy was chosen on purpose
     attr.runtime_ns = SLICE_NS
     syscall(SYS_sched_setattr, 0, &attr, 0)

@@ -2,7 +2,7 @@
 # (AbstractHistogram), and wraps in zlib for its compressed form. A header of 40 bytes, big-endian, then the counts
 # from index 0 to the last in use, each zigzag-mapped and written as LEB128; the ninth byte of a number holds 8
 # bits, so that 64 bits fit (ZigZagLEB128Codec). A negative number -n stands for n counts of zero. A lone zero may be
-# written as 0 or as -1: the C library and the `hdrhistogram` package take -1, so do we, and both are read.
+# written as 0 or as -1: the C library and the `hdrhistogram` package write -1, as heyfleet does, and both are read.
 
 from struct import Struct
 
@@ -52,9 +52,9 @@ cdef struct HdrCount:
     uint64_t count
 
 cdef struct HdrFacts:
-    # What the counts of a payload say by themselves.
+    # Facts that follow from the counts of a payload.
     uint64_t count
-    int32_t used                # how many of them are not 0
+    int32_t used                # how many counts are not 0
     uint64_t count_last
     int32_t first               # indexes in use; undefined if count is 0
     int32_t last
@@ -90,13 +90,13 @@ cdef uint8_t *put_counts(uint8_t *at, const Hdr *h) noexcept nogil:
 
 
 cdef tuple hdr_header_values(uint64_t length):
-    """The only header that we write and read, for `length` bytes of counts."""
+    """Write the header for `length` bytes of counts. No other one is accepted."""
     # The last digit but one of the cookie is the size of a word in older versions; V2 has 1 there.
     return 0x1c849313, length, 0, HDR_DIGITS, HDR_LOWEST_NS, <int64_t> HDR_HIGHEST_NS, 1.0
 
 
 cdef bytes hdr_encode(const Hdr *h):
-    """The V2 payload; counts must not be above 2^63 - 1."""
+    """Encode as V2. Counts must not be above 2^63 - 1."""
     cdef size_t room = HDR_HEADER_BYTES + HDR_VARINT_BYTES * <size_t> (hdr_last(h) + 1)
     cdef uint8_t *start = <uint8_t *> malloc(room)
     if start == NULL:
@@ -116,10 +116,10 @@ cdef int hdr_check_header(bytes payload) except -1:
     if len(payload) < HDR_HEADER_BYTES:
         raise ValueError(f"histogram payload has {len(payload)} bytes, expected at least {HDR_HEADER_BYTES}")
     expected = hdr_header_values(len(payload) - HDR_HEADER_BYTES)
-    for name, found, wanted in zip(HDR_HEADER_FIELDS, HDR_HEADER.unpack_from(payload), expected, strict=True):
-        if found != wanted:
+    for name, value, expected_value in zip(HDR_HEADER_FIELDS, HDR_HEADER.unpack_from(payload), expected, strict=True):
+        if value != expected_value:
             show = hex if name == "cookie" else str
-            raise ValueError(f"histogram payload has {name} {show(found)}, expected {show(wanted)}")
+            raise ValueError(f"histogram payload has {name} {show(value)}, expected {show(expected_value)}")
     return 0
 
 
@@ -135,14 +135,14 @@ cdef inline HdrFault take_varint(HdrReader *reader, uint64_t *value) noexcept no
             return HDR_TRUNCATED
         byte = reader.at[0]
         reader.at += 1
-        # Takes the continuation bit of the byte before away again.
+        # Remove the continuation bit of the previous byte.
         shift += 7
         value[0] += (byte - 1) << shift
     return HDR_OVERLONG if byte == 0 and shift else HDR_OK
 
 
 cdef inline HdrFault take_count(HdrReader *reader, int32_t *index, uint64_t *count) noexcept nogil:
-    """The next number: a count and its index, or a count of 0 for a run of zeros."""
+    """Read the next number: a count and its index, or a count of 0 for a run of zeros."""
     cdef uint64_t number, zeros
     cdef HdrFault fault = take_varint(reader, &number)
     if fault:
@@ -172,7 +172,7 @@ cdef struct HdrSums:
 
 
 cdef void hdr_flush_sums(HdrSums *sums, HdrFacts *facts) noexcept nogil:
-    """Add the sums to the bounds of all values, and be ready for others."""
+    """Add the sums to the bounds of all values, and reset them."""
     cdef uint128_t lowest_ns = sums.products << sums.shift
     facts.sum_lowest_ns += lowest_ns
     facts.sum_highest_ns += lowest_ns + sums.counts * ((<uint64_t> 1 << sums.shift) - 1)
@@ -180,7 +180,7 @@ cdef void hdr_flush_sums(HdrSums *sums, HdrFacts *facts) noexcept nogil:
 
 
 cdef inline void hdr_sums_of(HdrSums *sums, int32_t index) noexcept nogil:
-    """Make ready for the indexes around this one."""
+    """Prepare for the indexes around this one."""
     cdef int bucket = hdr_bucket(index)
     sums.base = bucket << HDR_HALF_BITS
     sums.end = (bucket + 2) << HDR_HALF_BITS
@@ -188,7 +188,7 @@ cdef inline void hdr_sums_of(HdrSums *sums, int32_t index) noexcept nogil:
 
 
 cdef HdrFault hdr_survey(HdrReader reader, HdrFacts *facts, HdrCount *found) noexcept nogil:
-    """Read all of it into `found`, which has room for a count each byte. `facts` are good if it returns HDR_OK."""
+    """Decode a payload into `found`, which has room for a count each byte. `facts` are valid if HDR_OK is returned."""
     cdef HdrFault fault
     cdef int32_t index = 0, used = 0
     cdef uint64_t count = 0
@@ -270,7 +270,7 @@ cdef int hdr_check_sum(const Hdr *claim, const HdrFacts *facts) except -1:
 
 
 cdef int hdr_check_claim(const Hdr *claim, const HdrFacts *facts) except -1:
-    """The totals that travel beside a payload must be possible for its counts."""
+    """Check that the totals sent beside a payload are possible for its counts."""
     if claim.count != facts.count:
         raise ValueError(f"histogram has count {claim.count}, expected {facts.count} as in its payload")
     if facts.count == 0:
@@ -283,19 +283,19 @@ cdef int hdr_check_claim(const Hdr *claim, const HdrFacts *facts) except -1:
 
 
 cdef int hdr_check_room(const Hdr *into, uint64_t count) except -1:
-    """Counts stay below 2^63, for the encoding maps them to 64 bits with a sign."""
+    """Check that counts stay below 2^63, since the encoding maps them to signed 64 bits."""
     if count > <uint64_t> INT64_MAX - into.count:
         raise ValueError(f"histogram would count {into.count} + {count} values, expected at most 2**63 - 1")
     return 0
 
 
-# Room for decoded counts, kept from one call to the next: fresh memory of that size costs more than the decoding.
+# Room for decoded counts, reused between calls: new memory of that size costs more than the decoding.
 cdef HdrCount *hdr_room = NULL
 cdef size_t hdr_room_length = 0
 
 
 cdef HdrCount *hdr_borrow_room(size_t length) except NULL:
-    """Room for so many counts, the caller's own until hdr_return_room."""
+    """Borrow room for `count` counts, until hdr_return_room."""
     global hdr_room
     cdef HdrCount *room = hdr_room
     hdr_room = NULL
@@ -315,7 +315,7 @@ cdef void hdr_return_room(HdrCount *room, size_t length) noexcept:
         free(room)
 
 
-# An encoded histogram that was found good, decoded.
+# A decoded histogram that has passed its checks.
 cdef struct HdrPart:
     Hdr claim                   # its totals, without counts
     HdrCount *counts
@@ -323,7 +323,7 @@ cdef struct HdrPart:
 
 
 cdef int hdr_take_part(HdrPart *part, bytes payload, HdrCount *room) except -1:
-    """Decode a payload into `room`, which has a place for each of its bytes, and check it. ValueError."""
+    """Decode a payload into `room`, which has a place for each of its bytes, and check it. Raises ValueError."""
     cdef HdrFacts facts
     cdef HdrReader reader
     cdef HdrFault fault
@@ -341,7 +341,7 @@ cdef int hdr_take_part(HdrPart *part, bytes payload, HdrCount *room) except -1:
 
 
 cdef void hdr_add_part(Hdr *into, const HdrPart *part) noexcept nogil:
-    """Add what hdr_take_part and hdr_check_room have found good."""
+    """Add a histogram that has passed hdr_take_part and hdr_check_room."""
     cdef int32_t at
     if part.claim.count:
         for at in range(part.used):

@@ -1,10 +1,10 @@
 # HDR histograms of nanoseconds, in one fixed configuration: lowest discernible 100 ns, highest trackable
-# 1 hour, 3 significant digits. As all histograms have the same buckets, merging is adding, and loses nothing.
+# 1 hour, 3 significant digits. All histograms have the same buckets, so that merging is addition and loses nothing.
 #
 # The layout of the counts is that of HdrHistogram. The unit is the greatest power of two not above the lowest
 # discernible value (64 ns). Bucket 0 holds 2048 sub-buckets of one unit; each later bucket b reaches twice as
-# far as the one before, and covers what is new in 1024 sub-buckets of 2^b units. 2048 is the first power of two from
-# 2 * 10^3 on, which is what 3 digits need.
+# far as the one before, and covers the additional range in 1024 sub-buckets of 2^b units. 2048 is the first power of
+# two not below 2 * 10^3, which is what 3 digits need.
 
 from libc.string cimport memcmp, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
@@ -31,11 +31,11 @@ cdef enum:
 cdef struct Hdr:
     uint64_t *counts
     uint64_t count
-    # Of the values as they came, before clamping. Stops at 2^64 - 1 (584 years of waiting) rather than wrap.
+    # Of the values before clamping. Stops at 2^64 - 1 (584 years of waiting) rather than wrap.
     uint64_t sum_ns
-    # How many were above the highest and are counted at the highest.
+    # Values above the highest, which are counted at the highest.
     uint64_t clamped
-    # Exact, before clamping; INT64_MAX and 0 while empty, so that the first value needs no case of its own.
+    # Exact, before clamping; INT64_MAX and 0 while empty, so that the first value is no special case.
     int64_t min_ns
     int64_t max_ns
 
@@ -45,7 +45,7 @@ cdef inline int64_t hdr_clamp(int64_t value_ns) noexcept nogil:
 
 
 cdef inline int32_t hdr_index(int64_t value_ns) noexcept nogil:
-    """Where the value is counted; it must be between 0 and the highest."""
+    """The index at which a value is counted. The value must be between 0 and the highest."""
     cdef int bits = 64 - __builtin_clzll(<uint64_t> value_ns | HDR_BUCKET_0_MASK)
     cdef int bucket = bits - HDR_UNIT_BITS - HDR_HALF_BITS - 1
     return (bucket << HDR_HALF_BITS) + <int32_t> (value_ns >> (bucket + HDR_UNIT_BITS))
@@ -56,18 +56,18 @@ cdef inline int hdr_bucket(int32_t index) noexcept nogil:
 
 
 cdef inline int64_t hdr_width_ns(int32_t index) noexcept nogil:
-    """How many values are counted together at this index."""
+    """How many different values are counted at an index."""
     return <int64_t> 1 << (HDR_UNIT_BITS + hdr_bucket(index))
 
 
 cdef inline int64_t hdr_lowest_ns(int32_t index) noexcept nogil:
-    """The lowest value that is counted at this index."""
+    """The lowest value counted at an index."""
     cdef int bucket = hdr_bucket(index)
     return <int64_t> (index - (bucket << HDR_HALF_BITS)) << (HDR_UNIT_BITS + bucket)
 
 
 cdef inline int64_t hdr_highest_ns(int32_t index) noexcept nogil:
-    """The highest value that is counted at this index, clamped ones aside."""
+    """The highest value counted at an index, clamped values aside."""
     return hdr_lowest_ns(index) + hdr_width_ns(index) - 1
 
 
@@ -94,7 +94,7 @@ cdef void hdr_clear_totals(Hdr *h) noexcept nogil:
 
 
 cdef int hdr_init(Hdr *h) noexcept nogil:
-    """0, or -1 without memory. Mapped, not calloc'ed: a page that no value touches is never made."""
+    """Allocate a histogram; 0, or -1 without memory. Mapped, not calloc'ed, so that untouched pages are never allocated."""
     hdr_clear_totals(h)
     cdef void *pages = mmap(
         NULL, HDR_COUNTS_LENGTH * sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0
@@ -104,14 +104,14 @@ cdef int hdr_init(Hdr *h) noexcept nogil:
 
 
 cdef void hdr_free(Hdr *h) noexcept nogil:
-    """Safe after a failed hdr_init, and twice."""
+    """Free a histogram. Safe after a failed hdr_init, and when called twice."""
     if h.counts != NULL:
         munmap(h.counts, HDR_COUNTS_LENGTH * sizeof(uint64_t))
         h.counts = NULL
 
 
 cdef inline void hdr_record_times(Hdr *h, int64_t value_ns, uint64_t times) noexcept nogil:
-    """The value, `times` times (not 0). Negative ones count as 0, those above the highest at the highest."""
+    """Record a value `times` times (not 0). Negative values count as 0, those above the highest as the highest."""
     if value_ns < 0:
         value_ns = 0
     h.count += times
@@ -131,7 +131,7 @@ cdef inline void hdr_record(Hdr *h, int64_t value_ns) noexcept nogil:
 
 
 cdef void hdr_reset(Hdr *h) noexcept nogil:
-    """Empty it; only what was used is written to."""
+    """Empty a histogram. Only counts in use are written to."""
     cdef int32_t first
     if h.count:
         first = hdr_first(h)
@@ -140,7 +140,7 @@ cdef void hdr_reset(Hdr *h) noexcept nogil:
 
 
 cdef void hdr_add_totals(Hdr *into, const Hdr *other) noexcept nogil:
-    """All of hdr_add but the counts."""
+    """Do everything that hdr_add does, except for the counts."""
     into.count += other.count
     into.sum_ns = hdr_sum(into.sum_ns, other.sum_ns, 1)
     into.clamped += other.clamped

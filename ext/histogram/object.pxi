@@ -8,14 +8,14 @@ cimport cython
 
 
 cdef uint64_t hdr_total(str name, value, uint64_t limit) except? 0:
-    """A total from outside as a C number."""
+    """Convert a total from outside to a C number."""
     if not 0 <= value <= limit:
         raise ValueError(f"histogram has {name} {value}, expected 0 to {limit}")
     return value
 
 
 cdef int hdr_claim(Hdr *claim, count, sum_ns, min_ns, max_ns, clamped) except -1:
-    """The totals that travel beside a payload."""
+    """Convert the totals sent beside a payload."""
     claim.counts = NULL
     claim.count = hdr_total("count", count, INT64_MAX)
     claim.sum_ns = hdr_total("sum_ns", sum_ns, <uint64_t> -1)

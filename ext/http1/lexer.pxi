@@ -1,10 +1,10 @@
-# Steps that the HTTP/1 parser is made of: words, ends of lines, and the Location that is kept.
+# Steps of the HTTP/1 parser: words, ends of lines, and the Location.
 
 from heyfleet.ext.c_bytes16 cimport equal_run16, text_end, word_run16
 
 
 cdef inline void http1_start(Http1 *parser, bint head_request, Http1Location *location, Decoding *decoding=NULL) noexcept nogil:
-    """Make ready for one response; the answer to a HEAD request has no content (RFC 9112 6.3).
+    """Prepare for a response. One to a HEAD request has no content (RFC 9112, 6.3).
 
     `location`: where the Location of a redirect goes; NULL: nowhere. `decoding`: what decodes content; NULL: nothing does.
     """
@@ -28,7 +28,7 @@ cdef inline Http1State http1_broken(Http1 *parser, Http1Reason reason) noexcept 
 
 
 cdef inline void http1_match(Http1 *parser, Http1Cursor *cursor) noexcept nogil:
-    """Read on in the literal: to its end, the input's, or the first byte that is not the literal's."""
+    """Read a literal up to its end, the end of the input, or the first byte that differs."""
     cdef const uint8_t *text = http1_texts + parser.index
     cdef unsigned run = equal_run16(cursor.at, cursor.end, text, text + HTTP1_TEXTS_BYTES)
     parser.index += run
@@ -36,12 +36,12 @@ cdef inline void http1_match(Http1 *parser, Http1Cursor *cursor) noexcept nogil:
 
 
 cdef inline bint http1_matched(const Http1 *parser) noexcept nogil:
-    """Whether the literal is read to its end."""
+    """Whether the literal was read to its end."""
     return http1_texts[HTTP1_TEXTS_BYTES + parser.index] == 0x80
 
 
 cdef inline bint http1_crlf(Http1Cursor *cursor) noexcept nogil:
-    """Read CR LF if both are there."""
+    """Read CR LF if both have come."""
     if cursor.end - cursor.at < 2 or memcmp(cursor.at, b"\r\n", 2) != 0:
         return False
     cursor.at += 2
@@ -51,7 +51,7 @@ cdef inline bint http1_crlf(Http1Cursor *cursor) noexcept nogil:
 cdef inline Http1State http1_end_line(
     Http1 *parser, Http1Cursor *cursor, Http1State next_state, Http1Reason reason
 ) noexcept nogil:
-    """Read CR LF or LF; broken for `reason` at any other byte."""
+    """Read CR LF or LF. Any other byte breaks the response for `reason`."""
     if http1_crlf(cursor):
         return next_state
     if cursor.at[0] == HTTP1_CR:
@@ -68,7 +68,7 @@ cdef inline Http1State http1_end_line(
 
 
 cdef bint http1_append_location(Http1Location *location, const uint8_t *text, size_t length) noexcept nogil:
-    """Keep more of a Location, without spaces before it; whether there is room."""
+    """Append to a Location, without leading spaces. False: it is too long, or no memory."""
     cdef void *grown
     while location.bytes == 0 and length > 0 and text[0] == HTTP1_SP:
         text += 1
@@ -117,7 +117,7 @@ cdef Http1State http1_coding(Http1 *parser, Http1Cursor *cursor) noexcept nogil:
 
 
 cdef Http1State http1_decode_end(Http1 *parser, Http1State state) noexcept nogil:
-    """The content has come to its end; so should its coding."""
+    """End the content, and check that its codings have ended too."""
     if decode_end(parser.decoding) == DECODE_GOOD:
         return state
     return http1_broken(parser, HTTP1_REASON_CODING_BROKEN)

@@ -77,12 +77,12 @@ cdef class Http1Parser:
 
     @property
     def decoded_bytes(self) -> int:
-        """The same after decoding, if that is asked for; else 0."""
+        """Bytes of content after decoding, with `decode`; else 0."""
         return self.decoding.answer.decoded_bytes if self.decoding != NULL else 0
 
     @property
     def location(self) -> bytes:
-        """The Location of a redirect, if it is kept; else empty."""
+        """The Location of a redirect, with `keep_location`; else empty."""
         return (<const char *> self.kept_location.data)[:self.kept_location.bytes] if self.kept_location.bytes else b""
 
     @property

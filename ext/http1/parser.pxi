@@ -1,17 +1,18 @@
 # Sans-I/O parser of HTTP/1.x responses (RFC 9112), one at a time: bytes in, a result and a few facts out.
 #
-# It takes the stream in any pieces, keeps no byte of it but a Location and a Content-Encoding, where that is asked for. It checks even what it does not use.
+# It takes the stream in pieces of any size, and stores none of it except Location and Content-Encoding on demand. It checks even
+# what it does not use.
 #
 # Where RFC 9112 leaves a choice:
-# - A line may end in a bare LF (2.2), chunk lines too. A CR that no LF follows is bad.
-# - An empty line before the status line is bad: 2.2 forgives it to clients, not to servers.
+# - A line may end in a bare LF (2.2), chunk lines too. A CR without an LF behind it is bad.
+# - An empty line before the status line is bad: 2.2 tolerates it from clients, not from servers.
 # - A reason phrase may be missing together with the space before it.
 # - A fold in a field value (5.2) reads as a space; in the three fields that frame the message it is bad.
-# - Transfer-Encoding that does not end in chunked is read to the close (6.3); chunked twice running is bad (7.1).
+# - Transfer-Encoding that does not end in chunked is read to the close (6.3); chunked twice in a row is bad (7.1).
 # - Chunk extensions are skipped unread; trailer fields are checked, then discarded (7.1.1, 7.1.2).
 
 cdef inline Http1State http1_version(Http1 *parser, Http1Cursor *cursor) noexcept nogil:
-    """`HTTP/1.`, a digit, a space (RFC 9112 4), and what the status shares with the commonest of all, 200."""
+    """Read `HTTP/1.`, a digit, a space (RFC 9112, 4), and as much of the status as it shares with 200, the most common one."""
     http1_match(parser, cursor)
     if parser.index >= HTTP1_TEXT_VERSION_END:
         if parser.index == HTTP1_TEXT_200_END:
@@ -33,7 +34,7 @@ cdef inline Http1State http1_version(Http1 *parser, Http1Cursor *cursor) noexcep
 
 
 cdef inline Http1State http1_status(Http1 *parser, Http1Cursor *cursor) noexcept nogil:
-    """Three digits, the first one not 0, then the line's end or a space and the reason phrase."""
+    """Read three digits, the first one not 0, then the end of the line, or a space and the reason phrase."""
     cdef unsigned digit
     while cursor.at < cursor.end:
         if parser.status >= 100:
@@ -51,7 +52,7 @@ cdef inline Http1State http1_status(Http1 *parser, Http1Cursor *cursor) noexcept
 
 
 cdef inline Http1State http1_line_start(Http1 *parser, Http1Cursor *cursor) noexcept nogil:
-    """Tell a field, a fold and the empty line apart."""
+    """Distinguish a field, a fold and the empty line."""
     cdef uint8_t byte = cursor.at[0]
     cdef uint8_t index = http1_names[byte]
     if index != HTTP1_NO_TOKEN:
@@ -69,7 +70,7 @@ cdef inline Http1State http1_line_start(Http1 *parser, Http1Cursor *cursor) noex
 
 
 cdef inline Http1State http1_framing_field(Http1 *parser) noexcept nogil:
-    """After the colon of one of the names that we know."""
+    """Choose the state after the colon of a name that matters."""
     if parser.flags & HTTP1_FLAG_TRAILERS:
         return HTTP1_IN_TEXT
     if parser.index == HTTP1_TEXT_CONTENT_LENGTH_END:
@@ -78,7 +79,7 @@ cdef inline Http1State http1_framing_field(Http1 *parser) noexcept nogil:
         parser.number = 0
         return HTTP1_IN_LENGTH
     if parser.index == HTTP1_TEXT_LOCATION_END:
-        # The first counts, if there are several.
+        # If there are several, the first one counts.
         return HTTP1_IN_LOCATION if parser.location.bytes == 0 else HTTP1_IN_TEXT
     if parser.index == HTTP1_TEXT_CONTENT_ENCODING_END:
         if parser.decoding.text_bytes > 0:
@@ -98,7 +99,7 @@ cdef inline Http1State http1_name(Http1 *parser, Http1Cursor *cursor) noexcept n
         http1_match(parser, cursor)
         if cursor.at == cursor.end:
             return HTTP1_IN_NAME
-        # Those that begin alike.
+        # Names that begin alike.
         if parser.index == HTTP1_TEXT_CONTENT_LENGTH + 3:
             parser.index = HTTP1_TEXT_CONNECTION + 3
             http1_match(parser, cursor)
@@ -162,7 +163,7 @@ cdef inline Http1State http1_length(Http1 *parser, Http1Cursor *cursor) noexcept
 
 
 cdef inline Http1Literal http1_member(const Http1 *parser, uint8_t first) noexcept nogil:
-    """The only member of this list that we look for with this first letter."""
+    """The only member of this list with this first letter that matters."""
     first |= 0x20
     if parser.field == HTTP1_TRANSFER_ENCODING:
         return HTTP1_TEXT_CHUNKED if first == c"c" else HTTP1_TEXT_OTHER
@@ -218,7 +219,7 @@ cdef inline Http1State http1_list(Http1 *parser, Http1Cursor *cursor) noexcept n
 cdef inline Http1State http1_text(
     Http1 *parser, Http1Cursor *cursor, Http1State state, Http1State next_state
 ) noexcept nogil:
-    """Skip what decides nothing: a reason phrase, a field value, a chunk extension (RFC 9110 5.5)."""
+    """Skip a reason phrase, a field value or a chunk extension (RFC 9110, 5.5)."""
     cursor.at = text_end(cursor.at, cursor.end)
     if cursor.at == cursor.end:
         return state
@@ -231,14 +232,14 @@ cdef inline Http1State http1_text(
 
 
 cdef inline Http1State http1_end_head(Http1 *parser) noexcept nogil:
-    """After the empty line: the length of the content (RFC 9112 6.3) and the fate of the connection (9.3)."""
+    """Decide, at the empty line, on the length of the content (RFC 9112, 6.3) and on the connection's reuse (9.3)."""
     cdef uint8_t flags = parser.flags
     if flags & HTTP1_FLAG_TRAILERS:
         return HTTP1_ENDED
     if parser.status == 101:
         return HTTP1_ENDED
     if parser.status < 200:
-        # An interim response: all that it said is about itself, but it counts against the limit.
+        # An interim response: its fields apply to itself only, but count against the limit.
         parser.continued |= parser.status == 100
         if parser.decoding != NULL:
             parser.decoding.text_bytes = 0
@@ -250,7 +251,7 @@ cdef inline Http1State http1_end_head(Http1 *parser) noexcept nogil:
     if not flags & HTTP1_FLAG_CLOSE:
         parser.keep_alive = flags & (HTTP1_FLAG_MINOR | HTTP1_FLAG_KEEP_ALIVE) != 0
     if flags & HTTP1_FLAG_CODED and (flags & HTTP1_FLAG_LENGTH or not flags & HTTP1_FLAG_MINOR):
-        # 6.1, 6.3: somebody on the way may have framed it otherwise.
+        # 6.1, 6.3: an intermediary may have framed it differently.
         parser.keep_alive = False
     if flags & HTTP1_FLAG_HEAD_REQUEST or parser.status == 204 or parser.status == 304:
         return HTTP1_ENDED
@@ -304,7 +305,7 @@ cdef inline Http1State http1_after_chunk_size(Http1 *parser) noexcept nogil:
 
 cdef inline Http1State http1_lines(Http1 *parser, Http1Cursor *cursor, Http1State state) noexcept nogil:
     """Read lines to the end of the input or to content."""
-    # One step after the other in the order of a message, not one of many: so a line takes a single turn.
+    # The steps stand in the order of a message, so that a line takes a single turn.
     while cursor.at < cursor.end and state < HTTP1_IN_SIZED:
         if state < HTTP1_AT_LINE_START:
             if state == HTTP1_AT_LF:
@@ -342,7 +343,7 @@ cdef inline Http1State http1_lines(Http1 *parser, Http1Cursor *cursor, Http1Stat
 
 
 cdef inline Http1State http1_content(Http1 *parser, Http1Cursor *cursor, Http1State state) noexcept nogil:
-    """Count content, as far as it is there and this response's; every chunk line has a limit of its own."""
+    """Count the content that has come and belongs to this response. Every chunk line has a limit of its own."""
     cdef uint64_t taken = cursor.end - cursor.at
     cdef DecodeResult decoded
     if state != HTTP1_TO_CLOSE:
@@ -375,8 +376,8 @@ cdef inline Http1Result http1_result(const Http1 *parser) noexcept nogil:
 cdef Http1Result http1_feed(
     Http1 *parser, const uint8_t *data, size_t length, size_t *consumed
 ) noexcept nogil:
-    """Read on. Everything is consumed while the result is HTTP1_MORE; at HTTP1_DONE, up to the last byte of the
-    response; at HTTP1_BAD, up to the offending byte. What is fed after the end is not consumed."""
+    """Read more of a response. HTTP1_MORE: all bytes are consumed. HTTP1_DONE: those up to the last byte of the response.
+    HTTP1_BAD: those up to the offending byte. Nothing is consumed after the end."""
     cdef Http1Cursor cursor
     cdef Http1State state = <Http1State> parser.state
     cdef const uint8_t *start
@@ -401,7 +402,7 @@ cdef Http1Result http1_feed(
 
 
 cdef Http1Result http1_finish(Http1 *parser) noexcept nogil:
-    """The peer has ended the stream: the end of content read to the close, and too early anywhere else."""
+    """Take note that the peer has ended the stream, which ends content read to the close and is too early anywhere else."""
     if parser.state == HTTP1_TO_CLOSE:
         parser.state = HTTP1_ENDED if parser.decoding == NULL else http1_decode_end(parser, HTTP1_ENDED)
     return HTTP1_CLOSED_EARLY if parser.state < HTTP1_ENDED else http1_result(parser)

@@ -1,11 +1,11 @@
-# What the HTTP/1 parser is made of: its limits, its results, its state, and the words that it knows.
+# Limits, results and states of the HTTP/1 parser, and the words that it recognises.
 
 from libc.string cimport memset
 
 cdef enum:
-    # All interim heads and the final one together; then each chunk line, the last one with its trailers.
+    # Of all interim heads and the final one together; then of each chunk line, the last one with its trailers.
     HTTP1_HEAD_LIMIT_BYTES = 65536
-    # With one digit more, what is at most this stays below 2 ** 63: a decimal one, a hexadecimal one.
+    # A number of at most this value stays below 2 ** 63 with one more digit: a decimal one, a hexadecimal one.
     HTTP1_DECIMAL_LIMIT = 922337203685477579
     HTTP1_HEX_LIMIT = 0x07ffffffffffffff
 
@@ -38,7 +38,7 @@ cdef enum Http1Reason:
     HTTP1_REASON_CHUNK_END
     HTTP1_REASON_TOO_LARGE
     HTTP1_REASON_LOCATION
-    # Of content: in the order of DecodeResult.
+    # Faults of content, in the order of DecodeResult.
     HTTP1_REASON_CODING_BROKEN
     HTTP1_REASON_CODING_UNKNOWN
     HTTP1_REASON_CODING_TOO_LARGE
@@ -68,7 +68,7 @@ HTTP1_REASON_NAMES = (
 )
 
 cdef enum Http1State:
-    # In lines, of which the head, the chunk framing and the trailers are made.
+    # In the lines of the head, the chunk framing and the trailers.
     HTTP1_AT_LF
     HTTP1_IN_VERSION
     HTTP1_IN_STATUS
@@ -89,7 +89,7 @@ cdef enum Http1State:
     HTTP1_IN_CHUNK
     HTTP1_BEFORE_CHUNKS
     HTTP1_TO_CLOSE
-    # For good.
+    # Final states.
     HTTP1_ENDED
     HTTP1_BROKEN
 
@@ -116,20 +116,20 @@ cdef enum Http1Number:
     HTTP1_DIGITS
     HTTP1_AFTER_DIGITS
 
-# Where the Location of a redirect is kept, from one response to the next; somebody else's memory.
+# Memory for the Location of a redirect. Its owner, not the parser, frees it.
 cdef struct Http1Location:
     uint8_t *data
     uint32_t bytes
     uint32_t room
 
 cdef struct Http1:
-    # NULL: nothing is kept.
+    # NULL: the Location is not stored.
     Http1Location *location
     # NULL: content is not decoded.
     Decoding *decoding
     # Content received, without chunk framing.
     uint64_t body_bytes
-    # The Content-Length, then what is missing of the content or of the chunk.
+    # The Content-Length, then what is left of the content or of the chunk.
     uint64_t left_bytes
     # The length or chunk size whose digits are being read.
     uint64_t number

@@ -1,4 +1,4 @@
-# What HTTP/2 is made of (RFC 9113): frames, settings, errors; a connection, and the lanes whose requests it carries as streams.
+# The elements of HTTP/2 (RFC 9113): frames, settings, error codes; connections and their streams.
 
 cdef enum H2Frame:
     H2_DATA
@@ -34,27 +34,27 @@ cdef enum H2Code:
 
 cdef enum:
     H2_HEAD_BYTES = 9
-    H2_FRAME_BYTES = 16384          # of payload, at most, until settings say more
+    H2_FRAME_BYTES = 16384          # of payload at most, until settings allow more
     H2_FRAME_LIMIT_BYTES = 16777215
-    H2_WINDOW_BYTES = 0x40000000    # that we grant, a stream and a connection
+    H2_WINDOW_BYTES = 0x40000000    # that heyfleet grants to each stream and connection
     H2_WINDOW_START_BYTES = 65535
     H2_WINDOW_LIMIT_BYTES = 0x7fffffff
-    H2_STREAMS_START = 100          # that we begin before the server has said how many it allows
+    H2_STREAMS_START = 100          # begun at most before the server has said how many it allows
     H2_LAST_ID = 0x7fffffff
-    H2_BLOCK_LIMIT_BYTES = 65536    # of all header fields of an answer, as HTTP/1's
-    H2_AHEAD_BYTES = 65536          # of frames made before the inner backend has taken them
-    H2_FLOOD_BYTES = 1048576        # of answers to a peer that asks and asks, and reads nothing
+    H2_BLOCK_LIMIT_BYTES = 65536    # of all header fields of a response, as over HTTP/1
+    H2_AHEAD_BYTES = 65536          # of output before the inner backend has taken it
+    H2_FLOOD_BYTES = 1048576        # of replies to a peer that keeps asking and reads nothing
 
-# A request as it was rendered before the run: a head of numbers of four bytes, its fields as frames in three ways, its body.
+# A request as it is rendered before the run: a head of four-byte numbers, its fields as frames in three forms, its body.
 cdef enum:
-    H2_REQUEST_TABLE = 0            # the size of the peer's table that the first two ways need
-    H2_REQUEST_FIRST = 4            # how long the frames are: of the first request on a connection,
-    H2_REQUEST_LATER = 8            # of later ones,
-    H2_REQUEST_PLAIN = 12           # and where the peer has no such table
+    H2_REQUEST_TABLE = 0            # the size of the peer's table that the first two forms need
+    H2_REQUEST_FIRST = 4            # length of the frames: for the first request on a connection,
+    H2_REQUEST_LATER = 8            # for later ones,
+    H2_REQUEST_PLAIN = 12           # and for a peer without such a table
     H2_REQUEST_HEAD_BYTES = 16
-    # In the place of the table: the first way puts nothing there.
+    # In place of the table's size: the first form adds nothing to it.
     H2_REQUEST_UNPRIMED = 0x7fffffff
-    # In the place of the stream: answers have no content.
+    # In place of the stream's id: the response has no content.
     H2_HEAD_REQUEST = 1
 
 
@@ -62,91 +62,91 @@ cdef enum H2State:
     H2_CLOSED
     H2_CONNECTING
     H2_OPEN
-    H2_DRAINING                     # carries its streams to their ends, and no new ones
+    H2_DRAINING                     # takes no new streams, and ends with the last one
 
-cdef enum H2LaneState:
-    LANE_CLOSED
-    LANE_WAITING                    # for the connection
-    LANE_IDLE
-    LANE_QUEUED                     # for the server to allow one more stream
-    LANE_BUSY
+cdef enum H2StreamState:
+    STREAM_CLOSED
+    STREAM_WAITING                  # for the connection
+    STREAM_IDLE
+    STREAM_QUEUED                     # for the server to allow one more stream
+    STREAM_BUSY
 
-cdef enum H2Told:
-    TOLD_NOTHING
-    TOLD_CONNECT
-    TOLD_RECEIVED
-    TOLD_ANSWER
+cdef enum H2Event:
+    H2_EVENT_NONE
+    H2_EVENT_CONNECT
+    H2_EVENT_RECEIVED
+    H2_EVENT_ANSWER
 
 
-# One request at a time, as a stream of a connection: what a slot is to the caller.
-cdef struct H2Lane:
-    uint8_t state                   # of H2LaneState
-    uint8_t told                    # of H2Told: an event that waits to be taken
-    bint listed                     # among those with such an event
-    bint joined                     # the event is of a connection that another lane has opened
-    bint no_content                 # the answer to a HEAD request
-    uint16_t status                 # of the answer; 0: its head is not in yet
-    uint32_t session                # the connection; NO_SLOT: none
+# A slot, as the caller sees it: it carries one request at a time, each as a new stream of its connection.
+cdef struct H2Stream:
+    uint8_t state                   # an H2StreamState
+    uint8_t event                   # an H2Event that waits for the caller
+    bint listed                     # among the streams with such an event
+    bint joined                     # the event is of a connection that another stream opened
+    bint no_content                 # the response has none, as to HEAD
+    uint16_t status                 # of the response; 0: its head has not come yet
+    uint32_t connection                # the connection; NO_SLOT: none
     uint32_t id                     # of the stream
-    uint32_t flight                 # that took the last byte of the request; 0: none yet
-    uint32_t next_told
+    uint32_t last_batch             # the batch with the last byte of the request; 0: none yet
+    uint32_t next_pending
     uint32_t next_queued
     uint32_t last_queued
-    uint32_t unreturned_bytes       # received, and not yet given back to the stream's window
+    uint32_t unreturned_bytes       # received and not yet returned to the stream's window
     const uint8_t *request
     size_t request_bytes
-    const uint8_t *body             # what is not sent yet
+    const uint8_t *body             # the rest that is not sent yet
     size_t body_left
-    int64_t window                  # the server's, for what we send
+    int64_t window                  # the server's, for what heyfleet sends
     uint64_t body_bytes
-    int64_t content_length          # -1: not said
+    int64_t content_length          # -1: unknown
     int64_t sent_ns
-    int64_t first_ns                # of the answer
-    int64_t told_ns
-    int64_t told_result
+    int64_t first_ns                # first byte of the response
+    int64_t event_ns
+    int64_t event_result
 
 
-# A connection. Two of them have the same lanes: while one is drained, the other takes what is new.
-cdef struct H2Session:
+# A connection. Two of them share the same slots: while one is drained, the other takes new streams.
+cdef struct H2Connection:
     H2State state
-    bint sending                    # frames are with the inner backend
-    bint dirty                      # listed among those with frames to give it
-    bint settled                    # the server's settings are in
-    bint primed                     # its table holds what our requests share
-    uint32_t table_bytes            # the least that it has allowed for it
-    uint32_t lanes                  # that are on it
-    uint32_t streams
-    uint32_t allowed                # streams at a time
+    bint sending                    # a batch is with the inner backend
+    bint dirty                      # listed among those with output
+    bint settled                    # the server's settings have come
+    bint primed                     # its table holds the fields that requests share
+    uint32_t table_bytes            # the smallest size that it has allowed for the table
+    uint32_t attached               # streams, open or not, that use the connection
+    uint32_t open_streams
+    uint32_t allowed                # at a time
     uint32_t first_queued
     uint32_t last_queued
     uint32_t next_id
-    uint32_t last_id                # that the server will answer, once it is going away
-    uint32_t blocked                # lanes with a body that waits for the server's windows or for room
+    uint32_t last_id                # the last one that the server will answer, after GOAWAY
+    uint32_t blocked                # streams whose body waits for the server's windows or for room
     uint32_t max_frame_bytes
     int64_t window
     int64_t initial_window
     uint32_t unreturned_bytes
-    int64_t heard_ns
+    int64_t last_received_ns
     int64_t connected_ns
     int64_t handshake_ns
     bint resumed
-    const sockaddr *address         # of a lane that waits for it to be closed and opened anew
+    const sockaddr *address         # of a stream that waits for the connection to be closed and opened anew
     socklen_t address_bytes
     const sockaddr *source
-    # Out.
-    uint8_t *made
-    size_t made_bytes
-    size_t made_room
-    uint8_t *flying
-    size_t flying_room
-    uint32_t flight                 # the number of what is being made
-    uint32_t flown                  # of what is with the inner backend
-    uint32_t *ended                 # lanes whose requests end in what is being made, and in what flies
-    uint32_t ended_count
-    uint32_t *landing
-    uint32_t landing_count
-    uint64_t sent_bytes             # not reported yet
-    # In: the frame that is read.
+    # Output: frames for the next batch, and the batch that is with the inner backend.
+    uint8_t *out
+    size_t out_bytes
+    size_t out_room
+    uint8_t *batch_data
+    size_t batch_room
+    uint32_t next_batch             # numbers of both
+    uint32_t batch
+    uint32_t *ending                 # streams whose requests end in the next batch
+    uint32_t ending_count
+    uint32_t *sent                  # streams whose requests end in the batch that is being sent
+    uint32_t sent_count
+    uint64_t sent_bytes             # not reported to the caller yet
+    # Input: the frame that is being read.
     uint8_t[H2_HEAD_BYTES] head
     uint32_t head_bytes
     uint8_t type
@@ -154,16 +154,16 @@ cdef struct H2Session:
     uint32_t id
     uint32_t left_bytes             # of its payload
     uint32_t padding_bytes
-    bint padded                     # the length of the padding is still to be read
-    uint8_t *held                   # a payload that is not whole yet, or a block of fields
-    uint32_t held_bytes
-    uint32_t held_room
+    bint padded                     # the length of the padding has not been read yet
+    uint8_t *partial                   # a payload that has not come as a whole yet
+    uint32_t partial_bytes
+    uint32_t partial_room
     uint8_t *block
     uint32_t block_bytes
     uint32_t block_room
-    uint32_t block_id               # the stream whose block goes on; 0: none
-    bint block_ends                 # and with it the answer
-    uint64_t received_bytes         # not reported yet
+    uint32_t block_id               # the stream whose block continues; 0: none
+    bint block_ends                 # and with it the response
+    uint64_t received_bytes         # not reported to the caller yet
 
 
 cdef inline uint32_t h2_uint32(const uint8_t *at) noexcept nogil:
@@ -184,7 +184,7 @@ cdef inline void h2_put_uint32(uint8_t *at, uint32_t value) noexcept nogil:
 
 
 cdef inline void h2_put_head(uint8_t *at, uint32_t bytes, uint8_t type, uint8_t flags, uint32_t id) noexcept nogil:
-    """The head of a frame (4.1)."""
+    """Write the head of a frame (4.1)."""
     at[0] = <uint8_t> (bytes >> 16)
     at[1] = <uint8_t> (bytes >> 8)
     at[2] = <uint8_t> bytes
@@ -201,7 +201,7 @@ def _h2_setting(name, value):
     return name.to_bytes(2, "big") + value.to_bytes(4, "big")
 
 
-# What a client says first (3.4): answers are to need no table, nothing is to be pushed, and flow control is to hold nobody up.
+# The connection preface (3.4): responses must not need a table, nothing is pushed, and flow control delays nothing.
 cdef bytes h2_opening_bytes = (
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
     + _h2_frame(H2_SETTINGS, 0, 0, _h2_setting(H2_TABLE_BYTES, 0) + _h2_setting(H2_PUSH, 0)
@@ -213,11 +213,7 @@ cdef size_t h2_opening_length = len(h2_opening_bytes)
 
 
 def http2_request(fields, bytes body not None, bint head, tuple shared=()):
-    """A request as Http2Io sends it over and over: its (name, value) fields as frames, then the bare body.
-
-    `head`: its answers have no content. `shared`: the fields of hpack_shared of all requests of an engine. The stream's
-    number and the framing of the body are put in when it is sent.
-    """
+    """Render a request for Http2Io. Documented in _core.pyi."""
     fields = list(fields)
     table_bytes = sum(len(name) + len(value) + HPACK_ENTRY_BYTES for name, value in shared)
     plain = hpack_encode(fields)
@@ -225,13 +221,13 @@ def http2_request(fields, bytes body not None, bint head, tuple shared=()):
         first, later = hpack_encode(fields, shared, insert=True), hpack_encode(fields, shared)
     else:
         first, later, table_bytes = plain, plain, H2_REQUEST_UNPRIMED
-    # The last way sets a table of size 0 (RFC 7541, 6.3).
-    ways = [_h2_fields(block, bool(body), head) for block in (first, later, b"\x20" + plain)]
-    return b"".join([number.to_bytes(4, "big") for number in (table_bytes, *map(len, ways))] + ways + [body])
+    # The last form sets a table of size 0 (RFC 7541, 6.3).
+    forms = [_h2_fields(block, bool(body), head) for block in (first, later, b"\x20" + plain)]
+    return b"".join([number.to_bytes(4, "big") for number in (table_bytes, *map(len, forms))] + forms + [body])
 
 
 def _h2_fields(block, bint body, bint head):
-    """A block of fields as HEADERS and CONTINUATION frames (6.2, 6.10)."""
+    """Frame a block of fields as HEADERS and CONTINUATION (6.2, 6.10)."""
     pieces = [block[at : at + H2_FRAME_BYTES] for at in range(0, len(block), H2_FRAME_BYTES)] or [b""]
     frames = bytearray()
     for number, piece in enumerate(pieces):

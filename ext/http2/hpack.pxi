@@ -1,21 +1,21 @@
-# Header compression of HTTP/2 (HPACK, RFC 7541). Our settings allow the peer no dynamic table, so that answers are read with the
-# static one alone. Requests are encoded before the run: fields that all of them share are put into the peer's table by the first
-# on a connection, and named by their places in all later ones.
+# Header compression of HTTP/2 (HPACK, RFC 7541). heyfleet's settings allow the peer no dynamic table, so that responses need only
+# the static one. Requests are encoded before the run: the first request on a connection puts the fields that all of them share
+# into the peer's table, and later ones refer to them by index.
 
 cdef enum:
-    # Places in the static table (Appendix A).
+    # Indexes into the static table (Appendix A).
     HPACK_STATUS = 8                # to 14: with seven values
     HPACK_CONTENT_ENCODING = 26
     HPACK_CONTENT_LENGTH = 28
     HPACK_LOCATION = 46
     HPACK_TRANSFER_ENCODING = 57
     HPACK_ENTRIES = 61
-    HPACK_TABLE_BYTES = 4096        # the peer's, unless its settings say otherwise (RFC 9113, 6.5.2)
+    HPACK_TABLE_BYTES = 4096        # of the peer, unless its settings differ (RFC 9113, 6.5.2)
     HPACK_ENTRY_BYTES = 32          # that an entry counts besides its name and value (4.1)
     HPACK_LITERAL = 0               # a name that is not in the table
     HUFFMAN_LONGEST = 30
     HUFFMAN_END = 256
-    # Of a decoded text that is looked at: longer ones are none that we know.
+    # Of a decoded name: longer ones are unknown to heyfleet.
     HPACK_TEXT_BYTES = 64
     HPACK_CODINGS_AT_MOST = 4
     HPACK_LENGTH_LIMIT = 0x0fffffff
@@ -24,26 +24,26 @@ cdef enum:
 
 cdef enum HpackResult:
     HPACK_GOOD
-    HPACK_MALFORMED                 # the stream is of no use (RFC 9113, 8.1.1)
-    HPACK_BROKEN                    # nor is the connection: COMPRESSION_ERROR
+    HPACK_MALFORMED                 # the stream must be reset (RFC 9113, 8.1.1)
+    HPACK_BROKEN                    # the connection must be closed: COMPRESSION_ERROR
 
 cdef struct HpackText:
     const uint8_t *data
     uint32_t bytes
     bint coded
 
-# What a block of fields says.
+# The fields of a block that matter.
 cdef struct HpackHead:
-    HpackText location              # without bytes: not said
+    HpackText location              # without bytes: missing
     HpackText[HPACK_CODINGS_AT_MOST] codings  # of its content, in their order
-    uint32_t coding_count           # of fields that name some, also of those that found no place
-    int64_t content_length          # -1: not said
-    uint16_t status                 # 0: not said
-    bint fields                     # a regular field was there: no pseudo-field may follow (RFC 9113, 8.3)
+    uint32_t coding_count           # of such fields, including those that did not fit
+    int64_t content_length          # -1: missing
+    uint16_t status                 # 0: missing
+    bint fields                     # a regular field has come: no pseudo-field may follow (RFC 9113, 8.3)
 
 _HPACK_STATUS_VALUES = (200, 204, 206, 304, 400, 404, 500)
 
-# Appendix A: names, those with several values as often; then the values that there are.
+# Appendix A: the names, repeated for each of their values; then the values.
 _HPACK_NAMES = (
     ":authority :method :method :path :path :scheme :scheme :status :status :status :status :status :status :status "
     "accept-charset accept-encoding accept-language accept-ranges accept access-control-allow-origin age allow "
@@ -65,31 +65,31 @@ _HUFFMAN_LENGTHS = (
 
 cdef uint32_t[HUFFMAN_LONGEST + 1] huffman_first    # code of each length
 cdef uint32_t[HUFFMAN_LONGEST + 1] huffman_count
-cdef uint32_t[HUFFMAN_LONGEST + 1] huffman_place    # of the first one's symbol
+cdef uint32_t[HUFFMAN_LONGEST + 1] huffman_index    # of the first one's symbol
 cdef uint16_t[HUFFMAN_END + 1] huffman_symbols
 _HUFFMAN_CODES = {}                                 # by symbol: (code, bits)
-_HPACK_PLACES = {}                                  # by name, and by (name, value)
+_HPACK_INDEXES = {}                                  # by name, and by (name, value)
 
 
 cdef void hpack_make_tables():
-    cdef uint32_t code = 0, length, place = 0
+    cdef uint32_t code = 0, length, index = 0
     lengths = [int(letter, 36) for letter in _HUFFMAN_LENGTHS]
     for length in range(1, HUFFMAN_LONGEST + 1):
         code <<= 1
         huffman_first[length] = code
-        huffman_place[length] = place
+        huffman_index[length] = index
         for symbol in range(HUFFMAN_END + 1):
             if lengths[symbol] == length:
-                huffman_symbols[place] = symbol
+                huffman_symbols[index] = symbol
                 _HUFFMAN_CODES[symbol] = (code, length)
-                place += 1
+                index += 1
                 code += 1
-        huffman_count[length] = place - huffman_place[length]
+        huffman_count[length] = index - huffman_index[length]
     for index in range(HPACK_ENTRIES, 0, -1):
         name = _HPACK_NAMES[index - 1].encode()
-        _HPACK_PLACES[name] = index
+        _HPACK_INDEXES[name] = index
         if index <= len(_HPACK_VALUES) and _HPACK_VALUES[index - 1]:
-            _HPACK_PLACES[name, _HPACK_VALUES[index - 1].encode()] = index
+            _HPACK_INDEXES[name, _HPACK_VALUES[index - 1].encode()] = index
 
 
 hpack_make_tables()
@@ -116,33 +116,33 @@ cdef inline bint hpack_integer(const uint8_t **at, const uint8_t *end, uint8_t m
 
 
 cdef int huffman_decode(const uint8_t *data, size_t bytes, uint8_t *text, int room) noexcept nogil:
-    """The length of the text, of which no more is kept than there is room for; -1: not of this code (5.2)."""
+    """Decode a text into `out`, as far as there is room; return its length, or -1 if it is invalid (5.2)."""
     cdef uint32_t code = 0, bits = 0
     cdef uint16_t symbol
     cdef int length = 0
-    cdef size_t place
+    cdef size_t index
     cdef int shift
-    for place in range(bytes):
+    for index in range(bytes):
         for shift in range(7, -1, -1):
-            code = code << 1 | (data[place] >> shift & 1)
+            code = code << 1 | (data[index] >> shift & 1)
             bits += 1
             if bits > HUFFMAN_LONGEST:
                 return -1
             if code - huffman_first[bits] >= huffman_count[bits]:
                 continue
-            symbol = huffman_symbols[huffman_place[bits] + code - huffman_first[bits]]
+            symbol = huffman_symbols[huffman_index[bits] + code - huffman_first[bits]]
             if symbol == HUFFMAN_END:
                 return -1
             if length < room:
                 text[length] = <uint8_t> symbol
             length += 1
             code = bits = 0
-    # What fills the last byte are the first bits of the end's code: ones.
+    # The padding of the last byte is the first bits of the end's code: ones.
     return length if bits < 8 and code == (1u << bits) - 1 else -1
 
 
 cdef inline bint hpack_string(const uint8_t **at, const uint8_t *end, HpackText *text) noexcept nogil:
-    """A string literal (5.2), not decoded; False: cut off."""
+    """Read a string literal (5.2) without decoding it. False: it is truncated."""
     if at[0] == end:
         return False
     text.coded = at[0][0] >> 7
@@ -154,7 +154,7 @@ cdef inline bint hpack_string(const uint8_t **at, const uint8_t *end, HpackText 
 
 
 cdef inline int hpack_decoded(const HpackText *text, uint8_t *out, int room) noexcept nogil:
-    """The length of a string; -1: not decodable. No more of it is there than there is room for."""
+    """Decode a string into `out`, as far as there is room; return its length, or -1 if it is invalid."""
     if text.coded:
         return huffman_decode(text.data, text.bytes, out, room)
     memcpy(out, text.data, min(text.bytes, <uint32_t> room))
@@ -162,17 +162,17 @@ cdef inline int hpack_decoded(const HpackText *text, uint8_t *out, int room) noe
 
 
 cdef HpackResult hpack_name(const HpackText *name, uint32_t *index) noexcept nogil:
-    """Which of the fields that we look at has a literal name. Names are in lower case (RFC 9113, 8.2.1)."""
+    """Which of the fields that matter has a literal name. Names are in lower case (RFC 9113, 8.2.1)."""
     cdef uint8_t text[HPACK_TEXT_BYTES]
     cdef int length = hpack_decoded(name, text, HPACK_TEXT_BYTES)
-    cdef int place
+    cdef int at
     if length < 0:
         return HPACK_BROKEN
     index[0] = HPACK_LITERAL
     if length == 0:
         return HPACK_MALFORMED
-    for place in range(min(length, <int> HPACK_TEXT_BYTES)):
-        if c"A" <= text[place] <= c"Z" or text[place] <= c" " or text[place] >= 0x7f or (place and text[place] == c":"):
+    for at in range(min(length, <int> HPACK_TEXT_BYTES)):
+        if c"A" <= text[at] <= c"Z" or text[at] <= c" " or text[at] >= 0x7f or (at and text[at] == c":"):
             return HPACK_MALFORMED
     if length == 7 and memcmp(text, b":status", 7) == 0:
         index[0] = HPACK_STATUS
@@ -184,23 +184,23 @@ cdef HpackResult hpack_name(const HpackText *name, uint32_t *index) noexcept nog
         index[0] = HPACK_CONTENT_ENCODING
     elif (length == 17 and memcmp(text, b"transfer-encoding", 17) == 0
             or length == 10 and memcmp(text, b"connection", 10) == 0 or text[0] == c":"):
-        # Of HTTP/1 only (RFC 9113, 8.2.2), or of requests only.
+        # Fields of HTTP/1 (RFC 9113, 8.2.2) and of requests.
         return HPACK_MALFORMED
     return HPACK_GOOD
 
 
 cdef int64_t hpack_decimal(const HpackText *value) noexcept nogil:
-    """A number of digits only, or -1."""
+    """Parse a number of digits only; -1 if it is not one."""
     cdef uint8_t text[HPACK_TEXT_BYTES]
     cdef int length = hpack_decoded(value, text, HPACK_TEXT_BYTES)
     cdef int64_t number = 0
-    cdef int place
+    cdef int index
     if length < 1 or length > 19:
         return -1
-    for place in range(length):
-        if not c"0" <= text[place] <= c"9" or number > <int64_t> HPACK_DECIMAL_LIMIT:
+    for index in range(length):
+        if not c"0" <= text[index] <= c"9" or number > <int64_t> HPACK_DECIMAL_LIMIT:
             return -1
-        number = number * 10 + text[place] - c"0"
+        number = number * 10 + text[index] - c"0"
     return number
 
 
@@ -257,7 +257,7 @@ cdef HpackResult hpack_read(const uint8_t *at, const uint8_t *end, HpackHead *he
     head.location.bytes = 0
     head.coding_count = 0
     head.fields = False
-    while at < end and at[0] & 0xe0 == 0x20:  # a table size (6.3): there is only our 0
+    while at < end and at[0] & 0xe0 == 0x20:  # a table size (6.3), which can only be 0
         if not hpack_integer(&at, end, 0x1f, &index) or index != 0:
             return HPACK_BROKEN
     while at < end and result != HPACK_BROKEN:
@@ -268,7 +268,7 @@ cdef HpackResult hpack_read(const uint8_t *at, const uint8_t *end, HpackHead *he
             continue
         if at[0] & 0xe0 == 0x20:
             return HPACK_BROKEN
-        # With indexing (which does nothing in a table of size 0), without, or never to be indexed: the same to us.
+        # With indexing (which does nothing in a table of size 0), without, or never to be indexed: no difference here.
         if not hpack_integer(&at, end, 0x3f if at[0] & 0x40 else 0x0f, &index) or index > HPACK_ENTRIES:
             return HPACK_BROKEN
         if index == HPACK_LITERAL:
@@ -316,13 +316,13 @@ def hpack_encode(fields, shared=(), bint insert=False):
     missing = list(shared) if insert else []
     for name, value in fields:
         field = (name, value)
-        index = _HPACK_PLACES.get(field)
+        index = _HPACK_INDEXES.get(field)
         if index is None and field in shared and not insert:
             index = HPACK_ENTRIES + len(shared) - shared.index(field)
         if index is not None:
             block += _hpack_integer(index, 0x7f, 0x80)
             continue
-        index = _HPACK_PLACES.get(name, HPACK_LITERAL)
+        index = _HPACK_INDEXES.get(name, HPACK_LITERAL)
         if missing and field == missing[0]:
             missing.pop(0)
             block += _hpack_integer(index, 0x3f, 0x40)
@@ -337,15 +337,15 @@ def hpack_encode(fields, shared=(), bint insert=False):
 
 
 def hpack_shared(requests):
-    """The fields that all requests have and that are worth a place in the peer's table, in the order of the first request."""
+    """The fields of all requests that are worth an entry in the peer's table, in the order of the first request."""
     first, *others = requests
     room = HPACK_TABLE_BYTES
     shared = []
     for field in first:
         bytes = len(field[0]) + len(field[1]) + HPACK_ENTRY_BYTES
-        if field in shared or field in _HPACK_PLACES or bytes > room or not all(field in other for other in others):
+        if field in shared or field in _HPACK_INDEXES or bytes > room or not all(field in other for other in others):
             continue
-        # Each request must have them in this order, or it could not put them there.
+        # Every request must have them in this order, since any can be the one that adds them.
         if all(_in_order([*shared, field], other) for other in others):
             shared.append(field)
             room -= bytes
@@ -358,7 +358,7 @@ def _in_order(fields, request):
 
 
 def hpack_decode(bytes block not None):
-    """What the engine reads in a block of fields: (result, status, content length); for tests and fuzzing."""
+    """Decode a block of fields: (result, status, content length). For tests and fuzzing."""
     cdef HpackHead head
     cdef const uint8_t *data = block
     cdef HpackResult result = hpack_read(data, data + len(block), &head)

@@ -1,260 +1,261 @@
-# The receiving side of HTTP/2: bytes of a connection in, frames told apart and checked (RFC 9113, 4 to 6), answers out.
+# The receiving side of HTTP/2: splits a connection's bytes into frames, checks them (RFC 9113, 4 to 6) and reports responses.
 #
-# What the peer does wrong ends the stream where only that suffers, and the connection where nothing can be trusted any more.
+# An error of the peer ends the stream if only that is affected, and the connection if nothing on it can be trusted any more.
 # Frames of streams that have ended here (a request that timed out) are counted and dropped; no table of fields suffers from that.
 
 
-cdef class H2Reading(H2Sessions):
+cdef class H2Receiver(H2Sender):
+    """Reads responses from connections, whose bytes a backend below delivers."""
 
     cdef:
-        uint32_t reading            # the session whose bytes are read; or NO_SLOT
+        uint32_t reading            # the connection whose bytes are being read, or NO_SLOT
         int64_t reading_ns
         const uint8_t *at           # what is not read yet
-        size_t left
-        uint8_t *location           # of the redirect that was read last; NULL: none is kept
-        Decoding *decodings         # of the lanes' answers, the engine's; NULL: content is not decoded
+        size_t left                 # bytes from there on
+        uint8_t *location           # of the last redirect; NULL: locations are not reported
+        Decoding *decodings         # by slot; NULL: content is not decoded
 
-    cdef inline bint read_on(self, IoEvent *event) noexcept nogil:
-        """Read frames until one makes an event, or all is read: then `reading` ends, too."""
+    cdef inline bint read_frames(self, IoEvent *event) noexcept nogil:
+        """Read frames until one yields an event, or no bytes are left, which ends `reading`."""
         cdef uint32_t number = self.reading
-        cdef H2Session *session = &self.sessions[number]
+        cdef H2Connection *connection = &self.connections[number]
         while self.reading == number and self.left > 0:
-            if self.read_piece(number, session, event):
+            if self.read_piece(number, connection, event):
                 return True
         if self.reading == number:
             self.reading = NO_SLOT
-            return self.report_progress(session, event)
+            return self.report_progress(connection, event)
         return False
 
-    cdef inline bint report_progress(self, H2Session *session, IoEvent *event) noexcept nogil:
-        """Bytes of a long answer are told as they come."""
-        cdef H2Lane *lane
-        if session.received_bytes < H2_AHEAD_BYTES or session.head_bytes < H2_HEAD_BYTES or session.type != H2_DATA:
+    cdef inline bint report_progress(self, H2Connection *connection, IoEvent *event) noexcept nogil:
+        """Report the progress of a long response."""
+        cdef H2Stream *stream
+        if connection.received_bytes < H2_AHEAD_BYTES or connection.head_bytes < H2_HEAD_BYTES or connection.type != H2_DATA:
             return False
-        lane = self.lane_of(<uint32_t> (session - self.sessions), session.id)
-        if lane == NULL:
+        stream = self.stream_of(<uint32_t> (connection - self.connections), connection.id)
+        if stream == NULL:
             return False
-        self.fill(event, lane, IO_PROGRESS, session)
+        self.fill(event, stream, IO_PROGRESS, connection)
         return True
 
-    cdef inline void fill(self, IoEvent *event, const H2Lane *lane, IoOp op, H2Session *session) noexcept nogil:
-        event.slot = self.slot_of(lane)
+    cdef inline void fill(self, IoEvent *event, const H2Stream *stream, IoOp op, H2Connection *connection) noexcept nogil:
+        event.slot = self.slot_of(stream)
         event.op = op
-        event.result = <int64_t> session.received_bytes
+        event.result = <int64_t> connection.received_bytes
         event.data = NULL
         event.time_ns = self.reading_ns
-        event.first_ns = lane.first_ns
+        event.first_ns = stream.first_ns
         event.location_bytes = 0
-        session.received_bytes = 0
+        connection.received_bytes = 0
 
-    cdef inline bint read_piece(self, uint32_t number, H2Session *session, IoEvent *event) noexcept nogil:
-        """Read a frame, or what there is of it; whether that made an event."""
+    cdef inline bint read_piece(self, uint32_t number, H2Connection *connection, IoEvent *event) noexcept nogil:
+        """Read a frame, or the part of it that is there; return whether that yields an event."""
         cdef uint32_t taken
         cdef const uint8_t *payload
-        if session.head_bytes < H2_HEAD_BYTES:
-            taken = <uint32_t> min(<size_t> (H2_HEAD_BYTES - session.head_bytes), self.left)
-            memcpy(session.head + session.head_bytes, self.at, taken)
-            self.take(session, taken)
-            session.head_bytes += taken
-            if session.head_bytes < H2_HEAD_BYTES:
+        if connection.head_bytes < H2_HEAD_BYTES:
+            taken = <uint32_t> min(<size_t> (H2_HEAD_BYTES - connection.head_bytes), self.left)
+            memcpy(connection.head + connection.head_bytes, self.at, taken)
+            self.take(connection, taken)
+            connection.head_bytes += taken
+            if connection.head_bytes < H2_HEAD_BYTES:
                 return False
-            if not self.frame_begins(session):
-                self.break_session(number, ERROR_H2_PROTOCOL)
+            if not self.parse_frame_head(connection):
+                self.break_connection(number, ERROR_H2_PROTOCOL)
                 return False
-        if session.type == H2_DATA:
-            return self.read_data(number, session, event)
-        taken = <uint32_t> min(<size_t> (session.left_bytes - session.held_bytes), self.left)
+        if connection.type == H2_DATA:
+            return self.read_data(number, connection, event)
+        taken = <uint32_t> min(<size_t> (connection.left_bytes - connection.partial_bytes), self.left)
         payload = self.at
-        if session.held_bytes > 0 or taken < session.left_bytes:
-            if not self.hold(session, taken):
-                self.break_session(number, ERROR_OTHER)
+        if connection.partial_bytes > 0 or taken < connection.left_bytes:
+            if not self.append_partial(connection, taken):
+                self.break_connection(number, ERROR_OTHER)
                 return False
-            payload = session.held
-        self.take(session, taken)
-        if session.held_bytes > 0 and session.held_bytes < session.left_bytes:
+            payload = connection.partial
+        self.take(connection, taken)
+        if connection.partial_bytes > 0 and connection.partial_bytes < connection.left_bytes:
             return False
-        if taken < session.left_bytes and session.held_bytes == 0:
+        if taken < connection.left_bytes and connection.partial_bytes == 0:
             return False
-        session.head_bytes = session.held_bytes = 0
-        return self.frame_in(number, session, payload, event)
+        connection.head_bytes = connection.partial_bytes = 0
+        return self.on_frame(number, connection, payload, event)
 
-    cdef inline void take(self, H2Session *session, uint32_t bytes) noexcept nogil:
+    cdef inline void take(self, H2Connection *connection, uint32_t bytes) noexcept nogil:
         self.at += bytes
         self.left -= bytes
-        session.received_bytes += bytes
+        connection.received_bytes += bytes
 
-    cdef bint hold(self, H2Session *session, uint32_t bytes) noexcept nogil:
-        """Keep a part of a payload until all of it is there."""
+    cdef bint append_partial(self, H2Connection *connection, uint32_t bytes) noexcept nogil:
+        """Store part of a payload until the rest has come. False: no memory."""
         cdef void *grown
-        if session.held_room < session.left_bytes:
-            grown = realloc(session.held, session.left_bytes)
+        if connection.partial_room < connection.left_bytes:
+            grown = realloc(connection.partial, connection.left_bytes)
             if grown == NULL:
                 return False
-            session.held = <uint8_t *> grown
-            session.held_room = session.left_bytes
-        memcpy(session.held + session.held_bytes, self.at, bytes)
-        session.held_bytes += bytes
+            connection.partial = <uint8_t *> grown
+            connection.partial_room = connection.left_bytes
+        memcpy(connection.partial + connection.partial_bytes, self.at, bytes)
+        connection.partial_bytes += bytes
         return True
 
-    cdef inline bint frame_begins(self, H2Session *session) noexcept nogil:
-        """Whether a frame of this length, kind and stream may come now."""
-        cdef const uint8_t *head = session.head
-        session.left_bytes = <uint32_t> head[0] << 16 | <uint32_t> head[1] << 8 | head[2]
-        session.type = head[3]
-        session.flags = head[4]
-        session.id = h2_uint32(head + 5) & H2_LAST_ID
-        session.padding_bytes = 0
-        session.padded = session.flags & H2_PADDED != 0
-        if session.left_bytes > H2_FRAME_BYTES:
+    cdef inline bint parse_frame_head(self, H2Connection *connection) noexcept nogil:
+        """Parse a frame's head; return whether a frame of this length, kind and stream may come now."""
+        cdef const uint8_t *head = connection.head
+        connection.left_bytes = <uint32_t> head[0] << 16 | <uint32_t> head[1] << 8 | head[2]
+        connection.type = head[3]
+        connection.flags = head[4]
+        connection.id = h2_uint32(head + 5) & H2_LAST_ID
+        connection.padding_bytes = 0
+        connection.padded = connection.flags & H2_PADDED != 0
+        if connection.left_bytes > H2_FRAME_BYTES:
             return False
-        if not session.settled and session.type != H2_SETTINGS:
+        if not connection.settled and connection.type != H2_SETTINGS:
             return False  # 3.4: the server's settings come first
-        if (session.block_id != 0) != (session.type == H2_CONTINUATION) or session.block_id not in (0, session.id):
+        if (connection.block_id != 0) != (connection.type == H2_CONTINUATION) or connection.block_id not in (0, connection.id):
             return False  # 4.3: nothing comes between the parts of a block
-        if session.type in (H2_DATA, H2_HEADERS, H2_RST_STREAM, H2_PRIORITY, H2_CONTINUATION):
-            return session.id & 1 and (session.id < session.next_id or session.type == H2_PRIORITY)
-        if session.type in (H2_SETTINGS, H2_PING, H2_GOAWAY):
-            return session.id == 0
-        return session.type != H2_PUSH_PROMISE
+        if connection.type in (H2_DATA, H2_HEADERS, H2_RST_STREAM, H2_PRIORITY, H2_CONTINUATION):
+            return connection.id & 1 and (connection.id < connection.next_id or connection.type == H2_PRIORITY)
+        if connection.type in (H2_SETTINGS, H2_PING, H2_GOAWAY):
+            return connection.id == 0
+        return connection.type != H2_PUSH_PROMISE
 
-    cdef bint read_data(self, uint32_t number, H2Session *session, IoEvent *event) noexcept nogil:
-        """Count content (6.1)."""
-        cdef H2Lane *lane = self.lane_of(number, session.id)
+    cdef bint read_data(self, uint32_t number, H2Connection *connection, IoEvent *event) noexcept nogil:
+        """Read content (6.1); return whether that yields an event."""
+        cdef H2Stream *stream = self.stream_of(number, connection.id)
         cdef uint32_t taken, content
         cdef const uint8_t *data
-        if session.padded:
-            if session.left_bytes == 0 or (self.left > 0 and self.at[0] >= session.left_bytes):
-                self.break_session(number, ERROR_H2_PROTOCOL)
+        if connection.padded:
+            if connection.left_bytes == 0 or (self.left > 0 and self.at[0] >= connection.left_bytes):
+                self.break_connection(number, ERROR_H2_PROTOCOL)
                 return False
             if self.left == 0:
                 return False
-            session.padding_bytes = self.at[0]
-            session.padded = False
-            session.left_bytes -= 1
-            session.unreturned_bytes += 1
-            self.take(session, 1)
-        taken = <uint32_t> min(<size_t> session.left_bytes, self.left)
-        content = min(taken, session.left_bytes - session.padding_bytes if session.left_bytes > session.padding_bytes else 0)
-        session.left_bytes -= taken
-        session.unreturned_bytes += taken
+            connection.padding_bytes = self.at[0]
+            connection.padded = False
+            connection.left_bytes -= 1
+            connection.unreturned_bytes += 1
+            self.take(connection, 1)
+        taken = <uint32_t> min(<size_t> connection.left_bytes, self.left)
+        content = min(taken, connection.left_bytes - connection.padding_bytes if connection.left_bytes > connection.padding_bytes else 0)
+        connection.left_bytes -= taken
+        connection.unreturned_bytes += taken
         data = self.at
-        self.take(session, taken)
-        if session.unreturned_bytes >= H2_WINDOW_BYTES // 2:
-            self.put_number(number, H2_WINDOW_UPDATE, 0, session.unreturned_bytes)
-            session.unreturned_bytes = 0
-        if session.left_bytes == 0:
-            session.head_bytes = 0
-        if lane == NULL:
+        self.take(connection, taken)
+        if connection.unreturned_bytes >= H2_WINDOW_BYTES // 2:
+            self.put_number(number, H2_WINDOW_UPDATE, 0, connection.unreturned_bytes)
+            connection.unreturned_bytes = 0
+        if connection.left_bytes == 0:
+            connection.head_bytes = 0
+        if stream == NULL:
             return False
-        if lane.status == 0:
-            self.malformed(number, lane)
+        if stream.status == 0:
+            self.reject_stream(number, stream)
             return False
-        lane.body_bytes += content
-        if self.decodings != NULL and not self.decode(number, lane, data, content):
+        stream.body_bytes += content
+        if self.decodings != NULL and not self.decode(number, stream, data, content):
             return False
-        lane.unreturned_bytes += taken
-        if session.left_bytes == 0 and session.flags & H2_END_STREAM:
-            return self.answered(number, lane, session, event)
-        if lane.unreturned_bytes >= H2_WINDOW_BYTES // 2:
-            self.put_number(number, H2_WINDOW_UPDATE, session.id, lane.unreturned_bytes)
-            lane.unreturned_bytes = 0
+        stream.unreturned_bytes += taken
+        if connection.left_bytes == 0 and connection.flags & H2_END_STREAM:
+            return self.complete_stream(number, stream, connection, event)
+        if stream.unreturned_bytes >= H2_WINDOW_BYTES // 2:
+            self.put_number(number, H2_WINDOW_UPDATE, connection.id, stream.unreturned_bytes)
+            stream.unreturned_bytes = 0
         return False
 
-    cdef bint decode(self, uint32_t number, H2Lane *lane, const uint8_t *data, uint32_t bytes) noexcept nogil:
-        """Decode more of an answer's content; False: it is broken, and its stream ends."""
-        cdef DecodeResult result = decode_feed(&self.decodings[self.slot_of(lane)], data, bytes)
+    cdef bint decode(self, uint32_t number, H2Stream *stream, const uint8_t *data, uint32_t bytes) noexcept nogil:
+        """Decode more content. False: it is broken, and its stream has ended."""
+        cdef DecodeResult result = decode_feed(&self.decodings[self.slot_of(stream)], data, bytes)
         if result == DECODE_GOOD:
             return True
-        self.put_number(number, H2_RST_STREAM, lane.id, H2_CANCEL)
-        self.fail_stream(lane, error_from_decode(result), self.reading_ns)
+        self.put_number(number, H2_RST_STREAM, stream.id, H2_CANCEL)
+        self.fail_stream(stream, error_from_decode(result), self.reading_ns)
         return False
 
-    cdef void take_codings(self, H2Lane *lane, const HpackHead *head) noexcept nogil:
-        """What the content of an answer has to be decoded from."""
-        cdef Decoding *decoding = &self.decodings[self.slot_of(lane)]
+    cdef void set_codings(self, H2Stream *stream, const HpackHead *head) noexcept nogil:
+        """Take the content codings from a response's head."""
+        cdef Decoding *decoding = &self.decodings[self.slot_of(stream)]
         cdef uint8_t text[CODING_TEXT_BYTES]
-        cdef uint32_t place
+        cdef uint32_t index
         cdef int bytes
         if head.coding_count > HPACK_CODINGS_AT_MOST:
-            decoding.text_bytes = CODING_TEXT_BYTES + 1  # more than is taken
+            decoding.text_bytes = CODING_TEXT_BYTES + 1  # too many
             return
-        for place in range(head.coding_count):
-            bytes = hpack_decoded(&head.codings[place], text, CODING_TEXT_BYTES)
-            if place > 0:
+        for index in range(head.coding_count):
+            bytes = hpack_decoded(&head.codings[index], text, CODING_TEXT_BYTES)
+            if index > 0:
                 decode_text(decoding, b",", 1)
             if bytes < 0:
                 decoding.text_bytes = CODING_TEXT_BYTES + 1
                 return
             decode_text(decoding, text, <size_t> bytes)
 
-    cdef bint answered(self, uint32_t number, H2Lane *lane, H2Session *session, IoEvent *event) noexcept nogil:
-        """The last byte of an answer is in."""
-        if lane.status == 0 or (lane.content_length >= 0 and <uint64_t> lane.content_length != lane.body_bytes
-                                and not (lane.body_bytes == 0 and (lane.no_content or lane.status == 304))):
-            self.malformed(number, lane)
+    cdef bint complete_stream(self, uint32_t number, H2Stream *stream, H2Connection *connection, IoEvent *event) noexcept nogil:
+        """End a stream whose response is complete; return whether that yields an event."""
+        if stream.status == 0 or (stream.content_length >= 0 and <uint64_t> stream.content_length != stream.body_bytes
+                                and not (stream.body_bytes == 0 and (stream.no_content or stream.status == 304))):
+            self.reject_stream(number, stream)
             return False
-        if self.decodings != NULL and decode_end(&self.decodings[self.slot_of(lane)]) != DECODE_GOOD:
-            self.fail_stream(lane, ERROR_CONTENT_BROKEN, self.reading_ns)
+        if self.decodings != NULL and decode_end(&self.decodings[self.slot_of(stream)]) != DECODE_GOOD:
+            self.fail_stream(stream, ERROR_CONTENT_BROKEN, self.reading_ns)
             return False
-        if lane.body_left > 0:
-            self.put_number(number, H2_RST_STREAM, lane.id, H2_NO_ERROR)  # 8.1: the server wants no more of the request
-        self.fill(event, lane, IO_ANSWER, session)
-        event.status = lane.status
-        event.body_bytes = lane.body_bytes
-        self.end_stream(lane, session)
-        event.last = session.state != H2_OPEN
+        if stream.body_left > 0:
+            self.put_number(number, H2_RST_STREAM, stream.id, H2_NO_ERROR)  # 8.1: the server needs no more of the request
+        self.fill(event, stream, IO_ANSWER, connection)
+        event.status = stream.status
+        event.body_bytes = stream.body_bytes
+        self.end_stream(stream, connection)
+        event.last = connection.state != H2_OPEN
         return True
 
-    cdef void malformed(self, uint32_t number, H2Lane *lane) noexcept nogil:
-        """8.1.1: an answer that is none."""
-        self.put_number(number, H2_RST_STREAM, lane.id, H2_PROTOCOL_ERROR)
-        self.fail_stream(lane, ERROR_H2_PROTOCOL, self.reading_ns)
+    cdef void reject_stream(self, uint32_t number, H2Stream *stream) noexcept nogil:
+        """End a stream with a malformed response (8.1.1)."""
+        self.put_number(number, H2_RST_STREAM, stream.id, H2_PROTOCOL_ERROR)
+        self.fail_stream(stream, ERROR_H2_PROTOCOL, self.reading_ns)
 
-    cdef void break_session(self, uint32_t number, int kind) noexcept nogil:
-        """The peer does not keep to the protocol: nothing that it says on this connection is believed any more."""
+    cdef void break_connection(self, uint32_t number, int kind) noexcept nogil:
+        """End a connection whose peer violates the protocol; the rest of its bytes is ignored."""
         if self.reading == number:
             self.reading = NO_SLOT
             self.left = 0
-        self.end_session(number, -(TLS_FAILURE + kind), self.reading_ns)
+        self.end_connection(number, -(TLS_FAILURE + kind), self.reading_ns)
 
-    cdef bint frame_in(self, uint32_t number, H2Session *session, const uint8_t *payload, IoEvent *event) noexcept nogil:
-        """A whole frame that is not DATA; whether that made an event."""
-        cdef uint32_t bytes = session.left_bytes
+    cdef bint on_frame(self, uint32_t number, H2Connection *connection, const uint8_t *payload, IoEvent *event) noexcept nogil:
+        """Handle a complete frame other than DATA; return whether that yields an event."""
+        cdef uint32_t bytes = connection.left_bytes
         cdef bint good = True
-        if session.type == H2_HEADERS:
-            return self.headers_in(number, session, payload, bytes, event)
-        if session.type == H2_CONTINUATION:
-            return self.block_in(number, session, payload, bytes, event)
-        if session.type == H2_RST_STREAM:
+        if connection.type == H2_HEADERS:
+            return self.on_headers(number, connection, payload, bytes, event)
+        if connection.type == H2_CONTINUATION:
+            return self.on_block(number, connection, payload, bytes, event)
+        if connection.type == H2_RST_STREAM:
             good = bytes == 4
             if good:
-                self.stream_reset(number, session, h2_uint32(payload))
-        elif session.type == H2_SETTINGS:
-            good = self.settings_in(number, session, payload, bytes)
-        elif session.type == H2_PING:
-            good = bytes == 8 and session.made_bytes < H2_FLOOD_BYTES
-            if good and not session.flags & H2_ACK:
+                self.on_reset(number, connection, h2_uint32(payload))
+        elif connection.type == H2_SETTINGS:
+            good = self.on_settings(number, connection, payload, bytes)
+        elif connection.type == H2_PING:
+            good = bytes == 8 and connection.out_bytes < H2_FLOOD_BYTES
+            if good and not connection.flags & H2_ACK:
                 self.put_frame(number, H2_PING, H2_ACK, 0, payload, 8)
-        elif session.type == H2_GOAWAY:
+        elif connection.type == H2_GOAWAY:
             if bytes >= 8:
-                return self.goaway_in(number, session, h2_uint32(payload) & H2_LAST_ID, event)
+                return self.on_goaway(number, connection, h2_uint32(payload) & H2_LAST_ID, event)
             good = False
-        elif session.type == H2_WINDOW_UPDATE:
-            good = bytes == 4 and self.window_in(number, session, h2_uint32(payload) & H2_LAST_ID)
-        elif session.type == H2_PRIORITY:
+        elif connection.type == H2_WINDOW_UPDATE:
+            good = bytes == 4 and self.on_window_update(number, connection, h2_uint32(payload) & H2_LAST_ID)
+        elif connection.type == H2_PRIORITY:
             good = bytes == 5
         if not good:
-            self.break_session(number, ERROR_H2_PROTOCOL)
+            self.break_connection(number, ERROR_H2_PROTOCOL)
         return False
 
-    cdef void stream_reset(self, uint32_t number, H2Session *session, uint32_t code) noexcept nogil:
-        cdef H2Lane *lane = self.lane_of(number, session.id)
-        if lane != NULL:
-            self.fail_stream(lane, ERROR_H2_REFUSED if code == H2_REFUSED_STREAM else ERROR_H2_RESET, self.reading_ns)
+    cdef void on_reset(self, uint32_t number, H2Connection *connection, uint32_t code) noexcept nogil:
+        cdef H2Stream *stream = self.stream_of(number, connection.id)
+        if stream != NULL:
+            self.fail_stream(stream, ERROR_H2_REFUSED if code == H2_REFUSED_STREAM else ERROR_H2_RESET, self.reading_ns)
 
-    cdef bint goaway_in(self, uint32_t number, H2Session *session, uint32_t last_id, IoEvent *event) noexcept nogil:
-        """The server wants no more requests on this connection (6.8); it may say so twice, the second time with a lower number."""
-        event.slot = number % self.connections
+    cdef bint on_goaway(self, uint32_t number, H2Connection *connection, uint32_t last_id, IoEvent *event) noexcept nogil:
+        """Begin no more requests on a connection (6.8). The server may say so twice, the second time with a lower id."""
+        event.slot = number % self.connection_count
         event.op = IO_GOAWAY
         event.result = 0
         event.data = NULL
@@ -262,157 +263,157 @@ cdef class H2Reading(H2Sessions):
         self.drain(number, last_id, self.reading_ns)
         return True
 
-    cdef bint settings_in(self, uint32_t number, H2Session *session, const uint8_t *payload, uint32_t bytes) noexcept nogil:
-        """6.5; whether they are good."""
-        cdef uint32_t place = 0, name, value
-        if session.flags & H2_ACK:
-            return bytes == 0 and session.settled
-        if bytes % 6 != 0 or session.made_bytes >= H2_FLOOD_BYTES:
+    cdef bint on_settings(self, uint32_t number, H2Connection *connection, const uint8_t *payload, uint32_t bytes) noexcept nogil:
+        """Apply settings (6.5). False: they are invalid."""
+        cdef uint32_t offset = 0, name, value
+        if connection.flags & H2_ACK:
+            return bytes == 0 and connection.settled
+        if bytes % 6 != 0 or connection.out_bytes >= H2_FLOOD_BYTES:
             return False
-        if not session.settled:
-            session.allowed = self.streams
-            session.settled = True
-        while place < bytes:
-            name = <uint32_t> payload[place] << 8 | payload[place + 1]
-            value = h2_uint32(payload + place + 2)
-            place += 6
+        if not connection.settled:
+            connection.allowed = self.streams_per_connection
+            connection.settled = True
+        while offset < bytes:
+            name = <uint32_t> payload[offset] << 8 | payload[offset + 1]
+            value = h2_uint32(payload + offset + 2)
+            offset += 6
             if name == H2_MAX_STREAMS:
-                session.allowed = min(value, self.streams)
+                connection.allowed = min(value, self.streams_per_connection)
                 self.streams_allowed = min(value, self.streams_allowed or value)
             elif name == H2_TABLE_BYTES:
-                session.table_bytes = min(value, session.table_bytes)
+                connection.table_bytes = min(value, connection.table_bytes)
             elif name == H2_INITIAL_WINDOW:
-                if value > H2_WINDOW_LIMIT_BYTES or not self.move_windows(number, session, <int64_t> value):
+                if value > H2_WINDOW_LIMIT_BYTES or not self.move_windows(number, connection, <int64_t> value):
                     return False
             elif name == H2_MAX_FRAME:
                 if not H2_FRAME_BYTES <= value <= H2_FRAME_LIMIT_BYTES:
                     return False
-                session.max_frame_bytes = value
+                connection.max_frame_bytes = value
         self.put_frame(number, H2_SETTINGS, H2_ACK, 0, NULL, 0)
-        self.start_queued(session)
-        self.push_bodies(number, session)
+        self.start_queued(connection)
+        self.push_bodies(number, connection)
         return True
 
-    cdef bint move_windows(self, uint32_t number, H2Session *session, int64_t value) noexcept nogil:
-        """6.9.2: what is open moves by as much; it may become negative, not too large."""
-        cdef uint32_t slot = number % self.connections
-        cdef int64_t by = value - session.initial_window
-        session.initial_window = value
+    cdef bint move_windows(self, uint32_t number, H2Connection *connection, int64_t value) noexcept nogil:
+        """Move the windows of open streams as a new initial window demands (6.9.2). False: one becomes too large."""
+        cdef uint32_t slot = number % self.connection_count
+        cdef int64_t by = value - connection.initial_window
+        connection.initial_window = value
         while slot < self.slots:
-            if self.lanes[slot].session == number and self.lanes[slot].state == LANE_BUSY:
-                self.lanes[slot].window += by
-                if self.lanes[slot].window > H2_WINDOW_LIMIT_BYTES:
+            if self.streams[slot].connection == number and self.streams[slot].state == STREAM_BUSY:
+                self.streams[slot].window += by
+                if self.streams[slot].window > H2_WINDOW_LIMIT_BYTES:
                     return False
-            slot += self.connections
+            slot += self.connection_count
         return True
 
-    cdef bint window_in(self, uint32_t number, H2Session *session, uint32_t bytes) noexcept nogil:
-        """6.9; whether it is good."""
-        cdef H2Lane *lane
+    cdef bint on_window_update(self, uint32_t number, H2Connection *connection, uint32_t bytes) noexcept nogil:
+        """Enlarge a window (6.9). False: the frame is invalid."""
+        cdef H2Stream *stream
         if bytes == 0:
             return False
-        if session.id == 0:
-            session.window += bytes
-            if session.window > H2_WINDOW_LIMIT_BYTES:
+        if connection.id == 0:
+            connection.window += bytes
+            if connection.window > H2_WINDOW_LIMIT_BYTES:
                 return False
         else:
-            lane = self.lane_of(number, session.id)
-            if lane == NULL:
-                return session.id < session.next_id
-            lane.window += bytes
-            if lane.window > H2_WINDOW_LIMIT_BYTES:
+            stream = self.stream_of(number, connection.id)
+            if stream == NULL:
+                return connection.id < connection.next_id
+            stream.window += bytes
+            if stream.window > H2_WINDOW_LIMIT_BYTES:
                 return False
-        self.push_bodies(number, session)
+        self.push_bodies(number, connection)
         return True
 
     # Blocks of fields.
 
-    cdef bint headers_in(self, uint32_t number, H2Session *session, const uint8_t *payload, uint32_t bytes,
+    cdef bint on_headers(self, uint32_t number, H2Connection *connection, const uint8_t *payload, uint32_t bytes,
                          IoEvent *event) noexcept nogil:
-        """6.2: padding and priority off, then the block."""
+        """Strip padding and priority (6.2), and handle the block."""
         cdef uint32_t padding = 0, extra = 0
-        if session.flags & H2_PADDED:
+        if connection.flags & H2_PADDED:
             padding = payload[0] if bytes > 0 else 0
             extra = 1
-        if session.flags & H2_WITH_PRIORITY:
+        if connection.flags & H2_WITH_PRIORITY:
             extra += 5
         if bytes < extra + padding:
-            self.break_session(number, ERROR_H2_PROTOCOL)
+            self.break_connection(number, ERROR_H2_PROTOCOL)
             return False
-        session.block_id = session.id
-        session.block_bytes = 0
-        session.block_ends = session.flags & H2_END_STREAM != 0
-        return self.block_in(number, session, payload + extra, bytes - extra - padding, event)
+        connection.block_id = connection.id
+        connection.block_bytes = 0
+        connection.block_ends = connection.flags & H2_END_STREAM != 0
+        return self.on_block(number, connection, payload + extra, bytes - extra - padding, event)
 
-    cdef bint block_in(self, uint32_t number, H2Session *session, const uint8_t *part, uint32_t bytes,
+    cdef bint on_block(self, uint32_t number, H2Connection *connection, const uint8_t *part, uint32_t bytes,
                        IoEvent *event) noexcept nogil:
-        """A part of a block of fields, mostly all of it."""
-        cdef bint whole = session.flags & H2_END_HEADERS != 0
+        """Handle a block of fields, once its last fragment has come."""
+        cdef bint whole = connection.flags & H2_END_HEADERS != 0
         cdef void *grown
-        if not whole or session.block_bytes > 0:
-            if session.block_bytes + bytes > H2_BLOCK_LIMIT_BYTES:
-                self.break_session(number, ERROR_HEADER_TOO_LARGE)
+        if not whole or connection.block_bytes > 0:
+            if connection.block_bytes + bytes > H2_BLOCK_LIMIT_BYTES:
+                self.break_connection(number, ERROR_HEADER_TOO_LARGE)
                 return False
-            if session.block_bytes + bytes > session.block_room:
-                grown = realloc(session.block, session.block_bytes + bytes)
+            if connection.block_bytes + bytes > connection.block_room:
+                grown = realloc(connection.block, connection.block_bytes + bytes)
                 if grown == NULL:
-                    self.break_session(number, ERROR_OTHER)
+                    self.break_connection(number, ERROR_OTHER)
                     return False
-                session.block = <uint8_t *> grown
-                session.block_room = session.block_bytes + bytes
-            memcpy(session.block + session.block_bytes, part, bytes)
-            session.block_bytes += bytes
+                connection.block = <uint8_t *> grown
+                connection.block_room = connection.block_bytes + bytes
+            memcpy(connection.block + connection.block_bytes, part, bytes)
+            connection.block_bytes += bytes
             if not whole:
                 return False
-            part = session.block
-            bytes = session.block_bytes
-        session.block_id = session.block_bytes = 0
-        return self.fields_in(number, session, part, bytes, event)
+            part = connection.block
+            bytes = connection.block_bytes
+        connection.block_id = connection.block_bytes = 0
+        return self.on_fields(number, connection, part, bytes, event)
 
-    cdef bint fields_in(self, uint32_t number, H2Session *session, const uint8_t *block, uint32_t bytes,
+    cdef bint on_fields(self, uint32_t number, H2Connection *connection, const uint8_t *block, uint32_t bytes,
                         IoEvent *event) noexcept nogil:
-        """A whole block: the head of an answer, one before it (1xx), or what trails it."""
+        """Handle a whole block: the head of a response, final or interim (1xx), or its trailers."""
         cdef HpackHead head
         cdef HpackResult result = hpack_read(block, block + bytes, &head)
-        cdef H2Lane *lane = self.lane_of(number, session.id)
+        cdef H2Stream *stream = self.stream_of(number, connection.id)
         if result == HPACK_BROKEN:
-            self.break_session(number, ERROR_H2_PROTOCOL)
+            self.break_connection(number, ERROR_H2_PROTOCOL)
             return False
-        if lane == NULL:
+        if stream == NULL:
             return False
-        if result != HPACK_GOOD or (lane.status != 0) != (head.status == 0) or (lane.status != 0 and not session.block_ends):
-            self.malformed(number, lane)
+        if result != HPACK_GOOD or (stream.status != 0) != (head.status == 0) or (stream.status != 0 and not connection.block_ends):
+            self.reject_stream(number, stream)
             return False
-        if lane.status == 0:
-            if lane.first_ns == 0:
-                lane.first_ns = self.reading_ns
+        if stream.status == 0:
+            if stream.first_ns == 0:
+                stream.first_ns = self.reading_ns
             if head.status < 200:
-                if session.block_ends or head.status == 101:
-                    self.malformed(number, lane)
+                if connection.block_ends or head.status == 101:
+                    self.reject_stream(number, stream)
                 return False
-            lane.status = head.status
-            lane.content_length = head.content_length
+            stream.status = head.status
+            stream.content_length = head.content_length
             if self.decodings != NULL:
-                self.take_codings(lane, &head)
+                self.set_codings(stream, &head)
             if self.location != NULL and 300 <= head.status < 400 and head.location.bytes > 0:
-                return self.redirected(number, lane, session, &head.location, event)
-        if session.block_ends:
-            return self.answered(number, lane, session, event)
+                return self.report_location(number, stream, connection, &head.location, event)
+        if connection.block_ends:
+            return self.complete_stream(number, stream, connection, event)
         return False
 
-    cdef bint redirected(self, uint32_t number, H2Lane *lane, H2Session *session, const HpackText *location,
+    cdef bint report_location(self, uint32_t number, H2Stream *stream, H2Connection *connection, const HpackText *location,
                          IoEvent *event) noexcept nogil:
-        """Tell where an answer leads to, with its end or ahead of that."""
+        """Report the Location of a redirect, with the end of the response or ahead of it."""
         cdef int bytes = hpack_decoded(location, self.location, HTTP1_LOCATION_LIMIT_BYTES)
-        cdef bint told
+        cdef bint reported
         if bytes < 0 or bytes > HTTP1_LOCATION_LIMIT_BYTES:
-            self.malformed(number, lane)
+            self.reject_stream(number, stream)
             return False
-        if session.block_ends:
-            told = self.answered(number, lane, session, event)
+        if connection.block_ends:
+            reported = self.complete_stream(number, stream, connection, event)
         else:
-            self.fill(event, lane, IO_PROGRESS, session)
-            told = True
+            self.fill(event, stream, IO_PROGRESS, connection)
+            reported = True
         event.location = self.location
         event.location_bytes = <size_t> bytes
-        return told
+        return reported

@@ -1,4 +1,4 @@
-# From an address as text to the form that the kernel wants.
+# Converts addresses from text to the kernel's form.
 
 from libc.string cimport memcpy, memset
 
@@ -13,7 +13,7 @@ UNIX_PREFIX = "unix:"
 
 
 cdef socklen_t fill_unix_address(bytes path, sockaddr_storage *out) except 0:
-    """A socket of this host by its path, or by its name behind an @ (unix(7): abstract). ValueError if that is too long."""
+    """Fill in a unix socket from its path, or from @ and its abstract name (unix(7)). Raises ValueError if it is too long."""
     cdef sockaddr_un *address = <sockaddr_un *> out
     cdef size_t length = len(path)
     if not 0 < length <= sizeof(address.sun_path) - 1:
@@ -28,7 +28,7 @@ cdef socklen_t fill_unix_address(bytes path, sockaddr_storage *out) except 0:
 
 
 cdef socklen_t fill_address(object host, int port, sockaddr_storage *out) except 0:
-    """Fill `out` from an IPv4 or IPv6 literal, or unix:PATH, and return its length in bytes. ValueError for anything else."""
+    """Fill `out` from an IPv4 or IPv6 literal, or unix:PATH, and return its length in bytes. Raises ValueError."""
     cdef bytes literal
     if host.startswith(UNIX_PREFIX):
         return fill_unix_address(os_fsencode(host[len(UNIX_PREFIX):]), out)

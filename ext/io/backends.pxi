@@ -1,16 +1,16 @@
-# The real backends, the best first, and whether this host has them.
+# The backends that talk to the kernel, the best first, and whether this host supports them.
 
 IO_NAMES = {UringIo: "io_uring", EpollIo: "epoll"}
 
 
 def backends():
-    """(name, available, why not) of each real io backend, the best first; tried out by opening it."""
+    """Open each backend as a trial. Documented in _core.pyi."""
     cdef Io io
     cdef int result
-    found = []
+    results = []
     for kind, name in IO_NAMES.items():
         io = kind()
         result = io.open(1)
         io.shut()
-        found.append((name, result == 0, "" if result == 0 else strerror(-result).decode()))
-    return found
+        results.append((name, result == 0, "" if result == 0 else strerror(-result).decode()))
+    return results

@@ -1,5 +1,5 @@
-# Content decoded as it comes (RFC 9110, 8.4): gzip, deflate, br and zstd, several in a row. What comes out is counted and thrown
-# away. Decoders are a worker's; an answer has some from its first byte of encoded content to its last.
+# Decodes content as it comes (RFC 9110, 8.4): gzip, deflate, br and zstd, several in a row. Decoded bytes are counted and
+# discarded. A response borrows its decoders from the worker's pool, from its first byte of encoded content to the last.
 #
 # Where the standards leave a choice:
 # - deflate may come without its zlib wrapper, as some servers send it (RFC 9110, 8.4.1.2).
@@ -13,10 +13,10 @@ from heyfleet.ext cimport c_codings as codings
 from heyfleet.ext.c_codings cimport BrotliDecoderState, ZSTD_DCtx, ZSTD_inBuffer, ZSTD_outBuffer, z_stream
 
 cdef enum:
-    DECODED_BYTES_AT_MOST = 1073741824  # of one answer, by all of its codings together
+    DECODED_BYTES_AT_MOST = 1073741824  # of one response, by all of its codings together
     CODINGS_AT_MOST = 4
     CODING_TEXT_BYTES = 128
-    DECODE_BYTES = 65536                # that come out at a time
+    DECODE_BYTES = 65536                # decoded at a time
     ZLIB_WINDOW = 15
     ZLIB_GZIP = 16                      # added to the window: with gzip's wrapper
     ZSTD_MAGIC = 4                      # bytes
@@ -35,12 +35,12 @@ cdef enum Coding:
     CODING_BROTLI
     CODING_ZSTD
 
-# One coding of an answer; what a library holds stays for later answers, as far as it can be used again.
+# One coding of a response. The state that a library can reuse stays for later responses.
 cdef struct Decoder:
     Coding coding
     bint ended                  # at the end of a member, frame or stream
-    bint decided                # deflate: with its wrapper, or without
-    uint8_t first               # deflate: the first byte, while that is all; zstd: bytes of a frame, up to ZSTD_MAGIC
+    bint decided                # deflate: whether there is a wrapper is known
+    uint8_t first               # deflate: the first byte, while there is no second; zstd: bytes of a frame so far, up to ZSTD_MAGIC
     bint first_there
     bint zlib_made
     z_stream zlib
@@ -50,22 +50,22 @@ cdef struct Decoder:
 # Decoders in the order of decoding: the coding that was applied last is the first.
 cdef struct DecodeChain:
     DecodeChain *next_free
-    uint64_t made_bytes         # by all of its decoders: what comes out last may be little
+    uint64_t decoded_bytes_of_all         # by all of its decoders, since the last one may yield little
     uint32_t count
     Decoder[CODINGS_AT_MOST] decoders
 
-# A worker's.
+# The decoders of a worker that are not in use.
 cdef struct DecodePool:
     DecodeChain *free
-    uint8_t *out                # DECODE_BYTES for each place in a chain
+    uint8_t *out                # DECODE_BYTES for each decoder of a chain
 
-# Of one connection's answer.
+# The content of the response on one connection.
 cdef struct Decoding:
     DecodePool *pool
-    DecodeChain *chain          # NULL: nothing encoded has come
+    DecodeChain *chain          # NULL: no encoded content has come yet
     uint64_t decoded_bytes
     uint32_t text_bytes         # above CODING_TEXT_BYTES: it did not fit
-    uint8_t[CODING_TEXT_BYTES] text  # of Content-Encoding, several with commas between them
+    uint8_t[CODING_TEXT_BYTES] text  # of Content-Encoding; several values are joined by commas
 
 
 cdef inline bint decode_pool_init(DecodePool *pool) noexcept nogil:
@@ -75,16 +75,16 @@ cdef inline bint decode_pool_init(DecodePool *pool) noexcept nogil:
 
 
 cdef void decode_pool_free(DecodePool *pool) noexcept nogil:
-    """After every chain was given back."""
+    """Free the pool, after every chain was returned."""
     cdef DecodeChain *chain = pool.free
     cdef DecodeChain *next
-    cdef int place
+    cdef int index
     while chain != NULL:
         next = chain.next_free
-        for place in range(CODINGS_AT_MOST):
-            if chain.decoders[place].zlib_made:
-                codings.inflateEnd(&chain.decoders[place].zlib)
-            codings.ZSTD_freeDCtx(chain.decoders[place].zstd)
+        for index in range(CODINGS_AT_MOST):
+            if chain.decoders[index].zlib_made:
+                codings.inflateEnd(&chain.decoders[index].zlib)
+            codings.ZSTD_freeDCtx(chain.decoders[index].zstd)
         free(chain)
         chain = next
     free(pool.out)
@@ -93,34 +93,34 @@ cdef void decode_pool_free(DecodePool *pool) noexcept nogil:
 
 
 cdef void decode_forget(Decoding *decoding) noexcept nogil:
-    """Give back what an answer had."""
+    """Return the decoders of a response to the pool."""
     cdef DecodeChain *chain = decoding.chain
-    cdef uint32_t place
+    cdef uint32_t index
     if chain == NULL:
         return
-    for place in range(chain.count):
-        if chain.decoders[place].brotli != NULL:  # it can't be used again
-            codings.BrotliDecoderDestroyInstance(chain.decoders[place].brotli)
-            chain.decoders[place].brotli = NULL
+    for index in range(chain.count):
+        if chain.decoders[index].brotli != NULL:  # it can't be reused
+            codings.BrotliDecoderDestroyInstance(chain.decoders[index].brotli)
+            chain.decoders[index].brotli = NULL
     chain.next_free = decoding.pool.free
     decoding.pool.free = chain
     decoding.chain = NULL
 
 
 cdef inline void decode_start(Decoding *decoding) noexcept nogil:
-    """Make ready for another answer."""
+    """Prepare for another response."""
     decode_forget(decoding)
     decoding.decoded_bytes = 0
     decoding.text_bytes = 0
 
 
 cdef int error_from_decode(int result) noexcept nogil:
-    """The error kind of what is not DECODE_GOOD."""
+    """The error kind of a result other than DECODE_GOOD."""
     return ERROR_OTHER if result == DECODE_NO_MEMORY else ERROR_CONTENT_BROKEN + result - DECODE_BROKEN
 
 
 cdef void decode_text(Decoding *decoding, const uint8_t *text, size_t bytes) noexcept nogil:
-    """More of the field's value."""
+    """Append to the field's value."""
     if bytes > CODING_TEXT_BYTES - min(decoding.text_bytes, <uint32_t> CODING_TEXT_BYTES):
         decoding.text_bytes = CODING_TEXT_BYTES + 1
     elif bytes > 0:
@@ -129,17 +129,17 @@ cdef void decode_text(Decoding *decoding, const uint8_t *text, size_t bytes) noe
 
 
 cdef inline bint decode_is(const uint8_t *word, size_t bytes, const char *name, size_t name_bytes) noexcept nogil:
-    cdef size_t place
+    cdef size_t index
     if bytes != name_bytes:
         return False
-    for place in range(bytes):
-        if word[place] | 0x20 != <uint8_t> name[place] | 0x20:
+    for index in range(bytes):
+        if word[index] | 0x20 != <uint8_t> name[index] | 0x20:
             return False
     return True
 
 
 cdef DecodeResult decode_add(DecodeChain *chain, const uint8_t *word, size_t bytes) noexcept nogil:
-    """One more coding, which is decoded before those that were there."""
+    """Add a coding, which is decoded before those added earlier."""
     cdef Coding coding
     if decode_is(word, bytes, b"identity", 8):
         return DECODE_GOOD
@@ -161,12 +161,12 @@ cdef DecodeResult decode_add(DecodeChain *chain, const uint8_t *word, size_t byt
 
 
 cdef DecodeResult decode_list(const Decoding *decoding, DecodeChain *chain) noexcept nogil:
-    """The codings of the field, the last first."""
+    """Parse the field's codings, the last one first."""
     cdef uint32_t end = decoding.text_bytes
     cdef uint32_t begin, last
     cdef DecodeResult result
     chain.count = 0
-    chain.made_bytes = 0
+    chain.decoded_bytes_of_all = 0
     if end > CODING_TEXT_BYTES:
         return DECODE_UNKNOWN
     while True:
@@ -188,7 +188,7 @@ cdef DecodeResult decode_list(const Decoding *decoding, DecodeChain *chain) noex
 
 
 cdef bint decoder_begin(Decoder *decoder) noexcept nogil:
-    """Make a decoder ready for a stream; whether there is memory."""
+    """Prepare a decoder for a stream. False: no memory."""
     decoder.ended = decoder.decided = decoder.first_there = False
     decoder.first = 0
     if decoder.coding == CODING_GZIP:
@@ -215,10 +215,10 @@ cdef bint decoder_zlib(Decoder *decoder, int window) noexcept nogil:
 
 
 cdef DecodeResult decode_begin(Decoding *decoding) noexcept nogil:
-    """The first byte of encoded content is there."""
+    """Set up decoders for a response whose encoded content begins."""
     cdef DecodeChain *chain = decoding.pool.free
     cdef DecodeResult result
-    cdef uint32_t place
+    cdef uint32_t index
     if chain != NULL:
         decoding.pool.free = chain.next_free
     else:
@@ -230,8 +230,8 @@ cdef DecodeResult decode_begin(Decoding *decoding) noexcept nogil:
     if result != DECODE_GOOD:
         chain.count = 0
         return result
-    for place in range(chain.count):
-        if not decoder_begin(&chain.decoders[place]):
+    for index in range(chain.count):
+        if not decoder_begin(&chain.decoders[index]):
             return DECODE_NO_MEMORY
     return DECODE_GOOD
 
@@ -250,42 +250,42 @@ cdef DecodeResult decode_feed(Decoding *decoding, const uint8_t *data, size_t by
 
 
 cdef DecodeResult decode_end(Decoding *decoding) noexcept nogil:
-    """The content has ended: whether every coding has, too."""
-    cdef uint32_t place
+    """End the content; DECODE_BROKEN if a coding has not ended."""
+    cdef uint32_t index
     cdef DecodeResult result = DECODE_GOOD
     if decoding.chain == NULL:
         return DECODE_GOOD
-    for place in range(decoding.chain.count):
-        if not decoding.chain.decoders[place].ended:
+    for index in range(decoding.chain.count):
+        if not decoding.chain.decoders[index].ended:
             result = DECODE_BROKEN
     decode_forget(decoding)
     return result
 
 
-cdef DecodeResult decode_from(Decoding *decoding, uint32_t place, const uint8_t *data, size_t bytes) noexcept nogil:
-    """Give bytes to a place in the chain; behind the last they are only counted."""
+cdef DecodeResult decode_from(Decoding *decoding, uint32_t index, const uint8_t *data, size_t bytes) noexcept nogil:
+    """Give bytes to a decoder of the chain; behind the last one they are only counted."""
     cdef DecodeChain *chain = decoding.chain
     cdef Decoder *decoder
-    if place > 0:
-        chain.made_bytes += bytes
-        if chain.made_bytes > DECODED_BYTES_AT_MOST:
+    if index > 0:
+        chain.decoded_bytes_of_all += bytes
+        if chain.decoded_bytes_of_all > DECODED_BYTES_AT_MOST:
             return DECODE_TOO_LARGE
-    if place == chain.count:
+    if index == chain.count:
         decoding.decoded_bytes += bytes
         return DECODE_GOOD
-    decoder = &chain.decoders[place]
+    decoder = &chain.decoders[index]
     if decoder.coding == CODING_BROTLI:
-        return decode_brotli(decoding, place, data, bytes)
+        return decode_brotli(decoding, index, data, bytes)
     if decoder.coding == CODING_ZSTD:
-        return decode_zstd(decoding, place, data, bytes)
+        return decode_zstd(decoding, index, data, bytes)
     if decoder.coding == CODING_DEFLATE and not decoder.decided:
-        return decode_wrapped(decoding, place, data, bytes)
-    return decode_zlib(decoding, place, data, bytes)
+        return decode_wrapped(decoding, index, data, bytes)
+    return decode_zlib(decoding, index, data, bytes)
 
 
-cdef DecodeResult decode_wrapped(Decoding *decoding, uint32_t place, const uint8_t *data, size_t bytes) noexcept nogil:
-    """The begin of deflate: the two bytes of a wrapper are divisible by 31 (RFC 1950, 2.2), or there is none."""
-    cdef Decoder *decoder = &decoding.chain.decoders[place]
+cdef DecodeResult decode_wrapped(Decoding *decoding, uint32_t index, const uint8_t *data, size_t bytes) noexcept nogil:
+    """Detect the wrapper of deflate: its first two bytes are divisible by 31 (RFC 1950, 2.2)."""
+    cdef Decoder *decoder = &decoding.chain.decoders[index]
     cdef uint8_t first = decoder.first
     cdef uint8_t second
     cdef bint alone = decoder.first_there
@@ -302,15 +302,15 @@ cdef DecodeResult decode_wrapped(Decoding *decoding, uint32_t place, const uint8
     if not decoder_zlib(decoder, ZLIB_WINDOW if first & 15 == 8 and (first << 8 | second) % 31 == 0 else -ZLIB_WINDOW):
         return DECODE_NO_MEMORY
     if alone:
-        result = decode_zlib(decoding, place, &first, 1)
+        result = decode_zlib(decoding, index, &first, 1)
         if result != DECODE_GOOD:
             return result
-    return decode_zlib(decoding, place, data, bytes)
+    return decode_zlib(decoding, index, data, bytes)
 
 
-cdef DecodeResult decode_zlib(Decoding *decoding, uint32_t place, const uint8_t *data, size_t bytes) noexcept nogil:
-    cdef Decoder *decoder = &decoding.chain.decoders[place]
-    cdef uint8_t *out = decoding.pool.out + place * DECODE_BYTES
+cdef DecodeResult decode_zlib(Decoding *decoding, uint32_t index, const uint8_t *data, size_t bytes) noexcept nogil:
+    cdef Decoder *decoder = &decoding.chain.decoders[index]
+    cdef uint8_t *out = decoding.pool.out + index * DECODE_BYTES
     cdef z_stream *stream = &decoder.zlib
     cdef DecodeResult result
     cdef int status
@@ -330,16 +330,16 @@ cdef DecodeResult decode_zlib(Decoding *decoding, uint32_t place, const uint8_t 
             return DECODE_BROKEN
         decoder.ended = status == codings.Z_STREAM_END
         if stream.avail_out < DECODE_BYTES:
-            result = decode_from(decoding, place + 1, out, DECODE_BYTES - stream.avail_out)
+            result = decode_from(decoding, index + 1, out, DECODE_BYTES - stream.avail_out)
             if result != DECODE_GOOD:
                 return result
         if not decoder.ended and stream.avail_out > 0:
             return DECODE_GOOD
 
 
-cdef DecodeResult decode_brotli(Decoding *decoding, uint32_t place, const uint8_t *data, size_t bytes) noexcept nogil:
-    cdef Decoder *decoder = &decoding.chain.decoders[place]
-    cdef uint8_t *out = decoding.pool.out + place * DECODE_BYTES
+cdef DecodeResult decode_brotli(Decoding *decoding, uint32_t index, const uint8_t *data, size_t bytes) noexcept nogil:
+    cdef Decoder *decoder = &decoding.chain.decoders[index]
+    cdef uint8_t *out = decoding.pool.out + index * DECODE_BYTES
     cdef uint8_t *next
     cdef size_t room
     cdef codings.BrotliDecoderResult status
@@ -353,7 +353,7 @@ cdef DecodeResult decode_brotli(Decoding *decoding, uint32_t place, const uint8_
         if status == codings.BROTLI_DECODER_RESULT_ERROR:
             return DECODE_BROKEN
         if room < DECODE_BYTES:
-            result = decode_from(decoding, place + 1, out, DECODE_BYTES - room)
+            result = decode_from(decoding, index + 1, out, DECODE_BYTES - room)
             if result != DECODE_GOOD:
                 return result
         if status == codings.BROTLI_DECODER_RESULT_SUCCESS:
@@ -363,22 +363,22 @@ cdef DecodeResult decode_brotli(Decoding *decoding, uint32_t place, const uint8_
             return DECODE_GOOD
 
 
-cdef DecodeResult decode_zstd(Decoding *decoding, uint32_t place, const uint8_t *data, size_t bytes) noexcept nogil:
-    cdef Decoder *decoder = &decoding.chain.decoders[place]
+cdef DecodeResult decode_zstd(Decoding *decoding, uint32_t index, const uint8_t *data, size_t bytes) noexcept nogil:
+    cdef Decoder *decoder = &decoding.chain.decoders[index]
     cdef ZSTD_inBuffer taken
-    cdef ZSTD_outBuffer made
+    cdef ZSTD_outBuffer output
     cdef size_t left
     cdef DecodeResult result
     taken.src = data
     taken.pos = 0
     while True:
-        # A frame's first bytes go one by one: frames that it gets whole libzstd reads in another way, with other faults, and it
-        # looks for its formats before version 1 wherever a piece begins.
+        # Pass a frame's first bytes one by one. libzstd reads whole frames in another way, with other errors, and looks for its
+        # formats before version 1 wherever a piece begins.
         taken.size = bytes if decoder.first == ZSTD_MAGIC else taken.pos + 1
-        made.dst = decoding.pool.out + place * DECODE_BYTES
-        made.size = DECODE_BYTES
-        made.pos = 0
-        left = codings.ZSTD_decompressStream(decoder.zstd, &made, &taken)
+        output.dst = decoding.pool.out + index * DECODE_BYTES
+        output.size = DECODE_BYTES
+        output.pos = 0
+        left = codings.ZSTD_decompressStream(decoder.zstd, &output, &taken)
         if codings.ZSTD_isError(left):
             return DECODE_BROKEN
         decoder.ended = left == 0
@@ -386,9 +386,9 @@ cdef DecodeResult decode_zstd(Decoding *decoding, uint32_t place, const uint8_t 
             decoder.first = 0
         elif decoder.first < ZSTD_MAGIC:
             decoder.first += 1
-        if made.pos > 0:
-            result = decode_from(decoding, place + 1, <const uint8_t *> made.dst, made.pos)
+        if output.pos > 0:
+            result = decode_from(decoding, index + 1, <const uint8_t *> output.dst, output.pos)
             if result != DECODE_GOOD:
                 return result
-        if taken.pos == bytes and (decoder.ended or made.pos < made.size):
+        if taken.pos == bytes and (decoder.ended or output.pos < output.size):
             return DECODE_GOOD

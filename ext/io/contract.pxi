@@ -1,8 +1,8 @@
 # The io contract: what a backend promises the engine. Completion-shaped; readiness (epoll) emulates completions.
 #
 # A backend holds `slots` connections, numbered from 0. On each slot at most one connect or send is outstanding. From a
-# successful connect on, what the peer sends is delivered as IO_RECV events, unsolicited_responses, until the end of the stream, an error or
-# `close`; that is what a multishot receive does natively, and it spares a call a response.
+# successful connect on, what the peer sends is delivered as IO_RECV events, without being asked for, until the end
+# of the stream, an error or `close`. A multishot receive does that natively, and it saves a call a response.
 # Failures are events too: no call fails at once, so that a caller never recurses. After `close` no event of the slot's
 # past is delivered: backends drop stale completions by comparing generations. One thread uses a backend, from `open` on.
 
@@ -15,7 +15,7 @@ cdef enum IoOp:
     IO_CONNECT
     IO_SEND
     IO_RECV
-    # Of HTTP/2 only, where a slot is one request at a time and not a connection.
+    # HTTP/2 only, where a slot is a stream and not a connection.
     IO_ANSWER
     IO_PROGRESS
     IO_GOAWAY
@@ -28,25 +28,25 @@ cdef struct IoEvent:
     int64_t result
     # recv: the bytes, valid until the next call of next() or wait().
     const uint8_t *data
-    # The earliest instant at which the backend knew the event complete.
+    # The earliest instant at which the backend knew that the event was complete.
     int64_t time_ns
-    # connect, over TLS: how long the handshake took, of the time since the connect began; and whether it resumed a session.
+    # connect, over TLS: the time that the handshake took, included in that of the connect, and whether it resumed a session.
     int64_t handshake_ns
     bint resumed
-    # connect: another slot's has opened the connection.
+    # connect: the connection was opened for another slot.
     bint joined
-    # answer: its status, the bytes of its content, when it began (progress too); and whether the connection takes no more.
+    # answer: status, bytes of content, first byte (progress too), and whether the connection accepts no more requests.
     uint16_t status
     uint64_t body_bytes
     int64_t first_ns
     bint last
-    # answer: where a redirect leads to.
+    # answer, progress: the Location of a redirect.
     const uint8_t *location
     size_t location_bytes
 
 
 cdef inline int bind_source(int fd, const sockaddr *source, socklen_t length) noexcept nogil:
-    """Let a fresh socket come from an address; 0 or a positive errno.
+    """Bind a new socket to a local address; 0 or a positive errno.
 
     The port is left to connect(2), which knows the peer: two connections to different peers may then share one.
     """
@@ -56,14 +56,14 @@ cdef inline int bind_source(int fd, const sockaddr *source, socklen_t length) no
 
 
 cdef class Io:
-    """What every backend does; see the head of this part."""
+    """The interface of every backend. The contract stands at the top of this file."""
 
     cdef int open(self, uint32_t slots) noexcept nogil:
-        """Take what the backend needs, in the thread that will use it. 0 or a negative errno."""
+        """Allocate what the backend needs, in the thread that will use it. 0 or a negative errno."""
         return 0
 
     cdef void shut(self) noexcept nogil:
-        """Close every slot and give everything back. Safe after a failed `open`, and twice."""
+        """Close every slot and free everything. Safe after a failed `open`, and when called twice."""
         pass
 
     cdef int64_t now(self) noexcept nogil:
@@ -80,7 +80,7 @@ cdef class Io:
         pass
 
     cdef void send(self, uint32_t slot, const uint8_t *data, size_t length) noexcept nogil:
-        """Send all of `data`, which stays valid until the event (or `close`). One event, when the last byte was taken."""
+        """Send all of `data`, which stays valid until the event (or `close`). One event follows, when the last byte was taken."""
         pass
 
     cdef void close(self, uint32_t slot) noexcept nogil:
@@ -88,7 +88,7 @@ cdef class Io:
         pass
 
     cdef int64_t kernel_latency_ns(self, uint32_t slot) noexcept nogil:
-        """From the kernel's stamp of the slot's last byte sent to that of its last byte received; -1 if not known."""
+        """Time between the kernel's timestamps of the last byte sent and the last byte received; -1 if unknown."""
         return -1
 
     cdef int wait(self, int64_t deadline_ns) noexcept nogil:
@@ -100,5 +100,5 @@ cdef class Io:
         return 0
 
     cdef bint next(self, IoEvent *event) noexcept nogil:
-        """Take the next event, or return False: then call wait(). Ends the life of the data of the event before."""
+        """Take the next event, or return False: then call wait(). Invalidates the data of the event before."""
         return False

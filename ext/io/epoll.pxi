@@ -1,6 +1,6 @@
-# The io contract over epoll: readiness made into completions.
+# The io contract over epoll: turns readiness into completions.
 #
-# A slot that may have something to deliver stands once in a queue of turns. A turn is one system call and gives at most
+# A slot that may have something to deliver is once in a queue of turns. A turn is one system call and gives at most
 # one event; a slot with more to do goes to the end of the queue, so that a fast peer cannot starve the others. Nothing is
 # delivered from inside a call: what completes at once (a send that fits, a connect that fails) takes a turn as well.
 #
@@ -20,7 +20,7 @@ from heyfleet.ext.c_posix cimport (
 cdef enum:
     EPOLL_BATCH = 256
     EPOLL_BUFFER_BYTES = 65536
-    # Work between two looks at the kernel: a turn costs 1, and 1 more for each 4 KiB moved.
+    # Work between two calls of epoll_wait: a turn costs 1, and 1 more for each 4 KiB moved.
     EPOLL_BUDGET = 1024
     EPOLL_BUDGET_SHIFT = 12
     # Bits of EpollSlot.state.
@@ -36,17 +36,17 @@ cdef enum:
 
 cdef union SendProgress:
     size_t left
-    int64_t done_ns  # Once nothing is left.
+    int64_t done_ns  # When the last byte was taken.
 
 
 cdef struct EpollSlot:
     int fd
     uint32_t generation
-    uint32_t ready  # What epoll said and no call has used up yet.
+    uint32_t ready  # Readiness that epoll reported and no call has used up yet.
     uint32_t state
     const uint8_t *data
     SendProgress progress
-    int64_t result  # Of the connect or send: the event's result, should nothing fail.
+    int64_t result  # Of the connect or send, if it succeeds.
 
 
 cdef inline bint has_turn(const EpollSlot *at) noexcept nogil:
@@ -66,7 +66,7 @@ cdef class EpollIo(Io):
     """
 
     cdef EpollSlot *table
-    cdef uint32_t *turns  # A ring; it cannot overflow, as each slot stands in it at most once.
+    cdef uint32_t *turns  # A ring; it cannot overflow, since each slot is in it at most once.
     cdef uint8_t *buffer
     cdef uint32_t slots
     cdef uint32_t mask
@@ -76,7 +76,7 @@ cdef class EpollIo(Io):
     cdef int epoll_fd
     cdef bint milliseconds
     cdef bint stamped
-    cdef Stamps *stamps  # One for each slot; NULL: not asked for.
+    cdef Stamps *stamps  # One for each slot; NULL: without timestamps.
     cdef epoll_event[EPOLL_BATCH] batch
 
     def __cinit__(self, *, bint milliseconds=False, bint stamps=False):
@@ -190,7 +190,7 @@ cdef class EpollIo(Io):
                     return -error
             else:
                 self.take_batch(count)
-            # Noise (a signal, an edge that nobody waits for) must not end the sleep.
+            # A signal, or an edge that nobody waits for, must not end the sleep.
             if left_ns == 0 or self.head != self.tail:
                 return 0
             now_ns = monotonic_ns()
@@ -227,7 +227,7 @@ cdef class EpollIo(Io):
     cdef inline int start_connect(
         self, uint32_t slot, EpollSlot *at, const sockaddr *address, socklen_t length, const sockaddr *source
     ) noexcept nogil:
-        """Start connecting: EINPROGRESS as a rule, 0 when connected already, else a positive errno."""
+        """Start connecting; return EINPROGRESS as a rule, 0 when connected already, else a positive errno."""
         cdef int error = 0
         cdef int on = 1
         cdef epoll_event interest
@@ -243,7 +243,7 @@ cdef class EpollIo(Io):
             error = errno
             if error != EINPROGRESS:
                 return error
-        # Only now: an unconnected socket would report a hang-up.
+        # Not earlier: an unconnected socket would report a hang-up.
         interest.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | <uint32_t> EPOLLET
         interest.data.u64 = slot | <uint64_t> at.generation << 32
         if posix.epoll_ctl(self.epoll_fd, posix.EPOLL_CTL_ADD, at.fd, &interest) != 0:
@@ -253,14 +253,14 @@ cdef class EpollIo(Io):
         return error
 
     cdef inline int poll(self, int64_t timeout_ns) noexcept nogil:
-        """Fill the batch; the number of events, or -1 with errno set."""
+        """Fill the batch; return the number of events, or -1 with errno set."""
         cdef posix.timespec timeout
         cdef int count
         if not self.milliseconds:
             timeout.tv_sec = timeout_ns // NS_PER_S
             timeout.tv_nsec = timeout_ns % NS_PER_S
             count = posix.epoll_pwait2(self.epoll_fd, self.batch, EPOLL_BATCH, &timeout, NULL)
-            # EPERM: what a seccomp filter older than the call says.
+            # EPERM: the answer of a seccomp filter older than the call.
             if count >= 0 or (errno != ENOSYS and errno != EPERM):
                 return count
             self.milliseconds = True
@@ -277,12 +277,12 @@ cdef class EpollIo(Io):
         for i in range(count):
             slot = <uint32_t> self.batch[i].data.u64
             at = &self.table[slot]
-            # A closed socket reports on while a process forked meanwhile has not yet reached its exec.
+            # A closed socket keeps reporting while a process forked meanwhile has not yet reached its exec.
             if at.fd < 0 or at.generation != <uint32_t> (self.batch[i].data.u64 >> 32):
                 continue
             ready = self.batch[i].events
             if self.stamps != NULL and ready & EPOLLERR and not ready & EPOLLHUP:
-                # A stamp that waits to be read looks like an error; a broken connection hangs up as well.
+                # A timestamp that waits to be read looks like an error; a broken connection hangs up as well.
                 ready &= ~<uint32_t> EPOLLERR
             if ready & (EPOLLERR | EPOLLHUP):
                 ready |= EPOLLOUT
@@ -290,12 +290,12 @@ cdef class EpollIo(Io):
             self.queue_turn(slot, at)
 
     cdef inline bint turn(self, EpollSlot *at, IoEvent *event) noexcept nogil:
-        """Do one thing that the slot is ready for; whether it made an event."""
+        """Do one thing that the slot is ready for; return whether that yields an event."""
         if at.state & SLOT_DONE:
             return self.deliver_done(at, event)
         if at.state & SLOT_CONNECTING:
             return at.ready & EPOLLOUT and self.finish_connect(at, event)
-        # At a hang-up, reading comes first: a send would swallow the error, and the stream seem to end in order.
+        # At a hang-up, reading comes first: a send would consume the error, and the stream would seem to end in order.
         if at.state & SLOT_SENDING and at.ready & EPOLLOUT and not at.ready & EPOLL_HANGUP and self.send_more(at):
             return self.deliver_done(at, event)
         return at.ready & EPOLL_READ and self.receive(at, event)
@@ -323,7 +323,7 @@ cdef class EpollIo(Io):
         return self.deliver_done(at, event)
 
     cdef inline bint send_more(self, EpollSlot *at) noexcept nogil:
-        """Offer the kernel what is left; whether the send is complete or has failed."""
+        """Offer the kernel the rest of a send; return whether it is complete or has failed."""
         cdef ssize_t sent = posix.send(at.fd, at.data, at.progress.left, MSG_NOSIGNAL)
         if sent < 0:
             if errno == EAGAIN:

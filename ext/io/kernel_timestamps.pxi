@@ -1,5 +1,5 @@
-# The kernel's own stamps on a TCP connection: when the last byte of a request went to the network card, and when the last byte
-# of its answer came from it. Between them lies none of our own scheduling (Kogias and others, Lancet, ATC 2019).
+# The kernel's timestamps on a TCP connection: when the last byte of a request went to the network card, and when the last byte
+# of its response came from it. Nothing of the generator's own scheduling lies between them (Kogias and others, Lancet, ATC 2019).
 
 from heyfleet.ext.c_stamps cimport (
     CMSG_DATA, CMSG_FIRSTHDR, CMSG_NXTHDR, IP_RECVERR, IPPROTO_IPV6, IPV6_RECVERR, MSG_ERRQUEUE, SO_EE_ORIGIN_TIMESTAMPING,
@@ -9,17 +9,17 @@ from heyfleet.ext.c_stamps cimport (
 )
 
 cdef enum:
-    # Stamps of older sends that may wait before the one that is looked for.
+    # Timestamps of older sends that may be queued before the one that is looked for.
     STAMPS_A_LOOK = 16
     STAMP_CONTROL_BYTES = 512
 
 cdef struct Stamps:
     uint32_t sent_bytes         # on this connection, modulo 2^32 as the kernel counts them
-    int64_t received_ns         # of the last byte read, on CLOCK_REALTIME; 0: not stamped
+    int64_t received_ns         # of the last byte read, on CLOCK_REALTIME; 0: unknown
 
 
 cdef bint stamps_ask(int fd, Stamps *stamps) noexcept nogil:
-    """Ask for stamps on a connected socket, from its first byte on; whether the kernel gives them."""
+    """Request timestamps on a connected socket, from its first byte on; return whether the kernel provides them."""
     cdef unsigned int flags = (
         SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE
         | SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY
@@ -34,7 +34,7 @@ cdef inline int64_t stamp_ns(const scm_timestamping *stamp) noexcept nogil:
 
 
 cdef ssize_t stamps_receive(int fd, void *data, size_t length, Stamps *stamps) noexcept nogil:
-    """recv(2) that keeps the stamp of the last byte."""
+    """Receive as recv(2) does, and keep the timestamp of the last byte."""
     cdef uint8_t control[STAMP_CONTROL_BYTES]
     cdef iovec piece
     cdef msghdr message
@@ -60,7 +60,7 @@ cdef ssize_t stamps_receive(int fd, void *data, size_t length, Stamps *stamps) n
 
 
 cdef int64_t stamps_sent_ns(int fd, uint32_t last_byte) noexcept nogil:
-    """When the byte of this number was sent, on CLOCK_REALTIME; 0 if that is not known. Takes all stamps before it."""
+    """When the byte of this number was sent, on CLOCK_REALTIME; 0 if unknown. Consumes all timestamps before it."""
     cdef uint8_t control[STAMP_CONTROL_BYTES]
     cdef msghdr message
     cdef cmsghdr *at

@@ -9,11 +9,11 @@ ProbeEvent = namedtuple("ProbeEvent", ("op", "slot", "result", "data", "time_ns"
 _OP_NAMES = {IO_CONNECT: "connect", IO_SEND: "send", IO_RECV: "recv"}
 
 
-# No cycle can lead here; and without the collector `io` is still there in __dealloc__.
+# No cycle can contain a probe; and without the collector, `io` still exists in __dealloc__.
 @final
 @no_gc
 cdef class IoProbe:
-    """Drives a backend from Python, one call a method of the io contract; keeps what the contract says must be kept."""
+    """Drives a backend from Python, one method for each call of the io contract."""
 
     cdef Io io
     cdef uint32_t slots
@@ -24,7 +24,7 @@ cdef class IoProbe:
         self.io = io
 
     def __dealloc__(self):
-        # The backend may be in the middle of a connect, and still read its address.
+        # The backend may still read the address of an outstanding connect.
         if self.addresses != NULL:
             self.io.shut()
             free(self.addresses)
@@ -45,7 +45,7 @@ cdef class IoProbe:
         return result
 
     def shut(self):
-        """Shut the backend; once more is harmless."""
+        """Shut the backend. It is harmless to do so twice."""
         with nogil:
             self.io.shut()
         free(self.addresses)
@@ -81,7 +81,7 @@ cdef class IoProbe:
             self.io.send(slot, start, length)
 
     def close(self, uint32_t slot):
-        """Close the slot; nothing of its past is delivered from here on."""
+        """Close the slot. Nothing of its past is delivered from then on."""
         self.check(slot)
         with nogil:
             self.io.close(slot)

@@ -1,7 +1,7 @@
 # The io contract over a network that exists only in memory, with a clock of its own: whole runs of the engine in
 # milliseconds, and the same run again for the same seed.
 #
-# Everything that will happen stands in one heap, by virtual time. Each entry becomes one event, unless its slot was
+# Everything that will happen is in one heap, by virtual time. Each entry becomes one event, unless its slot was
 # closed meanwhile: such stale entries are dropped by generation, as a real backend must.
 
 from libc.stdlib cimport realloc
@@ -10,12 +10,12 @@ from libc.string cimport memcpy
 from heyfleet.ext.c_posix cimport ECONNRESET, EMFILE, EPIPE
 
 cdef enum:
-    # Not 0, so that an instant that nobody has set is noticed.
+    # Not 0, so that instants that were never set are noticed.
     SIM_START_NS = NS_PER_S
     SIM_CONNECT_TIMEOUT_S = 127
     SIM_PIECE_BYTES = 65536
     SIM_GAP_NS = 1000
-    # Received bytes become this when their life is over, so that a late reader is noticed.
+    # Received bytes are overwritten with this when they become invalid, so that late readers are noticed.
     SIM_POISON = 0xdd
 
 cdef enum SimEnd:
@@ -38,12 +38,12 @@ cdef struct SimConnection:
     # The client's direction.
     const uint8_t *sending
     size_t sending_bytes
-    uint64_t last_bytes  # Of the request so far.
+    uint64_t last_bytes  # The last bytes of the request so far.
     size_t request_bytes
     # The peer's direction.
-    bint streaming  # An entry of this direction stands in the heap.
+    bint streaming  # An entry of this direction is in the heap.
     bint ended
-    bint deaf  # Further sends meet a closed socket.
+    bint deaf  # The socket is closed for further sends.
     bint stalled
     SimEnd then  # What follows byte `until`.
     size_t position
@@ -202,7 +202,7 @@ cdef class SimIo(Io):
         memset(self.piece, SIM_POISON, self.handed_out)
         self.handed_out = 0
 
-    # What the network does.
+    # The network.
 
     cdef int64_t finish_connect(self, uint32_t slot) noexcept nogil:
         cdef SimConnection *at = &self.table[slot]
@@ -219,7 +219,7 @@ cdef class SimIo(Io):
         if at.deaf:
             return -EPIPE
         if at.ended and at.peer.kind != SIM_HALF_CLOSE:
-            # The kernel takes what comes first after the peer's end, and learns only then that nobody reads it.
+            # The kernel takes the first bytes after the peer's end, and learns only then that nobody reads them.
             at.deaf = True
             return <int64_t> at.sending_bytes
         self.bytes_in += at.sending_bytes
@@ -245,17 +245,17 @@ cdef class SimIo(Io):
                 self.requests_seen += 1
 
     cdef void start_answer(self, uint32_t slot) noexcept nogil:
-        """Begin with the next answer that is due, and draw its fate."""
+        """Begin the next response that is due, and draw its fate."""
         cdef SimConnection *at = &self.table[slot]
         cdef const SimBehaviour *peer = at.peer
         if at.due == 0:
             return
         at.due -= 1
-        if self.chance(peer.stall_probability):
+        if self.happens(peer.stall_probability):
             at.stalled = True
-        elif self.chance(peer.reset_probability):
+        elif self.happens(peer.reset_probability):
             self.start_stream(slot, self.below(peer.response_bytes), SIM_RST)
-        elif self.chance(peer.close_probability):
+        elif self.happens(peer.close_probability):
             self.start_stream(slot, self.below(peer.response_bytes), SIM_FIN)
         elif at.answered + 1 == peer.requests_per_connection:
             self.start_stream(slot, peer.response_bytes, SIM_FIN)
@@ -290,7 +290,7 @@ cdef class SimIo(Io):
             self.start_stream(slot, at.sending_bytes, SIM_STAY)
 
     cdef int64_t stream_on(self, uint32_t slot) noexcept nogil:
-        """The next piece of the stream into `piece`, or its end; the result of the event."""
+        """Copy the next piece of the stream into `piece`; return the result of the event, which may be the end."""
         cdef SimConnection *at = &self.table[slot]
         cdef const uint8_t *source = <const uint8_t *> at.echo if at.peer.kind == SIM_ECHO else at.peer.response
         cdef size_t size = min(at.until - at.position, <size_t> SIM_PIECE_BYTES)
@@ -322,7 +322,7 @@ cdef class SimIo(Io):
         self.closes_sent += 1
         return 0
 
-    # Chance.
+    # Random numbers.
 
     cdef uint64_t draw(self) noexcept nogil:
         return random_bits(&self.random)
@@ -330,7 +330,7 @@ cdef class SimIo(Io):
     cdef uint64_t below(self, uint64_t bound) noexcept nogil:
         return self.draw() % bound
 
-    cdef bint chance(self, double probability) noexcept nogil:
+    cdef bint happens(self, double probability) noexcept nogil:
         return <double> (self.draw() >> 11) < probability * <double> (<uint64_t> 1 << 53)
 
     cdef int64_t jittered(self, int64_t delay_ns, int64_t jitter_ns) noexcept nogil:
@@ -383,7 +383,7 @@ cdef class SimIo(Io):
         self.heap[hole] = last[0]
 
     cdef bint heap_top_is_live(self) noexcept nogil:
-        """Drop stale entries from the top; whether anything is left."""
+        """Drop stale entries from the top; return whether anything is left."""
         while self.heap_size:
             if self.heap[0].generation == self.table[self.heap[0].slot].generation:
                 return True

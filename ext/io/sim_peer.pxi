@@ -1,9 +1,9 @@
-# What a peer of the simulated network does; chosen by tests, one description a port.
+# What the peers of the simulated network do: one description for each port.
 
 from heyfleet.ext.c_posix cimport ECONNREFUSED, ENETUNREACH, ETIMEDOUT
 
 cdef enum:
-    # The detector of request ends keeps the last bytes in one 64-bit word.
+    # The last bytes of a request are kept in one 64-bit word, to find its end.
     SIM_REQUEST_END_MAX_BYTES = 8
 
 cdef enum SimKind:

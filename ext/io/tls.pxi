@@ -1,20 +1,20 @@
-# TLS inside the io contract: a backend made of another. Bytes that the inner one moves are OpenSSL's; between the two there is
-# only memory. A connect is complete when the handshake is, a send when the inner one has taken the last byte of its records.
+# TLS inside the io contract: a backend on top of another one, which moves OpenSSL's records; between the two there is only
+# memory. A connect is complete when the handshake is, a send when the inner one has taken the last byte of its records.
 
 @final
 cdef class TlsIo(Io):
-    """TLS over another backend, by the settings of a context. No more than one engine may use either of them."""
+    """TLS over another backend. Documented in _core.pyi."""
 
     cdef:
         Io inner
         TlsContext context
         TlsSlot *table
         uint32_t slots
-        uint8_t *plain              # what was decrypted last
-        uint8_t *stash              # what was received and not read when the inner backend had to go on
-        uint32_t reading            # the slot with something that OpenSSL has not read, or not handed out; or NO_SLOT
-        int64_t reading_ns          # when it was received
-        uint32_t late               # the slot whose last words of the handshake may go out with its first request
+        uint8_t *plain              # the bytes decrypted last
+        uint8_t *stash              # bytes that were not read when the inner backend had to go on
+        uint32_t reading            # the slot with bytes that OpenSSL has not read or not handed out, or NO_SLOT
+        int64_t reading_ns          # when they were received
+        uint32_t late               # the slot whose last handshake message may go out with its first request
         uint32_t broken             # the slot whose send OpenSSL has refused
         int broken_kind
         char[80] spoken             # version and cipher suite of the first connection
@@ -41,7 +41,7 @@ cdef class TlsIo(Io):
         return 0
 
     cdef int adopt(self, uint32_t slots) noexcept nogil:
-        """Take over an inner backend that is open; its connections go on without TLS."""
+        """Take over an inner backend that is open. Its connections go on without TLS."""
         cdef uint32_t slot
         cdef int result = self.take_memory(slots)
         for slot in range(self.slots):
@@ -58,7 +58,7 @@ cdef class TlsIo(Io):
         return 0
 
     cdef void speak_by(self, uint32_t slot, const TlsShared *terms) noexcept nogil:
-        """How the next connection on a closed slot is to speak; NULL: without TLS."""
+        """Set the terms of the next connection on a closed slot. NULL: without TLS."""
         self.table[slot].terms = terms
 
     cdef void shut(self) noexcept nogil:
@@ -68,8 +68,8 @@ cdef class TlsIo(Io):
         if self.inner is not None:
             self.inner.shut()
         for slot in range(self.slots):
-            free(self.table[slot].made)
-            free(self.table[slot].flying)
+            free(self.table[slot].out)
+            free(self.table[slot].sending_data)
         free(self.table)
         free(self.plain)
         free(self.stash)
@@ -82,7 +82,7 @@ cdef class TlsIo(Io):
         return self.inner.now()
 
     cdef int64_t kernel_latency_ns(self, uint32_t slot) noexcept nogil:
-        # Of records the kernel knows nothing.
+        # The kernel knows nothing of records.
         return self.inner.kernel_latency_ns(slot) if self.table[slot].terms == NULL else -1
 
     cdef void connect(
@@ -119,7 +119,7 @@ cdef class TlsIo(Io):
             deadline_ns = 0
         if self.reading != NO_SLOT:
             at = &self.table[self.reading]
-            if at.source_bytes > 0:  # it may be in the stash already, behind what was read of it
+            if at.source_bytes > 0:  # it may be in the stash already, behind bytes that were read
                 memmove(self.stash, at.source, at.source_bytes)
                 at.source = self.stash
         return self.inner.wait(deadline_ns)
@@ -136,26 +136,26 @@ cdef class TlsIo(Io):
                     return True
             elif not self.inner.next(event):
                 return False
-            elif self.took(event):
+            elif self.on_inner_event(event):
                 return True
 
     cdef inline void release(self, TlsSlot *at) noexcept nogil:
-        """Forget a connection; its buffers stay for the next one, and for what the kernel may still read of them."""
+        """Forget a connection. Its buffers stay for the next one, and because the kernel may still read them."""
         if at.ssl != NULL:
-            tls.SSL_shutdown(at.ssl)  # quietly: no word goes out, and the session stays good
+            tls.SSL_shutdown(at.ssl)  # quietly: nothing is sent, and the session stays valid
             tls.SSL_free(at.ssl)
-            tls.ERR_clear_error()  # errors are of the thread: what this one left would be taken for another's
+            tls.ERR_clear_error()  # errors belong to the thread: one left here would be taken for another connection's
             at.ssl = NULL
         at.state = TLS_CLOSED
         at.sending = at.telling = False
-        at.source_bytes = at.plain_left = at.made_bytes = 0
+        at.source_bytes = at.plain_left = at.out_bytes = 0
 
     # Records.
 
     cdef inline void make_records(self, uint32_t slot, TlsSlot *at) noexcept nogil:
-        """Make records of what is to be sent, as many as may be made ahead, and give them to the inner backend."""
+        """Encrypt as much as may be encrypted ahead, and give the records to the inner backend."""
         cdef int bytes
-        while at.plain_left > 0 and at.made_bytes < TLS_AHEAD_BYTES:
+        while at.plain_left > 0 and at.out_bytes < TLS_AHEAD_BYTES:
             bytes = <int> min(at.plain_left, <size_t> TLS_RECORD_BYTES)
             if tls.SSL_write(at.ssl, at.plain, bytes) != bytes:
                 self.broken_kind = self.failure(at, -1)
@@ -166,17 +166,17 @@ cdef class TlsIo(Io):
         self.give(slot, at)
 
     cdef inline void give(self, uint32_t slot, TlsSlot *at) noexcept nogil:
-        cdef uint8_t *made = at.made
-        cdef size_t bytes = at.made_bytes
-        cdef size_t room = at.made_room
+        cdef uint8_t *out = at.out
+        cdef size_t bytes = at.out_bytes
+        cdef size_t room = at.out_room
         if self.late == slot:
             self.late = NO_SLOT
         if bytes == 0 or at.sending:
             return
-        at.made, at.made_room, at.made_bytes = at.flying, at.flying_room, 0
-        at.flying, at.flying_room = made, room
+        at.out, at.out_room, at.out_bytes = at.sending_data, at.sending_room, 0
+        at.sending_data, at.sending_room = out, room
         at.sending = True
-        self.inner.send(slot, at.flying, bytes)
+        self.inner.send(slot, at.sending_data, bytes)
 
     cdef inline void send_late(self) noexcept nogil:
         if self.late != NO_SLOT:
@@ -184,8 +184,8 @@ cdef class TlsIo(Io):
 
     # Events.
 
-    cdef inline bint took(self, IoEvent *event) noexcept nogil:
-        """Take an event of the inner backend; whether it is now one for the caller."""
+    cdef inline bint on_inner_event(self, IoEvent *event) noexcept nogil:
+        """Handle an event of the inner backend; return whether it is now one for the caller."""
         cdef TlsSlot *at = &self.table[event.slot]
         if at.terms == NULL:
             return True
@@ -198,7 +198,7 @@ cdef class TlsIo(Io):
         return self.begin(at, event)
 
     cdef bint begin(self, TlsSlot *at, IoEvent *event) noexcept nogil:
-        """The connection is there: begin the handshake."""
+        """Begin the handshake on a new connection."""
         cdef tls.BIO *bio = tls.BIO_new(tls_bio_method)
         at.ssl = tls.SSL_new(at.terms.context)
         if bio == NULL or at.ssl == NULL:
@@ -217,7 +217,7 @@ cdef class TlsIo(Io):
         return self.shake(at, event)
 
     cdef bint shake(self, TlsSlot *at, IoEvent *event) noexcept nogil:
-        """Go on with the handshake as far as possible; whether it has come to an end."""
+        """Go on with the handshake as far as possible; return whether it has ended."""
         cdef int result = tls.SSL_do_handshake(at.ssl)
         if result != 1:
             if tls.SSL_get_error(at.ssl, result) != tls.SSL_ERROR_WANT_READ:
@@ -228,7 +228,7 @@ cdef class TlsIo(Io):
         if not self.agreed(at):
             return self.failed(at, event, ERROR_TLS_PROTOCOLS)
         at.state = TLS_OPEN
-        if at.made_bytes > 0 and not at.sending:
+        if at.out_bytes > 0 and not at.sending:
             self.late = event.slot
         if at.source_bytes > 0 or tls.SSL_has_pending(at.ssl):
             self.reading = event.slot
@@ -242,7 +242,7 @@ cdef class TlsIo(Io):
         return True
 
     cdef inline bint agreed(self, TlsSlot *at) noexcept nogil:
-        """Whether the server has taken a protocol that will do; keeps what the first connection agreed on."""
+        """Whether the server has chosen an acceptable protocol. The first connection's choice is kept."""
         cdef const unsigned char *name = NULL
         cdef unsigned int bytes = 0
         tls.SSL_get0_alpn_selected(at.ssl, &name, &bytes)
@@ -254,8 +254,8 @@ cdef class TlsIo(Io):
         )
 
     cdef bint failed(self, TlsSlot *at, IoEvent *event, int kind) noexcept nogil:
-        """The handshake has failed: so has the connect."""
-        self.give(event.slot, at)  # the alert that says why
+        """Fail the connect of a connection whose handshake has failed."""
+        self.give(event.slot, at)  # the alert with the reason
         event.op = IO_CONNECT
         event.result = -(TLS_FAILURE + kind)
         event.data = NULL
@@ -274,7 +274,7 @@ cdef class TlsIo(Io):
             return False
         self.reading = event.slot
         self.reading_ns = event.time_ns
-        return False  # the caller of this looks there next
+        return False  # the caller looks there next
 
     cdef bint stream_ended(self, TlsSlot *at, IoEvent *event) noexcept nogil:
         if at.state == TLS_SHAKING:
@@ -300,7 +300,7 @@ cdef class TlsIo(Io):
                 return False
             at.telling = False
             return True
-        if at.plain_left > 0 or at.made_bytes > 0:
+        if at.plain_left > 0 or at.out_bytes > 0:
             self.make_records(event.slot, at)
             return False
         if not at.telling:
@@ -310,7 +310,7 @@ cdef class TlsIo(Io):
         return True
 
     cdef inline bint read_on(self, uint32_t slot, IoEvent *event) noexcept nogil:
-        """Decrypt more of what was received; whether that made an event. Ends `reading` when there is no more."""
+        """Decrypt more received bytes; return whether that yields an event. `reading` ends when there are no more."""
         cdef TlsSlot *at = &self.table[slot]
         cdef int total = 0
         cdef int got = tls.SSL_read(at.ssl, self.plain, TLS_PLAIN_BYTES)
@@ -325,11 +325,11 @@ cdef class TlsIo(Io):
         event.data = self.plain
         event.result = total
         if got <= 0 and tls.SSL_get_error(at.ssl, got) != tls.SSL_ERROR_WANT_READ:
-            # Told by the next call, if there is content before it.
+            # The next call reports it, if there is content before it.
             return total > 0 or self.reading_failed(at, event, got)
         if got <= 0 or total < TLS_PLAIN_BYTES:
             self.reading = NO_SLOT
-            # An answer to the peer's own words, as of a change of keys.
+            # A reply to a message of the peer, such as a change of keys.
             self.give(slot, at)
         return total > 0
 
@@ -355,8 +355,8 @@ cdef class TlsIo(Io):
         return True
 
     cdef int failure(self, TlsSlot *at, int result) noexcept nogil:
-        """The error kind of what OpenSSL has just refused to do."""
-        # OpenSSL keeps a result where nobody asked for one, too.
+        """The error kind of OpenSSL's last failure."""
+        # OpenSSL sets a result even if no verification was requested.
         cdef long verified = tls.SSL_get_verify_result(at.ssl) if at.terms.verifies else <long> tls.X509_V_OK
         cdef int reason = tls.ERR_GET_REASON(tls.ERR_peek_error())
         tls.ERR_clear_error()

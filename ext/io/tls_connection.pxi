@@ -1,43 +1,43 @@
-# One TLS connection, and OpenSSL's way to its bytes: memory, never a socket.
+# One TLS connection, and the memory that OpenSSL reads its records from and writes them to.
 
 from libc.stdlib cimport malloc, realloc
 from libc.string cimport memcmp, memcpy, memmove
 
 cdef enum:
     NO_SLOT = 0xffffffff
-    TLS_PLAIN_BYTES = 65536     # of what is decrypted, handed out at a time
-    TLS_STASH_BYTES = 65536     # at least what a backend hands out at a time
+    TLS_PLAIN_BYTES = 65536     # of decrypted bytes, handed out at a time
+    TLS_STASH_BYTES = 65536     # no less than a backend hands out at a time
     TLS_RECORD_BYTES = 16384    # of content, at most (RFC 8446, 5.1)
-    TLS_AHEAD_BYTES = 65536     # of records made before the inner backend has taken them
+    TLS_AHEAD_BYTES = 65536     # of records encrypted before the inner backend has taken them
 
 cdef enum TlsState:
     TLS_CLOSED
     TLS_CONNECTING
     TLS_SHAKING
     TLS_OPEN
-    TLS_ENDED                   # the end of the stream was told, or its error
+    TLS_ENDED                   # the end of the stream, or its error, was reported
 
 
 cdef struct TlsSlot:
-    const TlsShared *terms      # NULL: no TLS, bytes go through as they are
+    const TlsShared *terms      # NULL: without TLS, bytes pass unchanged
     SSL *ssl
     TlsState state
     bint sending                # records are with the inner backend
-    bint telling                # the caller waits for the end of a send
-    const uint8_t *source       # received and not yet read by OpenSSL
+    bint telling                # a send of the caller is outstanding
+    const uint8_t *source       # received bytes that OpenSSL has not read yet
     size_t source_bytes
-    const uint8_t *plain        # of the caller's send, not yet made into records
+    const uint8_t *plain        # the rest of the caller's send, not encrypted yet
     size_t plain_left
     size_t plain_bytes
-    uint8_t *made               # records that wait for the inner backend
-    size_t made_bytes
-    size_t made_room
-    uint8_t *flying             # records that it has
-    size_t flying_room
+    uint8_t *out               # records that wait for the inner backend
+    size_t out_bytes
+    size_t out_room
+    uint8_t *sending_data             # records that it has
+    size_t sending_room
     int64_t connected_ns
 
 
-# OpenSSL's way to our bytes.
+# A BIO over the slot's memory.
 
 cdef int tls_bio_read(tls.BIO *bio, char *out, int bytes) noexcept nogil:
     cdef TlsSlot *at = <TlsSlot *> tls.BIO_get_data(bio)
@@ -54,17 +54,17 @@ cdef int tls_bio_read(tls.BIO *bio, char *out, int bytes) noexcept nogil:
 
 cdef int tls_bio_write(tls.BIO *bio, const char *data, int bytes) noexcept nogil:
     cdef TlsSlot *at = <TlsSlot *> tls.BIO_get_data(bio)
-    cdef size_t wanted = at.made_bytes + <size_t> bytes
+    cdef size_t wanted = at.out_bytes + <size_t> bytes
     cdef void *room
     tls.BIO_clear_retry_flags(bio)
-    if wanted > at.made_room:
-        room = realloc(at.made, wanted)
+    if wanted > at.out_room:
+        room = realloc(at.out, wanted)
         if room == NULL:
             return -1
-        at.made = <uint8_t *> room
-        at.made_room = wanted
-    memcpy(at.made + at.made_bytes, data, <size_t> bytes)
-    at.made_bytes = wanted
+        at.out = <uint8_t *> room
+        at.out_room = wanted
+    memcpy(at.out + at.out_bytes, data, <size_t> bytes)
+    at.out_bytes = wanted
     return bytes
 
 

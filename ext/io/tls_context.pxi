@@ -1,9 +1,10 @@
-# What all TLS connections of a worker share: whom to trust, who we are, the latest session, the certificate verified last.
+# What the TLS connections of a worker share: trusted authorities, the client's certificate, the latest session, and the
+# certificate verified last.
 
 from heyfleet.ext cimport c_openssl as tls
 from heyfleet.ext.c_openssl cimport SSL, SSL_CTX, SSL_SESSION, X509, X509_STORE_CTX
 
-# Versions of TLS that may be asked for by name.
+# Versions of TLS that can be demanded, by name.
 _TLS_VERSIONS = {"1.2": tls.TLS1_2_VERSION, "1.3": tls.TLS1_3_VERSION}
 
 
@@ -11,20 +12,20 @@ cdef enum:
     TLS_ROOMY_CONNECTIONS = 1024
 
 
-# What connections and callbacks of OpenSSL see of a context.
+# The part of a context that connections and OpenSSL's callbacks use.
 cdef struct TlsShared:
     SSL_CTX *context
     const char *sent_name       # NULL: none
     bint verifies
     const char *demanded        # the protocol without which a connection fails
     size_t demanded_bytes       # 0: none
-    SSL_SESSION *session        # the latest; NULL: none yet, or none wanted
-    X509 *verified              # the peer's certificate that was verified last
+    SSL_SESSION *session        # the latest one; NULL: none yet, or sessions are not resumed
+    X509 *verified              # the certificate of the peer that was verified last
     bint resume
 
 
 cdef int tls_take_session(SSL *ssl, SSL_SESSION *session) noexcept nogil:
-    """Keep the latest session; 1: the reference is ours now."""
+    """Keep the latest session. 1: the reference is taken over."""
     cdef TlsShared *shared = <TlsShared *> tls.SSL_CTX_get_ex_data(tls.SSL_get_SSL_CTX(ssl), 0)
     if not shared.resume:
         return 0
@@ -34,7 +35,7 @@ cdef int tls_take_session(SSL *ssl, SSL_SESSION *session) noexcept nogil:
 
 
 cdef int tls_verify(X509_STORE_CTX *context, void *argument) noexcept nogil:
-    """Verify the peer's chain and name, or recognise the certificate for which that was done; 1 if it is good.
+    """Verify the peer's chain and name, or recognise a certificate verified before; 1 if it is valid.
 
     Thousands of connections to one server meet one certificate. That its owner has the key is proved by each handshake all
     the same.
@@ -76,7 +77,7 @@ cdef class TlsContext:
         cdef bytes offered = b"".join(bytes([len(each)]) + each.encode() for each in protocols)
         cdef const unsigned char *offer = offered
         if self.shared.context != NULL:
-            raise ValueError("a TLS context is made once")
+            raise ValueError("a TLS context can be initialised only once")
         self.shared.context = tls.SSL_CTX_new(tls.TLS_client_method())
         if self.shared.context == NULL:
             raise MemoryError
@@ -84,9 +85,9 @@ cdef class TlsContext:
             raise ValueError(f"TLS versions are {' and '.join(_TLS_VERSIONS)}, not {version}")
         tls.SSL_CTX_set_min_proto_version(self.shared.context, _TLS_VERSIONS[version or "1.2"])
         tls.SSL_CTX_set_max_proto_version(self.shared.context, _TLS_VERSIONS[version or "1.3"])
-        # HTTP's own framing tells an answer that was cut off.
+        # HTTP's own framing detects truncated responses.
         tls.SSL_CTX_set_options(self.shared.context, tls.SSL_OP_IGNORE_UNEXPECTED_EOF)
-        # Closing is not said to the peer, and does not spoil the session for the next connection.
+        # The peer is not told of a close, and the session stays valid for the next connection.
         tls.SSL_CTX_set_quiet_shutdown(self.shared.context, 1)
         self.shared.resume = resume
         self.demand = demand.encode()
@@ -103,14 +104,14 @@ cdef class TlsContext:
             self.take_identity(certificate_pem, key_pem or certificate_pem)
 
     cdef void serve(self, uint32_t connections) noexcept:
-        """Make ready for so many at once: many keep no buffers between records, which spares 34 KiB of each for some time."""
+        """Prepare for `connections` at a time. Many keep no buffers between records, which saves 34 KiB for each idle one."""
         if connections > TLS_ROOMY_CONNECTIONS:
             tls.SSL_CTX_set_mode(self.shared.context, tls.SSL_MODE_RELEASE_BUFFERS)
 
     cdef take_name(self, str name):
         self.name = name.rstrip(".").encode()
         if tls.X509_VERIFY_PARAM_set1_ip_asc(tls.SSL_CTX_get0_param(self.shared.context), self.name.partition(b"%")[0]) == 1:
-            return  # an address is no name for SNI (RFC 6066, 3)
+            return  # an address is not a name for SNI (RFC 6066, 3)
         tls.ERR_clear_error()
         self.shared.sent_name = self.name
         if tls.X509_VERIFY_PARAM_set1_host(tls.SSL_CTX_get0_param(self.shared.context), self.name, 0) != 1:
@@ -145,7 +146,7 @@ cdef class TlsContext:
             X509_up_ref_or_fail(certificates.current)
             tls.SSL_CTX_add_extra_chain_cert(self.shared.context, certificates.current)
         bio = tls.BIO_new_mem_buf(<const char *> key_pem, <int> len(key_pem))
-        # An empty password, lest OpenSSL ask for one at the terminal.
+        # An empty password, so that OpenSSL does not prompt for one at the terminal.
         key = tls.PEM_read_bio_PrivateKey(bio, NULL, NULL, <void *> b"")
         tls.BIO_free(bio)
         if key == NULL:
@@ -156,7 +157,7 @@ cdef class TlsContext:
             raise ValueError(f"the client's key is not that of its certificate{_tls_reason()}")
 
     def __dealloc__(self):
-        # The context holds pointers to what is shared.
+        # The context holds pointers to `shared`.
         tls.SSL_CTX_free(self.shared.context)
         tls.SSL_SESSION_free(self.shared.session)
         tls.X509_free(self.shared.verified)
@@ -164,7 +165,7 @@ cdef class TlsContext:
 
 @final
 cdef class PemCertificates:
-    """The certificates of a PEM text, one after the other."""
+    """Iterates over the certificates of a PEM text."""
 
     cdef bytes text
     cdef tls.BIO *bio
@@ -177,7 +178,7 @@ cdef class PemCertificates:
             raise MemoryError
 
     cdef bint next(self):
-        """Whether there is one more; it is `current` until the next call."""
+        """Go to the next certificate, which is `current` until the next call. False: there is none."""
         tls.X509_free(self.current)
         self.current = tls.PEM_read_bio_X509(self.bio, NULL, NULL, NULL)
         if self.current == NULL:
@@ -196,8 +197,8 @@ cdef int X509_up_ref_or_fail(X509 *certificate) except -1:
 
 
 cdef str _tls_reason():
-    """OpenSSL's word for its latest error, in brackets, and an end to it."""
+    """Return OpenSSL's text for its latest error, in brackets, and clear the error."""
     cdef const char *words = tls.ERR_reason_error_string(tls.ERR_peek_last_error())
-    said = f" ({(<bytes> words).decode()})" if words != NULL else ""
+    text = f" ({(<bytes> words).decode()})" if words != NULL else ""
     tls.ERR_clear_error()
-    return said
+    return text

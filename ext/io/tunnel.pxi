@@ -1,5 +1,5 @@
-# A tunnel through an HTTP proxy inside the io contract (RFC 9110, 9.3.6): a backend made of another. A connect is complete when the
-# proxy has answered CONNECT with 2xx; from then on bytes are the caller's.
+# Tunnels through an HTTP proxy inside the io contract (RFC 9110, 9.3.6): a backend on top of another one. A connect is complete
+# when the proxy has answered CONNECT with 2xx; from then on bytes are the caller's.
 
 cdef enum TunnelState:
     TUNNEL_NONE                 # closed, or a connection without a tunnel
@@ -8,36 +8,36 @@ cdef enum TunnelState:
     TUNNEL_OPEN
 
 
-# What asks a proxy for a tunnel: the head of a CONNECT request.
+# The head of a CONNECT request, which asks a proxy for a tunnel.
 cdef struct TunnelHead:
     const uint8_t *data
     size_t bytes
 
 
 cdef struct TunnelSlot:
-    const TunnelHead *head      # without bytes: no tunnel, all goes through as it is
+    const TunnelHead *head      # without bytes: no tunnel, bytes pass unchanged
     TunnelState state
     bint asking                 # the head is with the inner backend
-    const uint8_t *data         # of a send of the caller's that has to wait for that; NULL: none
+    const uint8_t *data         # of a send of the caller that waits for that; NULL: none
     size_t bytes
     Http1 answer
 
 
 @final
 cdef class TunnelIo(Io):
-    """Tunnels over another backend, whose connections go to the proxy. `head` asks for them, if a slot has none of its own."""
+    """Tunnels over another backend. Documented in _core.pyi."""
 
     cdef:
         Io inner
         TunnelHead head
         TunnelHead none
         bytes head_object
-        dict heads                  # of slots with one of their own, kept from Python
+        dict heads                  # of slots with a head of their own, from Python
         TunnelSlot *table
         uint32_t slots
-        uint8_t *stash              # what came right behind an answer
+        uint8_t *stash              # bytes that followed the proxy's response
         size_t stash_bytes
-        uint32_t stashed            # the slot whose it is; or NO_SLOT
+        uint32_t stashed            # the slot that they belong to, or NO_SLOT
         int64_t stashed_ns
 
     def __cinit__(self, Io inner not None, bytes head not None):
@@ -52,15 +52,15 @@ cdef class TunnelIo(Io):
         self.shut()
 
     def lead(self, uint32_t slot, bytes head not None):
-        """How the next connection on a closed slot asks for its tunnel. MemoryError, ValueError."""
+        """Set how the next connection on a closed slot asks for its tunnel. Raises MemoryError and ValueError."""
         cdef TunnelHead *own
         if slot >= self.slots:
             raise ValueError(f"slot {slot} is none of {self.slots}")
-        place = bytearray(sizeof(TunnelHead))
-        own = <TunnelHead *> <char *> place
+        memory = bytearray(sizeof(TunnelHead))
+        own = <TunnelHead *> <char *> memory
         own.data = head
         own.bytes = <size_t> len(head)
-        self.heads[slot] = (head, place)
+        self.heads[slot] = (head, memory)
         self.lead_by(slot, own)
 
     cdef int open(self, uint32_t slots) noexcept nogil:
@@ -76,7 +76,7 @@ cdef class TunnelIo(Io):
         return 0
 
     cdef int adopt(self, uint32_t slots) noexcept nogil:
-        """Take over an inner backend that is open; its connections go on without tunnels."""
+        """Take over an inner backend that is open. Its connections go on without tunnels."""
         cdef uint32_t slot
         self.table = <TunnelSlot *> calloc(slots, sizeof(TunnelSlot))
         self.stash = <uint8_t *> malloc(TLS_STASH_BYTES)
@@ -88,7 +88,7 @@ cdef class TunnelIo(Io):
         return 0
 
     cdef void lead_by(self, uint32_t slot, const TunnelHead *head) noexcept nogil:
-        """How the next connection on a closed slot asks for its tunnel; without data: it has none."""
+        """Set how the next connection on a closed slot asks for its tunnel; without data it has none."""
         self.table[slot].head = head
 
     cdef void shut(self) noexcept nogil:
@@ -115,7 +115,7 @@ cdef class TunnelIo(Io):
 
     cdef void send(self, uint32_t slot, const uint8_t *data, size_t length) noexcept nogil:
         if self.table[slot].asking:
-            # The proxy has answered before we were told that it has been asked.
+            # The proxy has answered before the send of the head was reported.
             self.table[slot].data = data
             self.table[slot].bytes = length
         else:
@@ -143,12 +143,12 @@ cdef class TunnelIo(Io):
             self.stashed = NO_SLOT
             return True
         while self.inner.next(event):
-            if self.took(&self.table[event.slot], event):
+            if self.on_inner_event(&self.table[event.slot], event):
                 return True
         return False
 
-    cdef inline bint took(self, TunnelSlot *at, IoEvent *event) noexcept nogil:
-        """Take an event of the inner backend; whether it is now one for the caller."""
+    cdef inline bint on_inner_event(self, TunnelSlot *at, IoEvent *event) noexcept nogil:
+        """Handle an event of the inner backend; return whether it is now one for the caller."""
         if at.state == TUNNEL_NONE:
             return True
         if event.op == IO_SEND:
@@ -159,7 +159,7 @@ cdef class TunnelIo(Io):
             return True
         at.state = TUNNEL_ASKING
         at.asking = True
-        http1_start(&at.answer, True, NULL)  # as after HEAD, an answer of any status has no content
+        http1_start(&at.answer, True, NULL)  # as after HEAD, no response has content
         self.inner.send(event.slot, at.head.data, at.head.bytes)
         return False
 
@@ -176,7 +176,7 @@ cdef class TunnelIo(Io):
         return False
 
     cdef bint answered(self, TunnelSlot *at, IoEvent *event) noexcept nogil:
-        """Read on in the proxy's answer; whether that is the end of the connect."""
+        """Read more of the proxy's response; return whether that ends the connect."""
         cdef size_t consumed = 0
         cdef Http1Result result
         if event.result <= 0:

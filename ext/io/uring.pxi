@@ -1,5 +1,5 @@
-# The io_uring backend: completions natively. One ring a worker thread (single issuer, deferred task run, Linux 6.1), one multishot
-# receive a connection out of a shared ring of provided buffers.
+# The io_uring backend, whose completions are native. One ring for each worker thread (single issuer, deferred task run, Linux 6.1), one
+# multishot receive for each connection, out of a shared ring of provided buffers.
 
 from libc.errno cimport errno
 from libc.stdlib cimport calloc, free
@@ -25,31 +25,31 @@ cdef enum:
     URING_CQ_ENTRIES_MAX = 65536
     URING_BUFFERS = 1024
     URING_BUFFER_BYTES = 16384
-    # One message of one entry in the ring of buffers (struct io_uring_buf).
+    # An entry of the ring of buffers (struct io_uring_buf).
     URING_BUFFER_ENTRY_BYTES = 16
-    # Sends are submitted in small groups: a request is stamped as sent when it is queued, so a group bounds how much of
-    # our own submitting its latency can contain.
+    # Sends are submitted in small groups: a request counts as sent when it is queued, so the group's size limits
+    # how much of the submitting its latency can contain.
     URING_SENDS_A_SUBMIT = 16
     URING_SEND_MAX_BYTES = 1 << 30
-    # A send of so little is taken whole by a connection with nothing left to send, in the very call that submits it. It is
-    # told as sent at the instant of that call, and the kernel is asked for a completion only if it fails: a completion for
-    # each would end the wait for answers before it began, and double the system calls.
+    # A connection with nothing left to send takes a send of up to this size as a whole, in the very call that submits it. It is
+    # reported as sent at the instant of that call, and the kernel completes it only if it fails: a completion for each would
+    # end the wait for responses before it began, and double the system calls.
     URING_QUIET_MAX_BYTES = 8192
-    # Ops beyond those of IoOp: quiet sends, which complete only if they fail; and closes, which nobody waits for.
+    # Operations beyond those of IoOp: quiet sends, which complete only if they fail, and closes, which nobody waits for.
     URING_QUIET_SEND = 0xfe
     URING_IGNORED = 0xff
 
 cdef struct UringSlot:
     int fd
-    int error                   # why there is no socket; or why a quiet send failed, until its stream ends
+    int error                   # why there is no socket, or why a quiet send failed; kept until the stream ends
     uint32_t generation
-    uint8_t ended               # the end of the stream, or its error, was told
-    const uint8_t *send_data    # what is left of an outstanding send
+    uint8_t ended               # the end of the stream, or its error, was reported
+    const uint8_t *send_data    # the rest of an outstanding send
     size_t send_left_bytes
     size_t send_bytes
 
 
-# A quiet send that is to be told as sent, if the slot still is what it was.
+# A quiet send to be reported as sent, if its slot has not been closed meanwhile.
 cdef struct UringQuiet:
     uint32_t slot
     uint32_t generation
@@ -61,7 +61,7 @@ cdef inline uint64_t uring_token(uint32_t slot, uint32_t generation, uint32_t op
 
 @final
 cdef class UringIo(Io):
-    """io_uring; see the head of this part."""
+    """The io_uring backend."""
 
     cdef:
         io_uring ring
@@ -71,16 +71,16 @@ cdef class UringIo(Io):
         io_uring_buf_ring *buffer_ring
         uint8_t *buffers
         int held_buffer             # handed out with the last event, or -1
-        uint32_t head               # our own copy of the completion queue's head
-        uint32_t reaped_tail        # completions before it were there when wait() returned, at reaped_ns
+        uint32_t head               # a local copy of the completion queue's head
+        uint32_t reaped_tail        # completions before it had come when wait() returned, at reaped_ns
         int64_t reaped_ns
         int64_t submitted_ns        # later completions came with a submission, which returned at this instant
         uint32_t sends_queued
-        UringQuiet *quiet           # a ring of those queued: told_quiet <= submitted_quiet <= queued_quiet
+        UringQuiet *quiet           # ring of quiet sends: reported_quiet <= submitted_quiet <= queued_quiet
         uint32_t quiet_mask
         uint32_t queued_quiet
         uint32_t submitted_quiet
-        uint32_t told_quiet
+        uint32_t reported_quiet
         int64_t quiet_ns            # when the last of them were submitted
 
     def __cinit__(self):
@@ -114,11 +114,11 @@ cdef class UringIo(Io):
         self.head = self.ring.cq.khead[0]
         self.reaped_tail = self.head
         self.sends_queued = 0
-        # Spares a look-up of the ring's descriptor at each system call; a kernel without it only is slower.
+        # Saves a lookup of the ring's descriptor at each system call. A kernel without it is only slower.
         io_uring_register_ring_fd(&self.ring)
         self.slots = <UringSlot *> calloc(slots, sizeof(UringSlot))
         self.quiet_mask = 2 * cq_entries - 1
-        self.queued_quiet = self.submitted_quiet = self.told_quiet = 0
+        self.queued_quiet = self.submitted_quiet = self.reported_quiet = 0
         self.quiet = <UringQuiet *> calloc(self.quiet_mask + 1, sizeof(UringQuiet))
         if self.slots == NULL or self.quiet == NULL:
             return -ENOMEM
@@ -127,7 +127,7 @@ cdef class UringIo(Io):
         return self.open_buffers()
 
     cdef int open_buffers(self) noexcept nogil:
-        """Register the shared receive buffers. Pages are touched only as answers fill them."""
+        """Register the shared receive buffers. Pages are touched only as responses fill them."""
         cdef io_uring_buf_reg registration
         cdef int result
         cdef uint32_t index
@@ -161,11 +161,11 @@ cdef class UringIo(Io):
     cdef void shut(self) noexcept nogil:
         cdef uint32_t slot
         if self.slots != NULL:
-            # Closes that wait in the queue.
+            # Submit the closes that wait in the queue.
             io_uring_submit(&self.ring)
             for slot in range(self.slot_count):
                 if self.slots[slot].fd >= 0:
-                    # What is outstanding holds on to the socket, until the kernel takes the ring down some time later.
+                    # Outstanding operations hold on to the socket until the kernel tears the ring down, some time later.
                     shutdown(self.slots[slot].fd, SHUT_RDWR)
                     close_fd(self.slots[slot].fd)
             free(self.slots)
@@ -173,7 +173,7 @@ cdef class UringIo(Io):
         free(self.quiet)
         self.quiet = NULL
         if self.ring_open:
-            # Lets what the shutdowns have ended complete now, and give its socket back, not when the ring is gone.
+            # Let the operations that the shutdowns ended complete now, and release their sockets before the ring is gone.
             io_uring_submit_and_get_events(&self.ring)
             io_uring_queue_exit(&self.ring)
             self.ring_open = False
@@ -185,7 +185,7 @@ cdef class UringIo(Io):
             self.buffers = NULL
 
     cdef inline io_uring_sqe *entry(self) noexcept nogil:
-        """A free submission entry; makes room by submitting."""
+        """Return a free submission entry, after submitting others if there is none."""
         cdef io_uring_sqe *sqe = io_uring_get_sqe(&self.ring)
         while sqe == NULL:
             self.submit()
@@ -236,7 +236,7 @@ cdef class UringIo(Io):
         slot.send_data = data
         slot.send_left_bytes = length
         slot.send_bytes = length
-        if length <= URING_QUIET_MAX_BYTES and not slot.ended and self.queued_quiet - self.told_quiet <= self.quiet_mask:
+        if length <= URING_QUIET_MAX_BYTES and not slot.ended and self.queued_quiet - self.reported_quiet <= self.quiet_mask:
             self.send_quietly(index, slot)
         else:
             self.send_rest(index, slot, IO_SEND, 0)
@@ -270,7 +270,7 @@ cdef class UringIo(Io):
         cdef UringSlot *slot = &self.slots[index]
         cdef io_uring_sqe *sqe
         if slot.fd >= 0:
-            # Ends whatever is outstanding on the socket, which else would keep it open. The descriptor is closed through the
+            # End whatever is outstanding on the socket, which would keep it open otherwise. The descriptor is closed through the
             # queue: entries of this slot that still wait there must never meet a new socket under the same number.
             shutdown(slot.fd, SHUT_RDWR)
             sqe = self.entry()
@@ -289,7 +289,7 @@ cdef class UringIo(Io):
         cdef int64_t left_ns, now_ns
         cdef __kernel_timespec timeout
         cdef io_uring_cqe *cqe
-        cdef bint untold = self.told_quiet != self.submitted_quiet
+        cdef bint untold = self.reported_quiet != self.submitted_quiet
         self.release()
         now_ns = monotonic_ns()
         left_ns = min(max(deadline_ns - now_ns, 0), MAX_WAIT_NS)
@@ -316,7 +316,7 @@ cdef class UringIo(Io):
     cdef bint next(self, IoEvent *event) noexcept nogil:
         cdef io_uring_cqe cqe
         self.release()
-        while self.told_quiet != self.submitted_quiet:
+        while self.reported_quiet != self.submitted_quiet:
             if self.tell_quiet(event):
                 return True
         while self.head != io_uring_smp_load_acquire(self.ring.cq.ktail):
@@ -329,9 +329,9 @@ cdef class UringIo(Io):
         return False
 
     cdef inline bint tell_quiet(self, IoEvent *event) noexcept nogil:
-        cdef UringQuiet *quiet = &self.quiet[self.told_quiet & self.quiet_mask]
+        cdef UringQuiet *quiet = &self.quiet[self.reported_quiet & self.quiet_mask]
         cdef UringSlot *slot = &self.slots[quiet.slot]
-        self.told_quiet += 1
+        self.reported_quiet += 1
         if slot.generation != quiet.generation:
             return False
         event.slot = quiet.slot
@@ -341,7 +341,7 @@ cdef class UringIo(Io):
         return True
 
     cdef inline bint deliver(self, IoEvent *event, const io_uring_cqe *cqe) noexcept nogil:
-        """Make an event of a completion; False if there is nothing to tell (yet)."""
+        """Turn a completion into an event. False: there is nothing to report (yet)."""
         cdef uint32_t index = cqe.user_data >> 32
         cdef uint32_t op = cqe.user_data & 0xff
         cdef UringSlot *slot
@@ -361,7 +361,7 @@ cdef class UringIo(Io):
         if op == IO_SEND:
             return self.deliver_sent(event, index, slot)
         if op == URING_QUIET_SEND:
-            # Told as sent, it has failed after all: so has the connection, whose stream will end with this error.
+            # A send reported as sent has failed after all. So has the connection, whose stream will end with this error.
             slot.error = -cqe.res if cqe.res < 0 else ECONNRESET
             return False
         if cqe.res == 0:

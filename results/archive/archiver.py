@@ -23,7 +23,7 @@ class _Writer(Protocol):
 
     def add_interval(self, interval: Interval) -> None: ...
 
-    def finish(self, measurements: Measurements, report: str) -> None: ...
+    def finish(self, measurements: Measurements, report: str, exit_code: int | None = None) -> None: ...
 
     def discard(self) -> None: ...
 
@@ -70,10 +70,10 @@ class Archiver:
                 self._writer = None
             raise
 
-    def finish(self, measurements: Measurements, report: Callable[[], str]) -> None:
+    def finish(self, measurements: Measurements, report: Callable[[], str], exit_code: int) -> None:
         """Complete the archive; `report` returns the JSON report and is called only if there is an archive."""
         if self._writer is not None:
-            self._writer.finish(measurements, report())
+            self._writer.finish(measurements, report(), exit_code)
 
     def _open_writer(self, plan: Plan) -> _Writer | None:
         runs = runs_folder()

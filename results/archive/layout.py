@@ -1,4 +1,4 @@
-"""The files of an archive and the tags in its histogram log; docs/how-to/results.md describes them."""
+"""The files of an archive and the tags in its histogram log; docs/reference/archive.md describes them."""
 
 from __future__ import annotations
 

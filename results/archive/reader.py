@@ -63,6 +63,12 @@ class ArchivedRun:
         return str(self.facts.get("started_at") or self.facts.get("created_at") or "")
 
     @property
+    def exit_code(self) -> int | None:
+        """The exit code of the command that made the run; None if it isn't known."""
+        code = self.facts.get("exit_code")
+        return code if isinstance(code, int) else None
+
+    @property
     def url(self) -> str:
         """Where its first request went."""
         return str(self.facts.get("url", ""))

@@ -68,9 +68,9 @@ class ArchiveWriter:
         """Write one second of the run."""
         self._guard(lambda: self._add_interval(interval))
 
-    def finish(self, measurements: Measurements, report: str) -> None:
-        """Write everything that is known at the end of the run; `report` is the JSON report."""
-        self._guard(lambda: self._finish(measurements, report))
+    def finish(self, measurements: Measurements, report: str, exit_code: int | None = None) -> None:
+        """Write everything that is known at the end of the run: also the JSON report and the command's exit code."""
+        self._guard(lambda: self._finish(measurements, report, exit_code))
 
     def _guard(self, write: Callable[[], None]) -> None:
         """Write unless an earlier write failed; note the first error."""
@@ -97,7 +97,7 @@ class ArchiveWriter:
         self._intervals.write(_json_line(to_record(interval, histograms)))
         self._intervals.flush()
 
-    def _finish(self, measurements: Measurements, report: str) -> None:
+    def _finish(self, measurements: Measurements, report: str, exit_code: int | None) -> None:
         histograms = list(self._take_pending())
         if self._log:
             self._log.writelines(write_line(*histogram) for histogram in histograms)
@@ -113,7 +113,7 @@ class ArchiveWriter:
         self._write_file(layout.AGENTS, _json_text(agents))
         self._write_file(layout.RESULT, message.SerializeToString())
         self._write_file(layout.REPORT, report)
-        self._facts.update(state=layout.COMPLETE, run_id=measurements.run_id)
+        self._facts.update(state=layout.COMPLETE, run_id=measurements.run_id, exit_code=exit_code)
         self._write_file(layout.FACTS, _json_text(self._facts))
 
     def close(self) -> None:

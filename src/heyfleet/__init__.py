@@ -1,12 +1,13 @@
-"""hey on a fleet: agents generate HTTP load, a controller merges what they measured into one report.
+"""A faster hey that scales to many hosts, holds a constant rate, and tells you when not to trust its numbers.
 
     import heyfleet
 
-    result = heyfleet.run("http://localhost:8080/", n=1000, c=20)
-    result.percentile(99)   # secs
-    print(result)           # the report, as hey prints it
+    result = heyfleet.run("http://localhost:8080/", requests=1000, connections=20)
+    result.assert_slo("p99<50ms, errors<0.1%")
+    print(result.p99)  # seconds
+    print(result)      # the report, as hey prints it
 
-docs/how-to/python.md has more.
+docs/how-to/python.md has examples, docs/reference/python.md every name.
 """
 
 from __future__ import annotations
@@ -14,16 +15,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Result", "RunError", "arun", "load", "run"]
+__all__ = [
+    "CannotStartError",
+    "DeployError",
+    "ExitCode",
+    "HeyfleetError",
+    "InputError",
+    "Result",
+    "arun",
+    "load",
+    "run",
+]
 
 if TYPE_CHECKING:
-    from heyfleet.api import Result, RunError, arun, load, run
+    from heyfleet.api import arun, load, run
+    from heyfleet.errors import CannotStartError, DeployError, ExitCode, HeyfleetError, InputError
+    from heyfleet.result import Result
+
+_MODULES = {"Result": "result", "arun": "api", "load": "api", "run": "api"}
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when it is used: the command `heyfleet` wants none of it, and is to start at once.
-    if name in __all__:
-        from heyfleet import api
+    # Imported on use: the command `heyfleet` needs none of it and should start at once.
+    if name not in __all__:
+        raise AttributeError(f"module 'heyfleet' has no attribute {name!r}")
+    from importlib import import_module
 
-        return getattr(api, name)
-    raise AttributeError(f"module 'heyfleet' has no attribute {name!r}")
+    return getattr(import_module(f"heyfleet.{_MODULES.get(name, 'errors')}"), name)

@@ -1,252 +1,153 @@
-"""heyfleet from Python: runs, and what was kept of them. docs/how-to/python.md shows how."""
+"""Runs from Python: each is made in a process of its own, so that the program's signals, event loop and GIL are left alone."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import logging
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
-from heyfleet.ext import Histogram
-from heyfleet.results.archive.runs import find_run
-from heyfleet.results.archive.runs_folder import DEFAULT_FOLDER, runs_folder
-from heyfleet.results.export.formats import FORMATS, render, write_file
-from heyfleet.results.export.run_view import RunView, Selection
-from heyfleet.results.export.series import Value, points
-from heyfleet.results.report import json as document
-from heyfleet.results.report import text as hey
+from heyfleet import errors
+from heyfleet.errors import HeyfleetError, InputError
+from heyfleet.keywords import RunKeywords
+from heyfleet.plan.keywords import texts_from_values
+from heyfleet.plan.options import Text, find_option, options_from_texts, suggest
+from heyfleet.result import Result
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
-
-_CANNOT_START = 2
-_SIGNAL = 128
+_log = logging.getLogger("heyfleet")
+_COMMAND = [sys.executable, "-m", "heyfleet.cli.api_process"]
+# What the API names better than the command line, and what only the command line can do.
+_RENAMED = {"headers": "header", "data": "body", "data_file": "data"}
+_COMMAND_ONLY = {"output", "json", "out", "no-archive", "quiet", "repeat", "find-max", "dry-run"}
 
 
-class RunError(Exception):
-    """The run could not begin, or was interrupted; the text is the one line that the command would print."""
+def run(url: str = "", *, out: str | PathLike[str] | None = None, **options: Unpack[RunKeywords]) -> Result:
+    """Make a run, wait for its end and return its result.
 
+        heyfleet.run("http://localhost:8080/", requests=10_000, connections=100)
+        heyfleet.run(URL, rate="5k/s", duration=30, headers={"Accept": "text/plain"}, slo="p99<50ms")
+        heyfleet.run(URL, method="POST", json={"a": 1})
 
-class Result:
-    """A run that was kept. Latencies are in seconds here, and in nanoseconds where a name says so."""
+    Options are those of `heyfleet run`, with `_` for `-`; hey's short names work too. Durations are seconds (int or
+    float), a timedelta, or a text such as "1m30s". `json` is sent as JSON; `data` is sent as it is, text as UTF-8. The
+    archive is written to `out`, or else to a temporary folder that is removed with the result.
 
-    def __init__(
-        self, folder: str | PathLike[str], *, exit_code: int | None = None, selection: Selection | None = None
-    ) -> None:
-        """An archive's folder, or its name in the folder of runs; heyfleet.errors.InputError."""
-        self._source = RunView(find_run(str(folder), runs_folder() or DEFAULT_FOLDER), selection)
-        self._owner: Result | None = None  # of the folder, if that is not to outlive it
-        self.exit_code = exit_code
-        """Of the command, as docs/reference/report.md lists them; None if the run was loaded."""
-
-    @property
-    def folder(self) -> Path:
-        """Where the archive is."""
-        return self._source.run.folder
-
-    @property
-    def report(self) -> dict[str, Any]:
-        """The whole report; docs/reference/report.schema.json describes it."""
-        return document.document(self._source.summary)
-
-    @property
-    def requests(self) -> int:
-        """How many were answered, or failed."""
-        return self._source.metrics.completed
-
-    @property
-    def statuses(self) -> dict[int, int]:
-        """Responses by status code."""
-        return dict(sorted(self._source.metrics.responses.items()))
-
-    @property
-    def errors(self) -> dict[str, int]:
-        """Requests that failed, by kind."""
-        return dict(self._source.metrics.errors.most_common())
-
-    @property
-    def seconds(self) -> float:
-        """How long it took."""
-        return self._source.seconds
-
-    @property
-    def rate(self) -> float:
-        """Requests a second."""
-        return self.requests / self.seconds if self.seconds else 0.0
-
-    @property
-    def trust(self) -> str:
-        """Whether the generator can be trusted: "good", "limited" or "bad"."""
-        return self._source.summary.trust.verdict
-
-    @property
-    def metrics(self) -> list[str]:
-        """What there are histograms of."""
-        return sorted(self._source.metrics.histograms)
-
-    def percentile(self, percent: float, metric: str = "latency") -> float:
-        """A percentile by nearest rank, in seconds. ValueError where nothing was recorded."""
-        return self._of(metric).value_at_percentile(percent) / 1e9
-
-    def mean(self, metric: str = "latency") -> float:
-        """The exact average, in seconds."""
-        return self._of(metric).mean_ns / 1e9
-
-    def histogram(
-        self, metric: str = "latency"
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """The buckets in use as three arrays: lowest and highest value in ns, and count."""
-        import numpy as np
-
-        buckets = np.array(self._of(metric).buckets(), np.int64).reshape(-1, 3)
-        return buckets[:, 0], buckets[:, 1], buckets[:, 2]
-
-    def series(self) -> Iterator[dict[str, Value]]:
-        """Second by second, with the columns of `heyfleet export --as series-csv`."""
-        return points(self._source)
-
-    def to_pandas(self) -> pd.DataFrame:
-        """The series as a data frame. ImportError without pandas (pip install 'heyfleet[pandas]')."""
-        import pandas as pd
-
-        return pd.DataFrame(list(self.series()))
-
-    def only(
-        self,
-        *,
-        stage: str = "",
-        request: str = "",
-        agent: str = "",
-        begin_s: float | None = None,
-        end_s: float | None = None,
-    ) -> Result:
-        """A part of the run: a stage, a request, an agent, or a stretch of time."""
-        part = Result(
-            self.folder, exit_code=self.exit_code, selection=Selection(stage, request, agent, begin_s, end_s)
-        )
-        part._owner = self
-        return part
-
-    def export(self, form: str, path: str | PathLike[str]) -> Path:
-        """Write a new file in one of the formats of `heyfleet export`; its path."""
-        if form not in FORMATS:
-            raise ValueError(f"{form!r} is none of {', '.join(FORMATS)}")
-        write_file(Path(path), render(form, self._source))
-        return Path(path)
-
-    def __str__(self) -> str:
-        """The report as hey prints it."""
-        return hey.render(self._source.summary)
-
-    def __repr__(self) -> str:
-        """In one line."""
-        p99 = f", p99 {self.percentile(99):.4f} s" if self._source.metrics.histogram("latency") else ""
-        return f"<heyfleet.Result {self.requests} requests, {self.rate:.1f}/s{p99}, trust {self.trust}>"
-
-    def _repr_html_(self) -> str:
-        """For notebooks: a small table."""
-        rows = [("requests", f"{self.requests:,}"), ("requests/s", f"{self.rate:,.1f}")]
-        if self._source.metrics.histogram("latency"):
-            rows += [(f"p{each:g}", f"{self.percentile(each) * 1e3:,.3f} ms") for each in (50, 90, 99, 99.9)]
-        rows += [("errors", f"{sum(self.errors.values()):,}"), ("trust", self.trust)]
-        cells = "".join(
-            f"<tr><th style='text-align:left'>{name}</th><td>{value}</td></tr>" for name, value in rows
-        )
-        return f"<table>{cells}</table>"
-
-    def _of(self, metric: str) -> Histogram:
-        histogram = self._source.metrics.histogram(metric)
-        if histogram is None:
-            raise ValueError(
-                f"nothing was recorded of {metric!r}; there is {', '.join(self.metrics) or 'nothing'}"
-            )
-        return histogram
-
-
-def load(folder: str | PathLike[str] = "") -> Result:
-    """A kept run, by its folder or its name in the folder of runs; the latest, if none is given."""
-    return Result(folder)
-
-
-def run(url: str = "", *, out: str | PathLike[str] | None = None, **flags: Any) -> Result:
-    """Make a run, in a process of its own, and wait for its end.
-
-    Flags are those of `heyfleet run`, with `_` for `-`: n=1000, c=50, rate=500, z="10s", local_agents=3, H=["A: b"]. True
-    is a flag without a value. Without `out` the archive goes with the result. RunError if it could not begin; a load that
-    was worse than asked for is a result, too: see `exit_code`.
+    Raises InputError for options that can't be used, CannotStartError if the run can't begin, and TypeError for unknown
+    keywords. A load that did not go well is a result: see `Result.ok` and `Result.exit_code`.
     """
-    folder, around = _folder(out)
-    try:
-        made = subprocess.run(_command(url, folder, flags), capture_output=True, text=True, check=False)
-        return _result(folder, around, made.returncode, made.stderr)
-    except BaseException:
-        _remove(around)
-        raise
-
-
-async def arun(url: str = "", *, out: str | PathLike[str] | None = None, **flags: Any) -> Result:
-    """The same without blocking; when it is cancelled the load ends at once."""
-    folder, around = _folder(out)
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *_command(url, folder, flags), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    with _Archive(out) as archive:
+        process = subprocess.run(
+            _COMMAND, input=_request(url, options, archive.folder), capture_output=True, check=False
         )
+        return archive.result(process.stdout, process.stderr, process.returncode)
+
+
+async def arun(
+    url: str = "", *, out: str | PathLike[str] | None = None, **options: Unpack[RunKeywords]
+) -> Result:
+    """Make a run like `run` does, without blocking the event loop. Cancelling it stops the load at once."""
+    with _Archive(out) as archive:
+        request = _request(url, options, archive.folder)
+        pipe = subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*_COMMAND, stdin=pipe, stdout=pipe, stderr=pipe)
         try:
-            _, said = await process.communicate()
+            stdout, stderr = await process.communicate(request)
         except asyncio.CancelledError:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGINT)
-            await process.communicate()
+            await process.wait()
             raise
-        return _result(folder, around, process.returncode or 0, said.decode())
-    except BaseException:
-        _remove(around)
-        raise
+        return archive.result(stdout, stderr, process.returncode or 0)
 
 
-def _folder(out: str | PathLike[str] | None) -> tuple[Path, Path | None]:
-    """Where the archive goes, and the folder around it if that is to go with the result."""
-    if out is not None:
-        return Path(out), None
-    around = Path(tempfile.mkdtemp(prefix="heyfleet-"))
-    return around / "run", around
+def load(folder: str | PathLike[str] = "") -> Result:
+    """Return an archived run by its folder, or by its name in the folder of runs; without a name, the latest.
+
+    Raises InputError.
+    """
+    return Result(folder)
 
 
-def _command(url: str, folder: Path, flags: dict[str, Any]) -> list[str]:
-    command = [sys.executable, "-m", "heyfleet", "run", "--json", "--out", str(folder)]
-    for name, value in flags.items():
-        flag = f"--{name.replace('_', '-')}"
-        if value is True:
-            command.append(flag)
-        elif isinstance(value, (list, tuple)):
-            command += [f"{flag}={each}" for each in value]
-        elif value is not None and value is not False:
-            command.append(f"{flag}={value}")
-    return [*command, url] if url else command
+class _Archive:
+    """The folder of a run's archive: the caller's, or a temporary one that lives as long as the result."""
+
+    def __init__(self, out: str | PathLike[str] | None) -> None:
+        self._temporary: Path | None = None
+        if out is None:
+            self._temporary = Path(tempfile.mkdtemp(prefix="heyfleet-"))
+            out = self._temporary / "run"
+        self.folder = Path(out)
+        self._result: Result | None = None
+
+    def __enter__(self) -> _Archive:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self._temporary is not None and self._result is None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def result(self, stdout: bytes, stderr: bytes, returncode: int) -> Result:
+        """Return the result that the process announced, or raise its error."""
+        result = Result(self.folder, exit_code=_exit_code(stdout, stderr, returncode))
+        if self._temporary is not None:
+            weakref.finalize(result, shutil.rmtree, self._temporary, ignore_errors=True)
+        self._result = result
+        return result
 
 
-def _result(folder: Path, around: Path | None, code: int, said: str) -> Result:
-    lines = [line for line in said.splitlines() if line.startswith("heyfleet: ")]
-    if code == _CANNOT_START or code < 0 or code >= _SIGNAL or not folder.is_dir():
-        raise RunError(
-            lines[-1].removeprefix("heyfleet: ") if lines else f"the run ended with {code}: {said.strip()}"
-        )
-    result = Result(folder, exit_code=code)
-    if around is not None:
-        weakref.finalize(result, _remove, around)
-    return result
+def _request(url: str, options: Mapping[str, Any], folder: Path) -> bytes:
+    """Return the request for the process. Raises InputError and TypeError."""
+    texts = _texts(options)
+    # Bad values are found here, without a process; conflicts and files only with all sources of options.
+    options_from_texts({name: text for name, text in texts.items() if name != "plan"}, url)
+    return json.dumps({"url": url, "texts": texts, "folder": str(folder.absolute())}).encode()
 
 
-def _remove(around: Path | None) -> None:
-    if around is not None:
-        shutil.rmtree(around, ignore_errors=True)
+def _texts(options: Mapping[str, Any]) -> dict[str, Text]:
+    """Return the options' texts by their long names."""
+    values = dict(options)
+    if "json" in values and values["json"] is not None:
+        if values.keys() & {"data", "d", "body"}:
+            raise InputError("json and data exclude each other")
+        values["data"] = json.dumps(values.pop("json"), ensure_ascii=False)
+        values.setdefault("content_type", "application/json")
+    named: dict[str, Any] = {}
+    for keyword, value in values.items():
+        option = find_option(_RENAMED.get(keyword, keyword))
+        if option is None or option.name in _COMMAND_ONLY:
+            known = sorted(RunKeywords.__annotations__)
+            raise TypeError(
+                f"run() got an unexpected keyword argument {keyword!r}; {suggest(keyword, known)}"
+            )
+        if option.name in named:
+            raise TypeError(f"run() got {keyword!r} and another name of {option.name!r}")
+        named[option.name] = value
+    return texts_from_values(named)
+
+
+def _exit_code(stdout: bytes, stderr: bytes, returncode: int) -> int:
+    """Return the exit code of the run from the messages of its process, or raise the error that they tell."""
+    for line in stdout.decode().splitlines():
+        message = json.loads(line)
+        match message["type"]:
+            case "warning":
+                _log.warning("%s", message["text"])
+            case "finished":
+                return int(message["exit_code"])
+            case "error" if message["classes"] == ["KeyboardInterrupt"]:
+                raise KeyboardInterrupt
+            case "error":
+                known = (getattr(errors, name, None) for name in message["classes"])
+                raise next(filter(None, known), HeyfleetError)(message["cause"], message["cure"])
+    lines = stderr.decode(errors="replace").strip().splitlines() or [f"exit code {returncode}"]
+    raise HeyfleetError(f"the process of the run ended early: {lines[-1]}")

@@ -101,7 +101,7 @@ def test_an_undisturbed_run_is_good(nginx: Any, faulty: Any, attempt: int) -> No
 def test_a_busy_neighbour(nginx: Any) -> None:
     with busy(0, 4):
         trust = trust_of(start(*RATE, nginx.url("/"), prefix=("taskset", "-c", "0")))
-    is_bad(trust, "late", "without getting a core")
+    is_bad(trust, "late", "waited for a CPU")
 
 
 def test_a_cpu_quota(nginx: Any) -> None:
@@ -113,7 +113,7 @@ def test_a_cpu_quota(nginx: Any) -> None:
 def test_a_cpu_quota_in_a_closed_loop(nginx: Any) -> None:
     with quota(0.1) as prefix:
         trust = trust_of(start("-c", "20", "-z", "3s", nginx.url("/"), prefix=prefix))
-    is_bad(trust, "CPU quota", "without getting a core")
+    is_bad(trust, "CPU quota", "waited for a CPU")
 
 
 @pytest.mark.parametrize("flags", [RATE, CLOSED])
@@ -132,7 +132,7 @@ def test_file_descriptors_that_run_out(faulty: Any) -> None:
     run = start("-c", "50", "-disable-keepalive", "-z", "4s", faulty.url("/ok?delay=5ms"))
     time.sleep(1.5)
     subprocess.run(["prlimit", "--pid", str(run.pid), "--nofile=50:50"], check=True)
-    is_bad(trust_of(run), "no file descriptors left")
+    is_bad(trust_of(run), "ran out of file descriptors")
 
 
 def test_ports_that_run_out(three_hosts: Hosts, start_faulty: Any) -> None:
@@ -149,7 +149,7 @@ def test_ports_that_run_out(three_hosts: Hosts, start_faulty: Any) -> None:
         f"http://{three_hosts.here}:{target.port}/ok",
         prefix=inside,
     )
-    is_bad(trust_of(run), "no ports left")
+    is_bad(trust_of(run), "ran out of ports")
 
 
 def test_a_link_that_loses_packets(three_hosts: Hosts, start_faulty: Any) -> None:
@@ -158,7 +158,7 @@ def test_a_link_that_loses_packets(three_hosts: Hosts, start_faulty: Any) -> Non
     three_hosts.lose(1, percent=5)
     url = f"http://{three_hosts.here}:{target.port}/ok?delay=2ms"
     trust = trust_of(start("-c", "20", "-z", "5s", url, prefix=three_hosts.enter(1)))
-    is_bad(trust, "sent again")
+    is_bad(trust, "retransmitted")
 
 
 def test_one_slow_agent(fleet: Fleet, faulty: Any) -> None:
@@ -173,4 +173,4 @@ def test_one_slow_agent(fleet: Fleet, faulty: Any) -> None:
         trust = run.report["trust"]
         fleet.stop()
     is_bad(trust, "slow")
-    assert not any("quick" in reason for reason in trust["reasons"] if "did only" in reason)
+    assert not any("quick" in reason for reason in trust["reasons"] if "completed only" in reason)

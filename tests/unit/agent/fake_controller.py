@@ -59,6 +59,7 @@ class World:
         self.spooled: dict[str, set[int]] = {}
         self.delivered_s = 0.0  # when the agent last received a message
         self.log: list[str] = []
+        self.early_stops: list[str] = []  # loads that were stopped within the lease
 
     def new_runner(self, policy: HostPolicy) -> FakeRunner:
         """Create a runner, as AgentService asks for it."""
@@ -78,7 +79,7 @@ class World:
 
     def service(self, folder: Path, agent: str = "a1", **options: Any) -> AgentService:
         """Create the agent's service in this world."""
-        options = {"log": self.log.append, **options}
+        options = {**options, "log": self.record}
         return AgentService(
             agent,
             folder,
@@ -87,6 +88,12 @@ class World:
             in_thread=self.in_thread,
             **options,
         )
+
+    def record(self, line: str) -> None:
+        """Take a line of the log."""
+        self.log.append(line)
+        if "load stopped" in line and current_loop().time() - self.delivered_s < LEASE_S:
+            self.early_stops.append(line)
 
     async def watch_lease(self) -> None:
         """Fail as soon as a load has gone on for longer than the lease without a message."""

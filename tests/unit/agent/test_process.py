@@ -43,7 +43,7 @@ class ProcessHarness:
         )
         self.process = AgentProcess(
             options,
-            self.world.log.append,
+            self.world.record,
             client=self.controller,
             new_service=self._new_service,
             clock_ns=current_loop().now_ns,
@@ -77,6 +77,7 @@ class ProcessHarness:
             return error.exit_code
         finally:
             assert self.world.active is None, "the process ended and its load did not"
+            assert self.world.early_stops == []
             if self.watchdog.done():
                 self.watchdog.result()
             self.watchdog.cancel()

@@ -1,4 +1,4 @@
-"""From runs to figures, and from figures to tables."""
+"""Figures computed from runs, and tables of figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs cost, and how rounds of them are compared."""
+"""The CPU time of runs, and comparisons of rounds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_spread_is_median_and_range() -> None:
 
 
 def test_efficiency_compares_within_a_round() -> None:
-    """A machine that is slow for one round does both alike; medians of each alone would give 1.5 here."""
+    """A machine that is slow for one round affects both alike; separate medians would give 1.5 here."""
     rounds = [
         {"a": run(1, 100), "b": run(2, 100)},
         {"a": run(10, 100), "b": run(20, 100)},
@@ -66,7 +66,7 @@ def test_a_command_runs_on_its_core_only(core: int) -> None:
 
 
 def test_cpu_time_covers_the_command_only(core: int) -> None:
-    """It works until it has used 0.3 s of CPU itself, however long that takes."""
+    """The command computes until it has used 0.3 s of CPU time, however long that takes."""
     code = "import time\nwhile time.process_time() < 0.3: pass"
     assert run_pinned([sys.executable, "-c", code], core).cpu_s >= 0.29
 

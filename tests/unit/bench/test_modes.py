@@ -6,7 +6,7 @@ from bench import modes
 
 
 def test_the_original_has_its_modes() -> None:
-    """Each of hey's bars taken at its upper mark, but for two that its table puts between the modes."""
+    """Return latencies at the upper mark of each of hey's bars, except two that lie between the modes."""
     known = modes.original()
     for name, between in (("1-before", 2.625), ("1-after", 0.180), ("2", 0.0)):
         bars = [(mark, count) for mark, count in known[name]["histogram"] if mark != between]

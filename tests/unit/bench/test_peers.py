@@ -1,4 +1,4 @@
-"""How the load generators are called, and what is read from what they print."""
+"""Command lines of load generators, and the counts read from their output."""
 
 from __future__ import annotations
 

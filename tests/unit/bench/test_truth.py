@@ -1,4 +1,4 @@
-"""What is true of a load on a target whose delays are known."""
+"""True latencies of a load on a target whose delays are known."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def write_log(path: Path, pairs: list[tuple[int, int]]) -> Path:
 
 
 def test_latency_runs_from_the_schedule(tmp_path: Path) -> None:
-    """Three requests at 1,000/s from 5 ms on; the last was never answered."""
+    """Three requests at 1,000/s start at 5 ms; the last has no response."""
     log = write_log(tmp_path / "log", [(5_000_100, 5_500_000), (6_200_000, 6_300_000), (7_000_000, 0)])
     assert true_latencies(log, 5_000_000, 100_000_000, 1000) == [300_000, 500_000]
     assert true_latencies(log, 5_000_000, 6_000_000, 1000) == [500_000]  # answered before the end
@@ -35,7 +35,7 @@ def test_the_median_run_decides() -> None:
 
 
 def test_the_closed_form_agrees_with_a_simulation() -> None:
-    """The closed form, held against the queue that it describes."""
+    """Compare the closed form with the queue that it describes."""
     service_s, rate, run_s = 20e-6, 2000, 21.5
     waits = []
     for number in range(int(rate * run_s)):
@@ -48,7 +48,7 @@ def test_the_closed_form_agrees_with_a_simulation() -> None:
 
 
 def test_the_service_time_is_read_from_the_log(tmp_path: Path) -> None:
-    """2,000/s, of which those of each stall are answered in 10 us each after its end."""
+    """At 2,000/s, requests during a stall are served in 10 us each after its end."""
     pairs = []
     for number in range(43_000):
         due_ns = number * 500_000 + 1

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from heyfleet.lab.behaviour import parse_query
+from heyfleet.lab.behavior import parse_query
 from heyfleet.lab.response import UNSOLICITED, End, Step, script
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"

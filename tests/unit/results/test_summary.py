@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heyfleet.ext import ERROR_NAMES, Histogram
-from heyfleet.results.distribution import PERCENTILES, bars, distribution
+from heyfleet.results.distribution import PERCENTILES, bars, distribution, minimum_sample, percentile_ns
 from heyfleet.results.report.text import ERROR_HINTS
 
 
@@ -78,3 +78,15 @@ def test_redirects_are_counted_unless_unwanted(kit: Any) -> None:
 
 def test_hints_are_for_kinds_that_exist() -> None:
     assert set(ERROR_HINTS) <= set(ERROR_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("percent", "minimum"),
+    [(10, 10), (25, 4), (50, 2), (75, 4), (99, 100), (99.9, 1000), (99.99, 10000), (0, 1), (100, 1)],
+)
+def test_minimum_samples(percent: float, minimum: int) -> None:
+    assert minimum_sample(percent) == minimum
+    enough, too_few = (histogram_of(list(range(1, size + 1))) for size in (minimum, minimum - 1))
+    assert percentile_ns(enough, percent) is not None
+    assert percentile_ns(too_few, percent) is None
+    assert percentile_ns(None, percent) is None

@@ -111,6 +111,7 @@ class Link:
     def __init__(self, agent: SimulatedAgent, hello: Hello) -> None:
         self._agent = agent
         self._loop = agent.simulation.loop
+        self.attached_s = 0.0
         self._connection: AgentConnection | None = None
         self._stream: Stream | None = None
         self._is_broken = False
@@ -132,6 +133,7 @@ class Link:
         except AttachRejectedError as error:
             self._agent.rejection = str(error)
             return
+        self.attached_s = self._loop.time()
         self._pump = self._agent.simulation.start(self._deliver(self._stream))
 
     async def _deliver(self, stream: Stream) -> None:

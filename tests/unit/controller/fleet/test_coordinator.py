@@ -81,6 +81,7 @@ async def _play(
     if stop_s is not None:
         loop.call_later(stop_s, coordinator.stop)
     outcome = Outcome(simulation, coordinator, started_s=loop.time())
+    loop.call_later(SETTLE_S, _check_stopped, outcome, None)
     try:
         outcome.measurements = await asyncio.wait_for(coordinator.run(), LONGEST_RUN_S)
     except CannotStartError as error:
@@ -91,6 +92,20 @@ async def _play(
     coordinator.release()
     await _check_released(outcome)
     return outcome
+
+
+def _check_stopped(outcome: Outcome, stopped_s: float | None) -> None:
+    """Check now and then that no agent that can be reached sends load after a stop."""
+    loop = outcome.simulation.loop
+    if stopped_s is None and outcome.coordinator.stopped:
+        stopped_s = loop.time()
+    if stopped_s is not None:
+        for agent in outcome.simulation.agents.values():
+            link = agent.stable_link
+            if link is not None and loop.time() - max(stopped_s, link.attached_s) > SETTLE_S:
+                assert not agent.is_loading, agent.name
+    if not outcome.ended_s:
+        loop.call_later(SETTLE_S / 2, _check_stopped, outcome, stopped_s)
 
 
 async def _check_released(outcome: Outcome) -> None:

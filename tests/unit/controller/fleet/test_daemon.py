@@ -235,7 +235,7 @@ def test_the_roster_lists_agents_and_rejections() -> None:
             ("a0", True, ""),
             ("a1", False, "ended by SIGTERM"),
         ]
-        assert list(reply.turned_away) == ["a9: wrong token"]
+        assert list(reply.rejections) == ["a9: wrong token"]
         assert fleet.daemon.roster(RosterRequest(protocol=99)).HasField("refusal")
 
     play(scenario())

@@ -1,4 +1,4 @@
-"""Behaviours of the faulty server, as URLs select them."""
+"""Behaviors of the faulty server, as URLs select them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from heyfleet.lab.behaviour import (
+from heyfleet.lab.behavior import (
     PAGES,
     PARAMETERS,
     SHORTHANDS,
-    Behaviour,
+    Behavior,
     ParsedTarget,
     help_text,
     parse_query,
@@ -24,28 +24,28 @@ DOCUMENT = Path(__file__).parents[3] / "docs/reference/lab-faulty.md"
 @pytest.mark.parametrize(
     ("target", "parsed"),
     [
-        ("/", ParsedTarget("help", Behaviour(), "help")),
-        ("/stats", ParsedTarget("stats", Behaviour(), "stats")),
-        ("/echo?delay=1s", ParsedTarget("echo", Behaviour(delay=1.0), "echo")),
-        ("/ok", ParsedTarget("ok", Behaviour())),
-        ("/ok?", ParsedTarget("ok", Behaviour())),
-        ("/status/503", ParsedTarget("status", Behaviour(status=503))),
-        ("/ok?status=503", ParsedTarget("ok", Behaviour(status=503))),
+        ("/", ParsedTarget("help", Behavior(), "help")),
+        ("/stats", ParsedTarget("stats", Behavior(), "stats")),
+        ("/echo?delay=1s", ParsedTarget("echo", Behavior(delay=1.0), "echo")),
+        ("/ok", ParsedTarget("ok", Behavior())),
+        ("/ok?", ParsedTarget("ok", Behavior())),
+        ("/status/503", ParsedTarget("status", Behavior(status=503))),
+        ("/ok?status=503", ParsedTarget("ok", Behavior(status=503))),
         (
             "/status/503?delay=20ms&jitter=5ms",
-            ParsedTarget("status", Behaviour(503, delay=0.02, jitter=0.005)),
+            ParsedTarget("status", Behavior(503, delay=0.02, jitter=0.005)),
         ),
-        ("/tail/1%/20ms", ParsedTarget("tail", Behaviour(tail=(0.01, 0.02)))),
-        ("/ok?tail=1%25/20ms", ParsedTarget("ok", Behaviour(tail=(0.01, 0.02)))),
-        ("/garbage", ParsedTarget("garbage", Behaviour(garbage=512))),
-        ("/garbage?garbage=7", ParsedTarget("garbage", Behaviour(garbage=7))),
-        ("/ok?chunked&reset", ParsedTarget("ok", Behaviour(chunks=(1, 2, 3), reset_after=0))),
-        ("/half", ParsedTarget("half", Behaviour(hang_after=10))),
-        ("/te-and-cl?length=7", ParsedTarget("te-and-cl", Behaviour(chunks=(1, 2, 3), length="7"))),
-        ("/ok?label=mine", ParsedTarget("mine", Behaviour(label="mine"))),
-        ("/ok?header=A:%20b%0d%0aC:%ff", ParsedTarget("ok", Behaviour(header="A: b\r\nC:\xff"))),
-        ("http://some.where:80/status/404?size=1KiB", ParsedTarget("status", Behaviour(404, 1024))),
-        ("http://some.where", ParsedTarget("help", Behaviour(), "help")),
+        ("/tail/1%/20ms", ParsedTarget("tail", Behavior(tail=(0.01, 0.02)))),
+        ("/ok?tail=1%25/20ms", ParsedTarget("ok", Behavior(tail=(0.01, 0.02)))),
+        ("/garbage", ParsedTarget("garbage", Behavior(garbage=512))),
+        ("/garbage?garbage=7", ParsedTarget("garbage", Behavior(garbage=7))),
+        ("/ok?chunked&reset", ParsedTarget("ok", Behavior(chunks=(1, 2, 3), reset_after=0))),
+        ("/half", ParsedTarget("half", Behavior(hang_after=10))),
+        ("/te-and-cl?length=7", ParsedTarget("te-and-cl", Behavior(chunks=(1, 2, 3), length="7"))),
+        ("/ok?label=mine", ParsedTarget("mine", Behavior(label="mine"))),
+        ("/ok?header=A:%20b%0d%0aC:%ff", ParsedTarget("ok", Behavior(header="A: b\r\nC:\xff"))),
+        ("http://some.where:80/status/404?size=1KiB", ParsedTarget("status", Behavior(404, 1024))),
+        ("http://some.where", ParsedTarget("help", Behavior(), "help")),
     ],
 )
 def test_target(target: str, parsed: ParsedTarget) -> None:
@@ -75,23 +75,23 @@ def test_a_bad_parameter_is_named_in_one_line(target: str, message: str) -> None
 
 @pytest.mark.parametrize("path", ["/favicon.ico", "/echo/7", "//ok", "*"])
 def test_an_unknown_path_is_named(path: str) -> None:
-    with pytest.raises(LookupError, match=f"^{re.escape(path)}: no such behaviour"):
+    with pytest.raises(LookupError, match=f"^{re.escape(path)}: no such behavior"):
         parse_target(f"{path}?size=1")
 
 
 def test_the_default_answers_only_what_asks_for_nothing() -> None:
     default = parse_query("delay=20ms")
     for target in ("/", "/ok", "http://some.where"):
-        assert parse_target(target, default) == ParsedTarget("ok", Behaviour(delay=0.02))
+        assert parse_target(target, default) == ParsedTarget("ok", Behavior(delay=0.02))
     for target in ("/ok?size=5", "/help", "/status/200"):
-        assert parse_target(target, default).behaviour == Behaviour()
+        assert parse_target(target, default).behavior == Behavior()
 
 
 def test_every_parameter_can_be_named_in_the_path() -> None:
     for name, spec in PARAMETERS.items():
         if spec["bare"]:
             assert parse_target(f"/{name}") == parse_target(f"/{name}/{spec['bare']}")
-            assert parse_target(f"/{name}").behaviour != Behaviour()
+            assert parse_target(f"/{name}").behavior != Behavior()
 
 
 def test_the_list_and_the_guide_name_everything() -> None:

@@ -1,4 +1,4 @@
-"""The behaviours of the faulty server, and how a URL selects one.
+"""The behaviors of the faulty server, and how a URL selects one.
 
 Everything is a parameter. `/NAME`, `/NAME/VALUE` and `?NAME=VALUE` all set one, so `/status/503?delay=20ms`
 and `/ok?status=503&delay=20ms` mean the same. A shorthand stands for several parameters.
@@ -53,7 +53,7 @@ _sizes = numbers_parser(1, 1 << 26)
 
 
 @dataclass(frozen=True, slots=True)
-class Behaviour:
+class Behavior:
     """One way to respond. Durations are in seconds, sizes in bytes; None means that the fault is off."""
 
     status: int = _parameter(200, number_parser(100, 999), "status code")
@@ -130,14 +130,14 @@ class Behaviour:
         return bool(self.chunks or self.trailers or self.extensions or self.bad_chunk)
 
 
-PARAMETERS = {spec.name.replace("_", "-"): spec.metadata for spec in fields(Behaviour)}
+PARAMETERS = {spec.name.replace("_", "-"): spec.metadata for spec in fields(Behavior)}
 
 
 class ParsedTarget(NamedTuple):
-    """A parsed request target: the name to count it by, the behaviour, and the page if it is one."""
+    """A parsed request target: the name to count it by, the behavior, and the page if it is one."""
 
     name: str
-    behaviour: Behaviour
+    behavior: Behavior
     page: str = ""
 
 
@@ -157,8 +157,8 @@ def _set(name: str, value: str, into: dict[str, object]) -> None:
         raise ValueError(f"{name}={value}: {error}") from None
 
 
-def parse_query(query: str, name: str = "ok", value: str = "") -> Behaviour:
-    """Return the behaviour that a query string selects, in addition to the name and value in the path.
+def parse_query(query: str, name: str = "ok", value: str = "") -> Behavior:
+    """Return the behavior that a query string selects, in addition to the name and value in the path.
 
     Raises ValueError with one line that names the invalid parameter.
     """
@@ -167,10 +167,10 @@ def parse_query(query: str, name: str = "ok", value: str = "") -> Behaviour:
     values: dict[str, object] = {}
     for pair in [(name, value), *parse_qsl(query, keep_blank_values=True, encoding="latin-1")]:
         _set(*pair, into=values)
-    return Behaviour(**values)  # type: ignore[arg-type]
+    return Behavior(**values)  # type: ignore[arg-type]
 
 
-def parse_target(target: str, default: Behaviour | None = None) -> ParsedTarget:
+def parse_target(target: str, default: Behavior | None = None) -> ParsedTarget:
     """Parse a request target in origin or absolute form; one that selects nothing gets the `default`.
 
     Raises LookupError for an unknown path and ValueError for an invalid parameter, each with one line that names it.
@@ -180,18 +180,18 @@ def parse_target(target: str, default: Behaviour | None = None) -> ParsedTarget:
         return ParsedTarget(default.label or "ok", default)
     name, _, value = unquote(path.removeprefix("/") or "help", "latin-1").partition("/")
     if name in PAGES and not value:
-        behaviour = parse_query(query)
-        return ParsedTarget(behaviour.label or name, behaviour, name)
+        behavior = parse_query(query)
+        return ParsedTarget(behavior.label or name, behavior, name)
     if name not in PARAMETERS and name not in SHORTHANDS:
-        raise LookupError(f"{path}: no such behaviour; /help lists them")
-    behaviour = parse_query(query, name, value)
-    return ParsedTarget(behaviour.label or name, behaviour)
+        raise LookupError(f"{path}: no such behavior; /help lists them")
+    behavior = parse_query(query, name, value)
+    return ParsedTarget(behavior.label or name, behavior)
 
 
 def help_text() -> str:
-    """Return a list of all behaviours as plain text."""
+    """Return a list of all behaviors as plain text."""
     rows = [(f"/{name}", text) for name, text in PAGES.items()]
     rows += [(f"/{name}", f"?{text}") for name, text in SHORTHANDS.items()]
     rows += [(f"?{name}=", spec["help"]) for name, spec in PARAMETERS.items()]
-    intro = "Select behaviours as /NAME, /NAME/VALUE or ?NAME=VALUE, and combine them: /status/503?delay=20ms&chunked\n\n"
+    intro = "Select behaviors as /NAME, /NAME/VALUE or ?NAME=VALUE, and combine them: /status/503?delay=20ms&chunked\n\n"
     return intro + "".join(f"{left:<16} {right}\n" for left, right in rows)
