@@ -355,7 +355,7 @@ class EngineSnapshot:
         """Requests of the warm-up, which are in nothing else. None if there were none."""
     @property
     def breakdowns(self) -> dict[tuple[int, int], EngineSnapshot]:
-        """The same figures by (stage, request), if the plan has several of either."""
+        """Figures by (stage, request), if the plan has several of either."""
 
 @type_check_only
 class Follower(Protocol):

@@ -15,7 +15,7 @@ PACKAGES = ("agent", "cli", "controller", "deploy", "ext", "lab", "plan", "proto
 CODE = {".py", ".pyx", ".pxi", ".pxd", ".c", ".h"}
 TEXT = CODE | {".pyi", ".proto", ".toml", ".md", ".sh", ".yaml", ".yml", ".json"}
 PRODUCT = ("agent", "cli", "controller", "deploy", "ext", "lab", "plan", "proto", "results", "src")
-FILE_LINES_AT_MOST = 450
+FILE_LINES_AT_MOST = 400
 FUNCTION_LINES_AT_MOST = 60
 PROSE_COLUMNS_AT_MOST = 100
 FOLDER_SHARE_AT_MOST = 0.3
@@ -168,7 +168,6 @@ def test_lines_of_prose_are_short() -> None:
     assert {name: lines for name, lines in offending.items() if lines} == {}
 
 
-@pytest.mark.xfail(reason="the rewriting of the pages and names is under way")
 def test_docstrings_stand_alone() -> None:
     offending = {name: docstring_fragments(text) for name, text in outside_tests(*CODE, ".pyi")}
     assert {name: fragments for name, fragments in offending.items() if fragments} == {}

@@ -87,7 +87,7 @@ cdef class TlsContext:
         tls.SSL_CTX_set_max_proto_version(self.shared.context, _TLS_VERSIONS[version or "1.3"])
         # HTTP's own framing detects truncated responses.
         tls.SSL_CTX_set_options(self.shared.context, tls.SSL_OP_IGNORE_UNEXPECTED_EOF)
-        # The peer is not told of a close, and the session stays valid for the next connection.
+        # A close sends no alert to the peer, and the session stays valid for the next connection.
         tls.SSL_CTX_set_quiet_shutdown(self.shared.context, 1)
         self.shared.resume = resume
         self.demand = demand.encode()
