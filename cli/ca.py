@@ -38,7 +38,10 @@ def ca() -> None:
     help="How long the certificates are valid. Default 8760h (a year).",
 )
 def init(folder: str, valid: int) -> None:
-    """Make a credentials folder DIR with a new CA and an operator's certificate."""
+    """Make a credentials folder.
+
+    DIR gets a new CA and an operator's certificate. It must not have a CA yet.
+    """
     folders.init(folder, timedelta(microseconds=valid / 1000))
     click.echo(f"made {folder}; keep its ca.key secret, because it controls the fleet")
     click.echo(f"next: heyfleet ca token {folder} --uses 3")

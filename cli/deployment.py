@@ -1,4 +1,4 @@
-"""Create deployments from command-line flags, for `heyfleet run --on` and `heyfleet fleet`."""
+"""Build deployments from command-line flags, for `heyfleet run --on` and `heyfleet fleet`."""
 
 from __future__ import annotations
 

@@ -249,8 +249,10 @@ def status_lines(instances: list[Instance], agents: dict[str, str], now_s: float
     rows = [("fleet", "instance", "state", "ends in", "agent" if agents else "", "")]
     for each in instances:
         ends = f"{(each.expires_s - now_s) / 60:.0f} min" if each.expires_s else "-"
-        agent = agent_state(each.name, agents) if agents and each.agent else ""
-        reason = each.reason if each.agent else f"head node, runs the controller {each.reason}".rstrip()
+        agent = agent_state(each.name, agents) if agents and not each.is_head_node else ""
+        reason = (
+            f"head node, runs the controller {each.reason}".rstrip() if each.is_head_node else each.reason
+        )
         rows.append((each.fleet, each.id, each.state, ends, agent, reason))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return [

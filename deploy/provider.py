@@ -94,8 +94,8 @@ class Instance:
     """Why it ended, or why it has not started yet, where the provider knows."""
     expires_s: float = 0.0
     """When it ends, in seconds since 1970; 0 where that is not known."""
-    agent: bool = True
-    """False for a head node."""
+    is_head_node: bool = False
+    """Whether it hosts the fleet's controller and no agent."""
 
 
 # A provider has a method `list`, which hides the built-in type in the signatures below it.

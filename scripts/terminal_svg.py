@@ -33,12 +33,12 @@ CHARACTER_PX = 7.83
 TYPING_S, PAUSE_AT_MOST_S, END_S = 0.045, 0.6, 5.0
 TYPED_AT_ONCE = 3  # characters
 
-SLOW = "http://localhost:8080/ok?delay=2ms&jitter=3ms&tail=1%25/40ms"
+SLOW = "http://localhost:8080/ok?delay=2ms&jitter=3ms&tail=2%25/40ms"
 TARGET = "heyfleet lab faulty &"
 # Each command, and for how long its output is shown before the next is typed.
 COMMANDS = (
-    ("heyfleet run -n 5000 -c 20 --out before 'http://localhost:8080/ok?delay=2ms&jitter=3ms'", 1.2),
-    (f"heyfleet run -n 5000 -c 20 --out after \\\n    '{SLOW}'", 3.0),
+    ("heyfleet run -n 10000 -c 50 --out before 'http://localhost:8080/ok?delay=2ms&jitter=3ms'", 1.2),
+    (f"heyfleet run -n 10000 -c 50 --out after \\\n    '{SLOW}'", 3.0),
     ("heyfleet compare before after", END_S),
 )
 
@@ -188,7 +188,7 @@ def page(texts: str, rules: str, total_s: float, scrolled_px: int) -> str:
     """Put the lines into a window."""
     width = round(COLUMNS * CHARACTER_PX) + 2 * MARGIN_PX
     height = ROWS * LINE_PX + TITLE_PX + 2 * MARGIN_PX
-    top = TITLE_PX + MARGIN_PX - 4
+    top = TITLE_PX + MARGIN_PX
     dots = "".join(
         f'<circle cx="{18 + 18 * i}" cy="15" r="5.5" fill="{color}"/>'
         for i, color in enumerate(("#ff5f57", "#febc2e", "#28c840"))

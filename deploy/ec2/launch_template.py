@@ -22,7 +22,7 @@ class LaunchTemplate:
 
     id: str
     version: str
-    """Version number, so that what was checked is launched even if the template changes meanwhile."""
+    """The version's number, so that a template that changes after the check does no harm."""
     data: dict[str, Any]
     label: str
     """The template as the user named it."""

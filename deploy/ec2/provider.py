@@ -265,7 +265,7 @@ class Ec2Provider:
             state=_STATES.get(description["State"]["Name"], ENDED),
             reason=reason or description.get("StateTransitionReason", ""),
             expires_s=float(expires) if expires.isdecimal() else 0.0,
-            agent=not is_head_node(tags),
+            is_head_node=is_head_node(tags),
         )
 
     def logs(self, fleet: str) -> Iterable[tuple[str, str]]:

@@ -12,13 +12,13 @@ class RosterEntry:
     """One agent that the controller knows."""
 
     agent: str
-    """Unique name of the agent: the one it asked for, `-` and four hex digits."""
+    """The unique name: the one that the agent asked for, `-` and four hex digits."""
     attached: bool
     cores: int = 0
     open_files: int = 0
-    """Limit on open files; 0 if unknown."""
+    """The agent's limit on open files; 0 if unknown."""
     left: str = ""
-    """Why it left for good; empty if it did not."""
+    """Why the agent left for good; empty if it did not."""
 
     @property
     def requested_name(self) -> str:

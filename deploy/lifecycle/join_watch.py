@@ -62,7 +62,7 @@ class JoinWatch:
 
     def ended(self) -> Instances:
         """Return the instances whose agents will never join."""
-        return [each for each in self._instances if each.agent and each.state == ENDED]
+        return [each for each in self._instances if each.state == ENDED and not each.is_head_node]
 
     def pending(self) -> Instances:
         """Return the instances that have not ended and of which the provider says why they are not ready."""

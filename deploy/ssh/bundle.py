@@ -19,9 +19,9 @@ class Bundle:
 
     path: Path
     python: str
-    """Python version, such as 3.11."""
+    """The Python version, such as 3.11."""
     machine: str
-    """Machine type as `uname -m` prints it."""
+    """The machine type as `uname -m` prints it."""
 
     @property
     def name(self) -> str:

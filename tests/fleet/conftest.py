@@ -1,4 +1,4 @@
-"""Fleets for tests."""
+"""Fleets of real processes for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .processes import Fleet
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    """Processes that end with the test."""
-    made = Fleet(tmp_path)
-    yield made
-    made.stop()
+    """Return a fleet whose processes end with the test."""
+    processes = Fleet(tmp_path)
+    yield processes
+    processes.stop()

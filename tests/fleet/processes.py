@@ -1,4 +1,4 @@
-"""A fleet of real processes over real mutual TLS on loopback, and what its agents kept, to hold the report against."""
+"""A fleet of real processes with mutual TLS on loopback, and the results that its agents keep, to compare reports with."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ HEYFLEET = [sys.executable, "-m", "heyfleet"]
 
 
 class Process:
-    """A process whose stderr is read as it comes."""
+    """A `heyfleet` process whose output is read while it runs."""
 
     def __init__(self, *arguments: str, prefix: tuple[str, ...] = ()) -> None:
         self.process = subprocess.Popen(
             [*prefix, *HEYFLEET, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self.lines: list[str] = []
-        self._out: list[str] = []
+        self._stdout_lines: list[str] = []
         self._readers = [
             threading.Thread(target=self._read, args=(self.process.stderr, self.lines), daemon=True),
-            threading.Thread(target=self._read, args=(self.process.stdout, self._out), daemon=True),
+            threading.Thread(target=self._read, args=(self.process.stdout, self._stdout_lines), daemon=True),
         ]
         for reader in self._readers:
             reader.start()
@@ -43,40 +43,40 @@ class Process:
             into.append(line.rstrip("\n"))
 
     @property
-    def said(self) -> str:
-        """All of stderr so far."""
+    def stderr(self) -> str:
+        """Everything on stderr so far."""
         return "\n".join(self.lines)
 
     def wait_for(self, pattern: str, timeout_s: float = 30) -> re.Match[str]:
-        """Wait for a line on stderr."""
+        """Wait until a pattern appears on stderr."""
         deadline = time.monotonic() + timeout_s
-        while not (found := re.search(pattern, self.said)):
-            assert time.monotonic() < deadline, f"{pattern!r} was not said, but: {self.said}"
-            assert self.process.poll() is None or self._draining(), (
-                f"{pattern!r}: it ended, and said: {self.said}"
+        while not (found := re.search(pattern, self.stderr)):
+            assert time.monotonic() < deadline, f"no {pattern!r} in: {self.stderr}"
+            assert self.process.poll() is None or self._is_draining(), (
+                f"ended without {pattern!r}: {self.stderr}"
             )
             time.sleep(0.02)
         return found
 
-    def _draining(self) -> bool:
+    def _is_draining(self) -> bool:
         return any(reader.is_alive() for reader in self._readers)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal."""
         self.process.send_signal(number)
 
     def end(self, timeout_s: float = 60) -> int:
-        """Wait for its end; the exit code."""
+        """Wait for the end and return the exit code."""
         code = self.process.wait(timeout_s)
         for reader in self._readers:
             reader.join(10)
-        assert "Traceback" not in self.said, self.said
+        assert "Traceback" not in self.stderr, self.stderr
         return code
 
     @property
     def stdout(self) -> str:
-        """All of it, after the end."""
-        return "\n".join(self._out)
+        """Everything on stdout, after the end."""
+        return "\n".join(self._stdout_lines)
 
     @property
     def report(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Process:
         return document
 
     def kill(self) -> None:
-        """Leave nothing running."""
+        """Kill the process if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(10)
@@ -98,19 +98,19 @@ class Process:
 
 @dataclass
 class Fleet:
-    """Processes of one test, under one folder."""
+    """The processes of one test, with one folder."""
 
     folder: Path
     processes: list[Process] = field(default_factory=list)
     port: int = 0
 
     def start(self, *arguments: str, prefix: tuple[str, ...] = ()) -> Process:
-        """Any command of heyfleet."""
+        """Start any command of heyfleet."""
         self.processes.append(Process(*arguments, prefix=prefix))
         return self.processes[-1]
 
     def run(self, agents: int, *arguments: str, listen: str = "127.0.0.1:0") -> Process:
-        """A run that waits for agents; its port is known when this returns."""
+        """Start a run that waits for agents, and wait until its port is known."""
         files = str(self.folder / "join")
         flags = ("--agents", str(agents), "--listen", listen, "--join-files", files, "--json")
         command = self.start("run", *flags, *arguments)
@@ -121,7 +121,7 @@ class Fleet:
     def agent(
         self, name: str, *arguments: str, host: str = "127.0.0.1", prefix: tuple[str, ...] = ()
     ) -> Process:
-        """An agent that keeps its results."""
+        """Start an agent that keeps its results."""
         files = self.folder / "join"
         keep = ("--spool", str(self.folder / f"spool-{name}"), "--keep-results", "--rejoin-timeout", "60s")
         where = (
@@ -135,21 +135,21 @@ class Fleet:
         return self.start("agent", *where, "--name", name, *keep, *arguments, prefix=prefix)
 
     def agents(self, count: int, *arguments: str) -> list[Process]:
-        """Several of them."""
+        """Start several agents."""
         return [self.agent(f"a{number}", *arguments) for number in range(1, count + 1)]
 
     def archives(self, run_id: str = "") -> Archives:
-        """What all agents kept, of one run or of all."""
+        """Return the results that agents have kept, of one run or of all."""
         return Archives(sorted(self.folder.glob(f"spool-*/{run_id}*.records")))
 
     def stop(self) -> None:
-        """Kill what still runs; a stopped process must go on to die."""
+        """Kill the processes that still run."""
         for process in self.processes:
             process.kill()
 
 
 class Archives:
-    """Spool files, summed up without the controller's merging of streams."""
+    """Spool files, summed up independently of the controller."""
 
     def __init__(self, paths: list[Path]) -> None:
         self.paths = paths
@@ -168,7 +168,7 @@ class Archives:
                     self.dones += 1
 
     def check(self, report: dict[str, Any]) -> None:
-        """The report is exactly the union of what the agents kept: every count, and every percentile."""
+        """Check that a report is the union of the agents' results: every count and every percentile."""
         ledger = report["ledger"]
         assert self.paths
         assert {name: ledger[name] for name in ("sent", "responses", "errors")} == {
@@ -190,7 +190,7 @@ class Archives:
 
 
 def adds_up(report: dict[str, Any]) -> None:
-    """The ledger's two equations."""
+    """Check the ledger's two equations."""
     ledger = report["ledger"]
     assert ledger["faults"] == []
     assert ledger["planned"] == ledger["sent"] + ledger["unsent"] + ledger["missing"]
@@ -198,9 +198,9 @@ def adds_up(report: dict[str, Any]) -> None:
     assert sum(bar["count"] for bar in report["latency_histogram"]) == ledger["responses"]
 
 
-def until(holds: Callable[[], bool], timeout_s: float = 30) -> None:
-    """Wait until something holds."""
+def until(predicate: Callable[[], bool], timeout_s: float = 30) -> None:
+    """Wait until a predicate is true."""
     deadline = time.monotonic() + timeout_s
-    while not holds():
+    while not predicate():
         assert time.monotonic() < deadline
         time.sleep(0.02)

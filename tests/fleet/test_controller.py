@@ -41,7 +41,7 @@ def run(fleet: Fleet, credentials: str, *arguments: str) -> Process:
 def collect(fleet: Fleet, credentials: str, *arguments: str) -> dict[str, Any]:
     where = ("--controller", f"127.0.0.1:{fleet.port}", "--credentials", credentials)
     process = fleet.start("collect", *where, "--json", *arguments)
-    assert process.end() == 0, process.said
+    assert process.end() == 0, process.stderr
     return process.report
 
 
@@ -99,7 +99,7 @@ def test_a_restarted_controller_collects_what_the_agents_hold(
     daemon.signal(signal.SIGKILL)
     killed_s = time.monotonic()
     assert command.end() == 1
-    assert "heyfleet collect" in command.said
+    assert "heyfleet collect" in command.stderr
     for agent in agents:
         agent.wait_for("nothing heard from the controller for 2 s, load stopped")
     assert time.monotonic() - killed_s < 60  # not the 60 s of the plan: the lease ended it
@@ -160,7 +160,7 @@ def test_nothing_to_collect(fleet: Fleet, credentials: str) -> None:
     where = ("--controller", f"127.0.0.1:{fleet.port}", "--credentials", credentials)
     process = fleet.start("collect", *where)
     assert process.end() == 2
-    assert "the controller has no finished runs" in process.said
+    assert "the controller has no finished runs" in process.stderr
 
 
 def test_credentials_of_another_controller_are_refused(fleet: Fleet, faulty: Any, credentials: str) -> None:
@@ -178,4 +178,4 @@ def test_credentials_of_another_controller_are_refused(fleet: Fleet, faulty: Any
     ):
         command = run(fleet, folder, "-n", "1", faulty.url("/ok"))
         assert command.end() == 2
-        assert message in command.said
+        assert message in command.stderr

@@ -89,7 +89,7 @@ class Cloud:
     def done(self, *words: str) -> Process:
         """Run a command that must succeed."""
         command = self.heyfleet(*words)
-        assert command.end(120) == 0, command.said
+        assert command.end(120) == 0, command.stderr
         return command
 
     @property
@@ -136,8 +136,8 @@ def names(run: Process) -> set[str]:
 def test_a_fleet_up_two_runs_and_down(cloud: Cloud) -> None:
     cloud.control()
     up = cloud.up("web", INSTANCES)
-    assert up.end(200) == 0, (up.said, *map(cloud.double.console, cloud.double.running))
-    assert f"{INSTANCES} of {INSTANCES} agents have joined" in up.said
+    assert up.end(200) == 0, (up.stderr, *map(cloud.double.console, cloud.double.running))
+    assert f"{INSTANCES} of {INSTANCES} agents have joined" in up.stderr
     instances = cloud.double.running
     for requests in (800, 400):
         flags = ("-n", str(requests), "-c", str(2 * INSTANCES), "--json", "--no-archive")
@@ -203,7 +203,7 @@ def test_a_spot_notice_lets_the_agent_hand_over_its_results(cloud: Cloud) -> Non
     cloud.double.notice(goes)
     until(lambda: cloud.double.running == [stays], 60)
     assert "AWS reclaims this instance: " in cloud.double.console(goes)
-    assert run.end(90) == 0, run.said
+    assert run.end(90) == 0, run.stderr
     adds_up(run.report)
     assert run.report["fleet"]["agents_lost"] == 0  # its results arrived before it ended
     parts = {agent["agent"].rpartition("-")[0]: agent["responses"] for agent in run.report["fleet"]["agents"]}
@@ -225,7 +225,7 @@ def test_an_instance_ends_after_its_agent(cloud: Cloud) -> None:
     run = cloud.run(2, "--keep", "-n", "100", "-c", "2")
     until(lambda: len(cloud.double.running) == 2)
     instances = cloud.double.running
-    assert run.end(90) == 0, run.said
+    assert run.end(90) == 0, run.stderr
     until(lambda: all(map(ended_alone, instances)), 60)
     for instance in instances:
         assert "heyfleet: the agent ended with exit code 0" in cloud.double.console(instance)
@@ -237,7 +237,7 @@ def test_an_instance_ends_after_its_agent(cloud: Cloud) -> None:
 def test_an_instance_ends_after_its_lifetime(cloud: Cloud) -> None:
     cloud.control()
     up = cloud.up("short", 1, "--for", "60s")
-    assert up.end(90) == 0, up.said
+    assert up.end(90) == 0, up.stderr
     (instance,) = cloud.double.running
     until(lambda: ended_alone(instance), 120)
     reaped = cloud.done("fleet", "reap", *cloud.settings)
@@ -258,7 +258,7 @@ def test_problems_are_in_the_logs_and_the_instance_ends(cloud: Cloud) -> None:
     up = cloud.heyfleet("fleet", "up", *words, "--count", "1", "--keep", *cloud.controller)
     assert up.end(90) == 1
     assert re.search(
-        r"not joined: i-\w+: Client.InstanceInitiatedShutdown: Instance initiated shutdown", up.said
+        r"not joined: i-\w+: Client.InstanceInitiatedShutdown: Instance initiated shutdown", up.stderr
     )
     logs = cloud.done("fleet", "logs", *words[:2], "--name", "wrong")
     assert "the bundle is not the expected one: its SHA-256 differs" in logs.stdout

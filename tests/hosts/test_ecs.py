@@ -58,7 +58,7 @@ def target(cloud: Cloud, start_faulty: object) -> str:
 
 def test_a_run_on_four_tasks_leaves_nothing(cloud: Cloud, fleet: Fleet, target: str) -> None:
     run = cloud.run(fleet, 4, "-n", "800", "-c", "8", f"{target}/ok")
-    assert run.end(120) == 0, (run.said, *map(cloud.tasks.output, cloud.tasks.arns))
+    assert run.end(120) == 0, (run.stderr, *map(cloud.tasks.output, cloud.tasks.arns))
     adds_up(run.report)
     assert run.report["ledger"]["responses"] == 800
     names = {agent["agent"].rpartition("-")[0] for agent in run.report["fleet"]["agents"]}
@@ -87,7 +87,7 @@ def test_a_reclaimed_spot_task_hands_over_its_results(cloud: Cloud, fleet: Fleet
     run.wait_for("running: ", 90)
     cloud.tasks.notice(2)
     until(lambda: len(cloud.tasks.running) == 1, 60)
-    assert run.end(90) == 0, run.said
+    assert run.end(90) == 0, run.stderr
     adds_up(run.report)
     assert run.report["fleet"]["agents_lost"] == 0
     parts = {agent["agent"].rpartition("-")[0]: agent["responses"] for agent in run.report["fleet"]["agents"]}
@@ -103,8 +103,8 @@ REASON = "CannotPullContainerError: pull image manifest has been retried 5 time(
 def test_a_task_that_never_ran_is_replaced(cloud: Cloud, fleet: Fleet, target: str) -> None:
     cloud.tasks.refuse = lambda number: REASON if number == 2 else ""
     run = cloud.run(fleet, 3, "-n", "300", "-c", "3", f"{target}/ok")
-    assert run.end(120) == 0, run.said
-    assert re.search(rf"[0-9a-f-]+ never ran, and is replaced: {re.escape(REASON)}", run.said)
+    assert run.end(120) == 0, run.stderr
+    assert re.search(rf"[0-9a-f-]+ never ran, and is replaced: {re.escape(REASON)}", run.stderr)
     assert run.report["ledger"]["responses"] == 300
     assert len(run.report["fleet"]["agents"]) == len(cloud.tasks.arns) == 3
     assert cloud.left() == []
@@ -113,8 +113,8 @@ def test_a_task_that_never_ran_is_replaced(cloud: Cloud, fleet: Fleet, target: s
 def test_tasks_that_never_run_are_reported_with_the_reason(cloud: Cloud, fleet: Fleet, target: str) -> None:
     cloud.tasks.refuse = lambda number: REASON if number >= 3 else ""
     run = cloud.run(fleet, 3, "--join-timeout", "60s", "-n", "10", f"{target}/ok")
-    assert run.end(120) == 2, run.said
-    assert REASON in run.said
+    assert run.end(120) == 2, run.stderr
+    assert REASON in run.stderr
     assert len(cloud.tasks.arns) == 2
     assert cloud.left() == []
 
@@ -137,5 +137,5 @@ def test_a_task_ends_after_its_lifetime(cloud: Cloud, fleet: Fleet, target: str)
     assert len(cloud.tasks.running) == 1
     until(lambda: not cloud.tasks.running, 90)
     gone = fleet.start("fleet", "reap", "--on", "ecs", *cloud.settings)
-    assert gone.end() == 0, gone.said
+    assert gone.end() == 0, gone.stderr
     assert cloud.left() == []

@@ -107,7 +107,7 @@ def test_the_systemd_unit(booted: Machines, fleet: Fleet) -> None:
     for step in steps:
         done = booted.run("h4", step)
         assert done.returncode == 0, (step, done.stderr)
-    assert run.end() == 0, (run.said, booted.run("h4", "journalctl -u heyfleet-agent --no-pager").stdout)
+    assert run.end() == 0, (run.stderr, booted.run("h4", "journalctl -u heyfleet-agent --no-pager").stdout)
     adds_up(run.report)
     assert run.report["ledger"]["responses"] == 400
     # systemd has restarted it, and it logs the problem: the token was for one agent, and the controller is gone.

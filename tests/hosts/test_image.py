@@ -84,7 +84,7 @@ def test_an_agent_in_it_joins_and_makes_load(image: str, fleet: Fleet, start_fau
     url = start_faulty().url("/ok")  # type: ignore[operator]
     run = fleet.run(1, "-n", "400", "-c", "4", url)
     agent = started(image, fleet, "heyfleet-test-joins")
-    assert run.end() == 0, run.said
+    assert run.end() == 0, run.stderr
     adds_up(run.report)
     assert run.report["ledger"]["responses"] == 400
     _, said = agent.communicate(timeout=30)
@@ -101,7 +101,7 @@ def test_a_stopped_container_hands_over_its_results(image: str, fleet: Fleet, st
     agent.send_signal(signal.SIGTERM)  # podman forwards it to the container's first process
     code = run.end()
     adds_up(run.report)
-    assert code == 0, run.said
+    assert code == 0, run.stderr
     assert run.report["fleet"]["agents_lost"] == 0
     assert run.report["ledger"]["responses"] > 0
     agent.communicate(timeout=30)

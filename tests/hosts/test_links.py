@@ -87,7 +87,7 @@ def test_far_away_and_lossy(fleet: Fleet, three_hosts: Hosts, start_faulty: Any)
     three_hosts.delay(2, 0.025)
     three_hosts.lose(2, 5)
     run, _ = started(fleet, three_hosts, start_faulty, "-z", "10s")
-    assert run.end() == 0, run.said
+    assert run.end() == 0, run.stderr
     report = run.report
     adds_up(report)
     fleet.archives().check(report)

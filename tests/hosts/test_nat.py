@@ -92,10 +92,10 @@ def test_an_agent_that_waits_behind_it_is_there_when_the_run_begins(
     run.wait_for(r"inside-\w+ .*joined|1 of 2")
     time.sleep(3 * FORGETS_S)  # only keepalive pings are sent meanwhile
     fleet.agent("outside", host=behind_nat.here, prefix=behind_nat.enter(3))
-    assert run.end() == 0, run.said
+    assert run.end() == 0, run.stderr
     adds_up(run.report)
     assert run.report["fleet"]["agents_lost"] == 0
-    assert "away" not in run.said
-    assert "again" not in waiting.said
+    assert "away" not in run.stderr
+    assert "again" not in waiting.stderr
     parts = {agent["agent"].partition("-")[0]: agent["responses"] for agent in run.report["fleet"]["agents"]}
     assert all(parts[name] > 0 for name in ("inside", "outside"))

@@ -117,7 +117,7 @@ def test_a_run_on_bare_hosts(fleet: Fleet, reached: Reached, start_faulty: Any) 
     )
     up = ("h1,h2", "--join", f"{here}:{fleet.port}", "--files", str(fleet.folder / "join"))
     reached.fleet("up", "one", *up)
-    assert run.end() == 0, run.said
+    assert run.end() == 0, run.stderr
     adds_up(run.report)
     assert run.report["ledger"]["responses"] == 2000
     assert sorted(agent["agent"][:2] for agent in run.report["fleet"]["agents"]) == ["h1", "h2"]

@@ -121,7 +121,7 @@ class PageRunner:
 
     def _finish(self, started: tuple[subprocess.Popen[bytes], Path], line: str) -> str:
         process, output = started
-        process.wait(120)
+        process.wait(400)
         text = output.read_text()
         good = next((codes for flag, codes in EXIT_CODES.items() if flag in line), {0})
         assert process.returncode in good, (line, text)

@@ -137,6 +137,7 @@ def runner(tmp_path: Path) -> Iterator[PageRunner]:
     secure.stop()
 
 
+@pytest.mark.timeout(500)  # a page may have twenty runs, and the machine other work
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_the_page(page: str, runner: PageRunner, request: pytest.FixtureRequest) -> None:
     if prepare := PREPARE.get(page):

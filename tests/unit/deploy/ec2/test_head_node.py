@@ -66,7 +66,7 @@ def test_a_head_node_is_one_more_instance_of_the_fleet(aws: Account) -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
     provider.launch(launch_request(2), quiet)
     instances = aws.provider().list("demo")
-    assert sorted(instance.agent for instance in instances) == [False, True, True]
+    assert sorted(instance.is_head_node for instance in instances) == [False, False, True]
     assert "head node, runs the controller" in "\n".join(status_lines(instances, {}, 0))
     assert len([line for line in aws.provider().stop("demo", quiet) if line.startswith("instance")]) == 3
     assert aws.left() == []

@@ -224,7 +224,7 @@ def test_a_head_node_that_does_not_answer_is_named_with_its_port() -> None:
 
 def test_a_head_node_that_ended_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, provider = Clock(), HeadNodes()
-    ended = Instance(fleet="f", id="head", name="head", state=ENDED, reason="no bundle", agent=False)
+    ended = Instance(fleet="f", id="head", name="head", state=ENDED, reason="no bundle", is_head_node=True)
     listings: list[Instances] = [[], [ended]]
     monkeypatch.setattr(
         provider, "list", lambda fleet="": listings.pop(0) if len(listings) > 1 else listings[0]

@@ -26,8 +26,8 @@ VALUES = [[1000, 2000, 3000], [4000, 5_000_000], [6000] * 50]
 
 
 def honest(agent: str) -> list[Any]:
-    parts = [snapshot(agent, number, values) for number, values in enumerate(VALUES, 1)]
-    return [*parts, done(agent, parts)]
+    snapshots = [snapshot(agent, number, values) for number, values in enumerate(VALUES, 1)]
+    return [*snapshots, done(agent, snapshots)]
 
 
 def expected(times: int = 1) -> Histogram:
@@ -39,21 +39,21 @@ def expected(times: int = 1) -> Histogram:
 
 
 def test_four_agents_are_one(tmp_path: Path) -> None:
-    """The same values dealt to one agent and to four: identical histograms, bucket by bucket."""
+    """One agent and four agents with the same values give identical histograms, bucket by bucket."""
     flat = [value for values in VALUES for value in values]
 
-    def part(number: int) -> Callable[[str], list[Any]]:
+    def share(number: int) -> Callable[[str], list[Any]]:
         def messages(agent: str) -> list[Any]:
             mine = flat[number::4]
-            parts = [snapshot(agent, 1, mine[:1]), snapshot(agent, 2, mine[1:])]
-            return [*parts, done(agent, parts)]
+            snapshots = [snapshot(agent, 1, mine[:1]), snapshot(agent, 2, mine[1:])]
+            return [*snapshots, done(agent, snapshots)]
 
         return messages
 
     (tmp_path / "one").mkdir()
     (tmp_path / "four").mkdir()
     one = play(tmp_path / "one", [FakeAgent("a1", honest)])
-    four = play(tmp_path / "four", [FakeAgent(f"a{number}", part(number)) for number in range(4)])
+    four = play(tmp_path / "four", [FakeAgent(f"a{number}", share(number)) for number in range(4)])
     assert one.stats.histograms == four.stats.histograms
     assert one.stats.histograms["latency"].buckets() == four.stats.histograms["latency"].buckets()
     assert one.stats.responses == four.stats.responses
@@ -64,8 +64,17 @@ def test_four_agents_are_one(tmp_path: Path) -> None:
 
 def test_duplicates_and_reordering(tmp_path: Path) -> None:
     def messages(agent: str) -> list[Any]:
-        *parts, last = honest(agent)
-        return [parts[2], parts[0], parts[2], parts[0], parts[1], parts[1], last, last]
+        *snapshots, last = honest(agent)
+        return [
+            snapshots[2],
+            snapshots[0],
+            snapshots[2],
+            snapshots[0],
+            snapshots[1],
+            snapshots[1],
+            last,
+            last,
+        ]
 
     agent = FakeAgent("a1", messages)
     measurements = play(tmp_path, [agent])
@@ -138,29 +147,29 @@ def huge(part: Snapshot) -> None:
     )
 
 
-LIES: dict[str, tuple[Callable[[Snapshot], None], str]] = {
+FALSE_SNAPSHOTS: dict[str, tuple[Callable[[Snapshot], None], str]] = {
     "corrupt": (corrupt, "histogram"),
     "truncated": (in_histogram(counts_v2=b"\x1c\x84\x93\x13"), "histogram payload has 4 bytes"),
     "another layout": (other_layout, "number of significant digits 2, expected 3"),
     "huge": (huge, "beyond the highest trackable value"),
     "half": (half_bad, "max_ns"),
-    "count": (in_histogram(count=7), "2 responses, and 7 latencies"),
+    "count": (in_histogram(count=7), "2 responses but 7 latencies"),
     "more responses than latencies": (
         lambda part: part.responses.update({200: 3}),
-        "3 responses, and 2 latencies",
+        "3 responses but 2 latencies",
     ),
     "status": (lambda part: part.responses.update({7: 0}), "status 7"),
     "error kind": (lambda part: part.errors.update({"bad luck": 1}), "'bad luck'"),
-    "metric": (lambda part: part.histograms["luck"].SetInParent(), "'luck', which is no metric"),
+    "metric": (lambda part: part.histograms["luck"].SetInParent(), "'luck', which is not a metric"),
     "backwards": (changed(begin_ns=9 * 10**9), "it goes from 9000000000 to 2000000000 ns"),
-    "rows": (changed(trace=b"x" * 63), "63 bytes of rows"),
+    "rows": (changed(trace=b"x" * 63), "cut off (63 bytes)"),
     "somebody else's": (changed(agent="a9"), "names the agent 'a9'"),
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_what_can_not_be_is_refused_whole(tmp_path: Path, lie: str) -> None:
-    change, words = LIES[lie]
+@pytest.mark.parametrize("name", FALSE_SNAPSHOTS)
+def test_a_false_snapshot_is_refused_as_a_whole(tmp_path: Path, name: str) -> None:
+    change, reason_part = FALSE_SNAPSHOTS[name]
 
     def messages(agent: str) -> list[Any]:
         first, second, third, last = honest(agent)
@@ -171,17 +180,19 @@ def test_what_can_not_be_is_refused_whole(tmp_path: Path, lie: str) -> None:
     measurements = play(tmp_path, [agent, FakeAgent("a2", honest)])
     refused = [reason for sequence, reason in agent.acks if sequence == 2]
     assert len(refused) == 1
-    assert words in refused[0]
+    assert reason_part in refused[0]
     merged = expected()
     for value in VALUES[0] + VALUES[2]:
         merged.record(value)
     assert measurements.stats.histograms == {"latency": merged}
     faults = balance(measurements).faults
-    assert any(fault.startswith("agent a1: snapshot 2 was refused") and words in fault for fault in faults)
+    assert any(
+        fault.startswith("agent a1: snapshot 2 was refused") and reason_part in fault for fault in faults
+    )
     assert not any("agent a2" in fault for fault in faults)
 
 
-def test_more_than_its_share(tmp_path: Path) -> None:
+def test_more_requests_than_the_share_are_refused(tmp_path: Path) -> None:
     measurements = play(tmp_path, [FakeAgent("a1", honest)], requests=10)
     faults = balance(measurements).faults
     assert any("55 requests sent are more than the agent's share of 10" in fault for fault in faults)
@@ -189,20 +200,20 @@ def test_more_than_its_share(tmp_path: Path) -> None:
 
 def test_totals_that_contradict_the_snapshots(tmp_path: Path) -> None:
     def messages(agent: str) -> list[Any]:
-        *parts, last = honest(agent)
+        *snapshots, last = honest(agent)
         last.responses += 1
-        return [*parts, last]
+        return [*snapshots, last]
 
     faults = balance(play(tmp_path, [FakeAgent("a1", messages)])).faults
     assert "agent a1: responses: the snapshots add up to 55, the agent's total is 56" in faults
 
 
-def test_many_lies_of_one_agent_are_told_in_few_lines(tmp_path: Path) -> None:
+def test_many_false_snapshots_of_one_agent_take_few_lines(tmp_path: Path) -> None:
     def messages(agent: str) -> list[Any]:
-        parts = [snapshot(agent, number, [1000]) for number in range(1, 31)]
-        for part in parts:
+        snapshots = [snapshot(agent, number, [1000]) for number in range(1, 31)]
+        for part in snapshots:
             part.responses[200] += 1
-        return [*parts, done(agent, parts)]
+        return [*snapshots, done(agent, snapshots)]
 
     faults = balance(play(tmp_path, [FakeAgent("a1", messages)])).faults
     assert "agent a1: and 20 more of this kind" in faults
