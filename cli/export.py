@@ -55,10 +55,10 @@ def export_command() -> click.Command:
 
 
 def _export(
-    *, name: str, run: str, out: str, runs: str, begin_ns: int | None, end_ns: int | None, **part: Any
+    *, name: str, run: str, out: str, runs: str, begin_ns: int | None, end_ns: int | None, **selected: Any
 ) -> None:
     selection = Selection(
-        **part,
+        **selected,
         begin_s=None if begin_ns is None else begin_ns / 1e9,
         end_s=None if end_ns is None else end_ns / 1e9,
     )

@@ -229,7 +229,7 @@ def status(**flags: Any) -> None:
     if flags["controller"]:
         roster = RemoteController(flags["controller"], flags["credentials"]).roster()
         agents = _agent_states(roster)
-        for line in roster.rejected:
+        for line in roster.rejections:
             console.info(f"rejected: {line}")
     for line in status_lines(instances, agents, time.time()):
         click.echo(line)

@@ -35,7 +35,7 @@ class RemoteController:
             )
             for each in reply.agents
         ]
-        return Roster(agents=agents, rejected=list(reply.rejections))
+        return Roster(agents=agents, rejections=list(reply.rejections))
 
     def issue_token(self, uses: int, valid_s: float) -> tuple[bytes, bytes]:
         """Issue a join token in the credentials folder, which must be the controller's own. Raises InputError."""

@@ -109,9 +109,9 @@ def _total_faults(stats: Stats, done: Done) -> Iterator[str]:
 def _sum_faults(sent: int, merged: dict[str, int], lost: int) -> Iterator[str]:
     if sent != merged["sent"]:
         yield f"planned - unsent - missing is {sent}, but {merged['sent']} were sent"
-    ended = merged["responses"] + merged["errors"] + merged["abandoned"] + lost
-    if ended != merged["sent"]:
-        yield f"responses + errors + abandoned + lost is {ended}, but {merged['sent']} were sent"
+    total = merged["responses"] + merged["errors"] + merged["abandoned"] + lost
+    if total != merged["sent"]:
+        yield f"responses + errors + abandoned + lost is {total}, but {merged['sent']} were sent"
 
 
 def _share_faults(measurements: Measurements) -> Iterator[str]:

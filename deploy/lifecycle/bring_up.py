@@ -105,7 +105,7 @@ class FleetBringUp:
             if instance.name not in names:
                 reason = reasons.get(instance.id, "it started, but its agent never reached the controller")
                 self._log(f"not joined: {instance.name}: {reason}")
-        for line in self._controller.roster().rejected:
+        for line in self._controller.roster().rejections:
             self._log(f"rejected: {line}")
 
     def remove(self) -> None:

@@ -31,7 +31,7 @@ class Roster:
     """The agents of a controller at one moment."""
 
     agents: list[RosterEntry]
-    rejected: list[str] = field(default_factory=list)
+    rejections: list[str] = field(default_factory=list)
     """One line for each agent that was rejected, with the reason."""
 
 

@@ -121,3 +121,11 @@ cdef Http1State http1_decode_end(Http1 *parser, Http1State state) noexcept nogil
     if decode_end(parser.decoding) == DECODE_GOOD:
         return state
     return http1_broken(parser, HTTP1_REASON_CODING_BROKEN)
+
+
+cdef inline int http1_hex_digit(uint8_t byte) noexcept nogil:
+    cdef uint8_t digit = byte - <uint8_t> c"0"
+    if digit <= 9:
+        return digit
+    digit = (byte | 0x20) - <uint8_t> c"a"
+    return digit + 10 if digit < 6 else -1

@@ -264,14 +264,6 @@ cdef inline Http1State http1_end_head(Http1 *parser) noexcept nogil:
     return HTTP1_TO_CLOSE
 
 
-cdef inline int http1_hex_digit(uint8_t byte) noexcept nogil:
-    cdef uint8_t digit = byte - <uint8_t> c"0"
-    if digit <= 9:
-        return digit
-    digit = (byte | 0x20) - <uint8_t> c"a"
-    return digit + 10 if digit < 6 else -1
-
-
 cdef inline Http1State http1_chunk_size(Http1 *parser, Http1Cursor *cursor) noexcept nogil:
     """Read the size of a chunk, up to the end of the line or its extension (RFC 9112 7.1)."""
     cdef int digit

@@ -166,6 +166,21 @@ cdef struct H2Connection:
     uint64_t received_bytes         # not reported to the caller yet
 
 
+cdef bint h2_append(uint8_t **buffer, uint32_t *used, uint32_t *room, uint32_t needed, const uint8_t *data,
+                    uint32_t bytes) noexcept nogil:
+    """Append to a buffer, which grows to the bytes needed. False: no memory."""
+    cdef void *grown
+    if room[0] < needed:
+        grown = realloc(buffer[0], needed)
+        if grown == NULL:
+            return False
+        buffer[0] = <uint8_t *> grown
+        room[0] = needed
+    memcpy(buffer[0] + used[0], data, bytes)
+    used[0] += bytes
+    return True
+
+
 cdef inline uint32_t h2_uint32(const uint8_t *at) noexcept nogil:
     return <uint32_t> at[0] << 24 | <uint32_t> at[1] << 16 | <uint32_t> at[2] << 8 | at[3]
 

@@ -1,7 +1,6 @@
 # The receiving side of HTTP/2: splits a connection's bytes into frames, checks them (RFC 9113, 4 to 6) and reports responses.
-#
 # An error of the peer ends the stream if only that is affected, and the connection if nothing on it can be trusted any more.
-# Frames of streams that have ended here (a request that timed out) are counted and dropped; no table of fields suffers from that.
+# Frames of streams that have ended here (a request that timed out) are counted and dropped.
 
 
 cdef class H2Receiver(H2Sender):
@@ -67,7 +66,8 @@ cdef class H2Receiver(H2Sender):
         taken = <uint32_t> min(<size_t> (connection.left_bytes - connection.partial_bytes), self.left)
         payload = self.at
         if connection.partial_bytes > 0 or taken < connection.left_bytes:
-            if not self.append_partial(connection, taken):
+            if not h2_append(&connection.partial, &connection.partial_bytes, &connection.partial_room, connection.left_bytes,
+                             self.at, taken):
                 self.break_connection(number, ERROR_OTHER)
                 return False
             payload = connection.partial
@@ -83,19 +83,6 @@ cdef class H2Receiver(H2Sender):
         self.at += bytes
         self.left -= bytes
         connection.received_bytes += bytes
-
-    cdef bint append_partial(self, H2Connection *connection, uint32_t bytes) noexcept nogil:
-        """Store part of a payload until the rest has come. False: no memory."""
-        cdef void *grown
-        if connection.partial_room < connection.left_bytes:
-            grown = realloc(connection.partial, connection.left_bytes)
-            if grown == NULL:
-                return False
-            connection.partial = <uint8_t *> grown
-            connection.partial_room = connection.left_bytes
-        memcpy(connection.partial + connection.partial_bytes, self.at, bytes)
-        connection.partial_bytes += bytes
-        return True
 
     cdef inline bint parse_frame_head(self, H2Connection *connection) noexcept nogil:
         """Parse a frame's head; return whether a frame of this length, kind and stream may come now."""
@@ -349,20 +336,14 @@ cdef class H2Receiver(H2Sender):
                        IoEvent *event) noexcept nogil:
         """Handle a block of fields, once its last fragment has come."""
         cdef bint whole = connection.flags & H2_END_HEADERS != 0
-        cdef void *grown
         if not whole or connection.block_bytes > 0:
             if connection.block_bytes + bytes > H2_BLOCK_LIMIT_BYTES:
                 self.break_connection(number, ERROR_HEADER_TOO_LARGE)
                 return False
-            if connection.block_bytes + bytes > connection.block_room:
-                grown = realloc(connection.block, connection.block_bytes + bytes)
-                if grown == NULL:
-                    self.break_connection(number, ERROR_OTHER)
-                    return False
-                connection.block = <uint8_t *> grown
-                connection.block_room = connection.block_bytes + bytes
-            memcpy(connection.block + connection.block_bytes, part, bytes)
-            connection.block_bytes += bytes
+            if not h2_append(&connection.block, &connection.block_bytes, &connection.block_room,
+                             connection.block_bytes + bytes, part, bytes):
+                self.break_connection(number, ERROR_OTHER)
+                return False
             if not whole:
                 return False
             part = connection.block

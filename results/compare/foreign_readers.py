@@ -132,13 +132,13 @@ def _hey_report(name: str, text: str, unit_ns: float) -> Sample:
     if marks != sorted(marks):
         raise ValueError("the marks of its histogram must ascend")
     # Sections after the histogram may have lines of the same names.
-    head = text.partition("Response time histogram")[0]
-    numbers = {key: float(value) for key, value in _HEY_NUMBER.findall(head)}
+    summary_section = text.partition("Response time histogram")[0]
+    totals = {key: float(value) for key, value in _HEY_NUMBER.findall(summary_section)}
     # Marks are rounded: they may lie half of their last digit to either side.
     half = 0.5 / 10 ** max(len(mark.partition(".")[2]) for mark, _ in bars)
     low_ns = [max(mark - half, 0.0) * 1e9 for mark in (marks[0], *marks[:-1])]
     high_ns = [(mark + half) * 1e9 for mark in marks]
-    if slowest := numbers.get("Slowest"):
+    if slowest := totals.get("Slowest"):
         high_ns[-1] = max(slowest * 1e9, low_ns[-1])
     indices = [index for index, count in enumerate(counts) if count]
     sample = _binned_sample(
@@ -155,7 +155,7 @@ def _hey_report(name: str, text: str, unit_ns: float) -> Sample:
     responses = sum(int(count) for _, count in _HEY_STATUS.findall(text))
     if responses and responses != sample.count:
         raise ValueError(f"its histogram has {sample.count} responses, its status codes {responses}")
-    sample.seconds = numbers.get("Total") or None
+    sample.seconds = totals.get("Total") or None
     return sample
 
 
@@ -213,10 +213,10 @@ def _unix_s(text: str) -> float:
 _Matcher = Callable[[str, str], object]
 _Parser = Callable[[str, str, float], Sample]
 _FORMATS: tuple[tuple[_Matcher, _Parser], ...] = (
-    (lambda head, _: re.match(r'#\[|"StartTimestamp"|Tag=|[\d.]+,[\d.]+,[\d.]+,HIST', head), _hdr_log),
-    (lambda head, _: head.startswith("response-time,"), _hey_csv),
-    (lambda head, _: re.match(r'\{.*"latency"', head.partition("\n")[0]), _vegeta_json),
-    (lambda head, _: re.match(r"\d{16,},\d{1,3},\d+,", head), _vegeta_csv),
+    (lambda begin, _: re.match(r'#\[|"StartTimestamp"|Tag=|[\d.]+,[\d.]+,[\d.]+,HIST', begin), _hdr_log),
+    (lambda begin, _: begin.startswith("response-time,"), _hey_csv),
+    (lambda begin, _: re.match(r'\{.*"latency"', begin.partition("\n")[0]), _vegeta_json),
+    (lambda begin, _: re.match(r"\d{16,},\d{1,3},\d+,", begin), _vegeta_csv),
     (lambda _, text: re.search(r"Value\s+Percentile\s+TotalCount", text), _hgrm),
     (lambda _, text: len(_HEY_BAR.findall(text)) >= 2, _hey_report),
 )

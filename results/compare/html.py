@@ -19,7 +19,7 @@ def page(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """Return all comparisons on one page; they must have the same sample as `before`."""
     title = " and ".join(dict.fromkeys(each.after.name for each in comparisons))
     before = comparisons[0].before
-    yield html_page.head(f"{before.name} compared with {title}")
+    yield html_page.page_start(f"{before.name} compared with {title}")
     yield f"<header><h1>{escape(before.name)} compared with {escape(title)}</h1></header>\n<main>\n"
     yield '<section class="charts one"><figure><figcaption>Latency by percentile</figcaption>'
     yield '<div class="chart" id="spectrum"></div></figure></section>\n'
@@ -39,7 +39,7 @@ def page(comparisons: Sequence[Comparison]) -> Iterator[str]:
         yield f"<p>Confidence intervals: {escape(each.method)}.</p>\n"
     yield "</main>\n"
     samples = [before, *(each.after for each in comparisons)]
-    yield html_page.foot({"spectra": [_spectrum(each) for each in samples], "stages": []})
+    yield html_page.page_end({"spectra": [_spectrum(each) for each in samples], "stages": []})
 
 
 def _spectrum(sample: Sample) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def html(view: RunView) -> Iterator[str]:
     """Return the page, piece by piece."""
     summary = view.summary
     url = str(summary.plan["url"])
-    yield html_page.head(url)
+    yield html_page.page_start(url)
     yield from _header(view, url)
     columns = charts.columns(view)
     yield _figures(over_time=len(columns) > 1)
@@ -32,7 +32,7 @@ def html(view: RunView) -> Iterator[str]:
         yield from _agents(view)
     yield from _tables(view)
     yield from _texts(view)
-    yield html_page.foot(
+    yield html_page.page_end(
         {
             "spectra": _spectra(view),
             "series": charts.time_series(columns),

@@ -13,7 +13,7 @@ from typing import Any
 from heyfleet.errors import InputError
 
 
-def head(title: str) -> str:
+def page_start(title: str) -> str:
     """Return everything before the content."""
     css = (files("heyfleet.results.export") / "page.css").read_text()
     return (
@@ -27,7 +27,7 @@ def head(title: str) -> str:
     )
 
 
-def foot(data: dict[str, Any]) -> str:
+def page_end(data: dict[str, Any]) -> str:
     """Return everything after the content: the data of the charts, and the script that draws them."""
     script = (files("heyfleet.results.export") / "page.js").read_text()
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # so that it can't end its element

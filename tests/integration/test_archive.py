@@ -1,4 +1,4 @@
-"""Runs that are kept, as users keep them: by default, by name, over agents, and when they are killed."""
+"""Archives of real runs: by default, by name, with agents, and of killed runs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def totals_by_others(folder: Path, tag: str | None) -> tuple[int, int, int]:
 
 
 @pytest.mark.parametrize("who", [(), ("--local-agents", "2")])
-def test_a_run_is_kept(nginx: Any, tmp_path: Path, who: tuple[str, ...]) -> None:
+def test_a_run_is_archived(nginx: Any, tmp_path: Path, who: tuple[str, ...]) -> None:
     folder = tmp_path / "kept"
     shape = ("--stages", "up=1s:0-500,top=2s:500", *who)
     outcome = heyfleet("run", "--json", *shape, "--out", str(folder), nginx.url("/"))
@@ -59,7 +59,7 @@ def test_a_run_is_kept(nginx: Any, tmp_path: Path, who: tuple[str, ...]) -> None
     assert len(json.loads((folder / "agents.json").read_text())) == (2 if who else 1)
 
 
-def test_by_default_in_a_folder_of_runs(nginx: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_archived_by_default(nginx: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = tmp_path / "runs"
     monkeypatch.setenv("HEYFLEET_RUNS", str(runs))
     for _ in range(2):
@@ -72,7 +72,7 @@ def test_by_default_in_a_folder_of_runs(nginx: Any, tmp_path: Path, monkeypatch:
     assert "20 responses" in heyfleet("runs", "show").stdout
 
 
-def test_a_folder_that_can_not_be(nginx: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_that_cannot_be_created(nginx: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "there").mkdir()
     outcome = heyfleet("run", "-n", "9", "--out", str(tmp_path / "there"), nginx.url("/"))
     assert outcome.exit_code == 2
@@ -88,7 +88,7 @@ def test_a_folder_that_can_not_be(nginx: Any, tmp_path: Path, monkeypatch: pytes
     assert "9 responses" in outcome.stdout
 
 
-def test_nothing_was_sent_nothing_is_kept(tmp_path: Path) -> None:
+def test_a_run_that_sent_nothing_is_not_archived(tmp_path: Path) -> None:
     outcome = heyfleet("run", "-n", "9", "--out", str(tmp_path / "run"), "http://no-such-host.invalid/")
     assert outcome.exit_code == 2
     assert not (tmp_path / "run").exists()
@@ -111,7 +111,7 @@ def test_a_disk_that_fills_up_ends_the_archive_and_not_the_run(nginx: Any, tmp_p
     assert 0 < ArchivedRun(folder).measurements().stats.responses.total() <= 1500
 
 
-def test_killed_in_the_middle(nginx: Any, tmp_path: Path) -> None:
+def test_a_killed_run_leaves_a_readable_archive(nginx: Any, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     flags = ("--rate", "500", "-z", "60s", "-c", "4", "--out", str(folder), nginx.url("/"))
     run = subprocess.Popen([sys.executable, "-m", "heyfleet", "run", *flags], stdout=subprocess.DEVNULL)

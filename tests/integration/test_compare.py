@@ -1,4 +1,4 @@
-"""Before and after, repeated runs, runs put together, and all that from Python."""
+"""Comparisons, repeated runs and merged runs, on the command line and from Python."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAST, SLOW = "/ok?delay=1ms&jitter=2ms", "/ok?delay=200ms&jitter=2ms"
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Archives by name: one of each path, and three repeated."""
+    """Return archives by name: one of each path, and one of three repetitions."""
     folder = tmp_path_factory.mktemp("compare")
     server = Faulty()
     made = {}
@@ -44,7 +44,7 @@ def compared(*arguments: str) -> dict[str, Any]:
     return made
 
 
-def test_slower_is_said(runs: dict[str, Path]) -> None:
+def test_a_slower_run(runs: dict[str, Path]) -> None:
     outcome = heyfleet("compare", str(runs["fast"]), str(runs["slow"]))
     assert outcome.exit_code == 0
     assert re.search(r"^p99 rose by \d+% to \d+% \(95 %\), rate fell by", outcome.stdout, re.MULTILINE)
@@ -53,7 +53,7 @@ def test_slower_is_said(runs: dict[str, Path]) -> None:
     assert p50["difference"]["interval"][0] > 0.5
 
 
-def test_repeated_for_machines(nginx: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeat_with_json(nginx: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEYFLEET_RUNS", str(tmp_path))
     outcome = heyfleet("run", "--repeat", "2", "--json", "-n", "50", "-c", "2", nginx.url("/"))
     assert outcome.exit_code == 0
@@ -67,7 +67,7 @@ def test_repeated_for_machines(nginx: Any, tmp_path: Path, monkeypatch: pytest.M
     assert len(heyfleet("runs").stdout.splitlines()) == 3
 
 
-def test_limits_for_ci(runs: dict[str, Path]) -> None:
+def test_fail_if_limits(runs: dict[str, Path]) -> None:
     flags = ("compare", "--fail-if", "p99 +10%", "--fail-if", "rate -5%")
     outcome = heyfleet(*flags, str(runs["fast"]), str(runs["slow"]))
     assert outcome.exit_code == 6
@@ -83,7 +83,7 @@ def test_repeated_runs(runs: dict[str, Path]) -> None:
     assert made["interval_method"].startswith("between runs (before)")
 
 
-def test_exports_compare_as_their_run(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_exports_compare_like_their_run(runs: dict[str, Path], tmp_path: Path) -> None:
     for form in ("hlog", "hgrm", "hey"):
         path = tmp_path / form
         assert heyfleet("export", str(runs["fast"]), "--as", form, "-o", str(path)).exit_code == 0
@@ -108,7 +108,7 @@ def test_the_page(runs: dict[str, Path], tmp_path: Path) -> None:
     assert "already exists" in again.stderr
 
 
-def test_what_can_not_be_compared(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_incomparable_inputs(runs: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("")
     for name, says in (
         (str(tmp_path / "empty"), "unknown format"),
@@ -122,7 +122,7 @@ def test_what_can_not_be_compared(runs: dict[str, Path], tmp_path: Path) -> None
     assert outcome.exit_code == 2
 
 
-def test_runs_made_apart_are_one(nginx: Any, tmp_path: Path) -> None:
+def test_merge(nginx: Any, tmp_path: Path) -> None:
     flags = ("--json", "--rate", "200", "-z", "2s", nginx.url("/"))
     command = [sys.executable, "-m", "heyfleet", "run", *flags]
     started = [
@@ -150,7 +150,7 @@ def test_runs_made_apart_are_one(nginx: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "not").exists()
 
 
-def test_runs_that_do_not_belong_together(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_merge_refuses_unrelated_runs(runs: dict[str, Path], tmp_path: Path) -> None:
     outcome = heyfleet("merge", str(runs["fast"]), str(runs["slow"]), "--out", f"{tmp_path}/not")
     assert outcome.exit_code == 2
     assert "requests" in outcome.stderr

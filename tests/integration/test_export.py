@@ -1,4 +1,4 @@
-"""Every export of a real run, read by what others wrote: the same counts and percentiles everywhere."""
+"""Exports of a real run, read by other tools: all have the same counts and percentiles."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def percentiles(latency: dict[str, Any]) -> dict[float, int]:
     return {row["percent"]: row["value_ns"] for row in latency["percentiles"]}
 
 
-def test_json_is_the_summary(kept: Path, summary: dict[str, Any]) -> None:
+def test_json_is_the_report(kept: Path, summary: dict[str, Any]) -> None:
     assert json.loads(export(kept, "json"))["latency"] == summary["latency"]
     fast = json.loads(export(kept, "json", "--request", "fast"))
     assert fast["metrics"]["latency"] == summary["requests"][0]["latency"]
@@ -223,7 +223,7 @@ def test_the_page_in_a_browser(kept: Path, summary: dict[str, Any], tmp_path: Pa
         assert text in shown.stdout
 
 
-def test_what_is_not_there_is_named(kept: Path, tmp_path: Path) -> None:
+def test_missing_parts_are_named(kept: Path, tmp_path: Path) -> None:
     for flags, says in (
         (("--stage", "no"), "it has up, top"),
         (("--request", "no"), "it has fast, and slow, broken"),
@@ -245,7 +245,7 @@ def test_what_is_not_there_is_named(kept: Path, tmp_path: Path) -> None:
     assert "No such file" in outcome.stderr
 
 
-def test_more_requests_than_are_kept_apart_by_the_second(nginx: Any, tmp_path: Path) -> None:
+def test_plans_with_many_requests(nginx: Any, tmp_path: Path) -> None:
     (tmp_path / "targets").write_text("".join(f"GET {nginx.url('/')}{number}\n" for number in range(70)))
     flags = ("--targets", f"{tmp_path}/targets", "--stages", "one=1s:100,two=1s:100")
     assert heyfleet("run", *flags, "--out", f"{tmp_path}/run").exit_code == 0
@@ -261,6 +261,6 @@ def test_more_requests_than_are_kept_apart_by_the_second(nginx: Any, tmp_path: P
         assert "not second by second" in outcome.stderr
 
 
-def test_of_one_agent(kept: Path, summary: dict[str, Any]) -> None:
+def test_exports_of_one_agent(kept: Path, summary: dict[str, Any]) -> None:
     read = json.loads(export(kept, "json", "--agent", "local-2"))
     assert read["metrics"]["latency"] == summary["agents"][1]["latency"]

@@ -1,4 +1,4 @@
-"""Metrics while a run goes on: scraped as Prometheus does, and received as a collector does."""
+"""Live exports: scraped like Prometheus does, and received like a collector does."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def scraped(port: int) -> dict[tuple[str, str | None], float]:
     }
 
 
-def test_scraped(nginx: Any) -> None:
+def test_prometheus_endpoint(nginx: Any) -> None:
     port = free_port()
     run = start(
         "--rate",
@@ -106,7 +106,7 @@ def test_scraped_by_prometheus_itself(nginx: Any, tmp_path: Path) -> None:
 
 
 class Collector(http.server.ThreadingHTTPServer):
-    """Takes what OTLP over HTTP sends."""
+    """Receives OTLP over HTTP."""
 
     def __init__(self) -> None:
         self.requests: list[ExportMetricsServiceRequest] = []
@@ -128,7 +128,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_received(nginx: Any) -> None:
+def test_otlp_collector(nginx: Any) -> None:
     with Collector() as collector:
         thread = threading.Thread(target=collector.serve_forever)
         thread.start()
@@ -166,15 +166,15 @@ def test_received(nginx: Any) -> None:
         (("--otlp", "localhost"), "not the URL of a collector"),
     ],
 )
-def test_where_it_can_not_be_shown(nginx: Any, flags: tuple[str, ...], says: str) -> None:
+def test_invalid_live_exports(nginx: Any, flags: tuple[str, ...], says: str) -> None:
     outcome = heyfleet("run", "-n", "5", *flags, nginx.url("/"))
     assert outcome.exit_code == 2
     assert says in outcome.stderr
 
 
-def test_a_collector_that_is_not_there_costs_a_warning(nginx: Any) -> None:
+def test_a_missing_collector_is_a_warning(nginx: Any) -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
-    outcome = heyfleet("run", "--rate", "100", "-z", "1s", "--otlp", endpoint, nginx.url("/"))
+    outcome = heyfleet("run", "--rate", "100", "-n", "100", "--otlp", endpoint, nginx.url("/"))
     assert outcome.exit_code == 0
     assert "100 responses" in outcome.stdout
     assert "did not accept" in outcome.stderr

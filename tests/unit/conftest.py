@@ -1,4 +1,4 @@
-"""Runs made up by hand, and an agent that plays them back: faults that a real one does not show on demand."""
+"""Snapshots made up by hand, and an agent that plays them back, with faults that a real one does not show on demand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MS = 1_000_000
 
 
 def encoded(values_ns: Sequence[int]) -> stats_pb2.Histogram:
-    """What an agent sends of these values."""
+    """Return the histogram message of these values."""
     histogram = Histogram()
     for value_ns in values_ns:
         histogram.record(value_ns)
@@ -46,7 +46,7 @@ def make_snapshot(
     metrics: Mapping[str, Sequence[int]] | None = None,
     **counters: Any,
 ) -> stats_pb2.Snapshot:
-    """A snapshot that adds up."""
+    """Return a consistent snapshot."""
     values = {"latency": latencies_ns, **(metrics or {})}
     return stats_pb2.Snapshot(
         agent=agent,
@@ -63,7 +63,7 @@ def make_snapshot(
 
 
 def make_done(snapshots: Sequence[stats_pb2.Snapshot], *, unsent: int = 0, **rest: Any) -> stats_pb2.Done:
-    """The totals that these snapshots add up to."""
+    """Return the totals that these snapshots add up to."""
     sent = sum(part.sent for part in snapshots)
     return stats_pb2.Done(
         **{
@@ -88,14 +88,14 @@ def make_done(snapshots: Sequence[stats_pb2.Snapshot], *, unsent: int = 0, **res
 
 
 def make_ready(**rest: Any) -> stats_pb2.Ready:
-    """The facts of an agent that is ready."""
+    """Return the facts of an agent that is ready."""
     facts = {"addresses": ["127.0.0.1"], "lookup_ns": 100_000, "io": "io_uring", "workers": 2}
     return stats_pb2.Ready(**{**facts, **rest})
 
 
 @dataclass
 class FakeAgent:
-    """Plays a run back; hooks at the places where signals and faults strike."""
+    """Plays snapshots back, with hooks at the places where signals and faults occur."""
 
     played: Sequence[stats_pb2.Snapshot]
     last: stats_pb2.Done | None = None
@@ -133,7 +133,7 @@ def make_summary(
     ready: stats_pb2.Ready | None = None,
     **flags: Any,
 ) -> Summary:
-    """The summary of a run of these snapshots."""
+    """Return the summary of a run with these snapshots."""
     asked = RunOptions(**{"url": "http://localhost/", "user_agent": "heyfleet/0", **flags})
     measured = make_measured(snapshots, done or make_done(snapshots), ready=ready, plan=make_plan(asked))
     connections = asked.connections or DEFAULT_CONNECTIONS
@@ -147,7 +147,7 @@ def make_measured(
     ready: stats_pb2.Ready | None = None,
     plan: plan_pb2.Plan | None = None,
 ) -> Measurements:
-    """What one agent on this host did."""
+    """Return the measurements of one agent on this host."""
     stats = Stats()
     for snapshot in snapshots:
         stats.add(snapshot)
@@ -161,7 +161,7 @@ def make_measured(
 
 
 class Kit:
-    """The makers above, for tests to take as one fixture."""
+    """The functions above as one fixture."""
 
     MS = MS
     encoded = staticmethod(encoded)

@@ -1,4 +1,4 @@
-"""A run from the flags to the exit code, with an agent that plays back what it is told to."""
+"""A run from its options to report and exit code, with an agent that plays snapshots back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sending(signum: int) -> Callable[[], None]:
     return lambda: os.kill(os.getpid(), signum)
 
 
-def test_a_run_in_its_order(kit: Any, capsys: Streams) -> None:
+def test_a_run_step_by_step(kit: Any, capsys: Streams) -> None:
     agent = kit.agent(kit.normal_run())
     assert run_and_report(flags(requests=200, connections=2), LocalExecutor(agent)) == 0
     out, err = capsys.readouterr()
@@ -36,14 +36,14 @@ def test_a_run_in_its_order(kit: Any, capsys: Streams) -> None:
     assert err == ""
 
 
-def test_a_snapshot_that_comes_twice_counts_once(kit: Any, capsys: Streams) -> None:
+def test_a_repeated_snapshot_is_ignored(kit: Any, capsys: Streams) -> None:
     first, second = kit.normal_run()
     agent = kit.agent([first, first, second], kit.done([first, second]))
     assert run_and_report(flags(), LocalExecutor(agent)) == 0
     assert "  [200]\t200 responses\n" in capsys.readouterr().out
 
 
-def test_refused(kit: Any, capsys: Streams) -> None:
+def test_an_agent_that_refuses(kit: Any, capsys: Streams) -> None:
     agent = kit.agent([], answer=Refusal(reason="50 open files allowed; the largest -c is 20"))
     assert run_and_report(flags(), LocalExecutor(agent)) == 2
     out, err = capsys.readouterr()
@@ -69,14 +69,14 @@ def test_no_response_at_all(kit: Any, capsys: Streams, snapshot: dict[str, Any])
     assert "NaN" not in out
 
 
-def test_a_status_of_500_is_a_response(kit: Any, capsys: Streams) -> None:
+def test_status_500_is_a_response(kit: Any, capsys: Streams) -> None:
     assert (
         run_and_report(flags(), LocalExecutor(kit.agent([kit.snapshot(latencies_ns=[1000], status=500)])))
         == 0
     )
 
 
-def test_a_report_that_does_not_add_up_says_so(kit: Any, capsys: Streams) -> None:
+def test_a_report_that_does_not_add_up(kit: Any, capsys: Streams) -> None:
     snapshots = kit.normal_run()
     assert run_and_report(flags(), LocalExecutor(kit.agent(snapshots[1:], kit.done(snapshots)))) == 1
     out = capsys.readouterr().out
@@ -85,7 +85,7 @@ def test_a_report_that_does_not_add_up_says_so(kit: Any, capsys: Streams) -> Non
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_load_and_the_report_comes(
+def test_a_signal_ends_the_load_and_prints_the_report(
     kit: Any, capsys: Streams, signum: int, code: int
 ) -> None:
     agent = kit.agent(kit.normal_run()[:1], in_snapshots=sending(signum))
@@ -105,7 +105,7 @@ def test_a_signal_before_the_start(kit: Any, capsys: Streams, signum: int, code:
     assert capsys.readouterr() == ("", "heyfleet: interrupted before the start; nothing was sent\n")
 
 
-def test_a_fault_of_the_agent_ends_the_load(kit: Any) -> None:
+def test_a_fault_of_the_agent_stops_the_load(kit: Any) -> None:
     def fail() -> None:
         raise RuntimeError("broken")
 
@@ -122,7 +122,7 @@ def test_json(kit: Any, capsys: Streams) -> None:
     assert err == ""
 
 
-def test_csv_tells_people_elsewhere(kit: Any, capsys: Streams) -> None:
+def test_csv_prints_errors_and_notes_to_stderr(kit: Any, capsys: Streams) -> None:
     snapshot = kit.snapshot(latencies_ns=[1000], errors={"reset": 2}, trace=bytes(64))
     agent = kit.agent([snapshot], kit.done([snapshot], trace_dropped=7))
     assert run_and_report(flags(output="csv", requests=3, connections=3), LocalExecutor(agent)) == 0

@@ -27,7 +27,7 @@ def search(limit: float, first: float = 100.0, *, unlucky: tuple[int, ...] = ())
 
 
 @pytest.mark.parametrize("limit", [2, 77, 100, 5000, 123_456])
-def test_the_limit_is_found_from_below_and_from_above(limit: float) -> None:
+def test_the_limit_is_found_from_both_sides(limit: float) -> None:
     found = search(limit)
     assert limit / CLOSE <= found.passed_rate <= limit < found.failed_rate
     assert found.best is not None

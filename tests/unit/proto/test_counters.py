@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heyfleet.ext import COUNTER_NAMES as ENGINE_COUNTER_NAMES
 from heyfleet.proto.counters import ADDRESS_COUNTER_NAMES, COUNTER_NAMES
 from heyfleet.proto.stats_pb2 import AddressMetrics, Snapshot
 
@@ -23,3 +24,7 @@ def test_address_counters_are_integers_of_an_address() -> None:
     for name in ADDRESS_COUNTER_NAMES:
         setattr(metrics, name, 3)
     assert metrics == AddressMetrics(connections=3, failures=3, responses=3, errors=3)
+
+
+def test_the_engine_counts_what_the_schema_declares() -> None:
+    assert set(ENGINE_COUNTER_NAMES) == set(COUNTER_NAMES)

@@ -1,4 +1,4 @@
-"""A run by the second: nothing twice, nothing lost, late snapshots as further intervals."""
+"""Intervals: each snapshot is in exactly one, and late snapshots make further intervals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def plan() -> Plan:
     return make_plan(RunOptions(url="http://localhost/", user_agent="x"))
 
 
-def test_agents_come_together_by_the_second(kit: Any) -> None:
+def test_snapshots_of_all_agents_are_merged_by_the_second(kit: Any) -> None:
     taken: list[Interval] = []
     intervals = Intervals(taken.append, plan())
     for second in range(1, 7):
@@ -35,7 +35,7 @@ def test_agents_come_together_by_the_second(kit: Any) -> None:
     assert row.max_ns == 4 * MS
 
 
-def test_a_late_snapshot_makes_a_further_interval_and_the_sum_stays(kit: Any) -> None:
+def test_a_late_snapshot_makes_a_further_interval(kit: Any) -> None:
     taken: list[Interval] = []
     intervals, stats = Intervals(taken.append, plan()), Stats()
     late = [kit.snapshot(second, agent="late", latencies_ns=[MS, 2 * MS]) for second in (1, 2)]
@@ -54,7 +54,7 @@ def test_a_late_snapshot_makes_a_further_interval_and_the_sum_stays(kit: Any) ->
     assert again.to_snapshot() == stats.to_snapshot()
 
 
-def test_short_and_long_snapshots_lie_where_their_middle_is(kit: Any) -> None:
+def test_a_snapshot_belongs_to_the_second_of_its_middle(kit: Any) -> None:
     taken: list[Interval] = []
     intervals = Intervals(taken.append, plan())
     first, last = kit.snapshot(1, latencies_ns=[MS]), kit.snapshot(2, latencies_ns=[MS])
@@ -69,7 +69,7 @@ def test_short_and_long_snapshots_lie_where_their_middle_is(kit: Any) -> None:
     ]
 
 
-def test_who_wants_none_pays_for_none(kit: Any) -> None:
+def test_ignored_intervals_cost_nothing(kit: Any) -> None:
     intervals = Intervals(ignore, plan())
     broken = kit.snapshot(1, latencies_ns=[MS])
     broken.histograms["latency"].counts_v2 = b"never looked at"

@@ -1,4 +1,4 @@
-"""The last seconds of a run."""
+"""Rate and percentiles over the last seconds of a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_only_the_last_seconds_count(kit: Any) -> None:
     assert recent.percentiles_ns[1] < 1100
 
 
-def test_looking_often_changes_nothing(kit: Any) -> None:
+def test_frequent_updates_change_nothing(kit: Any) -> None:
     stats = Stats()
     recent = RollingWindow(stats)
     for tenth in range(10):

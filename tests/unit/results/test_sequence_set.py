@@ -1,4 +1,4 @@
-"""Sequences of snapshots, as ranges."""
+"""Sets of sequence numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from heyfleet.results.sequence_set import SequenceSet
 
 
 @given(st.lists(st.integers(1, 60)))
-def test_like_a_set(numbers: list[int]) -> None:
+def test_it_behaves_like_a_set(numbers: list[int]) -> None:
     ranges, truth = SequenceSet(), set(numbers)
     for number in numbers:
         ranges.add(number)

@@ -1,4 +1,4 @@
-"""Merging: each snapshot once, in any order, nothing lost; and the ledger, which finds what was."""
+"""Merging of snapshots, each once and in any order, and the ledger, which finds losses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def three(kit: Any) -> list[Any]:
     ]
 
 
-def test_every_order_gives_the_same(kit: Any) -> None:
+def test_the_order_of_snapshots_does_not_matter(kit: Any) -> None:
     states = [state(merged(order)) for order in itertools.permutations(three(kit))]
     assert all(other == states[0] for other in states)
 
@@ -67,7 +67,7 @@ def test_sums(kit: Any) -> None:
     assert stats.histogram("lag") is None
 
 
-def test_a_snapshot_counts_once(kit: Any) -> None:
+def test_a_repeated_snapshot_is_ignored(kit: Any) -> None:
     once, twice = Stats(), Stats()
     for snapshot in three(kit):
         assert once.add(snapshot)
@@ -76,13 +76,13 @@ def test_a_snapshot_counts_once(kit: Any) -> None:
     assert state(once) == state(twice)
 
 
-def test_what_did_not_arrive(kit: Any) -> None:
+def test_missing_snapshots_are_counted(kit: Any) -> None:
     first, second, other = three(kit)
     assert merged([second, other]).missing("local", 3) == 2
     assert merged([first, second]).missing("local", 2) == 0
 
 
-def test_the_ledger_of_a_run_without_fault(kit: Any) -> None:
+def test_the_ledger_of_a_run_without_faults(kit: Any) -> None:
     snapshots = three(kit)[:2]
     ledger = balance(kit.measured(snapshots, kit.done(snapshots, unsent=5)))
     assert (ledger.planned, ledger.sent, ledger.unsent) == (17, 12, 5)
@@ -111,14 +111,14 @@ def test_the_ledger_of_a_run_without_fault(kit: Any) -> None:
         ({"agent": "c"}, ["its totals are those of agent 'c'"]),
     ],
 )
-def test_the_ledger_names_what_does_not_add_up(kit: Any, change: dict[str, Any], words: list[str]) -> None:
+def test_the_ledger_names_contradictions(kit: Any, change: dict[str, Any], words: list[str]) -> None:
     snapshots = three(kit)[:2]
     ledger = balance(kit.measured(snapshots, kit.done(snapshots, unsent=5, **change)))
     assert len(ledger.faults) == len(words)
     assert all(fault.startswith(start) for fault, start in zip(ledger.faults, words, strict=True))
 
 
-def test_a_missing_latency_is_impossible(kit: Any) -> None:
+def test_responses_without_latencies_are_rejected(kit: Any) -> None:
     snapshot = kit.snapshot(latencies_ns=[1000])
     snapshot.responses[200] += 1
     snapshot.sent += 1
@@ -126,7 +126,7 @@ def test_a_missing_latency_is_impossible(kit: Any) -> None:
         merged([snapshot])
 
 
-def test_a_damaged_histogram_is_no_silent_loss(kit: Any) -> None:
+def test_a_damaged_histogram_is_rejected(kit: Any) -> None:
     snapshot = kit.snapshot(latencies_ns=[1000])
     snapshot.histograms["latency"].counts_v2 = b"\0" * 40
     with pytest.raises(ValueError, match=r".+"):

@@ -1,4 +1,4 @@
-"""The numbers, before they become text."""
+"""The numbers of a summary."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_bars_add_up_to_all_values(values_ns: list[int]) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 9, 10, 19, 20, 99, 100, 999, 1000, 9999, 10000])
-def test_percentiles_by_nearest_rank_and_only_those_the_sample_supports(count: int) -> None:
+def test_percentiles_by_nearest_rank(count: int) -> None:
     values_ns = [(index + 1) * 1_000_000 for index in range(count)]
     shown = distribution(histogram_of(values_ns))
     assert shown is not None
@@ -44,7 +44,7 @@ def test_percentiles_by_nearest_rank_and_only_those_the_sample_supports(count: i
             assert exact_ns <= row.value_ns <= exact_ns * 1.001
 
 
-def test_nothing_recorded() -> None:
+def test_empty_metrics() -> None:
     assert distribution(None) is None
     assert distribution(Histogram()) is None
     assert bars(Histogram()) == ()
@@ -55,19 +55,19 @@ def test_rate_counts_errors_as_hey_does(kit: Any) -> None:
     assert summary.requests_per_second == 2.0  # 4 in 2 s
 
 
-def test_no_time_is_no_division_by_it(kit: Any) -> None:
+def test_a_run_without_duration(kit: Any) -> None:
     snapshot = kit.snapshot(latencies_ns=[1000])
     summary = kit.summary([snapshot], kit.done([snapshot], elapsed_ns=0, workers=[]))
     assert summary.requests_per_second == 0
     assert summary.generator.busiest_cpu_share is None
 
 
-def test_errors_by_count_then_name(kit: Any) -> None:
+def test_errors_are_ordered_by_count_then_name(kit: Any) -> None:
     summary = kit.summary([kit.snapshot(errors={"other": 1, "reset": 7, "connect refused": 7})])
     assert list(summary.errors) == ["connect refused", "reset", "other"]
 
 
-def test_redirects_are_counted_unless_unwanted(kit: Any) -> None:
+def test_unfollowed_redirects_are_counted(kit: Any) -> None:
     snapshots = [
         kit.snapshot(1, latencies_ns=[1000] * 2, status=302),
         kit.snapshot(2, latencies_ns=[1], status=304),

@@ -1,4 +1,4 @@
-"""Thresholds: what their text says, what they are held against, and when they end a run."""
+"""Thresholds: their texts, their results, and when they end a run."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_texts(text: str, metric: str, limit: float, share: bool) -> None:
     assert threshold.limit == pytest.approx(limit)
 
 
-def test_a_list_is_taken_apart_at_its_commas() -> None:
+def test_a_list_is_split_at_commas() -> None:
     assert parse_thresholds("p99<250ms, errors<0.1%,rate>=4950") == ("p99<250ms", "errors<0.1%", "rate>=4950")
     assert parse_threshold("errors>50% for 5s").span_ns == 5 * S
 

@@ -1,4 +1,4 @@
-"""The verdict on the generator, from numbers made up for it. tests/hosts has real runs that were wronged."""
+"""The trust verdict on made-up numbers. tests/hosts has real runs under adverse conditions."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_each_doubt(kit: Any, case: dict[str, Any], limit: str, words: str) -> N
     assert any(re.search(words, reason) for reason in trust.reasons), trust.reasons
 
 
-def test_a_run_too_short_for_shares_of_time(kit: Any) -> None:
+def test_short_runs_ignore_shares_of_time(kit: Any) -> None:
     assert verdict(kit, worker={"cpu_ns": 99 * MS, "wall_ns": 100 * MS}).verdict == "good"
 
 

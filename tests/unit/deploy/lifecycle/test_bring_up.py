@@ -35,14 +35,14 @@ class ScriptedController:
         self._clock = clock
         self._joins_at_s = joins_at_s
         self.tokens: list[tuple[int, float]] = []
-        self.rejected: list[str] = []
+        self.rejections: list[str] = []
 
     def roster(self) -> Roster:
         joined = [name for name, at_s in self._joins_at_s.items() if at_s <= self._clock.now_s]
         entries = [
             RosterEntry(agent=f"{each}-0a1b", attached=True, cores=2, open_files=1000) for each in joined
         ]
-        return Roster(agents=entries, rejected=self.rejected)
+        return Roster(agents=entries, rejections=self.rejections)
 
     def issue_token(self, uses: int, valid_s: float) -> tuple[bytes, bytes]:
         self.tokens.append((uses, valid_s))

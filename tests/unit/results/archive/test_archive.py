@@ -1,4 +1,4 @@
-"""Archives: what is read is what was measured, a prefix is readable, and nothing hostile gets through."""
+"""Archives return what was measured, are readable up to where they were cut off, and reject hostile content."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def snapshots(kit: Any) -> list[Snapshot]:
 
 
 def write(kit: Any, folder: Path, *, finish: bool = True) -> Any:
-    """An archive, and what it is of."""
+    """Write an archive and return its measurements."""
     archive, played = ArchiveWriter(folder, plan()), snapshots(kit)
     intervals = Intervals(archive.add_interval, plan())
     for snapshot in played:
@@ -88,7 +88,7 @@ def summed(run: ArchivedRun) -> Stats:
     return stats
 
 
-def test_all_of_a_run_comes_back(kit: Any, tmp_path: Path) -> None:
+def test_a_complete_archive(kit: Any, tmp_path: Path) -> None:
     measured = write(kit, tmp_path / "run")
     run = ArchivedRun(tmp_path / "run")
     assert run.complete
@@ -100,7 +100,7 @@ def test_all_of_a_run_comes_back(kit: Any, tmp_path: Path) -> None:
     assert not list((tmp_path / "run").glob(".*"))
 
 
-def test_nothing_secret_or_large_is_in_it(kit: Any, tmp_path: Path) -> None:
+def test_secrets_and_large_bodies_are_left_out(kit: Any, tmp_path: Path) -> None:
     write(kit, tmp_path / "run")
     for path in (tmp_path / "run").iterdir():
         assert b"secret" not in path.read_bytes(), path
@@ -110,7 +110,7 @@ def test_nothing_secret_or_large_is_in_it(kit: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut_bytes", [0, 1, 40])
-def test_a_run_that_was_cut_off(kit: Any, tmp_path: Path, cut_bytes: int) -> None:
+def test_an_archive_that_was_cut_off(kit: Any, tmp_path: Path, cut_bytes: int) -> None:
     write(kit, tmp_path / "run", finish=False)
     path = tmp_path / "run" / layout.INTERVALS
     path.write_bytes(path.read_bytes()[: -cut_bytes or None])
@@ -125,7 +125,7 @@ def test_a_run_that_was_cut_off(kit: Any, tmp_path: Path, cut_bytes: int) -> Non
     assert measured.agents[0].state == "lost"
 
 
-def test_names_by_stage_and_request_are_in_the_log(kit: Any, tmp_path: Path) -> None:
+def test_tags_name_stages_and_requests(kit: Any, tmp_path: Path) -> None:
     write(kit, tmp_path / "run")
     text = (tmp_path / "run" / layout.HISTOGRAMS).read_text()
     assert "Tag=latency;stage=up%2C%20then;request=%C3%BC," in text
@@ -134,7 +134,7 @@ def test_names_by_stage_and_request_are_in_the_log(kit: Any, tmp_path: Path) -> 
 
 
 @given(st.text(min_size=1), st.text(), st.booleans())
-def test_a_tag_is_one_word_and_comes_back(stage: str, request: str, warmup: bool) -> None:
+def test_tags_round_trip(stage: str, request: str, warmup: bool) -> None:
     text = str(Tag("latency", warmup, stage, request))
     assert not {",", " ", "\n", "\r"} & set(text)
     assert read_tag(text) == Tag("latency", warmup, stage, request)
@@ -176,7 +176,9 @@ def huge() -> str:
         (layout.SNAPSHOTS, "local,", "local,x", "damaged"),
     ],
 )
-def test_what_is_damaged_is_named(kit: Any, tmp_path: Path, name: str, old: str, new: str, says: str) -> None:
+def test_errors_name_the_damaged_file(
+    kit: Any, tmp_path: Path, name: str, old: str, new: str, says: str
+) -> None:
     write(kit, tmp_path / "run")
     damage(tmp_path / "run", name, old, new)
     with pytest.raises(InputError, match=says) as caught:
@@ -184,7 +186,7 @@ def test_what_is_damaged_is_named(kit: Any, tmp_path: Path, name: str, old: str,
     assert name in str(caught.value) or "version" in says
 
 
-def test_a_wrong_record_is_named(kit: Any, tmp_path: Path) -> None:
+def test_a_truncated_result(kit: Any, tmp_path: Path) -> None:
     write(kit, tmp_path / "run")
     path = tmp_path / "run" / layout.RESULT
     path.write_bytes(path.read_bytes()[:-100])
@@ -208,7 +210,7 @@ def test_hostile_lines(line: str, says: str) -> None:
         read_line(line)
 
 
-def test_no_folder_is_written_over(kit: Any, tmp_path: Path) -> None:
+def test_an_existing_folder_is_not_overwritten(kit: Any, tmp_path: Path) -> None:
     write(kit, tmp_path / "run")
     with pytest.raises(InputError, match="already exists"):
         ArchiveWriter(tmp_path / "run", plan())
@@ -241,14 +243,14 @@ def test_a_full_disk_ends_the_archive_and_not_the_run(
     assert ArchivedRun(tmp_path / "run").measurements().stats.responses.total() == sum(range(10))
 
 
-def test_a_run_that_never_began_leaves_no_folder(tmp_path: Path) -> None:
+def test_a_run_that_sent_nothing_leaves_no_folder(tmp_path: Path) -> None:
     archiver = Archiver(str(tmp_path / "run"))
     with pytest.raises(InputError), archiver.open(plan()):
         raise InputError("no")
     assert not (tmp_path / "run").exists()
 
 
-def test_runs_are_found(kit: Any, tmp_path: Path) -> None:
+def test_runs_are_listed_and_found(kit: Any, tmp_path: Path) -> None:
     for name, created_at in (("b", "2026-01-01"), ("a", "2026-01-02")):
         write(kit, tmp_path / name)
         path = tmp_path / name / layout.FACTS

@@ -32,7 +32,7 @@ def test_percentiles_of_small_samples_are_empty() -> None:
 
 
 @pytest.mark.parametrize("row", [FULL, FEW])
-def test_rows_come_back(row: AgentInterval) -> None:
+def test_rows_round_trip(row: AgentInterval) -> None:
     assert parse_row(format_row(row)) == row
 
 

@@ -79,14 +79,14 @@ def test_the_first_experiment(tmp_path: Path) -> None:
     assert "p99.9" not in rows
 
 
-def test_heys_report_with_errors(tmp_path: Path) -> None:
+def test_hey_report_with_errors(tmp_path: Path) -> None:
     text = BEFORE + "\nStatus code distribution:\n  [200]\t500 responses\n\n"
     text += "Error distribution:\n  [7]\tGet: refused\n  [3]\tGet: EOF\n"
     sample = read_file(written(tmp_path, text), 1.0)
     assert (sample.requests, sample.errors) == (510, 10)
 
 
-def test_heys_csv(tmp_path: Path) -> None:
+def test_hey_csv(tmp_path: Path) -> None:
     head = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset\n"
     rows = "".join(f"0.{n:04d},0,0,0,0,0,200,{n / 100:.4f}\n" for n in range(1, 5001))
     sample = read_file(written(tmp_path, head + rows), 1.0)
@@ -97,7 +97,7 @@ def test_heys_csv(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
-def test_vegetas_results(tmp_path: Path, form: str) -> None:
+def test_vegeta_results(tmp_path: Path, form: str) -> None:
     if form == "json":
         rows = [
             {
@@ -192,7 +192,7 @@ def test_damaged_files(tmp_path: Path, text: str, says: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "p99", "p42 +1%", "p99 10%", "rate +x%", "speed +1%"])
-def test_a_limit_that_is_none(text: str) -> None:
+def test_invalid_limits(text: str) -> None:
     with pytest.raises(InputError, match="--fail-if"):
         parse_limit(text)
 

@@ -1,4 +1,4 @@
-"""95 % intervals hold the truth in about 95 % of trials: by ranks, over blocks, between runs, and of differences."""
+"""95 % intervals contain the true value in about 95 % of trials, with each method."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_the_rate_over_blocks() -> None:
     assert 0.93 <= held / TRIALS_OVER_BLOCKS <= 0.97
 
 
-def test_a_share_of_none_or_all_may_be_just_that() -> None:
+def test_shares_of_zero_and_one() -> None:
     rng = np.random.default_rng(6)
     for errors, low, high in ((0, 0.0, None), (100, None, 1.0)):
         sample = sample_of_values("a", "test", [1.0])
@@ -117,7 +117,7 @@ def test_a_share_of_none_or_all_may_be_just_that() -> None:
         assert high is None or estimate.interval[1] == high
 
 
-def test_marks_that_are_wide_make_intervals_that_are() -> None:
+def test_wide_marks_widen_intervals() -> None:
     rng = np.random.default_rng(5)
     wide = Sample("a", "test", np.array([0.0, 10.0]), np.array([10.0, 90.0]), np.array([100, 100]))
     estimate = st.estimate_quantiles(wide, [0.9], rng)[0]

@@ -1,4 +1,4 @@
-"""The reports: goldens of the text, the rows, and the document against its schema."""
+"""Reports: text against goldens, CSV rows, and JSON against its schema."""
 
 from __future__ import annotations
 
@@ -61,19 +61,19 @@ CASES = [normal, all_failed, few, cut_off]
 
 
 @pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
-def test_the_text_is_the_golden_one(kit: Any, make: Callable[[Any], Summary]) -> None:
+def test_text_reports_match_the_goldens(kit: Any, make: Callable[[Any], Summary]) -> None:
     assert hey.render(make(kit)) == (HERE / "golden" / f"{make.__name__}.txt").read_text()
 
 
 @pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
-def test_the_document_keeps_its_schema(kit: Any, make: Callable[[Any], Summary]) -> None:
+def test_json_reports_match_the_schema(kit: Any, make: Callable[[Any], Summary]) -> None:
     text = document.render(make(kit))
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     jsonschema.validate(json.loads(text), SCHEMA, jsonschema.Draft202012Validator)
     assert "NaN" not in text
 
 
-def test_the_document_says_what_was_measured(kit: Any) -> None:
+def test_values_of_the_json_report(kit: Any) -> None:
     values = document.document(cut_off(kit))
     assert values["statuses"] == {"302": 1001}
     assert values["errors"] == {"request timeout": 1}
@@ -93,7 +93,7 @@ def test_the_plan_is_echoed() -> None:
     assert (echo(plan)["rate_per_connection"], echo(plan)["workers"]) == (2.5, 3)
 
 
-def test_the_echo_keeps_secrets() -> None:
+def test_the_echo_hides_secrets() -> None:
     flags = RunOptions(
         url="http://me:secret@[::1]:8080/a?b=c",
         user_agent="heyfleet/0",
@@ -109,7 +109,7 @@ def test_the_echo_keeps_secrets() -> None:
     assert echoed["requests"][0]["body_bytes"] == 6
 
 
-def test_rows_are_those_of_hey() -> None:
+def test_csv_rows_match_hey() -> None:
     one = struct.pack("<7qii", 100_000, 1_300_000, 150_000, 50_000, 20_000, 900_000, 100_000, 200, 0)
     two = struct.pack("<7qii", 2_000_000_000, 700_000, 0, 0, 10_000, 400_000, 60_000, 503, 0)
     assert "".join(rows.render(one + two)) == (
@@ -119,11 +119,11 @@ def test_rows_are_those_of_hey() -> None:
     )
 
 
-def test_rows_of_more_than_a_chunk() -> None:
+def test_csv_rows_of_several_chunks() -> None:
     row = struct.pack("<7qii", *range(7), 200, 0)
     count = rows.ROWS_PER_CHUNK * 2 + 1
     assert "".join(rows.render(row * count)).count("\n") == count + 1
 
 
-def test_no_rows() -> None:
+def test_csv_without_rows() -> None:
     assert "".join(rows.render(b"")) == rows.HEADER + "\n"
