@@ -52,8 +52,8 @@ def simulate(peer: SimPeer, *, seed: int = 1, **plan: Any) -> Run:
     return Run(make_engine(io=network, addresses=[("127.0.0.1", PORT)], messages=MESSAGES, **plan), network)
 
 
-def ticks(rate: float) -> dict[str, Any]:
-    """A constant rate for all connections, each with ticks of its own."""
+def connection_rate(rate: float) -> dict[str, Any]:
+    """A constant rate, dealt out to the connections in turn."""
     return {"model": "connection_rate", "stages": [(0, rate, rate)]}
 
 
@@ -105,7 +105,7 @@ def test_a_duration_stops_in_time_and_abandons_what_is_in_flight() -> None:
 
 def test_a_schedule_loses_no_tick_to_a_stall() -> None:
     """10 requests a second for 10 s; an answer takes 0.35 s, so that the connection is always late, later each time."""
-    run = simulate(answering(delay_ns=350 * MS), connections=1, duration_ns=10 * S, **ticks(10))
+    run = simulate(answering(delay_ns=350 * MS), connections=1, duration_ns=10 * S, **connection_rate(10))
     assert run.totals["planned"] == 100
     assert run.totals["sent"] == 29
     assert run.totals["unsent"] == 71
@@ -116,14 +116,14 @@ def test_a_schedule_loses_no_tick_to_a_stall() -> None:
 
 
 def test_a_schedule_that_is_kept_has_no_lag() -> None:
-    run = simulate(answering(delay_ns=MS), connections=8, duration_ns=3 * S, **ticks(8 * 25))
+    run = simulate(answering(delay_ns=MS), connections=8, duration_ns=3 * S, **connection_rate(8 * 25))
     assert run.totals["planned"] == run.totals["sent"] == 8 * 25 * 3
     assert run.histogram("lag").count == run.totals["sent"]
     assert run.histogram("lag").max_ns < 0.1 * MS
 
 
 def test_a_schedule_with_a_count() -> None:
-    run = simulate(answering(), connections=4, request_count=10, **ticks(4 * 2))
+    run = simulate(answering(), connections=4, request_count=10, **connection_rate(4 * 2))
     assert run.totals["responses"] == 10
     assert run.totals["elapsed_ns"] == pytest.approx(9 * S / 8, rel=0.01)
 
@@ -212,21 +212,21 @@ def test_snapshots_during_a_run_add_up_to_its_totals() -> None:
     thread = threading.Thread(target=engine.run)
     thread.start()
     engine.start(1)
-    parts = []
+    snapshots = []
     while not engine.finished:
-        parts.append(engine.snapshot())
+        snapshots.append(engine.snapshot())
     thread.join()
-    parts.append(engine.snapshot())
+    snapshots.append(engine.snapshot())
     responses: Counter[int] = Counter()
     latency = Histogram()
-    for part in parts:
-        responses.update(part.responses)
-        if "latency" in part.histograms:
-            latency.add(part.histograms["latency"])
+    for snapshot in snapshots:
+        responses.update(snapshot.responses)
+        if "latency" in snapshot.histograms:
+            latency.add(snapshot.histograms["latency"])
     assert responses == {200: 300_000}
     assert latency.count == 300_000
-    assert sum(part.counters["sent"] for part in parts) == 300_000
-    assert len(parts) > 2
+    assert sum(snapshot.counters["sent"] for snapshot in snapshots) == 300_000
+    assert len(snapshots) > 2
 
 
 def test_a_stop_ends_a_run_at_once() -> None:

@@ -73,7 +73,7 @@ def test_a_stage_of_nothing_sends_nothing() -> None:
     stages = [(S, 100, 100), (3 * S, 0, 0), (S, 100, 100)]
     totals, snapshot, _ = simulate(connections=50, duration_ns=5 * S, model="rate", stages=stages)
     assert totals["planned"] == 200
-    assert {place: part.counters["sent"] for place, part in snapshot.breakdowns.items()} == {
+    assert {key: breakdown.counters["sent"] for key, breakdown in snapshot.breakdowns.items()} == {
         (0, 0): 100,
         (2, 0): 100,
     }
@@ -86,18 +86,18 @@ def test_parts_add_up_to_the_whole() -> None:
         connections=50, duration_ns=3 * S, model="rate", stages=stages, messages=messages, order=[0, 0, 1]
     )
     assert totals["planned"] == 500
-    assert sum(part.counters["sent"] for part in snapshot.breakdowns.values()) == 500
+    assert sum(breakdown.counters["sent"] for breakdown in snapshot.breakdowns.values()) == 500
     assert (
-        sum((Counter(part.responses) for part in snapshot.breakdowns.values()), Counter())
+        sum((Counter(breakdown.responses) for breakdown in snapshot.breakdowns.values()), Counter())
         == snapshot.responses
     )
     latency = Histogram()
-    for part in snapshot.breakdowns.values():
-        latency.add(part.histograms["latency"])
+    for breakdown in snapshot.breakdowns.values():
+        latency.add(breakdown.histograms["latency"])
     assert latency.encode() == histogram(snapshot, "latency").encode()
     by_request = Counter({1: 0})
-    for (_, request), part in snapshot.breakdowns.items():
-        by_request[request] += part.counters["sent"]
+    for (_, request), breakdown in snapshot.breakdowns.items():
+        by_request[request] += breakdown.counters["sent"]
     assert by_request == {0: 334, 1: 166}
 
 
@@ -144,7 +144,7 @@ def test_users_go_when_their_stage_ends() -> None:
         duration_ns=5 * S,
         **users(stages),
     )
-    sent = {stage: part.counters["sent"] for (stage, _), part in snapshot.breakdowns.items()}
+    sent = {stage: breakdown.counters["sent"] for (stage, _), breakdown in snapshot.breakdowns.items()}
     assert sent[0] == pytest.approx(200, abs=10)
     assert sent[1] == pytest.approx(100, abs=6)
     assert 2 not in sent

@@ -69,27 +69,27 @@ def test_a_constant_rate_is_even_and_begins_at_once() -> None:
     assert instants(ScheduleProbe([(0, 4, 4)]), 5) == [0, S // 4, S // 2, 3 * S // 4, S]
 
 
-def test_a_rate_for_a_time_has_as_many_ticks_as_their_product() -> None:
+def test_a_rate_for_a_time_has_as_many_requests_as_their_product() -> None:
     assert len(instants(ScheduleProbe([(10 * S, 333, 333)]))) == 3330
 
 
 def test_the_same_instants_by_number_and_in_turn() -> None:
     schedule = ScheduleProbe(RAMP, plan_connections=7, first=1, stride=3, connections=2)
-    assert [schedule.offset_ns(tick) for tick in range(2000)] == instants(schedule, 2000)
+    assert [schedule.offset_ns(index) for index in range(2000)] == instants(schedule, 2000)
 
 
 @pytest.mark.parametrize("agents", [1, 3, 7])
 def test_all_agents_together_are_the_plan_at_any_instant(agents: int) -> None:
     """The issue's own ramp: to the integer, at 400 instants and at every hand-over."""
-    ticks = sorted(at for schedule in fleet_of(RAMP, agents, 100) for at in instants(schedule))
-    assert len(ticks) == 15_000 + 120_000 + 30_000
+    offsets = sorted(at for schedule in fleet_of(RAMP, agents, 100) for at in instants(schedule))
+    assert len(offsets) == 15_000 + 120_000 + 30_000
     for step in range(400):
         at_ns = step * 190 * S // 400 + 137
-        sent = sum(at <= at_ns for at in ticks)
+        sent = sum(at <= at_ns for at in offsets)
         # Tick k is due when the integral reaches k: k = 0 at the start.
-        assert sent == min(math.floor(due_until(RAMP, at_ns)) + 1, len(ticks))
+        assert sent == min(math.floor(due_until(RAMP, at_ns)) + 1, len(offsets))
     for at_ns, due in ((30 * S, 15_000), (150 * S, 135_000), (160 * S, 165_000)):
-        assert sum(at < at_ns for at in ticks) == due
+        assert sum(at < at_ns for at in offsets) == due
 
 
 @given(
@@ -100,12 +100,12 @@ def test_all_agents_together_are_the_plan_at_any_instant(agents: int) -> None:
 @settings(deadline=None)
 def test_any_stages_on_any_fleet(seconds: list[tuple[int, int, int]], agents: int, connections: int) -> None:
     stages: Stages = [(duration * S, first, last) for duration, first, last in seconds]
-    ticks = [at for schedule in fleet_of(stages, agents, connections) for at in instants(schedule)]
+    offsets = [at for schedule in fleet_of(stages, agents, connections) for at in instants(schedule)]
     whole_ns = sum(duration_ns for duration_ns, _, _ in stages)
-    assert len(ticks) == math.ceil(due_until(stages, whole_ns))
-    assert all(0 <= at <= whole_ns for at in ticks)
+    assert len(offsets) == math.ceil(due_until(stages, whole_ns))
+    assert all(0 <= at <= whole_ns for at in offsets)
     alone = instants(ScheduleProbe(stages))
-    assert sorted(ticks) == alone
+    assert sorted(offsets) == alone
     assert all(one <= other for one, other in pairwise(alone))
 
 
@@ -163,12 +163,12 @@ def test_poisson_arrivals_are_a_function_of_the_seed() -> None:
 
 def test_poisson_arrivals_of_a_fleet_have_its_rate_and_its_spread() -> None:
     """Gaps of the merged process: exponential, so that their deviation is their mean; 20,000 of them."""
-    ticks = sorted(
+    offsets = sorted(
         at
         for schedule in fleet_of([(0, 1000, 1000)], 4, 10, poisson=True, seed=5)
         for at in instants(schedule, 8000)
     )[:20_000]
-    gaps = [later - before for before, later in pairwise(ticks)]
+    gaps = [later - before for before, later in pairwise(offsets)]
     mean = sum(gaps) / len(gaps)
     deviation = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
     assert mean == pytest.approx(S / 1000, rel=0.03)
