@@ -25,6 +25,8 @@ CLOSE = 1.03
 TRIES = 3
 FAILURES = 2
 MAX_STEPS = 60
+# A generator that is unreliable at so many ever lower rates is not limited by the rate.
+MAX_UNRELIABLE_RATES = 3
 LOWEST_RATE = 1.0
 PASSED, FAILED, UNRELIABLE = "passed", "failed", "unreliable"
 _MAX_UNSENT_SHARE = 0.001
@@ -60,6 +62,8 @@ class Search:
                 self.failed_rate = rate
             if self.passed_rate and self.failed_rate and self.failed_rate <= self.passed_rate * CLOSE:
                 return
+            if not self.passed_rate and self._only_unreliable():
+                return
             if not self.failed_rate:
                 rate *= 2
             elif not self.passed_rate:
@@ -82,6 +86,11 @@ class Search:
             if failures >= FAILURES:
                 return False
         return True
+
+    def _only_unreliable(self) -> bool:
+        """Return whether the generator, and not the service, failed at every one of several rates."""
+        rates = {step.rate for step in self.steps}
+        return len(rates) >= MAX_UNRELIABLE_RATES and all(step.result == UNRELIABLE for step in self.steps)
 
     @property
     def best(self) -> Step | None:

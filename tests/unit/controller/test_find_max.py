@@ -62,6 +62,16 @@ def test_an_unreliable_step_does_not_pass() -> None:
     assert found.passed_rate < 300 <= found.failed_rate
 
 
+def test_a_search_ends_where_the_generator_is_never_reliable() -> None:
+    def try_rate(rate: float) -> Step:
+        return Step(rate, UNRELIABLE, "a worker waited for a CPU", cast("Summary", None))
+
+    found = Search(800, try_rate)
+    found.run()
+    assert [step.rate for step in found.steps] == [800, 800, 400, 400, 200, 200]
+    assert found.limited_by_generator
+
+
 def test_a_search_without_a_result() -> None:
     found = search(0)
     found.steps = []
