@@ -229,15 +229,15 @@ def test_tokens_and_authorities(fleet: Fleet, way: str) -> None:
 
 
 def test_too_few_agents(fleet: Fleet, faulty: Any) -> None:
-    run = fleet.run(3, "-n", "10", "-c", "3", "--join-timeout", "8s", faulty.url("/ok"))
+    run = fleet.run(3, "-n", "10", "-c", "3", "--join-timeout", "2s", faulty.url("/ok"))
     fleet.agents(2)
     assert run.end() == 2
-    assert re.search(r"[0-2] of 3 agents joined within 8 s; wait longer with --join-timeout", run.stderr)
+    assert re.search(r"[0-2] of 3 agents joined within 2 s; wait longer with --join-timeout", run.stderr)
 
 
 def test_enough_agents(fleet: Fleet, faulty: Any) -> None:
     run = fleet.run(
-        3, "-n", "100", "-c", "10", "--join-timeout", "15s", "--min-agents", "2", faulty.url("/ok")
+        3, "-n", "100", "-c", "10", "--join-timeout", "8s", "--min-agents", "2", faulty.url("/ok")
     )
     fleet.agents(2)
     assert run.end() == 0

@@ -50,6 +50,9 @@ PAGES = (
 )
 # Pages whose commands need more, and the tests that run them.
 ELSEWHERE = {
+    "deploy/docker/README.md": "tests/unit/deploy/test_readmes.py",
+    "deploy/ecs/README.md": "tests/unit/deploy/test_readmes.py",
+    "deploy/k8s/README.md": "tests/unit/deploy/test_readmes.py",
     "docs/how-to/deploy-docker.md": "tests/hosts/test_guide_of_docker.py",
     "docs/how-to/deploy-ec2.md": "tests/unit/deploy/ec2/test_guide.py",
     "docs/how-to/deploy-ecs.md": "tests/hosts/test_guide_of_ecs.py",

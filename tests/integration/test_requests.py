@@ -45,7 +45,7 @@ def test_weights_through_two_agents(nginx: Nginx, tmp_path: Path) -> None:
 def test_the_report_shortens_many_targets(nginx: Nginx, tmp_path: Path) -> None:
     (tmp_path / "targets").write_text("".join(f"GET {nginx.url('/')}?{number}\n" for number in range(200)))
     text = heyfleet("run", "-n", "400", "-c", "4", "--targets", str(tmp_path / "targets")).stdout
-    assert "... and 160 more, all in the report of --json" in text
+    assert "... and 160 more; --json has all of them" in text
 
 
 def test_headers_of_flags_apply_unless_a_target_has_its_own(tmp_path: Path) -> None:
