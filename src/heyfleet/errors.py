@@ -3,7 +3,6 @@
     HeyfleetError                    1  something went wrong while heyfleet did what was asked
     ├── InputError                   2  what was given can't be used; nothing was sent
     ├── CannotStartError             2  the input is good, but the run can't begin; nothing was sent
-    ├── IncompleteError              4  agents were lost, so results are missing
     └── DeployError                  1  a host, a cloud or a cluster did not do its part
 
 The number is the exit code of the command. Modules derive their own errors from these where they say more, such as
@@ -55,12 +54,6 @@ class CannotStartError(HeyfleetError):
     """A run that can't begin although its input is good: too few agents, a target that no agent may load."""
 
     exit_code = ExitCode.CANNOT_START
-
-
-class IncompleteError(HeyfleetError):
-    """Results that are missing because agents were lost."""
-
-    exit_code = ExitCode.INCOMPLETE
 
 
 class DeployError(HeyfleetError):
