@@ -155,7 +155,7 @@ def test_a_name_that_vanishes_keeps_its_addresses(names: Names) -> None:
     assert report["errors"] == {}
     assert report["lookups_failed"] > 0
     assert report["address_changes"] == 0
-    assert any("was not found again" in note for note in report["notes"])
+    assert any("looking up the target's name again failed" in note for note in report["notes"])
 
 
 def test_without_the_flag_a_name_is_resolved_once(names: Names) -> None:

@@ -148,7 +148,7 @@ def test_a_fleet_up_two_runs_and_down(cloud: Cloud) -> None:
     cloud.done("fleet", "down", *cloud.settings[:4], "--name", "web")
     assert cloud.double.left() == []
     for instance in instances:
-        assert f"heyfleet: agent {instance} starts, for {JOIN}" in cloud.double.console(instance)
+        assert f"heyfleet: starting agent {instance} for {JOIN}" in cloud.double.console(instance)
         assert "heyfleet-token" not in cloud.double.console(instance)
 
 
@@ -181,15 +181,15 @@ def test_every_command_of_the_guide(cloud: Cloud, tmp_path: Path) -> None:
         if line.startswith("heyfleet run --on") or " down " in line or "--dry-run" in line:
             assert cloud.double.left() == [], line
     dry, run, up, status, logs, down, reap, head, by_head, down_again = said
-    assert "3 on-demand instances c7i.large in the default VPC" in dry
+    assert "3 on-demand instances of type c7i.large in the default VPC" in dry
     assert "removed: instance i-" in run
     for text in (run, by_head):
         assert re.search(r"\[200\]\t[1-9]\d* responses", text)
     for text in (up, head):
         assert "3 of 3 agents have joined" in text
-    assert "starts, at 203.0.113." in head
+    assert "will listen at 203.0.113." in head
     assert status.count("  running  ") == 3
-    assert logs.count(f"starts, for {JOIN}") == 3
+    assert len(re.findall(f"starting agent .* for {JOIN}", logs)) == 3
     assert down.count("removed instance i-") == 3
     assert "removed object heyfleet/demo/" in down
     assert "nothing to remove" in reap

@@ -104,7 +104,7 @@ def test_a_task_that_never_ran_is_replaced(cloud: Cloud, fleet: Fleet, target: s
     cloud.tasks.refuse = lambda number: REASON if number == 2 else ""
     run = cloud.run(fleet, 3, "-n", "300", "-c", "3", f"{target}/ok")
     assert run.end(120) == 0, run.stderr
-    assert re.search(rf"[0-9a-f-]+ never ran, and is replaced: {re.escape(REASON)}", run.stderr)
+    assert re.search(rf"replacing [0-9a-f-]+, which never ran: {re.escape(REASON)}", run.stderr)
     assert run.report["ledger"]["responses"] == 300
     assert len(run.report["fleet"]["agents"]) == len(cloud.tasks.arns) == 3
     assert cloud.left() == []

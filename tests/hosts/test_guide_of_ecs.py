@@ -54,7 +54,7 @@ def test_every_command_of_the_guide(image: str, tmp_path: Path) -> None:
     plan, at_rate, _, up, status, run, logs, down, reap, by_file = (
         of[line] for line in of if not line.endswith(" &")
     )
-    assert "6 Fargate tasks of registry.example/heyfleet-agent:1 in the cluster load of us-east-1" in plan
+    assert "6 Fargate tasks of registry.example/heyfleet-agent:1 in the cluster load in us-east-1" in plan
     assert '"Resource": "arn:aws:iam::123456789012:role/pull"' in plan
     assert "stopped by duration" in at_rate
     assert at_rate.count("6 requested, 6 took part, 0 lost") == at_rate.count("[200]\t") == 1
