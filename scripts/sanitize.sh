@@ -31,10 +31,14 @@ import heyfleet.ext._core as core
 assert "/build/sanitize/" in core.__file__, f"the tests would run on {core.__file__}"
 PYTHON
 
-# Fleets of real processes are left out: other tests cover their native code, and a dozen sanitized processes on two cores take
-# minutes. Deployment is left out because none of it is native.
+# Fleets of real processes and the commands of the pages are left out: other tests cover their native code, and a dozen sanitized
+# processes on two cores take minutes. Deployment is left out because none of it is native.
 code=0
-skipped=(tests/test_tidy.py tests/test_imports.py tests/test_words.py tests/integration/test_demo.py tests/fleet/test_runs.py tests/fleet/test_controller.py tests/fleet/test_deploy_local.py tests/unit/deploy)
+skipped=(
+    tests/test_tidy.py tests/test_imports.py tests/test_words.py tests/unit/deploy
+    tests/fleet/test_runs.py tests/fleet/test_controller.py tests/fleet/test_deploy_local.py
+    tests/integration/test_demo.py tests/integration/test_pages.py tests/integration/test_tour.py
+)
 LD_PRELOAD=$preload "$python" -m pytest -q -n 2 --dist worksteal -p no:cacheprovider "${skipped[@]/#/--ignore=}" "$@" || code=$?
 if compgen -G "$root/report.*" >/dev/null; then
     cat "$root"/report.* >&2
