@@ -83,7 +83,7 @@ accuracy: $(VENV)/test $(VENV)/built ## Compare reports with targets whose laten
 
 clean: ## Remove what builds and checks leave behind, but keep .venv
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis src/heyfleet.egg-info
-	rm -f $(VENV)/built $(VENV)/compiled-strictly ext/_core.*.so proto/*_pb2.py proto/*_pb2.pyi
+	rm -f $(VENV)/built $(VENV)/compiled-strictly ext/_core.*.so ext/engine/counters.pxi proto/*_pb2.py proto/*_pb2.pyi
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean ## Remove .venv as well

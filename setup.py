@@ -10,6 +10,7 @@ Environment variables:
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,22 @@ def generate_proto() -> None:
         subprocess.run(command, check=True)
         for generated in Path(out_folder, "heyfleet/proto").iterdir():
             shutil.copyfile(generated, folder / generated.name)
+
+
+def generate_counters() -> None:
+    """Write the engine's counters, a struct and the tuple of its names, from the uint64 fields of Snapshot in the schema."""
+    schema = (PACKAGE / "proto/stats.proto").read_text()
+    fields = re.search(r"^message Snapshot \{$(.*?)^\}$", schema, re.MULTILINE | re.DOTALL)
+    names = re.findall(r"^  uint64 (\w+) = ", fields[1] if fields else "", re.MULTILINE)
+    names.remove("sequence")
+    text = (
+        "# Made by setup.py from proto/stats.proto, where a counter is declared.\n\ncdef struct Counters:\n"
+    )
+    text += "".join(f"    uint64_t {name}\n" for name in names)
+    text += "\nCOUNTER_NAMES = (\n" + "".join(f'    "{name}",\n' for name in names) + ")\n"
+    path = PACKAGE / "ext/engine/counters.pxi"
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
 
 
 def extension() -> Extension:
@@ -96,6 +113,7 @@ if os.environ.get("HEYFLEET_NATIVE") == "0":
     setup()
 else:
     generate_proto()
+    generate_counters()
     setup(
         ext_modules=native_modules(),
         options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},

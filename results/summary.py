@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heyfleet.plan.redact import echo
-from heyfleet.proto.counters import ADDRESS_COUNTER_NAMES
+from heyfleet.proto.counters import ADDRESS_COUNTER_NAMES, COUNTER_NAMES
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.results.breakdown import BreakdownLine, request_lines, stage_lines, verdicts, warmup_line
 from heyfleet.results.distribution import Bar, Distribution, bars, distribution
@@ -94,9 +94,8 @@ class Summary:
     decoded_bytes: int | None  # after decoding, if the plan decodes
     redirects: int  # followed
     unfollowed_redirects: int
-    dropped: int  # part of the unsent requests: the generator itself was too late for them
     trace_dropped: int
-    unsolicited_responses: int  # connections on which the server sent bytes that no request asked for
+    counters: dict[str, int]  # all of proto/counters.py, by name
     addresses: tuple[str, ...]
     addresses_unused: tuple[str, ...]  # each with the reason
     by_address: tuple[AddressLine, ...]  # empty if there is only one
@@ -153,9 +152,8 @@ def summarize(
         decoded_bytes=stats.counters["decoded_bytes"] if plan.decode else None,
         redirects=stats.counters["redirects"],
         unfollowed_redirects=unfollowed,
-        dropped=stats.counters["dropped"],
         trace_dropped=sum(done.trace_dropped for done in totals),
-        unsolicited_responses=stats.counters["unsolicited_responses"],
+        counters={name: stats.counters[name] for name in COUNTER_NAMES},
         addresses=_unique(address for agent in agents for address in agent.ready.addresses),
         addresses_unused=_unique(text for agent in agents for text in agent.ready.addresses_unused),
         by_address=_by_address(measurements),

@@ -23,31 +23,6 @@ METRIC_NAMES = (
     "kernel_latency", "lookup", "handshake",
 )
 
-# The one definition of a counter: its field and, in the same order, its name. Both hold uint64_t only.
-cdef struct Counters:
-    uint64_t sent
-    uint64_t abandoned
-    uint64_t dropped                # not sent, since the generator itself was too late
-    uint64_t connections_opened
-    uint64_t handshakes_full        # of TLS
-    uint64_t handshakes_resumed
-    uint64_t retries                # requests sent again, since the server had not processed them
-    uint64_t redirects              # followed
-    uint64_t goaways                # HTTP/2 connections on which the server accepts no more requests
-    uint64_t unsolicited_responses  # connections closed because the peer sent what no request had asked for
-    uint64_t bytes_sent
-    uint64_t bytes_received
-    uint64_t body_bytes
-    uint64_t decoded_bytes          # body_bytes after decoding, where content is decoded
-
-COUNTER_NAMES = (
-    "sent", "abandoned", "dropped", "connections_opened", "handshakes_full", "handshakes_resumed", "retries", "redirects",
-    "goaways", "unsolicited_responses", "bytes_sent", "bytes_received", "body_bytes", "decoded_bytes",
-)
-
-if len(COUNTER_NAMES) * sizeof(uint64_t) != sizeof(Counters):
-    raise ImportError("COUNTER_NAMES and struct Counters list different counters")
-
 cdef enum:
     STATUS_CODES = 1000
 

@@ -64,6 +64,7 @@ def document(summary: Summary) -> dict[str, Any]:
         "phases": {name: distribution_values(phase) for name, phase in summary.phases.items()},
         "statuses": {str(code): count for code, count in summary.statuses.items()},
         "errors": summary.errors,
+        "counters": summary.counters,
         "body_bytes": summary.body_bytes,
         "decoded_bytes": summary.decoded_bytes,
         "redirects": summary.redirects,

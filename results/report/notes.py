@@ -64,10 +64,10 @@ def _load_notes(summary: Summary) -> Iterator[str]:
     if summary.aborted_by:
         yield f"ended by --abort-on: {summary.aborted_by}; the report covers the run until then"
     if ledger.unsent:
-        dropped = f", {summary.dropped} of them dropped because the generator was too late"
+        dropped = f", {summary.counters['dropped']} of them dropped because the generator was too late"
         yield (
             f"{plural(ledger.unsent, 'planned request')} not sent before the end of the run"
-            f"{dropped if summary.dropped else ''}"
+            f"{dropped if summary.counters['dropped'] else ''}"
         )
     if ledger.abandoned:
         yield (
@@ -97,9 +97,9 @@ def _http_notes(summary: Summary) -> Iterator[str]:
             f"{plural(summary.unfollowed_redirects, 'response')} asked for a redirect: "
             "counted like any other status, not followed"
         )
-    if summary.unsolicited_responses:
+    if summary.counters["unsolicited_responses"]:
         yield (
-            f"{plural(summary.unsolicited_responses, 'connection')} closed because the server sent bytes that no "
+            f"{plural(summary.counters['unsolicited_responses'], 'connection')} closed because the server sent bytes that no "
             "request had asked for"
         )
     if plan["http"] == "2" and "HTTP/1.1" in http.versions:

@@ -1,13 +1,10 @@
-"""The engine stays composed: short chains of inheritance, small classes, and one list of counters."""
+"""The engine stays composed: short chains of inheritance and small classes."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from pathlib import Path
-
-from heyfleet.ext import COUNTER_NAMES
-from heyfleet.proto.stats_pb2 import Snapshot
 
 EXT = Path(__file__).parents[3] / "ext"
 CLASS = re.compile(r"^cdef class (\w+)(?:\((\w+)\))?:")
@@ -51,10 +48,3 @@ def test_classes_are_small() -> None:
     _, methods = classes()
     assert methods["Lifecycle"] > 20
     assert {name: count for name, count in methods.items() if count > METHODS_AT_MOST} == {}
-
-
-def test_counters_have_one_list() -> None:
-    source = (EXT / "engine/recorder.pxi").read_text()
-    struct = source[source.index("cdef struct Counters:") : source.index("COUNTER_NAMES")]
-    assert tuple(re.findall(r"^    uint64_t (\w+)", struct, re.MULTILINE)) == COUNTER_NAMES
-    assert set(COUNTER_NAMES) <= set(Snapshot.DESCRIPTOR.fields_by_name)

@@ -43,8 +43,15 @@ VALUES: dict[str, dict[Any, Any]] = {
     "thresholds.result": {True: "passed", False: "failed", None: "inconclusive"},
     "plan.load_model": {"connections": "closed", "ticks": "connection_rate"},
 }
-# Texts for people are worded anew, and the version is another.
-TEXTS = ("schema_version", "notes", "trust.reasons", "thresholds.reason", "fleet.recovery_note")
+# Texts for people are worded anew, the version is another, and reports of version 2 had no list of all counters.
+TEXTS = (
+    "counters",
+    "schema_version",
+    "notes",
+    "trust.reasons",
+    "thresholds.reason",
+    "fleet.recovery_note",
+)
 
 
 def translated(value: Any, path: str = "") -> Any:
