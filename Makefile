@@ -36,7 +36,7 @@ experiments: $(VENV)/test $(VENV)/built ## Repeat the first experiments, check t
 
 test: $(VENV)/test $(VENV)/built ## Run all tests that need no root (ARGS="-k name" selects some)
 	@scripts/system-packages.sh test
-	$(python) -m pytest -q -n 2 --dist worksteal $(ARGS)
+	$(python) -m pytest -q -n 3 --dist worksteal $(ARGS)
 
 lint: $(VENV)/lint $(VENV)/built ## Check style, types, import directions, the extension's stub and its compiler warnings
 	$(python) -m ruff check
