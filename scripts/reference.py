@@ -330,6 +330,7 @@ def _meaning(code: ExitCode) -> str:
         or {
             ExitCode.OK: "the command did what was asked",
             ExitCode.INTERRUPTED: "interrupted by SIGINT (Ctrl-C)",
+            ExitCode.HUNG_UP: "ended by SIGHUP: its terminal was closed",
             ExitCode.TERMINATED: "ended by SIGTERM",
         }[code]
     )

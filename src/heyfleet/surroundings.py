@@ -1,12 +1,13 @@
-"""Failures of the surroundings, such as a full disk or a missing /proc, as errors with a cause and a cure.
+"""What the surroundings of a process do to it: failures of the operating system, and signals that end it.
 
-What heyfleet expects to fail, it reports where it fails. This is the one place for everything else that the operating
-system refuses, so that "fault:" is left for faults of heyfleet itself.
+What heyfleet expects to fail, it reports where it fails. `translate` is the one place for everything else that the
+operating system refuses, so that "fault:" is left for faults of heyfleet itself.
 """
 
 from __future__ import annotations
 
 import errno
+import signal
 
 from heyfleet.errors import HeyfleetError
 
@@ -52,6 +53,12 @@ def translate(error: BaseException) -> HeyfleetError | None:
             "check memory limits, or install heyfleet again",
         )
     return None
+
+
+def end_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that end a command in order: SIGHUP only if it is not to outlive its terminal (nohup)."""
+    hang_up = () if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else (signal.SIGHUP,)
+    return (signal.SIGINT, signal.SIGTERM, *hang_up)
 
 
 def _place(error: OSError) -> str:
