@@ -59,7 +59,7 @@ def flags_page() -> str:
                 3. the [plan file](plan-file.md)
 
                 An empty variable counts as not set. Where a flag may be repeated, its variable has one value on
-                each line. `HEYFLEET_RUNS` names the folder that archives go to.
+                each line. `HEYFLEET_RUNS` names the folder that archives go to; `none` keeps no archives.
                 """
             ),
             *_value_table(),
