@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 
 from heyfleet import console
@@ -44,7 +43,7 @@ def find_max_and_report(
 
 
 def _show_step(step: Step) -> None:
-    if sys.stderr.isatty():
+    if console.is_terminal():
         console.info(describe_step(step))
 
 

@@ -9,7 +9,7 @@ import re
 
 from heyfleet.errors import InputError
 from heyfleet.plan import template
-from heyfleet.plan.files import read_file
+from heyfleet.files import read_file
 from heyfleet.plan.options import RunOptions
 from heyfleet.proto.plan_pb2 import Column, Plan, Request
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from heyfleet.errors import InputError
-from heyfleet.plan.files import read_file
+from heyfleet.files import read_file
 from heyfleet.plan.options import RunOptions
 from heyfleet.plan.request_spec import RequestSpec
 from heyfleet.plan.sections.request import DEFAULT_USER_AGENT

@@ -12,7 +12,7 @@ from typing import Any
 
 from heyfleet.errors import InputError
 from heyfleet.plan import url as urls
-from heyfleet.plan.files import read_file
+from heyfleet.files import read_file
 from heyfleet.plan.stages import Weight, parse_weight
 from heyfleet.plan.values import parse_header, parse_method
 

@@ -48,7 +48,7 @@ def allow(connections: int, routes: int, workers: int) -> None:
     if routes == 0:
         return
     ports = local_ports() * routes
-    if connections > ports:
+    if 0 < ports < connections:
         raise LimitError(
             f"-c {connections} is more than the {ports} local ports for connections from one address to another"
             " (net.ipv4.ip_local_port_range)",
@@ -57,19 +57,25 @@ def allow(connections: int, routes: int, workers: int) -> None:
 
 
 def open_descriptors() -> int:
-    """Return the number of descriptors that this process has open."""
-    return len(os.listdir("/proc/self/fd"))
+    """Return the number of descriptors that this process has open; 0 where the kernel does not say."""
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return 0
 
 
 def local_ports() -> int:
-    """Return the number of local ports that the kernel gives to outgoing connections."""
-    first, last = port_range()
+    """Return the number of local ports for outgoing connections; 0 where the kernel does not say."""
+    first, last = port_range() or (1, 0)
     return last - first + 1
 
 
-def port_range() -> tuple[int, int]:
-    """Return the first and the last local port that the kernel gives to outgoing connections."""
-    first, last = (int(word) for word in _PORT_RANGE.read_text().split())
+def port_range() -> tuple[int, int] | None:
+    """Return the first and the last local port for outgoing connections; None where the kernel does not say."""
+    try:
+        first, last = (int(word) for word in _PORT_RANGE.read_text().split())
+    except (OSError, ValueError):
+        return None
     return first, last
 
 
