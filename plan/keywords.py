@@ -8,6 +8,7 @@ from os import PathLike, fspath
 
 from heyfleet.durations import format_duration
 from heyfleet.errors import InputError
+from heyfleet.plan.octets import to_text
 from heyfleet.plan.option_types import Option
 from heyfleet.plan.options import RunOptions, Text, find_option, options_from_texts
 
@@ -66,7 +67,7 @@ def _scalar(option: Option, value: object) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bytes):  # `make_requests` turns the text into the same bytes again
-        return value.decode("utf-8", "surrogateescape")
+        return to_text(value)
     if isinstance(value, timedelta):
         return format_duration(value // timedelta(microseconds=1) * 1000)
     if isinstance(value, int | float) and option.field.endswith("_ns"):

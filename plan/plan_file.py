@@ -223,12 +223,6 @@ def _parse_status_range(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def _parse_path(text: str) -> str:
-    if not text.startswith("/"):
-        raise ValueError(f"{text!r} does not begin with /; the host is the one of url")
-    return urls.percent_encoded(text)
-
-
 def _parse_name(text: str) -> str:
     if not text.strip() or re.search(r"[\[\],\x00-\x1f]", text):
         raise ValueError(f"{text!r} is not a name; a name has no brackets, commas or line breaks")
@@ -240,7 +234,7 @@ REQUEST_FIELDS = {
     "name": "Name of the request in the report and in thresholds. Default: method and path.",
     "weight": "Share of the request in relation to the others, like 3 or 0.5. Default: 1.",
     "method": "Request method. Default: the plan's.",
-    "path": "Path and query. Default: those of `url`.",
+    "path": 'Path and query. Default: those of `url`. `"*"` with OPTIONS asks about the whole server.',
     "headers": "Headers, as fields or as a list; they replace the plan's headers of the same name.",
     "body": "Request body.",
     "body-file": "File to send as the request body.",
@@ -251,7 +245,7 @@ _REQUEST_PARSERS: dict[str, Callable[[str], Any]] = {
     "name": _parse_name,
     "weight": parse_weight,
     "method": parse_method,
-    "path": _parse_path,
+    "path": urls.parse_request_target,
     "body": str,
     "content-type": parse_header_value,
 }

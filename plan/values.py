@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from heyfleet.durations import check_range, parse_count, parse_rate_per_s
+from heyfleet.plan.host_name import to_ascii
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -82,7 +83,8 @@ def parse_host_header(text: str) -> str:
     value = parse_header_value(text)
     if re.search(r"[\s/@?#]", value):
         raise ValueError(f"{text!r} is not a host; write a name, or name:port")
-    return value
+    name, colon, port = value.partition(":")
+    return to_ascii(name) + colon + port
 
 
 def parse_method(text: str) -> str:

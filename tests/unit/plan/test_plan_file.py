@@ -143,6 +143,7 @@ def test_files_are_relative_to_the_plan_file(file: Any, tmp_path: Path) -> None:
             "url: http://h/\nrequests:\n  - paht: /a\n",
             r":3: requests\[1\].paht: there is no such field; did you mean path",
         ),
+        ('url: http://h/\nrequests:\n  - path: "/a b"\n', r":3: requests\[1\].path: '/a b' has a space"),
         ("url: http://h/\nrequests:\n  - path: a\n", r":3: requests\[1\].path: 'a' does not begin with /"),
         ("url: http://h/\nrequests:\n  - weight: 0\n", r":3: requests\[1\].weight: '0' is not a weight"),
         ("url: http://h/\nrequests:\n  - expect: ok\n", r":3: requests\[1\].expect: 'ok' is not a status"),
