@@ -98,6 +98,12 @@ def _read_columns(path: str, referenced: dict[str, bool]) -> list[Column]:
 
 
 def _column(name: str, values: list[str]) -> Column:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"--data: the name of the column {name!r} is not UTF-8", "save the file as UTF-8"
+        ) from None
     return Column(name=name, values=[to_octets(value) for value in values])
 
 
