@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from heyfleet.agent.http.resolve import ResolveError, connection_endpoint, resolve, server_endpoint
+from heyfleet.plan.host_name import to_ascii
 from heyfleet.proto.plan_pb2 import CLOSED, USERS, Assignment, Plan
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -113,8 +114,8 @@ def split_target(target: str) -> tuple[str, int]:
         return host, _port(port.removeprefix(":"))
     if target.count(":") == 1:
         host, _, port = target.partition(":")
-        return host, _port(port)
-    return target, 0
+        return to_ascii(host), _port(port)
+    return to_ascii(target), 0
 
 
 def _refuse(requested: str, allowed: str) -> str:

@@ -59,7 +59,8 @@ def search_lines(search: Search) -> Iterator[str]:
         )
         yield f"  {search.passed_rate:g} requests/s passed{limit}"
     else:
-        yield "  no rate passed"
+        lowest = min((step.rate for step in search.steps), default=0)
+        yield f"  no rate passed{f'; the lowest that was tried is {lowest:g} requests/s' if lowest else ''}"
     if search.limited_by_generator:
         yield "  the limit is the generator's, not the server's: use more agents, or a less busy host"
     yield from (f"  {describe_step(step)}" for step in search.steps)
