@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from heyfleet.plan.places import check_address, check_host
+
 # RFC 3986, appendix B; scheme and authority are required here
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.DOTALL)
 _AUTHORITY = re.compile(
     r"(?:(?P<user>.*)@)?(?:\[(?P<ip6>[^\]]*)\]|(?P<host>[^:\[\]@]*))(?::(?P<port>[^:]*))?"
-)
-_HOST = re.compile(
-    r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
 )
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -75,17 +74,17 @@ def _host(host: str, url: str) -> str:
             host = host.encode("idna").decode()
         except UnicodeError:
             raise ValueError(f"URL {url!r}: the host {host!r} is not a name that IDNA can encode") from None
-    labels = host.rstrip(".").split(".")
-    if not _HOST.fullmatch(host) or len(host) > 253 or max(map(len, labels)) > 63:
-        raise ValueError(f"URL {url!r}: {host!r} is not a host name or address")
-    return host.lower()
+    try:
+        return check_host(host).lower()
+    except ValueError as error:
+        raise ValueError(f"URL {url!r}: {error}") from None
 
 
 def _address6(text: str) -> str:
     from ipaddress import IPv6Address
 
     try:
-        return str(IPv6Address(text.replace("%25", "%")))
+        return str(IPv6Address(check_address(text.replace("%25", "%"))))
     except ValueError:
         raise ValueError(f"[{text}] is not an IPv6 address") from None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from heyfleet.durations import check_range, parse_count, parse_rate_per_s
+from heyfleet.plan.places import check_host_header
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -79,10 +80,7 @@ def parse_header_value(text: str) -> str:
 
 def parse_host_header(text: str) -> str:
     """Return the value of a Host header; an empty one stands for the URL's host."""
-    value = parse_header_value(text)
-    if re.search(r"[\s/@?#]", value):
-        raise ValueError(f"{text!r} is not a host; write a name, or name:port")
-    return value
+    return check_host_header(parse_header_value(text))
 
 
 def parse_method(text: str) -> str:

@@ -9,7 +9,6 @@ collecting            agents that are away have until --lost-timeout to come bac
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 
@@ -24,6 +23,7 @@ from heyfleet.controller.fleet.agent_connection import (
 from heyfleet.controller.fleet.collector import AgentRun, Collector
 from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.errors import CannotStartError
+from heyfleet.plan.run_id import new_run_id
 from heyfleet.plan.sharding import Share, deal
 from heyfleet.proto.control_pb2 import FromAgent, Offer, RunRequest
 from heyfleet.proto.plan_pb2 import Assignment
@@ -55,7 +55,7 @@ class RunCoordinator:
     ) -> None:
         self.registry = registry
         self.request = request
-        self.run_id = os.urandom(8).hex()
+        self.run_id = new_run_id()
         self.stage = "waiting for agents"
         self.stopped = False
         self.abort_reason = ""  # the threshold of --abort-on that stopped the load
