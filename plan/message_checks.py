@@ -64,7 +64,9 @@ def check_data(plan: Plan) -> None:
             raise ValueError("rows are of no use without placeholders")
         return
     if plan.data_once and (not rows or not 0 < plan.request_count <= min(rows)):
-        raise ValueError(f"{plan.request_count} requests can't use each row once: there are {max(rows, default=0)} rows")
+        raise ValueError(
+            f"{plan.request_count} requests can't use each row once: there are {max(rows, default=0)} rows"
+        )
     in_headers = _check_placeholders(plan, set(names))
     for column in plan.data:
         if column.name in in_headers and any(map(_HEADER_BREAK_OCTETS.search, column.values)):

@@ -38,7 +38,9 @@ from heyfleet.proto.plan_pb2 import (
 if TYPE_CHECKING:  # a local run does not need the schema of the control plane
     from heyfleet.proto.control_pb2 import RunRequest
 
-MAX_DURATION_NS = 10 * 365 * 86_400 * 1_000_000_000  # of anything in a plan: ten years; sums stay far below 2**63
+MAX_DURATION_NS = (
+    10 * 365 * 86_400 * 1_000_000_000
+)  # of anything in a plan: ten years; sums stay far below 2**63
 MAX_WAIT_NS = 7 * 86_400 * 1_000_000_000  # of what a controller waits for
 MAX_COUNT = 2**63 - 1
 MAX_CONNECTIONS = 2**31 - 1  # of a plan; an agent's share is also limited by its host's descriptors
@@ -91,7 +93,9 @@ def validate_assignment(assignment: Assignment) -> None:
     )
     _within("the assignment's trace rows", share.trace_rows, 0, plan.trace_rows)
     if plan.streams > 1:
-        _within("the assignment's HTTP/2 streams", share.connections * plan.streams, 1, MAX_CONCURRENT_STREAMS)
+        _within(
+            "the assignment's HTTP/2 streams", share.connections * plan.streams, 1, MAX_CONCURRENT_STREAMS
+        )
 
 
 def validate_run_request(request: RunRequest) -> None:
@@ -122,7 +126,8 @@ def _check_numbers(plan: Plan) -> None:
     for name in ("duration_ns", "timeout_ns", "warmup_ns", "dns_ttl_ns"):
         _duration(f"the plan's {name.removesuffix('_ns')}", getattr(plan, name))
     _require(
-        bool(plan.request_count or plan.duration_ns), "the plan never ends: it has no number of requests and no duration"
+        bool(plan.request_count or plan.duration_ns),
+        "the plan never ends: it has no number of requests and no duration",
     )
     _apply("the I/O backend", values.parse_io_backend, plan.io or "auto")
     _check_think(plan.think)
@@ -138,7 +143,9 @@ def _check_think(think: Think) -> None:
 
 
 def _check_stages(plan: Plan) -> None:
-    _require(len(plan.stages) <= MAX_STAGES, f"{len(plan.stages)} stages are too many; the maximum is {MAX_STAGES}")
+    _require(
+        len(plan.stages) <= MAX_STAGES, f"{len(plan.stages)} stages are too many; the maximum is {MAX_STAGES}"
+    )
     _unique("stages", (stage.name for stage in plan.stages))
     if plan.load_model == CLOSED:
         has_level = any(stage.first or stage.last for stage in plan.stages)
@@ -149,10 +156,14 @@ def _check_stages(plan: Plan) -> None:
         _check_stage(stage, is_last=number == len(plan.stages), in_users=plan.load_model == USERS)
     _duration("all stages together", sum(stage.duration_ns for stage in plan.stages))
     _require(
-        any(stage.first or stage.last for stage in plan.stages), "the plan sends nothing: the level of every stage is 0"
+        any(stage.first or stage.last for stage in plan.stages),
+        "the plan sends nothing: the level of every stage is 0",
     )
     if plan.load_model == CONNECTION_RATE:
-        _require(not plan.stages[-1].duration_ns and len(plan.stages) == 1, "a rate per connection has one endless stage")
+        _require(
+            not plan.stages[-1].duration_ns and len(plan.stages) == 1,
+            "a rate per connection has one endless stage",
+        )
 
 
 def _check_stage(stage: Stage, *, is_last: bool, in_users: bool) -> None:
@@ -216,7 +227,9 @@ def _check_tls(tls: Tls, required_name: str) -> None:
         _apply("the TLS version", values.parse_tls_version, tls.version)
     for name in ("ca_pem", "certificate_pem", "key_pem"):
         size = len(getattr(tls, name))
-        _require(size <= _MAX_PEM_BYTES, f"the TLS field {name} has {size} bytes; the maximum is {_MAX_PEM_BYTES}")
+        _require(
+            size <= _MAX_PEM_BYTES, f"the TLS field {name} has {size} bytes; the maximum is {_MAX_PEM_BYTES}"
+        )
 
 
 def _check_thresholds(plan: Plan) -> None:
