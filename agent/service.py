@@ -122,7 +122,7 @@ class AgentService:
             if (run := self._run(message.run_id)) is not None and kind != "assignment":
                 self._fail(run, reason)
             else:
-                self._log(f"a message of the controller is ignored: {reason}")
+                self._log(f"refused run {message.run_id}: {reason}")
                 self._refuse(message.run_id, reason)
 
     def _handle(self, message: ToAgent) -> None:

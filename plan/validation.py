@@ -54,6 +54,8 @@ _MAX_HOSTS_OF_RULE = 4096
 _MAX_THRESHOLDS = 256
 _MAX_NAME_CHARACTERS = 65_536
 _MAX_PEM_BYTES = 4 << 20
+_MAX_THRESHOLD_CHARACTERS = 1000
+_MAX_ERROR_CHARACTERS = 500  # a message may have a text of megabytes
 
 T = TypeVar("T")
 
@@ -235,6 +237,7 @@ def _check_tls(tls: Tls, required_name: str) -> None:
 def _check_thresholds(plan: Plan) -> None:
     _within("the number of thresholds", len(plan.slo) + len(plan.abort_on), 0, _MAX_THRESHOLDS)
     for text in (*plan.slo, *plan.abort_on):
+        _within("the length of a threshold", len(text), 1, _MAX_THRESHOLD_CHARACTERS)
         _apply("a threshold", parse_threshold, text)
 
 
@@ -261,9 +264,9 @@ def _apply(where: str, check: Callable[..., T], *arguments: object, **options: o
     try:
         return check(*arguments, **options)
     except ValueError as error:
-        raise InvalidPlanError(f"{where}: {error}") from None
+        raise InvalidPlanError(f"{where}: {error}"[:_MAX_ERROR_CHARACTERS]) from None
 
 
 def _require(holds: bool, otherwise: str) -> None:
     if not holds:
-        raise InvalidPlanError(otherwise)
+        raise InvalidPlanError(otherwise[:_MAX_ERROR_CHARACTERS])

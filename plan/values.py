@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 
-from heyfleet.durations import check_range, parse_count, parse_rate_per_s
+from heyfleet.durations import check_range, format_duration, parse_count, parse_duration_ns, parse_rate_per_s
 from heyfleet.plan.places import check_host_header
+from heyfleet.proto.protocol import LEASE_NS_AT_LEAST, LEASE_NS_AT_MOST
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -26,6 +27,15 @@ def parse_positive_count(text: str) -> int:
 def parse_small_count(text: str) -> int:
     """Return a whole number of at least 1 of things that a host has few of, such as connections or threads."""
     return parse_count(text, 1, _MAX_INT32)
+
+
+def parse_lease_ns(text: str) -> int:
+    """Return the nanoseconds of a lease that agents accept."""
+    lease_ns = parse_duration_ns(text)
+    if not LEASE_NS_AT_LEAST <= lease_ns <= LEASE_NS_AT_MOST:
+        limits = f"{format_duration(LEASE_NS_AT_LEAST)} to {format_duration(LEASE_NS_AT_MOST)}"
+        raise ValueError(f"{text!r} is no lease that agents accept, which is {limits}")
+    return lease_ns
 
 
 def parse_users(text: str) -> float:
