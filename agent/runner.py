@@ -85,7 +85,7 @@ class Runner:
         routes = 0 if plan.unix_socket else len(resolution.addresses) * max(len(plan.sources), 1)
         flag = "--users" if plan.load_model == USERS else "-c"
         limits.allow(sum(share.connections for share in shares), routes, len(shares), flag)
-        http2 = speaks_http2(plan, resolution.addresses)
+        http2 = speaks_http2(plan, resolution.addresses, lambda: self._stopped)
         messages, columns = render_plan(plan, http2)  # once for all workers: bodies may be large
         setup = Setup(
             assignment=assignment,

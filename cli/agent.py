@@ -152,7 +152,12 @@ def _spool_folder(spool: str | None) -> Path:
     from heyfleet.agent.spool import default_folder, prepare_folder
 
     if spool is None:
-        return default_folder()
+        try:
+            return default_folder()
+        except OSError as error:
+            raise click.UsageError(
+                f"no folder can be written for the results: {error.strerror}; name one with --spool"
+            ) from None
     try:
         prepare_folder(Path(spool))
     except OSError as error:

@@ -8,9 +8,9 @@ from typing import Any
 
 from heyfleet.durations import MAX_DURATION_NS, MAX_RATE_PER_S, format_duration
 from heyfleet.errors import InputError
-from heyfleet.plan.conflicts import check_plan
 from heyfleet.plan.options import OPTIONS, RunOptions
 from heyfleet.plan.requests import make_requests
+from heyfleet.plan.run_id import new_run_id
 from heyfleet.plan.sections.load import DEFAULT_CONNECTIONS, DEFAULT_CONNECTIONS_OF_RATE, DEFAULT_REQUESTS
 from heyfleet.plan.stages import (
     constant_stage,
@@ -21,6 +21,7 @@ from heyfleet.plan.stages import (
 )
 from heyfleet.plan.url import Url
 from heyfleet.plan.url import parse as parse_url
+from heyfleet.plan.validation import MAX_TRACE_ROWS, validate_plan
 from heyfleet.proto.plan_pb2 import (
     CLOSED,
     CONNECTION_RATE,
@@ -41,7 +42,6 @@ from heyfleet.proto.plan_pb2 import (
     Tls,
 )
 
-MAX_TRACE_ROWS = 1_000_000
 # From this rate on a single connection deserves a warning: each response must take less than 1 ms.
 _WARN_RATE_PER_CONNECTION = 1000.0
 
@@ -75,7 +75,7 @@ def make_plan(options: RunOptions) -> Plan:
         **_copied_fields(options),
     )
     _add_template(plan, options)
-    check_plan(plan)
+    validate_plan(plan)
     return plan
 
 
@@ -92,7 +92,7 @@ def warnings(plan: Plan) -> Iterator[str]:
 def whole_plan(plan: Plan) -> Assignment:
     """Return the whole plan as the assignment of a single agent."""
     return Assignment(
-        run_id=os.urandom(8).hex(),
+        run_id=new_run_id(),
         agent="local",
         plan=plan,
         request_count=plan.request_count,

@@ -5,17 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import os
-import re
 
 from heyfleet.errors import InputError
 from heyfleet.files import read_file
 from heyfleet.plan import template
+from heyfleet.plan.message_checks import HEADER_BREAKS
 from heyfleet.plan.octets import to_octets, to_text
 from heyfleet.plan.options import RunOptions
 from heyfleet.proto.plan_pb2 import Column, Plan, Request
-
-# Any of these would end a header and begin another.
-_HEADER_BREAKS = re.compile(r"[\r\n\0]")
 
 
 def add_template(plan: Plan, options: RunOptions) -> None:
@@ -91,7 +88,7 @@ def _read_columns(path: str, referenced: dict[str, bool]) -> list[Column]:
             raise InputError(f"{{csv:{name}}}: {path} has no such column", f"known are {', '.join(names)}")
         values = [row[names.index(name)] for row in rows]
         for number, value in enumerate(values, 2):
-            if one_line and _HEADER_BREAKS.search(value):
+            if one_line and HEADER_BREAKS.search(value):
                 raise InputError(f"--data: {path}: row {number}: {name}: a header can't hold a line break")
         columns.append(_column(name, values))
     return columns or [_column(names[0], [row[0] for row in rows])]

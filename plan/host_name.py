@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-MAX_NAME_BYTES = 253
+from heyfleet.plan.places import check_address
+
 _DOT = re.compile("[.\u3002\uff0e\uff61]")  # RFC 3490, section 3.1
 _LABEL = re.compile(r"[A-Za-z0-9_-]+")
 # IDNA 2003 and 2008 take these for different names, which can belong to different owners.
@@ -23,7 +24,7 @@ def parse_address6(text: str) -> str:
     from ipaddress import IPv6Address
 
     try:
-        return str(IPv6Address(text.replace("%25", "%")))
+        return str(IPv6Address(check_address(text.replace("%25", "%"))))
     except ValueError:
         raise ValueError(f"[{text}] is not an IPv6 address") from None
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from heyfleet.plan.host_name import MAX_NAME_BYTES, parse_address6, to_ascii
+from heyfleet.plan.host_name import parse_address6, to_ascii
 from heyfleet.plan.octets import to_octets, to_text
+from heyfleet.plan.places import check_host
 
 # RFC 3986, appendix B; scheme and authority are required here
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.DOTALL)
 _AUTHORITY = re.compile(
     r"(?:(?P<user>.*)@)?(?:\[(?P<ip6>[^\]]*)\]|(?P<host>[^:\[\]@]*))(?::(?P<port>[^:]*))?"
-)
-_HOST = re.compile(
-    r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
 )
 DEFAULT_PORTS = {"http": 80, "https": 443}
 WHOLE_SERVER = "*"  # the request target of OPTIONS that asks about no path (RFC 9112, 3.2.4)
@@ -98,13 +96,9 @@ def _host(host: str, url: str) -> str:
     if not host:
         raise ValueError(f"URL {url!r} has no host; write it like http://localhost:8080/")
     try:
-        host = to_ascii(host)
+        return check_host(to_ascii(host)).lower()
     except ValueError as error:
         raise ValueError(f"URL {url!r}: {error}") from None
-    labels = host.rstrip(".").split(".")
-    if not _HOST.fullmatch(host) or len(host) > MAX_NAME_BYTES or max(map(len, labels)) > 63:
-        raise ValueError(f"URL {url!r}: {host!r} is not a host name or address")
-    return host.lower()
 
 
 def _port(text: str | None, url: str, default: int) -> int:

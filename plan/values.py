@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 
-from heyfleet.durations import check_range, parse_count, parse_rate_per_s
+from heyfleet.durations import check_range, format_duration, parse_count, parse_duration_ns, parse_rate_per_s
 from heyfleet.plan.host_name import to_ascii
+from heyfleet.plan.places import check_host_header
+from heyfleet.proto.protocol import LEASE_NS_AT_LEAST, LEASE_NS_AT_MOST
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -32,6 +34,15 @@ def parse_small_count(text: str) -> int:
 def parse_local_agents(text: str) -> int:
     """Return a whole number of at least 1 of processes that one host can start."""
     return parse_count(text, 1, _MAX_LOCAL_AGENTS)
+
+
+def parse_lease_ns(text: str) -> int:
+    """Return the nanoseconds of a lease that agents accept."""
+    lease_ns = parse_duration_ns(text)
+    if not LEASE_NS_AT_LEAST <= lease_ns <= LEASE_NS_AT_MOST:
+        limits = f"{format_duration(LEASE_NS_AT_LEAST)} to {format_duration(LEASE_NS_AT_MOST)}"
+        raise ValueError(f"{text!r} is no lease that agents accept, which is {limits}")
+    return lease_ns
 
 
 def parse_users(text: str) -> float:
@@ -86,10 +97,7 @@ def parse_header_value(text: str) -> str:
 
 def parse_host_header(text: str) -> str:
     """Return the value of a Host header; an empty one stands for the URL's host."""
-    value = parse_header_value(text)
-    if re.search(r"[\s/@?#]", value):
-        raise ValueError(f"{text!r} is not a host; write a name, or name:port")
-    name, colon, port = value.partition(":")
+    name, colon, port = check_host_header(parse_header_value(text)).partition(":")
     return to_ascii(name) + colon + port
 
 
