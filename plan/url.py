@@ -13,6 +13,8 @@ _AUTHORITY = re.compile(
 _HOST = re.compile(
     r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
 )
+_NAME_AT_MOST, _LABEL_AT_MOST = 253, 63  # characters (RFC 1035, section 2.3.4)
+_ZONE = re.compile(r"[A-Za-z0-9_.~-]+")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -67,6 +69,28 @@ def _no_scheme(url: str, shown: str) -> str:
     return f"URL {shown!r} has no scheme; try http://{rest or 'localhost:8080/'}"
 
 
+def is_host(text: str) -> bool:
+    """Whether a text is a host name in ASCII, or an address without brackets; a zone may follow an IPv6 address."""
+    from ipaddress import ip_address
+
+    if _is_name(text):
+        return True
+    address, percent, zone = text.partition("%")
+    try:
+        ip_address(address)
+    except ValueError:
+        return False
+    return not percent or (":" in address and _ZONE.fullmatch(zone) is not None)
+
+
+def _is_name(text: str) -> bool:
+    return (
+        len(text) <= _NAME_AT_MOST
+        and _HOST.fullmatch(text) is not None
+        and all(len(label) <= _LABEL_AT_MOST for label in text.split("."))
+    )
+
+
 def _host(host: str, url: str) -> str:
     if not host:
         raise ValueError(f"URL {url!r} has no host; write it like http://localhost:8080/")
@@ -75,8 +99,7 @@ def _host(host: str, url: str) -> str:
             host = host.encode("idna").decode()
         except UnicodeError:
             raise ValueError(f"URL {url!r}: the host {host!r} is not a name that IDNA can encode") from None
-    labels = host.rstrip(".").split(".")
-    if not _HOST.fullmatch(host) or len(host) > 253 or max(map(len, labels)) > 63:
+    if not _is_name(host):
         raise ValueError(f"URL {url!r}: {host!r} is not a host name or address")
     return host.lower()
 
