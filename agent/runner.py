@@ -12,11 +12,12 @@ from heyfleet.agent.host import limits
 from heyfleet.agent.host.monitor import HostMonitor
 from heyfleet.agent.http.dns_refresh import DnsRefresh
 from heyfleet.agent.http.messages import render_plan
-from heyfleet.agent.http.resolve import Resolution, ResolveError, resolve_plan
+from heyfleet.agent.http.resolve import Resolution, resolve_plan
 from heyfleet.agent.http.transport import NAMES, speaks_http2
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.agent.snapshots import encode_histogram, merge_workers
 from heyfleet.agent.worker import Setup, Worker, build_engine
+from heyfleet.errors import CannotStartError
 from heyfleet.plan.sharding import deal
 from heyfleet.proto.plan_pb2 import USERS, Assignment, Plan
 from heyfleet.proto.protocol import TRACE_BYTES_A_SNAPSHOT
@@ -46,13 +47,14 @@ class Runner:
         self._sequence = 0
 
     def prepare(self, assignment: Assignment) -> Ready | Refusal:
-        """Resolve the target, check the host's limits and open the connections; send nothing yet."""
+        """Check the owner's and the host's limits, resolve the target and open the connections; send nothing yet."""
         self._assignment = assignment
         plan = assignment.plan
         try:
-            resolution = resolve_plan(plan)
+            self._policy.check_load(assignment)
+            resolution = resolve_plan(plan, self._policy)
             http2 = self._build_workers(resolution)
-        except (ResolveError, limits.LimitError, ValueError) as error:
+        except (CannotStartError, ValueError) as error:
             return Refusal(reason=str(error))
         except (MemoryError, OverflowError):
             return Refusal(reason=str(limits.no_memory(assignment.connections, plan.streams)))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from heyfleet.agent.http.resolve import server_endpoint
 from heyfleet.plan.template import parse
 from heyfleet.plan.url import WHOLE_SERVER, Url, basic
-from heyfleet.proto.plan_pb2 import Header, Plan, Request
+from heyfleet.proto.plan_pb2 import HTTP_2, Header, Plan, Request
 
 _METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # What a proxy could read as a second request, or as another length of the body.
@@ -23,6 +23,8 @@ def request_through_proxy(plan: Plan, request: Request, url: Url) -> Request:
     """
     if not plan.HasField("proxy") or url.scheme == "https":
         return request
+    if plan.http == HTTP_2:
+        raise ValueError("HTTP/2 goes through a proxy only to https targets, in a tunnel")
     _check(plan, request)
     proxied = Request()
     proxied.CopyFrom(request)

@@ -9,9 +9,15 @@ from itertools import count
 from heyfleet.agent.http.location import resolve_location
 from heyfleet.agent.http.proxy import request_through_proxy, target_url, tunnel_head
 from heyfleet.agent.http.request import IDEMPOTENT, http2_fields, render
-from heyfleet.agent.http.resolve import Resolution, ResolveError, look_up_all, server_endpoint
+from heyfleet.agent.http.resolve import (
+    Resolution,
+    ResolveError,
+    check_behind_proxy,
+    look_up_all,
+    server_endpoint,
+)
 from heyfleet.agent.http.transport import tls_context
-from heyfleet.agent.policy import HostPolicy
+from heyfleet.agent.policy import HostPolicy, NotAllowedError
 from heyfleet.ext import Engine, http2_request
 from heyfleet.plan.redact import SECRET_HEADER
 from heyfleet.plan.url import Url, basic
@@ -100,21 +106,25 @@ class Follower:
     def _origin(self, url: Url) -> int | str:
         """Look up an origin and add it to the engine; return its number, or the name of the error."""
         assert self._engine is not None
-        hosts, port = server_endpoint(self._plan, url.host, url.port, url.scheme)
         try:
-            addresses = look_up_all(hosts, port, self._plan.family)
+            addresses = self._addresses(url)
         except ResolveError:
-            if not self._proxy_addresses:
-                return UNKNOWN_HOST
-            addresses = []  # the proxy may be able to resolve it
-        if not all(self._policy.allows(host, port, [address for address, _ in addresses]) for host in hosts):
+            return UNKNOWN_HOST
+        except NotAllowedError:
             return NOT_ALLOWED
-        if not self._proxy_addresses:
-            addresses = Resolution(addresses, 0).accepting(_TRIAL_S).addresses
         try:
             return self._add_origin(addresses, url)
         except ValueError:
             return NOT_USABLE
+
+    def _addresses(self, url: Url) -> list[tuple[str, int]]:
+        """Return the addresses that connections for an origin go to; ResolveError, NotAllowedError."""
+        hosts, port = server_endpoint(self._plan, url.host, url.port, url.scheme)
+        if self._proxy_addresses:
+            check_behind_proxy(hosts, port, self._policy)
+            return self._proxy_addresses
+        addresses = look_up_all(hosts, port, self._policy, self._plan.family)
+        return Resolution(addresses, 0).accepting(_TRIAL_S).addresses
 
     def _add_origin(self, addresses: list[tuple[str, int]], url: Url) -> int:
         assert self._engine is not None
@@ -122,10 +132,10 @@ class Follower:
         if not self._proxy_addresses:
             return self._engine.add_origin(addresses, context)
         if url.scheme == "https":
-            return self._engine.add_origin(self._proxy_addresses, context, tunnel_head(self._plan, url))
+            return self._engine.add_origin(addresses, context, tunnel_head(self._plan, url))
         # Connections to the proxy serve every http URL.
         if self._proxy_origin is None:
-            self._proxy_origin = self._engine.add_origin(self._proxy_addresses, None)
+            self._proxy_origin = self._engine.add_origin(addresses, None)
         return self._proxy_origin
 
     def _render(self, visit: _Visit) -> bytes:
