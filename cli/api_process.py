@@ -18,6 +18,7 @@ import sys
 from contextlib import ExitStack
 from typing import Any, TextIO
 
+from heyfleet import console
 from heyfleet.cli.run import make_executor, make_live_exports
 from heyfleet.controller.executors.base import Executor
 from heyfleet.controller.run import run
@@ -92,7 +93,7 @@ def _traceback_free(work: Any) -> int:
     except Exception as error:
         if os.environ.get("HEYFLEET_DEBUG") == "1":
             raise
-        print(f"fault: {type(error).__name__}: {error} (HEYFLEET_DEBUG=1 shows where)", file=sys.stderr)
+        console.error(f"fault: {type(error).__name__}: {error} (HEYFLEET_DEBUG=1 shows where)")
         return 1
 
 

@@ -154,7 +154,7 @@ class Main(click.Group):
             code = super().main(*args, **{**kwargs, "standalone_mode": False})
         except click.exceptions.NoArgsIsHelpError as error:
             code = error.exit_code
-            print(error.format_message(), file=sys.stderr)
+            console.write_stderr(error.format_message().splitlines())
         except click.ClickException as error:
             code = error.exit_code
             console.error(_message(error))
