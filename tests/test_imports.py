@@ -23,6 +23,7 @@ EVERYONE = (
     "heyfleet.__version__",
     "heyfleet.errors",
     "heyfleet.durations",
+    "heyfleet.text",
     "heyfleet.files",
     "heyfleet.documents",
     "heyfleet.surroundings",
