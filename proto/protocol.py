@@ -30,6 +30,11 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_AT_MOST),
     ("grpc.max_send_message_length", MESSAGE_BYTES_AT_MOST),
+    # Nothing of a fleet goes through the proxies that the environment names for other programs: a controller is dialed
+    # where its address says.
+    ("grpc.enable_http_proxy", 0),
+    # A controller shares its port with nobody; by default the kernel would spread agents over both.
+    ("grpc.so_reuseport", 0),
 )
 
 
