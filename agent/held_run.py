@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from heyfleet.agent.spool import Spool
 from heyfleet.proto.control_pb2 import Offer
 from heyfleet.proto.plan_pb2 import Assignment
+from heyfleet.proto.protocol import MESSAGE_BYTES_AT_MOST, OFFERS_AT_MOST
 from heyfleet.proto.stats_pb2 import Done, Ready, Record, Refusal, Snapshot
+
+_OFFER_BYTES_AT_MOST = MESSAGE_BYTES_AT_MOST - (1 << 19)  # the rest is for the other fields of a hello
 
 
 class AsyncRunner(Protocol):
@@ -45,6 +48,7 @@ class HeldRun:
         self.spool: Spool | None = None  # None until the run is prepared
         self.running = False
         self.ended_by = ""  # what ended the load, if the service did
+        self.seal = b""  # proves to another controller that this share was started
         self.last_sequence = 0
         self.done: Done | None = None
 
@@ -56,7 +60,9 @@ class HeldRun:
     def offer(self) -> Offer:
         """Return what the controller must know of the run after a broken stream."""
         ended = self.done is not None
-        return Offer(assignment=self.assignment, last_sequence=self.last_sequence, ended=ended)
+        return Offer(
+            assignment=self.assignment, last_sequence=self.last_sequence, ended=ended, seal=self.seal
+        )
 
     def open_spool(self, folder: Path, agent: str, ready: Ready) -> None:
         """Create the spool file with its first records; OSError."""
@@ -77,3 +83,20 @@ class HeldRun:
         """Close the spool file, and delete it unless it is to be kept."""
         if self.spool is not None:
             self.spool.close(keep=keep)
+
+
+def newest_offers(runs: Sequence[HeldRun]) -> list[Offer]:
+    """Return offers of the newest runs that fit into one message. `runs` begin with the oldest.
+
+    A hello that is too large would keep an agent away for good. Runs that are left out are offered when others have been
+    released.
+    """
+    offers: list[Offer] = []
+    room_bytes = _OFFER_BYTES_AT_MOST
+    for run in reversed(runs):
+        offer = run.offer()
+        room_bytes -= offer.ByteSize() + 8  # and its tag and length
+        if room_bytes < 0 or len(offers) == OFFERS_AT_MOST:
+            break
+        offers.append(offer)
+    return offers[::-1]

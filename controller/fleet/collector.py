@@ -26,6 +26,7 @@ class AgentRun:
         self.assignment = assignment
         self.state = ""
         self.loss_reason = ""
+        self.seal = b""  # of its share; sent with the start
         self.ready = Ready()
         self.done: Done | None = None
         self.stats = Stats(histograms=per_agent)
