@@ -19,12 +19,9 @@ FOLDERS = ("agent", "cli", "controller", "deploy", "ext", "lab", "plan", "proto"
 
 # Modules of heyfleet that each layer may import besides itself. The first key that is a prefix of a module's name applies; a
 # name includes everything below it. src/heyfleet/*.py, the public Python API, has no limits.
-EVERYONE = (
-    "heyfleet.__version__",
-    "heyfleet.errors",
-    "heyfleet.durations",
-    "heyfleet.files",
-    "heyfleet.documents",
+EVERYONE = tuple(
+    f"heyfleet.{name}"
+    for name in ("__version__", "errors", "durations", "files", "documents", "yaml_documents")
 )
 PLAN = ("heyfleet.plan", "heyfleet.proto")
 HISTOGRAMS = (
