@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from heyfleet.errors import InputError
 from heyfleet.files import MAX_TEXT_BYTES, read_file
@@ -46,8 +44,6 @@ def read_token(path: str) -> Token:
         raise CredentialsError(
             f"--token-file: {path!r} is not a token file", "create one with `heyfleet ca token`"
         )
-    if Path(path).stat().st_mode & 0o077:
-        print(f"heyfleet agent: {path} is readable by other users; run chmod 600 {path}", file=sys.stderr)
     return Token(fields["id"], fields["secret"], certificate.encode(), f"{_PRIVATE_KEY}{key}".encode())
 
 

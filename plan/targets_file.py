@@ -17,10 +17,9 @@ from heyfleet.plan import url as urls
 from heyfleet.plan.stages import Weight, parse_weight
 from heyfleet.plan.values import parse_header, parse_method
 
-_FIRST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s+(/\S*|\S+://\S*)", re.ASCII)
-_BLANKS = (
-    " \t\r"  # only a line feed ends a line; Unicode has more blanks and line ends, which may stand in a URL
-)
+_FIRST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s+(/\S*|\S+://\S*|\*)", re.ASCII)
+# Only a line feed ends a line; Unicode has more blanks and line ends, which may stand in a URL.
+_BLANKS = " \t\r"
 _JSON_KEYS = frozenset({"method", "url", "body", "header", "name", "weight"})
 
 
@@ -34,7 +33,7 @@ class Entry:
 
     line: int
     method: str
-    url: str  # absolute, or a path; after `load` always a path
+    url: str  # absolute, a path, or * (OPTIONS only); after `load` never absolute
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     body_file: str = ""
@@ -186,17 +185,7 @@ def resolve_host(entries: list[Entry], base: str) -> tuple[str, list[Entry]]:
     first_line = 0
     resolved = []
     for entry in entries:
-        url = entry.url
-        if url.startswith("/") and not url.startswith("//"):
-            if not base:
-                raise TargetsError(
-                    f"line {entry.line}: {url!r} is a path; give its host as a URL beside --targets"
-                )
-            url = f"{'/'.join(base.split('/', 3)[:3])}{url}"
-        try:
-            parts = urls.parse(url)
-        except ValueError as error:
-            raise TargetsError(f"line {entry.line}: {error}") from None
+        parts = _parse_url(entry, base)
         address = (parts.scheme, parts.host, parts.port)
         if origin is not None and address != origin:
             raise TargetsError(
@@ -204,6 +193,19 @@ def resolve_host(entries: list[Entry], base: str) -> tuple[str, list[Entry]]:
                 "a run has one host: give each host a file and a run of its own"
             )
         if origin is None:
-            origin, first_line, base = address, entry.line, base or url
+            origin, first_line, base = address, entry.line, base or entry.url
         resolved.append(replace(entry, url=parts.request_target))
     return base, resolved
+
+
+def _parse_url(entry: Entry, base: str) -> urls.Url:
+    """Return the URL of an entry; one that is only a path, or *, has the host of `base`."""
+    try:
+        if entry.url != urls.WHOLE_SERVER and not re.match("/(?!/)", entry.url):
+            return urls.parse(entry.url)
+        request_target = urls.parse_request_target(entry.url)
+        if base:
+            return replace(urls.parse(base), request_target=request_target)
+    except ValueError as error:
+        raise TargetsError(f"line {entry.line}: {error}") from None
+    raise TargetsError(f"line {entry.line}: {entry.url!r} is a path; give its host as a URL beside --targets")

@@ -19,9 +19,15 @@ FOLDERS = ("agent", "cli", "controller", "deploy", "ext", "lab", "plan", "proto"
 
 # Modules of heyfleet that each layer may import besides itself. The first key that is a prefix of a module's name applies; a
 # name includes everything below it. src/heyfleet/*.py, the public Python API, has no limits.
-EVERYONE = tuple(
-    f"heyfleet.{name}"
-    for name in ("__version__", "errors", "durations", "files", "documents", "yaml_documents")
+EVERYONE = (
+    "heyfleet.__version__",
+    "heyfleet.errors",
+    "heyfleet.durations",
+    "heyfleet.text",
+    "heyfleet.files",
+    "heyfleet.documents",
+    "heyfleet.yaml_documents",
+    "heyfleet.surroundings",
 )
 PLAN = ("heyfleet.plan", "heyfleet.proto")
 HISTOGRAMS = (

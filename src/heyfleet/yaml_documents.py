@@ -26,7 +26,10 @@ class YamlError(ValueError):
 
 
 def compose_yaml(text: str) -> yaml.Node | None:
-    """Return the root node of a YAML text, which knows its lines; None if the text is empty. Raises YamlError."""
+    """Return the root node of a YAML text, which knows its lines; None if the text is empty. Raises YamlError.
+
+    Names that are there twice are left to the caller, who knows which names mean the same.
+    """
     return _read(text, construct=False)
 
 
@@ -37,7 +40,7 @@ def load_yaml(text: str) -> Any:
 
 def _read(text: str, *, construct: bool) -> Any:
     try:
-        loader = _BoundedLoader(text)
+        loader = _BoundedLoader(text, unique_names=construct)
         return loader.get_single_data() if construct else loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -48,8 +51,9 @@ def _read(text: str, *, construct: bool) -> Any:
 
 
 class _BoundedLoader(yaml.SafeLoader):
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, unique_names: bool) -> None:
         super().__init__(text)
+        self._unique_names = unique_names
         self._depth = 0
         self._nodes = 0
         self._nodes_below: dict[int, int] = {}
@@ -70,8 +74,8 @@ class _BoundedLoader(yaml.SafeLoader):
         self._count(
             line, 1 + len(node.value) // _CHARACTERS_PER_NODE if isinstance(node, yaml.ScalarNode) else 1
         )
-        if isinstance(node, yaml.MappingNode):
-            _check_names(node)
+        if self._unique_names and isinstance(node, yaml.MappingNode):
+            check_names(node)
         self._nodes_below[id(node)] = self._nodes - before
         self._depth -= 1
         return node
@@ -91,7 +95,8 @@ class _BoundedLoader(yaml.SafeLoader):
             raise YamlError(line, "it is too large once its aliases are written out")
 
 
-def _check_names(node: yaml.MappingNode) -> None:
+def check_names(node: yaml.MappingNode) -> None:
+    """Check that no name is there twice, as `load_yaml` does everywhere. Raises YamlError."""
     lines: dict[str, int] = {}
     for name, _ in node.value:
         if not isinstance(name, yaml.ScalarNode):

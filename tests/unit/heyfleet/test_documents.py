@@ -81,7 +81,6 @@ def test_yaml_has_the_value_that_it_says() -> None:
         (f"a: &a {'x' * 1_000_000}\nb: [{'*a, ' * 1000}]\n", "line 2: it is too large"),
         ("a: &a\n  - *a\n", "line 2: an alias stands within what it stands for"),
         ("a: *b\n", "line 1: not YAML: found undefined alias"),
-        ("a: 1\nb: 2\na: 3\n", "line 3: a: it is there twice, first in line 1"),
         ("a: 1\n---\nb: 2\n", "line 2: not YAML: "),
     ],
 )
@@ -90,6 +89,13 @@ def test_yaml_that_is_refused(text: str, words: str) -> None:
         with pytest.raises(YamlError) as caught:
             read(text)
         assert words in str(caught.value)
+
+
+def test_names_that_are_there_twice_are_refused_or_left_to_the_caller() -> None:
+    with pytest.raises(YamlError, match="line 3: b: it is there twice, first in line 2"):
+        load_yaml("a:\n  b: 1\n  b: 2\n")
+    assert compose_yaml("a: 1\na: 2\n") is not None
+    assert load_yaml("a: &a {b: 1}\nc:\n  <<: *a\n  b: 2\n")["c"] == {"b": 2}
 
 
 @pytest.mark.parametrize("text", ["a: 1\nb: 2026-13-45\n", f"a: 1\nb: {'9' * 5000}\n"])
