@@ -26,6 +26,7 @@ EVERYONE = (
     "heyfleet.text",
     "heyfleet.files",
     "heyfleet.documents",
+    "heyfleet.yaml_documents",
     "heyfleet.surroundings",
 )
 PLAN = ("heyfleet.plan", "heyfleet.proto")
