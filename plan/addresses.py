@@ -68,6 +68,10 @@ def parse_unix_path(text: str) -> str:
         raise ValueError(
             f"the path of a Unix socket has 1 to {_MAX_UNIX_PATH_BYTES} bytes; link the socket to a shorter path"
         )
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{text!r} is not UTF-8; link the socket to a path that is") from None
     return text
 
 
