@@ -22,9 +22,11 @@ from heyfleet.durations import format_duration
 from heyfleet.errors import InputError
 from heyfleet.plan.places import check_agent_name
 from heyfleet.proto.protocol import LOCAL_PREFIX
+from heyfleet.surroundings import end_signals
 
 # How long the controller may take to close its side of the stream after the agent has said goodbye.
 _CLOSE_TIMEOUT_S = 1.5
+_STDIN = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,7 @@ class Options:
     folder: Path  # of spool files
     keep_results: bool = False
     rejoin_timeout_s: float = 600.0
+    leave_with_stdin: bool = False  # the end of stdin is then a SIGHUP
     policy: HostPolicy = field(default_factory=HostPolicy)
 
 
@@ -83,6 +86,7 @@ class AgentProcess:
         self._backoff = Backoff(options.rejoin_timeout_s, log, clock_ns)
         self._service: AgentService | None = None
         self._signal = 0
+        self.stdin_ended = False
         self._leaving: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
@@ -92,8 +96,10 @@ class AgentProcess:
         """
         loop = asyncio.get_running_loop()
         connecting = asyncio.ensure_future(self._join_and_attach())
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in end_signals():
             loop.add_signal_handler(number, self._on_signal, number, connecting)
+        if self._options.leave_with_stdin:
+            loop.add_reader(_STDIN, self._on_stdin, connecting)
         try:
             await connecting
         except (asyncio.CancelledError, DeniedError, UnreachableError):
@@ -103,6 +109,14 @@ class AgentProcess:
             if self._leaving is not None:
                 await self._leaving
         return 128 + self._signal if self._signal else 0
+
+    def _on_stdin(self, connecting: asyncio.Future[None]) -> None:
+        """Leave at the end of stdin: the process that started this one has ended."""
+        if not os.read(_STDIN, 4096):
+            asyncio.get_running_loop().remove_reader(_STDIN)
+            self.stdin_ended = True
+            if not self._signal:
+                self._on_signal(signal.SIGHUP, connecting)
 
     def _on_signal(self, number: int, connecting: asyncio.Future[None]) -> None:
         if self._signal:

@@ -164,9 +164,6 @@ class AgentService:
             self._refuse(run_id, f"it still holds the results of run {run_id}")
         else:
             self._cancel_pending()
-            if reason := self._policy.refusal(assignment):
-                self._refuse(run_id, reason)
-                return
             self._forget_old_runs()
             self._pending = HeldRun(assignment, self._new_runner(self._policy), self._clock_ns())
             self._spawn(self._prepare(self._pending))
@@ -215,9 +212,7 @@ class AgentService:
             self._send(FromAgent(ready=answer, run_id=run.run_id))
 
     def _accept(self, run: HeldRun, ready: Ready) -> Ready | Refusal:
-        """Check the addresses that the load would go to, and create the spool file."""
-        if reason := self._policy.refusal_of_addresses(run.assignment, list(ready.addresses)):
-            return Refusal(reason=reason)
+        """Create the spool file."""
         try:
             run.open_spool(self._folder, self.agent, ready)
         except OSError as error:

@@ -21,10 +21,10 @@ SUFFIX = ".records"
 def default_folder() -> Path:
     """Return the user's state folder for spool files, or a temporary folder if that one can't be written; OSError."""
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    folder = Path(state).expanduser() / "heyfleet" / "spool"
     try:
+        folder = Path(state).expanduser() / "heyfleet" / "spool"
         prepare_folder(folder)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
         return Path(tempfile.mkdtemp(prefix="heyfleet-spool-"))
     return folder
 

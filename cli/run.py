@@ -59,7 +59,7 @@ Exit codes:
   4    agents were lost; the report says what is missing
   5    a threshold of --slo failed, --abort-on ended the load, or --find-max
        found no rate
-  130  interrupted (143: terminated)"""
+  130  interrupted (143: terminated, 129: its terminal was closed)"""
 
 FleetFactory = Callable[[dict[str, Any], int], "Deployment"]
 _PLAN_FILE = "plan_file"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from heyfleet.durations import check_range, parse_duration_ns
+from heyfleet.plan.host_name import parse_address6, to_ascii
 from heyfleet.plan.places import check_host, check_unix_path
 from heyfleet.proto.plan_pb2 import Resolve
 
@@ -34,8 +35,7 @@ def parse_resolve_rule(text: str) -> Resolve:
             raise ValueError(
                 f"{address!r} is not an IPv4 or IPv6 address; --connect-to takes a name"
             ) from None
-    host = (match[1] or match[2]).lower()
-    host = "" if host == "*" else check_host(host)
+    host = "" if match[2] == "*" else _parse_host(match[1], match[2])
     return Resolve(host=host, port=_parse_port(match[3]), to_hosts=to_hosts)
 
 
@@ -44,11 +44,9 @@ def parse_connect_rule(text: str) -> Resolve:
     match = _CONNECT_TO.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not like HOST:PORT:OTHER_HOST:OTHER_PORT; each may be empty")
-    host, to_host = (match[1] or match[2] or "").lower(), match[4] or match[5]
-    for name in filter(None, (host, to_host)):
-        check_host(name)
+    to_host = _parse_host(match[4], match[5])
     return Resolve(
-        host=host,
+        host=_parse_host(match[1], match[2]),
         port=_parse_port(match[3]),
         to_hosts=[to_host] if to_host else [],
         to_port=_parse_port(match[6]),
@@ -87,6 +85,12 @@ def parse_sources(text: str) -> tuple[str, ...]:
             raise ValueError(f"{text!r} has more than {_MAX_SOURCES} addresses")
         addresses += [str(type(first)(int(first) + number)) for number in range(count)]
     return tuple(dict.fromkeys(addresses))
+
+
+def _parse_host(address6: str | None, name: str | None) -> str:
+    """Return a host as URLs have it; either part may be missing."""
+    host = parse_address6(address6) if address6 else to_ascii(name or "").lower()
+    return check_host(host) if host else ""
 
 
 def _parse_port(text: str) -> int:

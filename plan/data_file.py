@@ -7,9 +7,10 @@ import io
 import os
 
 from heyfleet.errors import InputError
+from heyfleet.files import read_file
 from heyfleet.plan import template
-from heyfleet.plan.files import read_file
 from heyfleet.plan.message_checks import HEADER_BREAKS
+from heyfleet.plan.octets import to_octets, to_text
 from heyfleet.plan.options import RunOptions
 from heyfleet.proto.plan_pb2 import Column, Plan, Request
 
@@ -64,7 +65,7 @@ def _is_random(plan: Plan) -> bool:
 
 def _texts(request: Request) -> list[tuple[str, bool]]:
     headers = [(header.value, True) for header in request.headers]
-    return [(request.request_target, False), *headers, (request.body.decode("latin-1"), False)]
+    return [(request.request_target, False), *headers, (to_text(request.body), False)]
 
 
 def _read_columns(path: str, referenced: dict[str, bool]) -> list[Column]:
@@ -94,7 +95,13 @@ def _read_columns(path: str, referenced: dict[str, bool]) -> list[Column]:
 
 
 def _column(name: str, values: list[str]) -> Column:
-    return Column(name=name, values=[value.encode("utf-8", "surrogateescape") for value in values])
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"--data: the name of the column {name!r} is not UTF-8", "save the file as UTF-8"
+        ) from None
+    return Column(name=name, values=[to_octets(value) for value in values])
 
 
 def _limit_to_rows(plan: Plan, options: RunOptions) -> None:

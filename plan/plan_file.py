@@ -13,7 +13,7 @@ import yaml
 from heyfleet.errors import InputError
 from heyfleet.plan import url as urls
 from heyfleet.plan.option_types import Option
-from heyfleet.plan.options import OPTIONS, Text, parse_text, suggest
+from heyfleet.plan.options import OPTIONS, Text, parse_text, spell_key, suggest
 from heyfleet.plan.stages import parse_weight
 from heyfleet.plan.values import parse_header, parse_header_value, parse_method
 
@@ -73,7 +73,7 @@ class _Loader:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
                 raise self._error(line, prefix or "plan", "the name of a field must be a word")
-            key = key_node.value.replace("_", "-").rstrip("-")
+            key = spell_key(key_node.value)
             if key in lines:
                 raise self._error(line, f"{prefix}{key}", f"it is there twice, first in line {lines[key]}")
             lines[key] = line
@@ -117,11 +117,17 @@ class _Loader:
         self._file.texts[option.field] = bool(value) if option.is_switch else text
 
     def _list(self, option: Option, key: str, line: int, node: yaml.Node) -> list[str]:
-        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        texts = [self._text(key, _line(item), item) for item in items]
-        for item, text in zip(items, texts, strict=True):
-            self._parse(option, key, _line(item), text)
-        return texts
+        if isinstance(node, yaml.MappingNode) and option.pair_separator:
+            texts = [
+                (at, f"{name}{option.pair_separator}{self._text(f'{key}.{name}', at, value)}")
+                for name, at, value in self._fields(node, f"{key}.")
+            ]
+        else:
+            items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+            texts = [(_line(item), self._text(key, _line(item), item)) for item in items]
+        for at, text in texts:
+            self._parse(option, key, at, text)
+        return [text for _, text in texts]
 
     def _parse(self, option: Option, key: str, line: int, text: str) -> object:
         try:
@@ -223,12 +229,6 @@ def _parse_status_range(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def _parse_path(text: str) -> str:
-    if not text.startswith("/"):
-        raise ValueError(f"{text!r} does not begin with /; the host is the one of url")
-    return urls.percent_encoded(text)
-
-
 def _parse_name(text: str) -> str:
     if not text.strip() or re.search(r"[\[\],\x00-\x1f]", text):
         raise ValueError(f"{text!r} is not a name; a name has no brackets, commas or line breaks")
@@ -240,7 +240,7 @@ REQUEST_FIELDS = {
     "name": "Name of the request in the report and in thresholds. Default: method and path.",
     "weight": "Share of the request in relation to the others, like 3 or 0.5. Default: 1.",
     "method": "Request method. Default: the plan's.",
-    "path": "Path and query. Default: those of `url`.",
+    "path": 'Path and query. Default: those of `url`. `"*"` with OPTIONS asks about the whole server.',
     "headers": "Headers, as fields or as a list; they replace the plan's headers of the same name.",
     "body": "Request body.",
     "body-file": "File to send as the request body.",
@@ -251,7 +251,7 @@ _REQUEST_PARSERS: dict[str, Callable[[str], Any]] = {
     "name": _parse_name,
     "weight": parse_weight,
     "method": parse_method,
-    "path": _parse_path,
+    "path": urls.parse_request_target,
     "body": str,
     "content-type": parse_header_value,
 }

@@ -7,16 +7,17 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from heyfleet.errors import InputError
+from heyfleet.files import read_file
 from heyfleet.plan import url as urls
-from heyfleet.plan.files import read_file
+from heyfleet.plan.octets import to_text
 from heyfleet.plan.stages import Weight, parse_weight
 from heyfleet.plan.values import parse_header, parse_method
 
-_FIRST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s+(/\S*|\S+://\S*)")
+_FIRST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s+(/\S*|\S+://\S*|\*)")
 _JSON_KEYS = frozenset({"method", "url", "body", "header", "name", "weight"})
 
 
@@ -30,7 +31,7 @@ class Entry:
 
     line: int
     method: str
-    url: str  # absolute, or a path; after `load` always a path
+    url: str  # absolute, a path, or * (OPTIONS only); after `load` never absolute
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     body_file: str = ""
@@ -154,28 +155,19 @@ def load(path: str, base: str) -> tuple[str, list[Entry]]:
     `base` is the URL of the command line, whose host targets without one get; it may be empty. Raises InputError.
     """
     try:
-        entries = parse(read_file(path, "--targets").decode("utf-8", "surrogateescape"))
+        entries = parse(to_text(read_file(path, "--targets")))
         return resolve_host(entries, base)
     except TargetsError as error:
         raise InputError(f"--targets: {path}: {error}") from None
 
 
 def resolve_host(entries: list[Entry], base: str) -> tuple[str, list[Entry]]:
+    """Return the URL of the one host of all entries, and the entries with their request targets. Raises TargetsError."""
     origin: tuple[str, str, int] | None = None
     first_line = 0
     resolved = []
     for entry in entries:
-        url = entry.url
-        if url.startswith("/") and not url.startswith("//"):
-            if not base:
-                raise TargetsError(
-                    f"line {entry.line}: {url!r} is a path; give its host as a URL beside --targets"
-                )
-            url = f"{'/'.join(base.split('/', 3)[:3])}{url}"
-        try:
-            parts = urls.parse(url)
-        except ValueError as error:
-            raise TargetsError(f"line {entry.line}: {error}") from None
+        parts = _parse_url(entry, base)
         address = (parts.scheme, parts.host, parts.port)
         if origin is not None and address != origin:
             raise TargetsError(
@@ -183,7 +175,7 @@ def resolve_host(entries: list[Entry], base: str) -> tuple[str, list[Entry]]:
                 "a run has one host: give each host a file and a run of its own"
             )
         if origin is None:
-            origin, first_line, base = address, entry.line, base or url
+            origin, first_line, base = address, entry.line, base or entry.url
         if entry.body_file and entry.body:
             raise TargetsError(f"line {entry.line}: it has both a body and a body file")
         resolved.append(
@@ -198,3 +190,16 @@ def resolve_host(entries: list[Entry], base: str) -> tuple[str, list[Entry]]:
             )
         )
     return base, resolved
+
+
+def _parse_url(entry: Entry, base: str) -> urls.Url:
+    """Return the URL of an entry; one that is only a path, or *, has the host of `base`."""
+    try:
+        if entry.url != urls.WHOLE_SERVER and not re.match("/(?!/)", entry.url):
+            return urls.parse(entry.url)
+        request_target = urls.parse_request_target(entry.url)
+        if base:
+            return replace(urls.parse(base), request_target=request_target)
+    except ValueError as error:
+        raise TargetsError(f"line {entry.line}: {error}") from None
+    raise TargetsError(f"line {entry.line}: {entry.url!r} is a path; give its host as a URL beside --targets")

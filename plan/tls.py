@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 
 from heyfleet.errors import InputError
-from heyfleet.plan.files import read_file
+from heyfleet.files import read_file
 from heyfleet.plan.options import RunOptions
 from heyfleet.plan.url import Url
 from heyfleet.proto.plan_pb2 import Tls

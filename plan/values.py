@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from heyfleet.durations import check_range, format_duration, parse_count, parse_duration_ns, parse_rate_per_s
+from heyfleet.plan.host_name import to_ascii
 from heyfleet.plan.places import check_host_header
 from heyfleet.proto.protocol import LEASE_NS_AT_LEAST, LEASE_NS_AT_MOST
 
@@ -15,7 +16,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # The agent writes these itself; a second one would contradict the first.
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding"})
-_MAX_INT32 = 2**31 - 1
+_MAX_SMALL_COUNT = 1_000_000_000
+_MAX_LOCAL_AGENTS = 1000
 _MAX_UINT64 = 2**64 - 1
 
 
@@ -26,7 +28,12 @@ def parse_positive_count(text: str) -> int:
 
 def parse_small_count(text: str) -> int:
     """Return a whole number of at least 1 of things that a host has few of, such as connections or threads."""
-    return parse_count(text, 1, _MAX_INT32)
+    return parse_count(text, 1, _MAX_SMALL_COUNT)
+
+
+def parse_local_agents(text: str) -> int:
+    """Return a whole number of at least 1 of processes that one host can start."""
+    return parse_count(text, 1, _MAX_LOCAL_AGENTS)
 
 
 def parse_lease_ns(text: str) -> int:
@@ -40,7 +47,7 @@ def parse_lease_ns(text: str) -> int:
 
 def parse_users(text: str) -> float:
     """Return a number of users; 0 is allowed."""
-    return float(parse_count(text, 0, _MAX_INT32))
+    return float(parse_count(text, 0, _MAX_SMALL_COUNT))
 
 
 def parse_positive_rate(text: str) -> float:
@@ -90,7 +97,8 @@ def parse_header_value(text: str) -> str:
 
 def parse_host_header(text: str) -> str:
     """Return the value of a Host header; an empty one stands for the URL's host."""
-    return check_host_header(parse_header_value(text))
+    name, colon, port = check_host_header(parse_header_value(text)).partition(":")
+    return to_ascii(name) + colon + port
 
 
 def parse_method(text: str) -> str:

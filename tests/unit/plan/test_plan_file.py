@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from heyfleet.cli.main import main
 from heyfleet.cli.run import planned, run_command
-from heyfleet.plan.plan_file import PlanFileError
+from heyfleet.plan.plan_file import PlanFileError, load
 from heyfleet.proto.plan_pb2 import IPV4, RATE, Plan
 
 from ...certificates import Authority
@@ -143,6 +143,7 @@ def test_files_are_relative_to_the_plan_file(file: Any, tmp_path: Path) -> None:
             "url: http://h/\nrequests:\n  - paht: /a\n",
             r":3: requests\[1\].paht: there is no such field; did you mean path",
         ),
+        ('url: http://h/\nrequests:\n  - path: "/a b"\n', r":3: requests\[1\].path: '/a b' has a space"),
         ("url: http://h/\nrequests:\n  - path: a\n", r":3: requests\[1\].path: 'a' does not begin with /"),
         ("url: http://h/\nrequests:\n  - weight: 0\n", r":3: requests\[1\].weight: '0' is not a weight"),
         ("url: http://h/\nrequests:\n  - expect: ok\n", r":3: requests\[1\].expect: 'ok' is not a status"),
@@ -196,8 +197,21 @@ def test_connection_options(file: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "spelled", ["for: 1h\nwith: [python=python3, port=22]", "for_: 1h\nwith_: {python: python3, port: 22}"]
+)
+def test_names_that_are_keywords_of_python(file: Any, spelled: str) -> None:
+    texts = load(file(f"url: http://a.test/\n{spelled}\n")).texts
+    assert (texts["for_"], texts["with_"]) == ("1h", ["python=python3", "port=22"])
+
+
+@pytest.mark.parametrize(
     ("text", "error"),
     [
+        ("for_: 1x", r"plan.yaml:2: for: '1x' is not a duration"),
+        ("for-: 1h", r"plan.yaml:2: for-: there is no such field; did you mean for"),
+        ("for: 1h\nfor_: 1h", r"plan.yaml:3: for: it is there twice, first in line 2"),
+        ("with: {python: [a]}", r"plan.yaml:2: with.python: it takes one value"),
+        ("with: {python: a, python: b}", r"plan.yaml:2: with.python: it is there twice"),
         ("cacert: none.pem", r"plan.yaml:2: cacert: there is no file '.*none.pem'"),
         ("resolve:\n  - a.test:443:127.0.0.1\n  - a.test", r"plan.yaml:4: resolve: 'a.test' is not like"),
         ("tls: 1.1", r"plan.yaml:2: tls: '1.1' is unknown; use 1.2 or 1.3"),

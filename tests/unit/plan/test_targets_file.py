@@ -100,12 +100,24 @@ def test_paths_take_the_host_of_the_url(tmp_path: Path) -> None:
     assert [entry.url for entry in entries] == ["/x", "/y"]
 
 
+def test_a_base_may_have_a_query_and_no_path(tmp_path: Path) -> None:
+    _, entries = load(write(tmp_path, "GET /x?u=http://b/\n"), "http://a.test?q")
+    assert [entry.url for entry in entries] == ["/x?u=http://b/"]
+
+
+def test_the_whole_server_is_a_target(tmp_path: Path) -> None:
+    for text in ("OPTIONS *\n", '{"method": "OPTIONS", "url": "*"}\n'):
+        _, (entry,) = load(write(tmp_path, text), "http://a.test/")
+        assert (entry.method, entry.url) == ("OPTIONS", "*")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("GET http://a/\nGET http://b/\n", "line 2: http://b is not the host of line 1"),
         ("GET http://a/\nGET https://a/\n", "is not the host of"),
         ("GET /x\n", "line 1: '/x' is a path; give its host"),
+        ("OPTIONS *\n", "line 1: '*' is a path; give its host"),
         ("GET ftp://a/\n", "line 1: URL 'ftp://a/'"),
         ("GET http://a/\n@nowhere\n", "line 1: can't read 'nowhere'"),
     ],
