@@ -12,12 +12,12 @@ import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
-from heyfleet.durations import MAX_RATE_PER_S, format_duration
+from heyfleet.durations import MAX_DURATION_NS, MAX_RATE_PER_S, format_duration
 from heyfleet.errors import InputError
 from heyfleet.plan import conflicts, places, values
 from heyfleet.plan.message_checks import check_data, check_request
 from heyfleet.plan.run_id import check_run_id
-from heyfleet.plan.stages import MAX_STAGES, MAX_WEIGHT_SUM
+from heyfleet.plan.stages import MAX_MEAN_NS, MAX_STAGES, MAX_WEIGHT_SUM
 from heyfleet.plan.thresholds import parse_threshold
 from heyfleet.plan.url import DEFAULT_PORTS
 from heyfleet.proto.plan_pb2 import (
@@ -38,9 +38,6 @@ from heyfleet.proto.plan_pb2 import (
 if TYPE_CHECKING:  # a local run does not need the schema of the control plane
     from heyfleet.proto.control_pb2 import RunRequest
 
-MAX_DURATION_NS = (
-    10 * 365 * 86_400 * 1_000_000_000
-)  # of anything in a plan: ten years; sums stay far below 2**63
 MAX_WAIT_NS = 7 * 86_400 * 1_000_000_000  # of what a controller waits for
 MAX_COUNT = 2**63 - 1
 MAX_CONNECTIONS = 2**31 - 1  # of a plan; an agent's share is also limited by its host's descriptors
@@ -137,7 +134,9 @@ def _check_numbers(plan: Plan) -> None:
 
 def _check_think(think: Think) -> None:
     _require(think.kind in Think.Kind.values(), f"the think time's kind is {think.kind}, which is unknown")
-    _duration("the think time", think.low_ns)
+    _duration(
+        "the think time", think.low_ns, MAX_MEAN_NS if think.kind == Think.EXPONENTIAL else MAX_DURATION_NS
+    )
     _duration("the think time", think.high_ns)
     _require(
         think.kind != Think.UNIFORM or think.low_ns <= think.high_ns, "the think time goes from more to less"
