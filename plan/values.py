@@ -18,6 +18,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding"})
 _MAX_SMALL_COUNT = 1_000_000_000
 _MAX_LOCAL_AGENTS = 1000
+MAX_AGENTS = 10_000
+MAX_WORKERS = 4096
+MAX_STREAMS = 1_000_000
 _MAX_UINT64 = 2**64 - 1
 
 
@@ -29,6 +32,21 @@ def parse_positive_count(text: str) -> int:
 def parse_small_count(text: str) -> int:
     """Return a whole number of at least 1 of things that a host has few of, such as connections or threads."""
     return parse_count(text, 1, _MAX_SMALL_COUNT)
+
+
+def parse_agents(text: str) -> int:
+    """Return a whole number of at least 1 of agents that one controller can lead."""
+    return parse_count(text, 1, MAX_AGENTS)
+
+
+def parse_workers(text: str) -> int:
+    """Return a whole number of at least 1 of threads."""
+    return parse_count(text, 1, MAX_WORKERS)
+
+
+def parse_streams(text: str) -> int:
+    """Return a whole number of at least 1 of concurrent requests on an HTTP/2 connection."""
+    return parse_count(text, 1, MAX_STREAMS)
 
 
 def parse_local_agents(text: str) -> int:
