@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from heyfleet.private_files import make_folder, open_file
 from heyfleet.proto.stats_pb2 import Record
 
 SUFFIX = ".records"
@@ -27,7 +28,7 @@ def default_folder() -> Path:
 
 def prepare_folder(folder: Path) -> None:
     """Create the folder for this user only, since plans may hold secrets; OSError if it can't be written."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(13, "can't be written", str(folder))
 
@@ -37,9 +38,7 @@ class Spool:
 
     def __init__(self, folder: Path, run_id: str, agent: str) -> None:
         self.path = folder / f"{run_id}.{agent}{SUFFIX}"
-        self._file: BinaryIO = os.fdopen(
-            os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
-        )
+        self._file: BinaryIO = open_file(self.path, "wb")
 
     def append(self, record: Record) -> None:
         """Write a record and flush it, so that it survives this process; OSError."""

@@ -9,6 +9,7 @@ from typing import Any
 from heyfleet.errors import InputError
 from heyfleet.plan.conflicts import check_plan
 from heyfleet.plan.options import OPTIONS, RunOptions
+from heyfleet.plan.redact import check_nothing_hidden
 from heyfleet.plan.requests import make_requests
 from heyfleet.plan.sections.load import DEFAULT_CONNECTIONS, DEFAULT_CONNECTIONS_OF_RATE, DEFAULT_REQUESTS
 from heyfleet.plan.stages import (
@@ -75,6 +76,7 @@ def make_plan(options: RunOptions) -> Plan:
     )
     _add_template(plan, options)
     check_plan(plan)
+    check_nothing_hidden(plan)
     return plan
 
 

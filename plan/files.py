@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heyfleet.errors import InputError
+from heyfleet.plan.mask import mask_text
 
 MAX_FILE_BYTES = 1 << 30
 
@@ -15,7 +16,7 @@ def read_file(path: str, source: str) -> bytes:
             content = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{source}: can't read {path!r}: {reason}") from None
+        raise InputError(f"{source}: can't read {mask_text(path)!r}: {reason}") from None
     if len(content) > MAX_FILE_BYTES:
-        raise InputError(f"{source}: {path!r} is larger than {MAX_FILE_BYTES >> 20} MiB")
+        raise InputError(f"{source}: {mask_text(path)!r} is larger than {MAX_FILE_BYTES >> 20} MiB")
     return content

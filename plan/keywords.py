@@ -53,13 +53,18 @@ def _list(value: object) -> list[str]:
         return [f"{name}: {text}" for name, text in value.items()]
     if isinstance(value, Iterable):
         return [item if isinstance(item, str) else _pair(item) for item in value]
-    raise TypeError(f"{value!r} is not a text, a list or a mapping")
+    raise TypeError(f"{_shown(value)} is not a text, a list or a mapping")
+
+
+def _shown(value: object) -> str:
+    """Return a value for an error text: a number as it is, anything else, which may hold a secret, by its type."""
+    return repr(value) if isinstance(value, int | float) else f"a {type(value).__name__}"
 
 
 def _pair(item: object) -> str:
     if isinstance(item, tuple) and len(item) == 2:
         return f"{item[0]}: {item[1]}"
-    raise TypeError(f"{item!r} is not a text or a pair of name and value")
+    raise TypeError(f"{_shown(item)} is not a text or a pair of name and value")
 
 
 def _scalar(option: Option, value: object) -> str:
@@ -75,4 +80,4 @@ def _scalar(option: Option, value: object) -> str:
         return repr(value)
     if isinstance(value, PathLike):
         return str(fspath(value))
-    raise TypeError(f"{value!r} is a {type(value).__name__}, which no option takes")
+    raise TypeError(f"the value is a {type(value).__name__}, which no option takes")

@@ -13,6 +13,7 @@ from typing import Any
 from heyfleet.errors import InputError
 from heyfleet.plan import url as urls
 from heyfleet.plan.files import read_file
+from heyfleet.plan.mask import mask_line, mask_url
 from heyfleet.plan.stages import Weight, parse_weight
 from heyfleet.plan.values import parse_header, parse_method
 
@@ -68,7 +69,7 @@ def _parse_http(text: str) -> Iterator[Entry]:
             method = ""
         elif not method:
             raise TargetsError(
-                f"line {number}: {line[:60]!r} is not a target like: GET http://localhost:8080/"
+                f"line {number}: {mask_line(line[:60])!r} is not a target like: GET http://localhost:8080/"
             )
         elif line.startswith("@"):
             body_file = line[1:]
@@ -106,7 +107,7 @@ def _parse_json(text: str) -> Iterator[Entry]:
 def _word(number: int, fields: dict[str, Any], key: str, default: str) -> str:
     value = fields.get(key, default)
     if not isinstance(value, str):
-        raise TargetsError(f"line {number}: {key} must be a string, not {value!r}")
+        raise TargetsError(f"line {number}: {key} must be a string, not {type(value).__name__}")
     return value
 
 
@@ -169,7 +170,7 @@ def resolve_host(entries: list[Entry], base: str) -> tuple[str, list[Entry]]:
         if url.startswith("/") and not url.startswith("//"):
             if not base:
                 raise TargetsError(
-                    f"line {entry.line}: {url!r} is a path; give its host as a URL beside --targets"
+                    f"line {entry.line}: {mask_url(url)!r} is a path; give its host as a URL beside --targets"
                 )
             url = f"{'/'.join(base.split('/', 3)[:3])}{url}"
         try:

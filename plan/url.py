@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from heyfleet.plan.mask import mask_url
+
 # RFC 3986, appendix B; scheme and authority are required here
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.DOTALL)
 _AUTHORITY = re.compile(
@@ -36,14 +38,14 @@ class Url:
 
 def parse(text: str) -> Url:
     """Return the parts of an absolute http or https URL. Raises ValueError with one line for people."""
-    shown = re.sub(r"(?<=//)[^/?#]*@", "...@", text)  # keep the password out of error messages
+    shown = mask_url(text)
     blank = re.search(r"[\x00-\x20\x7f]", text)
     if blank:
         code = f"%{ord(blank[0]):02X}"
         raise ValueError(f"URL {shown!r} has a space or control character; write it as {code}, or remove it")
     parts = _URL.fullmatch(text)
     if parts is None:
-        raise ValueError(_no_scheme(text, shown))
+        raise ValueError(_no_scheme(shown))
     scheme, authority, path, query = parts[1].lower(), parts[2], parts[3], parts[4]
     if scheme not in DEFAULT_PORTS:
         raise ValueError(f"URL {shown!r}: the scheme {scheme!r} is not supported; use http:// or https://")
@@ -60,11 +62,11 @@ def parse(text: str) -> Url:
     )
 
 
-def _no_scheme(url: str, shown: str) -> str:
+def _no_scheme(url: str) -> str:
     if not url:
         return "the URL is empty; write it like http://localhost:8080/"
     rest = re.sub(r"^(https?:/{0,2}|/+|:)", "", url)
-    return f"URL {shown!r} has no scheme; try http://{rest or 'localhost:8080/'}"
+    return f"URL {url!r} has no scheme; try http://{rest or 'localhost:8080/'}"
 
 
 def _host(host: str, url: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from heyfleet.durations import check_range, parse_count, parse_rate_per_s
+from heyfleet.plan.mask import mask_header, mask_line, mask_url
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -58,22 +59,24 @@ def parse_header(text: str) -> tuple[str, str]:
     """Return name and value of 'Name: value'; the value may be empty (RFC 9110, sections 5.1 and 5.5)."""
     name, colon, value = text.partition(":")
     if not colon:
-        raise ValueError(f"{text!r} has no colon; write it like 'Name: value'")
+        raise ValueError(f"{mask_line(text)!r} has no colon; write it like 'Name: value'")
     if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{text!r}: {name!r} is not a header name")
+        raise ValueError(f"{mask_line(text)!r}: {mask_line(name)!r} is not a header name")
     if name.lower() in _FRAMING_HEADERS:
         raise ValueError(f"{name} can't be set: it follows from the body (-d, -D)")
-    return name, parse_header_value(value)
+    return name, parse_header_value(value, name)
 
 
-def parse_header_value(text: str) -> str:
+def parse_header_value(text: str, name: str = "") -> str:
     """Return a header value without surrounding blanks; line breaks are refused because they would end the header."""
     if _CONTROL.search(text):
-        raise ValueError(f"{text!r} has a line break or control character; a header value can't")
+        raise ValueError(
+            f"{mask_header(name, text)!r} has a line break or control character; a header value can't"
+        )
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{text!r} is not UTF-8") from None
+        raise ValueError(f"{mask_header(name, text)!r} is not UTF-8") from None
     return text.strip(" \t")
 
 
@@ -81,7 +84,7 @@ def parse_host_header(text: str) -> str:
     """Return the value of a Host header; an empty one stands for the URL's host."""
     value = parse_header_value(text)
     if re.search(r"[\s/@?#]", value):
-        raise ValueError(f"{text!r} is not a host; write a name, or name:port")
+        raise ValueError(f"{mask_url(text)!r} is not a host; write a name, or name:port")
     return value
 
 

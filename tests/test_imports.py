@@ -19,7 +19,13 @@ FOLDERS = ("agent", "cli", "controller", "deploy", "ext", "lab", "plan", "proto"
 
 # Modules of heyfleet that each layer may import besides itself. The first key that is a prefix of a module's name applies; a
 # name includes everything below it. src/heyfleet/*.py, the public Python API, has no limits.
-EVERYONE = ("heyfleet.__version__", "heyfleet.errors", "heyfleet.durations", "heyfleet.text")
+EVERYONE = (
+    "heyfleet.__version__",
+    "heyfleet.durations",
+    "heyfleet.errors",
+    "heyfleet.private_files",
+    "heyfleet.text",
+)
 PLAN = ("heyfleet.plan", "heyfleet.proto")
 HISTOGRAMS = (
     "heyfleet.ext.Histogram",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from heyfleet.agent.http.resolve import server_endpoint
+from heyfleet.plan.mask import mask_text
 from heyfleet.plan.template import parse
 from heyfleet.plan.url import Url, basic
 from heyfleet.proto.plan_pb2 import Header, Plan, Request
@@ -50,7 +51,7 @@ def target_url(plan: Plan, request: Request) -> Url:
 
 def _check(plan: Plan, request: Request) -> None:
     """Refuse what a proxy would read as another URL or a second request, which the host's policy has not checked."""
-    description = f"{request.method} {request.request_target!r}"
+    description = f"{request.method} {mask_text(request.request_target)!r}"
     path = "".join(_possible_texts(plan, request.request_target))
     if not _METHOD.fullmatch(request.method) or not path.startswith("/") or re.search(r"\s", path):
         raise ValueError(f"{description} can't be sent through a proxy: its method or path is not valid")

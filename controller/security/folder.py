@@ -7,7 +7,6 @@ import dataclasses
 import datetime
 import fcntl
 import json
-import os
 import secrets
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,6 +15,7 @@ from pathlib import Path
 from heyfleet.controller.security.authority import CA_VALID, Authority
 from heyfleet.controller.security.tokens import Entry, Tokens
 from heyfleet.errors import InputError
+from heyfleet.private_files import make_folder, open_file
 from heyfleet.proto.protocol import ROLE_OPERATOR
 
 CA, CA_KEY, OPERATOR, TOKENS, JOIN = "ca.pem", "ca.key", "operator.pem", "tokens.json", "join.token"
@@ -49,7 +49,7 @@ class Credentials:
     def write_join_files(self, folder: Path, uses: int, valid_s: float) -> None:
         """Write ca.pem and a new join.token for agents."""
         _, token = self.tokens.issue(self.authority, uses, valid_s)
-        make_folder(folder)
+        make_folder(folder, exist_ok=True)
         write_private(folder / CA, self.authority.ca_pem)
         write_private(folder / JOIN, token.encode())
 
@@ -62,7 +62,7 @@ def init(path: str, valid: timedelta = CA_VALID) -> None:
     authority = Authority.create(valid)
     key, certificate = authority.client(ROLE_OPERATOR, "operator", valid)
     try:
-        make_folder(folder)
+        make_folder(folder, exist_ok=True)
         write_private(folder / CA, authority.ca_pem)
         write_private(folder / OPERATOR, certificate + key)
         write_private(folder / TOKENS, b"[]\n")
@@ -111,16 +111,11 @@ def _read(folder: Path, name: str, *, private: bool = True) -> bytes:
     return data
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder that only this user may enter."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that only this user may read, completely or not at all."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with open(temporary, "xb", opener=_open_private) as file:
+        with open_file(temporary, "xb") as file:
             file.write(data)
         temporary.replace(path)
     finally:
@@ -135,7 +130,7 @@ class _FileStore:
 
     def change(self, work: Callable[[dict[str, Entry]], None]) -> None:
         """See tokens.Store."""
-        with open(self._path.with_name(f".{self._path.name}.lock"), "a", opener=_open_private) as lock:
+        with open_file(self._path.with_name(f".{self._path.name}.lock"), "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             rows = []
             with contextlib.suppress(FileNotFoundError):
@@ -145,7 +140,3 @@ class _FileStore:
             changed_rows = [dataclasses.asdict(entry) for entry in entries.values()]
             if changed_rows != rows:
                 write_private(self._path, (json.dumps(changed_rows, indent=1) + "\n").encode())
-
-
-def _open_private(name: str, flags: int) -> int:
-    return os.open(name, flags, 0o600)

@@ -11,6 +11,7 @@ from typing import Any
 from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError
 
+from heyfleet.plan.mask import mask_text
 from heyfleet.proto.control_pb2 import AgentInterval, Interval, RunResult
 from heyfleet.proto.plan_pb2 import Assignment, Plan
 from heyfleet.proto.stats_pb2 import Ready
@@ -70,8 +71,8 @@ class ArchivedRun:
 
     @property
     def url(self) -> str:
-        """Where its first request went."""
-        return str(self.facts.get("url", ""))
+        """Where its first request went, without secrets: earlier versions kept those of parameters."""
+        return mask_text(str(self.facts.get("url", "")))
 
     def plan(self) -> Plan:
         """Return the plan without secrets and large bodies."""

@@ -15,6 +15,7 @@ from heyfleet import __version__
 from heyfleet.errors import InputError
 from heyfleet.ext import Histogram
 from heyfleet.plan.redact import target_url, without_secrets
+from heyfleet.private_files import make_folder, open_file
 from heyfleet.proto import stats_pb2
 from heyfleet.proto.control_pb2 import Interval
 from heyfleet.proto.plan_pb2 import Plan
@@ -44,7 +45,7 @@ class ArchiveWriter:
         self._end_ns = 0
         self._log: IO[str] | None = None
         try:
-            folder.mkdir(parents=True)
+            make_folder(folder)
             self._facts: dict[str, Any] = {
                 "format": layout.FORMAT,
                 "version": layout.VERSION,
@@ -56,8 +57,8 @@ class ArchiveWriter:
             self._write_file(layout.FACTS, dump_json(self._facts))
             plan_values = MessageToDict(self._plan, preserving_proto_field_name=True)
             self._write_file(layout.PLAN, dump_json(plan_values))
-            self._intervals = (folder / layout.INTERVALS).open("w", encoding="utf-8")
-            self._snapshots = (folder / layout.SNAPSHOTS).open("w", encoding="utf-8")
+            self._intervals = open_file(folder / layout.INTERVALS, "w")
+            self._snapshots = open_file(folder / layout.SNAPSHOTS, "w")
             self._snapshots.write(f"{snapshot_rows.HEADER}\n")
         except FileExistsError:
             raise InputError(f"{folder} already exists", "an archive needs a new folder") from None
@@ -131,7 +132,7 @@ class ArchiveWriter:
             self.folder.rmdir()
 
     def _open_log(self, first: Interval) -> IO[str]:
-        self._log = (self.folder / layout.HISTOGRAMS).open("w", encoding="utf-8")
+        self._log = open_file(self.folder / layout.HISTOGRAMS, "w")
         began_unix_s = first.began_unix_ns / 1e9
         self._facts["started_at"] = _iso(began_unix_s)
         self._write_file(layout.FACTS, dump_json(self._facts))
@@ -172,7 +173,7 @@ class ArchiveWriter:
         path = self.folder / name
         draft = path.with_name(f".{name}.new")
         data = content.encode() if isinstance(content, str) else content
-        with draft.open("wb") as stream:
+        with open_file(draft, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
