@@ -141,6 +141,7 @@ class RunCoordinator:
         if agent_run.state == PREPARING:
             agent_run.state = ""
             self._refusals[connection.agent] = reason
+            connection.stop(self.run_id)
         else:
             self.collector.discredit(agent_run, reason)
         self.registry.changes.notify()
