@@ -35,6 +35,7 @@ from heyfleet.proto.control_pb2 import (
 )
 
 _SHUTDOWN_GRACE_S = 1.0
+_HELLO_LIMIT_S = 10.0
 
 if TYPE_CHECKING:  # generic in grpc's stubs, not at run time
     _Handler = grpc.RpcMethodHandler[Any, Any]
@@ -151,7 +152,10 @@ class Server:
 
     async def _attach(self, messages: AsyncIterator[FromAgent], context: _Context) -> AsyncIterator[ToAgent]:
         identity = await self._authorize(context, protocol.ROLE_AGENT)
-        first = await anext(aiter(messages), None)
+        try:
+            first = await asyncio.wait_for(anext(aiter(messages), None), _HELLO_LIMIT_S)
+        except TimeoutError:
+            first = None
         if first is None:
             return
         try:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
+import grpc.aio
 import pytest
 
-from heyfleet.proto.control_pb2 import FromAgent
+from heyfleet.controller.fleet import grpc_server
+from heyfleet.controller.fleet.coordinator import RunCoordinator
+from heyfleet.controller.fleet.registry import AgentRegistry
+from heyfleet.proto.control_pb2 import FromAgent, ToAgent
 from heyfleet.proto.plan_pb2 import Plan
+from heyfleet.proto.protocol import ATTACH
 from heyfleet.proto.stats_pb2 import Refusal
 from heyfleet.results.measurements import DONE, LOST
 
@@ -136,3 +144,45 @@ def test_a_refusal_after_the_end_of_a_run_is_heard() -> None:
         assert [part.reason for part in answers.measurements.agents] == ["", "no memory"]
 
     play_daemon(scenario())
+
+
+def test_no_load_goes_on_after_a_fault_of_the_controller(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        fleet = Fleet(Behavior())
+        fleet.call(Operator(request=daemon_request(1, duration_ns=3600 * NS)))
+        await asyncio.sleep(10)
+        assert fleet.simulation.agents["a0"].is_loading
+
+        def fail(coordinator: RunCoordinator) -> None:
+            raise KeyError("x")
+
+        monkeypatch.setattr(RunCoordinator, "_lose_late_agents", fail)
+        with pytest.raises(KeyError):
+            await fleet.finish()
+        await asyncio.sleep(3)
+        assert not fleet.simulation.agents["a0"].is_loading
+
+    play_daemon(scenario())
+
+
+def test_a_stream_on_which_no_agent_says_hello_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_server, "_HELLO_LIMIT_S", 0.2)
+    address = f"unix:{tmp_path}/socket"
+
+    async def attach() -> object:
+        server = grpc_server.Server(AgentRegistry(), None)
+        await server.start(address)
+        try:
+            async with grpc.aio.insecure_channel(address) as channel:
+                call = channel.stream_stream(
+                    ATTACH,
+                    request_serializer=FromAgent.SerializeToString,
+                    response_deserializer=ToAgent.FromString,
+                )()
+                return await asyncio.wait_for(call.read(), 60)
+        finally:
+            await server.stop()
+
+    assert asyncio.run(attach()) is grpc.aio.EOF
