@@ -34,7 +34,7 @@ def find_max_and_report(
 
         console.write_stdout([json_report.render_search(search.steps, best)])
     else:
-        console.write_stdout(f"{line}\n" for line in search_lines(search))
+        console.write_lines(search_lines(search))
         if best is not None:
             print_report(best.summary, options.output, b"")
     if interrupts.exit_code:

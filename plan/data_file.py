@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 
+from heyfleet.documents import csv_rows
 from heyfleet.errors import InputError
-from heyfleet.files import read_file
+from heyfleet.files import MAX_DATA_BYTES, read_text_file
 from heyfleet.plan import template
 from heyfleet.plan.message_checks import HEADER_BREAKS
 from heyfleet.plan.octets import to_octets, to_text
@@ -69,11 +68,11 @@ def _texts(request: Request) -> list[tuple[str, bool]]:
 
 
 def _read_columns(path: str, referenced: dict[str, bool]) -> list[Column]:
-    text = read_file(path, "--data").decode("utf-8-sig", "surrogateescape")
+    text = read_text_file(path, "--data", MAX_DATA_BYTES, undecodable="surrogateescape")
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
-    except csv.Error as error:
-        raise InputError(f"--data: {path}: not CSV: {error}") from None
+        rows = [row for row in csv_rows(text, strict=True) if row]
+    except ValueError as error:
+        raise InputError(f"--data: {path}: {error}") from None
     if len(rows) < 2:
         raise InputError(f"--data: {path}: it needs a first row with column names, and rows below it")
     names, *rows = rows

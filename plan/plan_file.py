@@ -11,11 +11,13 @@ from typing import Any
 import yaml
 
 from heyfleet.errors import InputError
+from heyfleet.files import is_readable_file, read_text_file
 from heyfleet.plan import url as urls
 from heyfleet.plan.option_types import Option
 from heyfleet.plan.options import OPTIONS, Text, parse_text, spell_key, suggest
 from heyfleet.plan.stages import parse_weight
 from heyfleet.plan.values import parse_header, parse_header_value, parse_method
+from heyfleet.yaml_documents import YamlError, check_names, compose_yaml
 
 _OPTIONS_BY_KEY = {key: option for option in OPTIONS for key in option.plan_keys}
 
@@ -47,15 +49,11 @@ class _Loader:
         self._lines: dict[str, int] = {}
 
     def load(self) -> PlanFile:
+        text = read_text_file(self._path, "plan file", error=PlanFileError)
         try:
-            text = Path(self._path).read_text(encoding="utf-8")
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise PlanFileError(f"{self._path}: can't be read: {reason}") from None
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise PlanFileError(f"{self._path}:{line}: not YAML: {error.problem or error.context}") from None
+            root = compose_yaml(text)
+        except YamlError as error:
+            raise PlanFileError(f"{self._path}:{error.line}: {error.problem}") from None
         if not isinstance(root, yaml.MappingNode):
             raise PlanFileError(f"{self._path}:1: a plan has fields, such as url: http://localhost:8080/")
         for key, line, node in self._fields(root, ""):
@@ -145,6 +143,10 @@ class _Loader:
     def _headers(self, key: str, node: yaml.Node, line: int) -> list[tuple[tuple[str, str], str]]:
         """Return each header's name and value, and its text as -H takes it."""
         if isinstance(node, yaml.MappingNode):
+            try:
+                check_names(node)
+            except YamlError as error:
+                raise self._error(error.line, key, error.problem) from None
             texts = [
                 (_line(name), f"{name.value}: {self._text(f'{key}.{name.value}', _line(name), value)}")
                 for name, value in node.value
@@ -157,7 +159,7 @@ class _Loader:
 
     def _path_beside_plan(self, key: str, line: int, text: str) -> str:
         path = self._folder / text
-        if not path.is_file():
+        if not is_readable_file(path):
             raise self._error(line, key, f"there is no file {str(path)!r}")
         return str(path)
 

@@ -78,7 +78,7 @@ def _plan_file_spec(fields: Mapping[str, Any], options: RunOptions) -> RequestSp
     headers = fields.get("headers", ())
     body = to_octets(fields["body"]) if "body" in fields else b""
     if "body_file" in fields:
-        body = read_file(fields["body_file"], fields["name"])
+        body = read_file(fields["body_file"], f"plan file: request {fields['name']}")
     return RequestSpec(
         method=fields.get("method", options.method),
         headers=_merged_headers(options, headers),

@@ -92,9 +92,9 @@ class AgentConnection:
         """Ask the agent to prepare its share of a run."""
         self.send(ToAgent(assignment=assignment, run_id=assignment.run_id))
 
-    def start(self, run_id: str, start_ns: int) -> None:
+    def start(self, run_id: str, start_ns: int, seal: bytes = b"") -> None:
         """Ask the agent to start its load at an instant of the controller's clock."""
-        self.send(ToAgent(start=Start(at_ns=self.clock.to_agent_ns(start_ns)), run_id=run_id))
+        self.send(ToAgent(start=Start(at_ns=self.clock.to_agent_ns(start_ns), seal=seal), run_id=run_id))
 
     def stop(self, run_id: str) -> None:
         """Ask the agent to stop its load, or to cancel its preparation."""

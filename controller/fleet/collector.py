@@ -31,6 +31,7 @@ class AgentRun:
         self.deadline_ns = (
             0  # when an attached agent must have delivered everything; 0: the load has no fixed end
         )
+        self.seal = b""  # of its share; sent with the start
         self.ready = Ready()
         self.done: Done | None = None
         self.stats = Stats(histograms=per_agent)

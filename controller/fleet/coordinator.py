@@ -21,6 +21,7 @@ from heyfleet.controller.fleet.agent_connection import (
 )
 from heyfleet.controller.fleet.collector import AgentRun, Collector
 from heyfleet.controller.fleet.registry import AgentRegistry
+from heyfleet.controller.fleet.share_seals import ShareSeals, digest_plan
 from heyfleet.errors import CannotStartError
 from heyfleet.plan.run_id import new_run_id
 from heyfleet.plan.sharding import Share, deal
@@ -45,7 +46,8 @@ class RunCoordinator:
     """Coordinates one run. Time is read from the registry's clock, and waits use the event loop's.
 
     `exit_reason` tells why an agent can't come back, or returns "". `absent` lists agents that are known not to join,
-    each as `name: reason`. `on_interval` receives each second of the run, merged over all agents.
+    each as `name: reason`. `on_interval` receives each second of the run, merged over all agents. With `seals`, a later
+    controller can collect the run.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class RunCoordinator:
         exit_reason: Callable[[str], str] = lambda agent: "",
         absent: Callable[[], list[str]] = list,
         on_interval: IntervalSink = ignore,
+        seals: ShareSeals | None = None,
     ) -> None:
         self.registry = registry
         self.request = request
@@ -64,6 +67,7 @@ class RunCoordinator:
         self.stopped = False
         self.abort_reason = ""  # the threshold of --abort-on that stopped the load
         self._on_interval = on_interval
+        self._seals = seals
         self.collector = self._new_collector()
         self._exit_reason = exit_reason
         self._absent = absent
@@ -250,8 +254,11 @@ class RunCoordinator:
             f"{connection.label}: no work left, because the plan has only {len(shares)} connections"
             for connection in connections[len(shares) :]
         ]
+        plan_digest = digest_plan(plan) if self._seals else b""
         for connection, share in zip(connections, shares, strict=False):
             agent_run = self.collector.expect(connection, self._assignment(connection, share))
+            if self._seals:
+                agent_run.seal = self._seals.seal(agent_run.assignment, plan_digest)
             agent_run.state = PREPARING
             connection.assign(agent_run.assignment)
 
@@ -319,7 +326,7 @@ class RunCoordinator:
         for agent_run in agent_runs:
             agent_run.state = RUNNING
             self._expect_results(agent_run, start_ns)
-            agent_run.connection.start(self.run_id, start_ns)
+            agent_run.connection.start(self.run_id, start_ns, agent_run.seal)
         self.registry.changes.notify()
 
     async def _collect(self) -> None:

@@ -12,6 +12,7 @@ from heyfleet.controller.fleet.collector import Collector
 from heyfleet.controller.fleet.coordinator import RunCoordinator
 from heyfleet.controller.fleet.finished_runs import FinishedRun, FinishedRuns
 from heyfleet.controller.fleet.registry import AgentRegistry
+from heyfleet.controller.fleet.share_seals import ShareSeals
 from heyfleet.controller.fleet.status import run_status, status_interval_s
 from heyfleet.errors import CannotStartError, HeyfleetError
 from heyfleet.plan.validation import validate_run_request
@@ -42,11 +43,15 @@ _COLLECTED_AGAIN = "collected again"
 
 
 class Daemon:
-    """Serves operators and handles agents' messages, one run at a time. `log` receives a line for each event."""
+    """Serves operators and handles agents' messages, one run at a time.
 
-    def __init__(self, registry: AgentRegistry, log: Callable[[str], None]) -> None:
+    `log` receives a line for each event. Controllers with the same `seals` collect each other's runs.
+    """
+
+    def __init__(self, registry: AgentRegistry, log: Callable[[str], None], seals: ShareSeals) -> None:
         self._registry = registry
         self._log = log
+        self._seals = seals
         self._turn = asyncio.Lock()
         self._queued = 0
         self._coordinator: RunCoordinator | None = None
@@ -61,14 +66,34 @@ class Daemon:
         if self._coordinator is not None and run_id == self._coordinator.run_id:
             return self._coordinator.resume_after(connection, offer)
         finished = self._finished.get(run_id)
-        if finished is None:
-            collector = Collector(run_id, offer.assignment.plan)
-            finished = FinishedRun(collector, offer.assignment.connection_stride or 1, _NOT_WATCHED)
-            self._finished.add(finished)
-            self._log(
-                f"run {run_id} was begun by another controller; `heyfleet collect {run_id}` has its results"
+        if finished is not None and finished.has_share(connection.agent):
+            return finished.resume_after(connection, offer)
+        if finished is not None and not finished.is_recovered:
+            self._registry.reject(connection.label, f"it offers run {run_id}, of which it was given no share")
+            return None
+        if not self._is_genuine(connection, offer):
+            self._registry.reject(
+                connection.label, f"it offers run {run_id}, which no controller of this CA gave to it"
             )
+            return None
+        finished = finished or self._recover(offer)
+        finished.collector.expect(connection, offer.assignment)
         return finished.resume_after(connection, offer)
+
+    def _is_genuine(self, connection: AgentConnection, offer: Offer) -> bool:
+        is_its_own = offer.assignment.agent == connection.agent
+        return is_its_own and self._seals.is_genuine(offer.assignment, offer.seal)
+
+    def _recover(self, offer: Offer) -> FinishedRun:
+        """Begin to collect a run of which nothing is known but a genuine offer."""
+        run_id = offer.assignment.run_id
+        collector = Collector(run_id, offer.assignment.plan)
+        finished = FinishedRun(collector, offer.assignment.connection_stride or 1, _NOT_WATCHED)
+        self._finished.add(finished)
+        self._log(
+            f"run {run_id} was begun by another controller; `heyfleet collect {run_id}` has its results"
+        )
+        return finished
 
     def on_attach(self, connection: AgentConnection) -> None:
         """Tell the finished runs and the current one."""
@@ -145,7 +170,7 @@ class Daemon:
     ) -> AsyncGenerator[ToOperator, None]:
         self._registry.rejections.clear()
         intervals: list[Interval] = []  # not yet sent to the operator
-        coordinator = RunCoordinator(self._registry, request, on_interval=intervals.append)
+        coordinator = RunCoordinator(self._registry, request, on_interval=intervals.append, seals=self._seals)
         self._coordinator = coordinator
         operator.on_stop(coordinator.stop)
         self._log(f"run {coordinator.run_id} to {request.plan.target.host}")

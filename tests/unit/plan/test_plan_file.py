@@ -132,6 +132,7 @@ def test_files_are_relative_to_the_plan_file(file: Any, tmp_path: Path) -> None:
         ("url: http://h/\nstages: 1s\n", ":2: stages: '1s' is not a stage"),
         ("url: http://h/\nheaders: 5\n", ":2: headers: write them as fields"),
         ("url: http://h/\nheaders:\n  Content-Length: 5\n", ":3: headers: Content-Length can't be set"),
+        ("url: http://h/\nheaders:\n  A: 1\n  A: 2\n", ":4: headers: A: it is there twice, first in line 3"),
         ("url: http://h/\nrequests: many\n", ":2: requests: 'many' is not a whole number"),
         ("url: http://h/\nrequests: {a: 1}\n", ":2: requests: it takes a number of requests, or a list"),
         (
@@ -166,7 +167,7 @@ def test_errors_name_line_and_field(file: Any, text: str, message: str) -> None:
 
 
 def test_a_missing_file() -> None:
-    with pytest.raises(PlanFileError, match=r"none\.yaml: can't be read: No such file"):
+    with pytest.raises(PlanFileError, match=r"plan file: can't read 'none.yaml': No such file"):
         plan_from(["-f", "none.yaml"])
 
 
@@ -220,3 +221,28 @@ def test_names_that_are_keywords_of_python(file: Any, spelled: str) -> None:
 def test_bad_connection_options(file: Any, text: str, error: str) -> None:
     with pytest.raises(PlanFileError, match=error):
         plan_from(["-f", file(f"url: https://a.test/\n{text}\n")])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("url: http://h/\nbody: a\0b\n", "plan file: '.*plan.yaml' is not text: line 2 has a NUL byte"),
+        ("url: http://h/\nbody: a\x07\n", ":2: not YAML: it has a control character"),
+        ("url: http://h/\nslo: " + "[" * 5000, ":2: it nests deeper than 100 levels"),
+        ("{" * 100_000, ":1: it nests deeper than 100 levels"),
+    ],
+)
+def test_a_plan_file_of_a_stranger_has_limits(file: Any, text: str, message: str) -> None:
+    with pytest.raises(PlanFileError, match=message):
+        plan_from(["-f", file(text)])
+
+
+def test_a_device_is_no_plan_file() -> None:
+    with pytest.raises(PlanFileError, match="plan file: can't read '/dev/zero': it is a device"):
+        plan_from(["-f", "/dev/zero"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_plan_file_may_have_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "plan.yaml").write_bytes("url: http://h/\nbody: grün\n".encode(encoding))
+    assert plan_from(["-f", str(tmp_path / "plan.yaml")]).requests[0].body.decode() == "grün"

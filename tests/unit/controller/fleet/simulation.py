@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from heyfleet.controller.fleet.agent_connection import AgentConnection, Stream
 from heyfleet.controller.fleet.registry import AgentRegistry, AttachRejectedError
 from heyfleet.ext import Histogram
-from heyfleet.proto.control_pb2 import Bye, FromAgent, Hello, HostFacts, Offer, Pong, ToAgent
+from heyfleet.proto.control_pb2 import Bye, FromAgent, Hello, HostFacts, Offer, Pong, Start, ToAgent
 from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.proto.protocol import PROTOCOL
 from heyfleet.proto.stats_pb2 import Done, Ready, Refusal, Snapshot
@@ -95,6 +95,7 @@ class HeldRun:
     """A run of an agent, from its preparation to its release."""
 
     assignment: Assignment
+    seal: bytes = b""
     is_prepared: bool = False
     is_running: bool = False
     stopped_by: str = ""
@@ -302,6 +303,7 @@ class SimulatedAgent:
                 assignment=run.assignment,
                 last_sequence=len(run.snapshots),
                 ended=run.done is not None,
+                seal=run.seal,
             )
             for run in self.held.values()
         ]
@@ -343,7 +345,7 @@ class SimulatedAgent:
             "ping": self._on_ping,
             "welcome": self._on_welcome,
             "assignment": lambda message: self._assign(message.assignment),
-            "start": lambda message: self._start(message.run_id, message.start.at_ns),
+            "start": lambda message: self._start(message.run_id, message.start),
             "stop": lambda message: self._on_stop(message.run_id),
             "ack": self._on_ack,
             "release": lambda message: self._on_release(message.run_id),
@@ -403,15 +405,16 @@ class SimulatedAgent:
         run.is_prepared = True
         self._send(FromAgent(ready=Ready(workers=1, io="simulated"), run_id=run.run_id))
 
-    def _start(self, run_id: str, at_ns: int) -> None:
+    def _start(self, run_id: str, start: Start) -> None:
         run = self.pending
         if run is None or run.run_id != run_id or not run.is_prepared:
             return
         self.pending = None
         self.held[run_id] = self.results[run_id] = run
         run.is_running = True
+        run.seal = start.seal
         loop = self.simulation.loop
-        start_s = max((at_ns - self.behavior.clock_offset_ns) / NS, loop.time())
+        start_s = max((start.at_ns - self.behavior.clock_offset_ns) / NS, loop.time())
         loop.call_at(start_s, self._begin_load, run)
 
     def _on_stop(self, run_id: str) -> None:
