@@ -21,6 +21,8 @@ def check_request(request: Request, *, is_template: bool) -> None:
     """Check method, target, header and expected statuses of a request."""
     if values.parse_method(request.method) != request.method:
         raise ValueError(f"the method {request.method!r} must be in capitals")
+    if request.body_bytes:
+        raise ValueError("its body was left out of this copy; a plan to execute has the body itself")
     _check_request_target(request)
     _check_headers(request, is_template=is_template)
     if len(request.expected) > _MAX_RANGES:

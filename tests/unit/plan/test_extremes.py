@@ -62,7 +62,7 @@ COMPANIONS: dict[str, dict[str, Text]] = {
     "arrivals": {"rate": "1000M"},
     "streams": {"h2c": True},
     "data": {"template": True},
-    "min-agents": {"agents": "1000M"},
+    "min-agents": {"agents": "10k"},
     "warmup": {"stages": "876000h:1"},
     "requests": {"connections": "1000M"},
 }
