@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
-import grpc.aio
 import pytest
 
-from heyfleet.controller.fleet import grpc_server
 from heyfleet.controller.fleet.coordinator import RunCoordinator
-from heyfleet.controller.fleet.registry import AgentRegistry
-from heyfleet.proto.control_pb2 import FromAgent, ToAgent
+from heyfleet.proto.control_pb2 import FromAgent
 from heyfleet.proto.plan_pb2 import Plan
-from heyfleet.proto.protocol import ATTACH
 from heyfleet.proto.stats_pb2 import Refusal
 from heyfleet.results.measurements import DONE, LOST
 
@@ -163,26 +158,3 @@ def test_no_load_goes_on_after_a_fault_of_the_controller(monkeypatch: pytest.Mon
         assert not fleet.simulation.agents["a0"].is_loading
 
     play_daemon(scenario())
-
-
-def test_a_stream_on_which_no_agent_says_hello_is_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(grpc_server, "_HELLO_LIMIT_S", 0.2)
-    address = f"unix:{tmp_path}/socket"
-
-    async def attach() -> object:
-        server = grpc_server.Server(AgentRegistry(), None)
-        await server.start(address)
-        try:
-            async with grpc.aio.insecure_channel(address) as channel:
-                call = channel.stream_stream(
-                    ATTACH,
-                    request_serializer=FromAgent.SerializeToString,
-                    response_deserializer=ToAgent.FromString,
-                )()
-                return await asyncio.wait_for(call.read(), 60)
-        finally:
-            await server.stop()
-
-    assert asyncio.run(attach()) is grpc.aio.EOF
