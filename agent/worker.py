@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from heyfleet.agent.errors import cause_of
 from heyfleet.agent.host import monitor
 from heyfleet.agent.http.messages import Message
 from heyfleet.agent.http.proxy import target_url, tunnel_head
@@ -72,8 +73,8 @@ class Worker:
         before_ns, before = monitor.run_queue_wait()
         try:
             self.engine.run()
-        except OSError as error:
-            self.fault = error.strerror or str(error)
+        except Exception as error:  # such as no memory for the ring; the run ends with its cause
+            self.fault = cause_of(error)
         finally:
             after_ns, after = monitor.run_queue_wait()
             self._run_queue_ns, self._switched_out = after_ns - before_ns, after - before
