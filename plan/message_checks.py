@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 
 from heyfleet.plan import places, template, values
+from heyfleet.plan.octets import to_text
+from heyfleet.plan.url import WHOLE_SERVER
 from heyfleet.proto.plan_pb2 import Plan, Request
 
 # Octets that end a header, and with it the request.
@@ -22,6 +24,8 @@ def check_request(request: Request, *, is_template: bool) -> None:
     if values.parse_method(request.method) != request.method:
         raise ValueError(f"the method {request.method!r} must be in capitals")
     check_request_target(request.request_target, is_template=is_template)
+    if request.request_target == WHOLE_SERVER and request.method != "OPTIONS":
+        raise ValueError("only OPTIONS can ask about the whole server; give a path")
     _check_headers(request, is_template=is_template)
     if len(request.expected) > _MAX_RANGES:
         raise ValueError(f"{len(request.expected)} ranges of expected statuses are more than {_MAX_RANGES}")
@@ -33,7 +37,7 @@ def check_request(request: Request, *, is_template: bool) -> None:
 def check_request_target(text: str, *, is_template: bool) -> None:
     """Check path and query, or * for OPTIONS (RFC 9112, section 3.2)."""
     fixed = _fixed_text(text) if is_template else text
-    if not text.startswith("/") and text != "*":
+    if not text.startswith("/") and text != WHOLE_SERVER:
         raise ValueError(f"the path {text[:80]!r} does not begin with /")
     if blank := _NOT_IN_TARGETS.search(fixed):
         code = f"%{ord(blank[0]):02X}"
@@ -78,7 +82,7 @@ def _check_placeholders(plan: Plan, known: set[str]) -> set[str]:
     used_in_headers: set[str] = set()
     for request in plan.requests:
         in_headers = _columns(header.value for header in request.headers)
-        elsewhere = _columns((request.request_target, request.body.decode("latin-1")))
+        elsewhere = _columns((request.request_target, to_text(request.body)))
         if unknown := (in_headers | elsewhere) - known:
             raise ValueError(f"{request.name}: there is no column {min(unknown)!r}")
         used_in_headers |= in_headers

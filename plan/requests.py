@@ -13,7 +13,7 @@ from heyfleet.plan.options import RunOptions
 from heyfleet.plan.request_spec import RequestSpec
 from heyfleet.plan.sections.request import DEFAULT_USER_AGENT
 from heyfleet.plan.stages import whole_weights
-from heyfleet.plan.url import WHOLE_SERVER, Url, basic
+from heyfleet.plan.url import Url, basic
 from heyfleet.proto.plan_pb2 import Header, Request, StatusRange
 
 if TYPE_CHECKING:
@@ -45,10 +45,6 @@ def make_requests(url: Url, options: RunOptions) -> Iterator[Request]:
         raise InputError(str(error)) from None
     for spec, weight in zip(specs, weights, strict=True):
         path = url.request_target if spec.path is None else spec.path
-        if path == WHOLE_SERVER and spec.method != "OPTIONS":
-            raise InputError(
-                f"{spec.method} {path}: only OPTIONS can ask about the whole server", "give a path"
-            )
         yield Request(
             name=spec.name or f"{spec.method} {path}",
             weight=weight,

@@ -12,14 +12,15 @@ import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
-from heyfleet.durations import MAX_RATE_PER_S, format_duration
+from heyfleet.durations import MAX_DURATION_NS, MAX_RATE_PER_S, MIN_RATE_PER_S, format_duration
 from heyfleet.errors import InputError
 from heyfleet.plan import conflicts, places, values
 from heyfleet.plan.message_checks import check_data, check_request
 from heyfleet.plan.run_id import check_run_id
-from heyfleet.plan.stages import MAX_STAGES, MAX_WEIGHT_SUM
+from heyfleet.plan.stages import MAX_MEAN_THINK_NS, MAX_STAGES, MAX_WEIGHT_SUM
 from heyfleet.plan.thresholds import parse_threshold
 from heyfleet.plan.url import DEFAULT_PORTS
+from heyfleet.plan.values import MAX_AGENTS, MAX_CONNECTIONS, MAX_STREAMS, MAX_WORKERS
 from heyfleet.proto.plan_pb2 import (
     CLOSED,
     CONNECTION_RATE,
@@ -38,16 +39,10 @@ from heyfleet.proto.plan_pb2 import (
 if TYPE_CHECKING:  # a local run does not need the schema of the control plane
     from heyfleet.proto.control_pb2 import RunRequest
 
-MAX_DURATION_NS = (
-    10 * 365 * 86_400 * 1_000_000_000
-)  # of anything in a plan: ten years; sums stay far below 2**63
 MAX_WAIT_NS = 7 * 86_400 * 1_000_000_000  # of what a controller waits for
 MAX_COUNT = 2**63 - 1
-MAX_CONNECTIONS = 2**31 - 1  # of a plan; an agent's share is also limited by its host's descriptors
-MAX_CONCURRENT_STREAMS = 1_000_000  # of all HTTP/2 connections of an assignment
+MAX_CONCURRENT_STREAMS = MAX_STREAMS  # of all HTTP/2 connections of an assignment
 MAX_TRACE_ROWS = 1_000_000
-MAX_WORKERS = 4096
-MAX_AGENTS = 10_000
 _MAX_SOURCES = 4096
 _MAX_RULES = 1024
 _MAX_HOSTS_OF_RULE = 4096
@@ -137,7 +132,8 @@ def _check_numbers(plan: Plan) -> None:
 
 def _check_think(think: Think) -> None:
     _require(think.kind in Think.Kind.values(), f"the think time's kind is {think.kind}, which is unknown")
-    _duration("the think time", think.low_ns)
+    is_mean = think.kind == Think.EXPONENTIAL
+    _duration("the think time", think.low_ns, MAX_MEAN_THINK_NS if is_mean else MAX_DURATION_NS)
     _duration("the think time", think.high_ns)
     _require(
         think.kind != Think.UNIFORM or think.low_ns <= think.high_ns, "the think time goes from more to less"
@@ -175,6 +171,8 @@ def _check_stage(stage: Stage, *, is_last: bool, in_users: bool) -> None:
     for level in (stage.first, stage.last):
         is_level = math.isfinite(level) and 0 <= level <= highest
         _require(is_level, f"{where}: its level is {level:g}; it must be from 0 to {highest:g}")
+        is_slow = not in_users and 0 < level < MIN_RATE_PER_S
+        _require(not is_slow, f"{where}: its level is {level:g}; the lowest rate is {MIN_RATE_PER_S:g}")
     if not stage.duration_ns:
         _require(
             is_last and stage.first == stage.last,

@@ -16,7 +16,10 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # The agent writes these itself; a second one would contradict the first.
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding"})
-_MAX_SMALL_COUNT = 1_000_000_000
+MAX_CONNECTIONS = 1_000_000_000  # of a plan; an agent's share is also limited by its host's descriptors
+MAX_STREAMS = 1_000_000
+MAX_WORKERS = 4096
+MAX_AGENTS = 10_000
 _MAX_LOCAL_AGENTS = 1000
 _MAX_UINT64 = 2**64 - 1
 
@@ -26,9 +29,24 @@ def parse_positive_count(text: str) -> int:
     return parse_count(text, 1)
 
 
-def parse_small_count(text: str) -> int:
-    """Return a whole number of at least 1 of things that a host has few of, such as connections or threads."""
-    return parse_count(text, 1, _MAX_SMALL_COUNT)
+def parse_connections(text: str) -> int:
+    """Return a whole number of at least 1 of connections, or of whatever each has one: users, runs."""
+    return parse_count(text, 1, MAX_CONNECTIONS)
+
+
+def parse_streams(text: str) -> int:
+    """Return a whole number of at least 1 of concurrent requests on a connection."""
+    return parse_count(text, 1, MAX_STREAMS)
+
+
+def parse_workers(text: str) -> int:
+    """Return a whole number of at least 1 of threads."""
+    return parse_count(text, 1, MAX_WORKERS)
+
+
+def parse_agents(text: str) -> int:
+    """Return a whole number of at least 1 of agents in a fleet."""
+    return parse_count(text, 1, MAX_AGENTS)
 
 
 def parse_local_agents(text: str) -> int:
@@ -47,7 +65,7 @@ def parse_lease_ns(text: str) -> int:
 
 def parse_users(text: str) -> float:
     """Return a number of users; 0 is allowed."""
-    return float(parse_count(text, 0, _MAX_SMALL_COUNT))
+    return float(parse_count(text, 0, MAX_CONNECTIONS))
 
 
 def parse_positive_rate(text: str) -> float:

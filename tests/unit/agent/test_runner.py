@@ -20,12 +20,12 @@ def test_connections_that_do_not_fit_in_memory_are_refused(
         raise error
 
     monkeypatch.setattr(runner, "build_engine", build_engine)
-    values = {"connections": 4, "h2c": True, "streams": 1_000_000_000}
+    values = {"connections": 4, "h2c": True, "streams": 1_000_000}
     plan = make_plan(options_from_values(values, "http://127.0.0.1:1/"))
     answer = runner.Runner().prepare(whole_plan(plan))
     assert isinstance(answer, Refusal)
     assert answer.reason == (
-        "4 connections with --streams 1000000000 each need more memory than there is; use fewer of them, or more agents"
+        "4 connections with --streams 1000000 each need more memory than there is; use fewer of them, or more agents"
     )
 
 
