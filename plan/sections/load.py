@@ -11,10 +11,10 @@ from heyfleet.plan.stages import Stages, parse_stages, parse_think_time
 from heyfleet.plan.thresholds import parse_thresholds
 from heyfleet.plan.values import (
     parse_arrivals,
-    parse_connections,
     parse_positive_count,
     parse_positive_rate,
     parse_seed,
+    parse_small_count,
 )
 from heyfleet.proto.plan_pb2 import Think
 
@@ -52,7 +52,7 @@ class LoadOptions:
     connections: int | None = option(
         "-c",
         "--connections",
-        parse=parse_connections,
+        parse=parse_small_count,
         default=None,
         default_text=f"{DEFAULT_CONNECTIONS}, or {DEFAULT_CONNECTIONS_OF_RATE} with --rate",
         metavar="N",
@@ -102,7 +102,7 @@ class ProfileOptions:
     )
     users: int | None = option(
         "--users",
-        parse=parse_connections,
+        parse=parse_small_count,
         default=None,
         metavar="N",
         help="Number of users, each with one connection and one request at a time.",
@@ -198,7 +198,7 @@ class ThresholdOptions:
     )
     repeat: int = option(
         "--repeat",
-        parse=parse_connections,
+        parse=parse_small_count,
         default=0,
         metavar="N",
         help="Make the run N times and report how much the runs differ.",

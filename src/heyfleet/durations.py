@@ -44,13 +44,14 @@ _BYTES_PER_UNIT = {
     "Gi": _KIB**3,
 }
 _INT64_MAX = 2**63 - 1
-MAX_DURATION_NS = 87_600 * _NS_PER_UNIT["h"]  # ten years; sums stay far below 2**63
+# Two of them and the clock of a host that never restarts still fit a signed integer of 64 bits.
+MAX_DURATION_NS = 876_000 * _NS_PER_UNIT["h"]
 MAX_RATE_PER_S = 1e9
 MIN_RATE_PER_S = 1e-9  # a lower one sends its first request after decades
 
 
 def parse_duration_ns(text: str) -> int:
-    """Return the nanoseconds of a duration such as 500ms, 10s or 1h30m, of at most ten years; 0 needs no unit."""
+    """Return the nanoseconds of a duration such as 500ms, 10s or 1h30m, of at most 100 years; 0 needs no unit."""
     text = text.strip()
     if text == "0":
         return 0

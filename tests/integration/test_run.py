@@ -163,10 +163,10 @@ def test_a_hard_limit_of_descriptors_is_named(nginx: Any) -> None:
 @pytest.mark.parametrize(
     "flags",
     [
-        ("-z", "87600h"),
-        ("--timeout", "87600h"),
-        ("--dns-ttl", "87600h"),
-        ("--stages", "87600h:1000"),
+        ("-z", "876000h"),
+        ("--timeout", "876000h"),
+        ("--dns-ttl", "876000h"),
+        ("--stages", "876000h:1000"),
         ("--rate", "0.000000001"),
         ("-q", "0.000000001"),
     ],

@@ -1,37 +1,43 @@
-"""Refusals of a runner, which carries out assignments."""
+"""The runner against a server that accepts connections and never says a word."""
 
 from __future__ import annotations
 
-from typing import NoReturn
+import socket
+import threading
+from collections.abc import Iterator
 
 import pytest
 
-from heyfleet.agent import runner
-from heyfleet.plan.build import make_plan, whole_plan
-from heyfleet.plan.keywords import options_from_values
-from heyfleet.proto.stats_pb2 import Refusal
+from heyfleet.agent.runner import Runner
+from heyfleet.proto.plan_pb2 import HTTP_1_1, HTTP_2, HttpVersion, Target, Tls
+
+from ... import plans
 
 
-@pytest.mark.parametrize("error", [MemoryError, OverflowError])
-def test_connections_that_do_not_fit_in_memory_are_refused(
-    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Return the port of a server that only accepts."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("io", ["io_uring", "epoll"])
+@pytest.mark.parametrize("http", [HTTP_1_1, HTTP_2])
+def test_a_preparation_without_a_time_limit_can_be_stopped(
+    silent_port: int, http: HttpVersion, io: str
 ) -> None:
-    def build_engine(*_: object) -> NoReturn:
-        raise error
-
-    monkeypatch.setattr(runner, "build_engine", build_engine)
-    values = {"connections": 4, "h2c": True, "streams": 1_000_000}
-    plan = make_plan(options_from_values(values, "http://127.0.0.1:1/"))
-    answer = runner.Runner().prepare(whole_plan(plan))
-    assert isinstance(answer, Refusal)
-    assert answer.reason == (
-        "4 connections with --streams 1000000 each need more memory than there is; use fewer of them, or more agents"
+    plan = plans.plan(
+        target=Target(scheme="https", host="127.0.0.1", port=silent_port),
+        tls=Tls(name="127.0.0.1", insecure=True),
+        timeout_ns=0,
+        http=http,
+        io=io,
     )
-
-
-def test_the_error_of_too_many_users_names_their_flag() -> None:
-    plan = make_plan(options_from_values({"users": 1_000_000_000, "duration": 1}, "http://127.0.0.1:1/"))
-    answer = runner.Runner().prepare(whole_plan(plan))
-    assert isinstance(answer, Refusal)
-    assert answer.reason.startswith("--users 1000000000 needs ")
-    assert "-c " not in answer.reason
+    runner = Runner()
+    preparing = threading.Thread(target=runner.prepare, args=(plans.whole(plan),), daemon=True)
+    preparing.start()
+    preparing.join(0.3)
+    assert preparing.is_alive()
+    runner.stop()
+    preparing.join(60)
+    assert not preparing.is_alive()

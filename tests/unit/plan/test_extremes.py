@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from heyfleet.errors import HeyfleetError, InputError
+from heyfleet.errors import HeyfleetError
 from heyfleet.plan.build import make_plan
 from heyfleet.plan.conflicts import check_options
 from heyfleet.plan.option_types import Option
@@ -33,7 +33,7 @@ EXTREMES = (
     *("9" * 25, "9" * 5000, "9223372036854775807", "18446744073709551615", "4294967296", "1000M", "1000M/s"),
     *(
         "9223372036854775807ns",
-        "87600h",
+        "876000h",
         "1ns",
         "0s",
         "0.000000001/s",
@@ -51,7 +51,7 @@ EXTREMES = (
         "p0.0000001<1s",
         "p99.9999999999<1s",
     ),
-    *("1ns:1000M", "87600h:1,87600h:1", "users: 87600h:0-1000M", "exp:87600h", "exp:876h", "0-87600h"),
+    *("1ns:1000M", "876000h:1,876000h:1", "users: 876000h:0-1000M", "exp:876000h", "exp:8760h", "0-876000h"),
     *("1:1:1:1", "http://", "127.0.0.1:99999", "Name: \u00e9", "::::", "*:1:1:1"),
 )
 # What these need beside them to get as far as a plan.
@@ -63,34 +63,12 @@ COMPANIONS: dict[str, dict[str, Text]] = {
     "streams": {"h2c": True},
     "data": {"template": True},
     "min-agents": {"agents": "10k"},
-    "warmup": {"stages": "87600h:1"},
+    "warmup": {"stages": "876000h:1"},
     "requests": {"connections": "1000M"},
 }
 PYTHON = re.compile(
     r"Traceback|NoneType|object at|argument|codec|out of range|\bint\b|\bfloat\b|Error\b|could not convert"
 )
-
-
-@pytest.mark.parametrize(
-    "texts",
-    [
-        {"slo": "p99[\udce9]<1s"},
-        {"abort-on": "p99[\udce9]<1s"},
-        {"proxy": "http://\udce9:x@127.0.0.1:1"},
-        {"proxy": "http://%E9:x@127.0.0.1:1"},
-        {"user": "\ud800:x"},
-    ],
-)
-def test_text_that_is_not_utf_8_is_refused_where_a_plan_has_only_text(texts: dict[str, Text]) -> None:
-    with pytest.raises(InputError, match=r"not UTF-8|surrogate") as caught:
-        make_plan(options_from_texts(texts, "http://localhost/"))
-    assert "codec" not in str(caught.value)
-
-
-@pytest.mark.parametrize("path", ["/\ud800", "/{csv:\ud800}"])
-def test_half_of_a_surrogate_pair_in_a_url_is_refused(path: str) -> None:
-    with pytest.raises(InputError, match="half of a surrogate pair"):
-        make_plan(options_from_texts({}, f"http://localhost{path}"))
 
 
 @pytest.mark.parametrize(

@@ -116,9 +116,9 @@ def test_bad_think_times(text: str) -> None:
         ),
         (
             {"users": 10**9, "spawn_rate": 1e-9},
-            "--spawn-rate 1e-09 starts --users 1000000000 after more than 87600h",
+            "--spawn-rate 1e-09 starts --users 1000000000 after more than 876000h",
         ),
-        ({"stages": parse_stages("87600h:1,1h:1")}, "--stages take longer than 87600h together"),
+        ({"stages": parse_stages("876000h:1,1h:1")}, "--stages take longer than 876000h together"),
         ({"kernel_timestamps": True, "io": "io_uring"}, "needs epoll"),
     ],
 )

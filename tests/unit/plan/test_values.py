@@ -53,7 +53,7 @@ def test_headers(text: str, pair: tuple[str, str]) -> None:
         (values.parse_positive_count, "1.5", "not a whole number"),
         (values.parse_positive_count, "", "not a whole number"),
         (values.parse_positive_count, "9223372036854775808", "the maximum is 9223372036854775807"),
-        (values.parse_connections, "1000000001", "the maximum is 1000000000"),
+        (values.parse_small_count, "1000000001", "the maximum is 1000000000"),
         (values.parse_local_agents, "1001", "the maximum is 1000"),
         (values.parse_users, "1000000001", "the maximum is 1000000000"),
         (values.parse_positive_rate, "fast", "not a rate"),
