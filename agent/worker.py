@@ -14,7 +14,7 @@ from heyfleet.agent.http.transport import tls_context
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import ConnectionConfig, Engine, LoadConfig, RecordingConfig, RequestConfig, TargetConfig
 from heyfleet.plan.sharding import Share, request_order
-from heyfleet.proto.plan_pb2 import CLOSED, CONNECTION_RATE, RATE, USERS, Assignment, Plan, Think
+from heyfleet.proto.plan_pb2 import CLOSED, CONNECTION_RATE, RATE, USERS, Assignment, Think
 from heyfleet.proto.stats_pb2 import WorkerFacts
 
 _LOAD_MODELS = {CLOSED: "closed", CONNECTION_RATE: "connection_rate", RATE: "rate", USERS: "users"}

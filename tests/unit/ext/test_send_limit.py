@@ -103,7 +103,12 @@ def test_after_a_pause_a_tenth_of_a_second_may_be_sent_at_once() -> None:
     """Nothing for a second, then far more than is allowed for one."""
     stages = [(S, 1.0, 1.0), (S, 10_000.0, 10_000.0)]
     network, _, _ = simulate(
-        answering(), connections=500, duration_ns=2 * S, sends_per_s_at_most=100.0, model="rate", stages=stages
+        answering(),
+        connections=500,
+        duration_ns=2 * S,
+        sends_per_s_at_most=100.0,
+        model="rate",
+        stages=stages,
     )
     assert 108 <= network.requests_seen <= 1 + 100 * (1 + BURST_S) + 1
 
