@@ -56,7 +56,11 @@ class _Loader:
             raise PlanFileError(f"{self._path}: can't be read: {reason}") from None
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise PlanFileError(f"{self._path}:{line}: not YAML: {error.problem or error.context}") from None
+            # A value that begins with * or ! is quoted in the error as an alias or a tag, and may be a secret.
+            problem = re.sub(
+                r"\b(alias|tag handle) .*", r"\1; quote the value", str(error.problem or error.context)
+            )
+            raise PlanFileError(f"{self._path}:{line}: not YAML: {problem}") from None
         if not isinstance(root, yaml.MappingNode):
             raise PlanFileError(f"{self._path}:1: a plan has fields, such as url: http://localhost:8080/")
         for key, line, node in self._fields(root, ""):
