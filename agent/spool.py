@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from heyfleet.private_files import make_folder, open_file
 from heyfleet.proto.stats_pb2 import Record
@@ -38,7 +38,7 @@ class Spool:
 
     def __init__(self, folder: Path, run_id: str, agent: str) -> None:
         self.path = folder / f"{run_id}.{agent}{SUFFIX}"
-        self._file: BinaryIO = open_file(self.path, "wb")
+        self._file: IO[bytes] = open_file(self.path, "wb")
 
     def append(self, record: Record) -> None:
         """Write a record and flush it, so that it survives this process; OSError."""
@@ -77,7 +77,7 @@ def _encode_length(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _read_length(file: BinaryIO) -> int | None:
+def _read_length(file: IO[bytes]) -> int | None:
     """Read a varint; None at the end of the file."""
     value = shift = 0
     while byte := file.read(1):
