@@ -55,7 +55,7 @@ def read_sample_file(path: str, options: FileOptions) -> Sample:
     )
 
 
-def _hey_report(name: str, text: str, _: FileOptions) -> Sample:
+def _hey_report(name: str, text: str, options: FileOptions) -> Sample:
     """Read hey's histogram: counts between two marks."""
     bars = _HEY_BAR.findall(text.partition("Latency distribution")[0])
     failed = _HEY_ERRORS.search(text)
@@ -93,7 +93,7 @@ def _hey_report(name: str, text: str, _: FileOptions) -> Sample:
     return sample
 
 
-def _hey_csv(name: str, text: str, _: FileOptions) -> Sample:
+def _hey_csv(name: str, text: str, options: FileOptions) -> Sample:
     numbered = csv_rows(text)
     _, names = next(numbered)
     if missing := {"response-time", "offset"} - set(names):
@@ -105,7 +105,7 @@ def _hey_csv(name: str, text: str, _: FileOptions) -> Sample:
     return sample_of_timed_values(name, "hey's CSV", ended_s, latencies_s * 1e9)
 
 
-def _vegeta_json(name: str, text: str, _: FileOptions) -> Sample:
+def _vegeta_json(name: str, text: str, options: FileOptions) -> Sample:
     def convert(line: str) -> tuple[int, float, float]:
         row = parse_json(line)
         return int(row["code"]), _unix_s(str(row["timestamp"])), _number(row["latency"])
@@ -114,14 +114,14 @@ def _vegeta_json(name: str, text: str, _: FileOptions) -> Sample:
     return _vegeta_sample(name, _convert_rows(numbered, convert, "vegeta's JSON: code, timestamp, latency"))
 
 
-def _vegeta_csv(name: str, text: str, _: FileOptions) -> Sample:
+def _vegeta_csv(name: str, text: str, options: FileOptions) -> Sample:
     rows = _convert_rows(
         csv_rows(text), lambda row: (int(row[1]), _number(row[0]) / 1e9, _number(row[2])), "vegeta's CSV"
     )
     return _vegeta_sample(name, rows)
 
 
-def _summary_json(name: str, text: str, _: FileOptions) -> Sample:
+def _summary_json(name: str, text: str, options: FileOptions) -> Sample:
     """Refuse a JSON document that can't be compared, and say what can."""
     if '"heyfleet_version"' in text:
         raise ValueError("it is heyfleet's JSON report; compare the archives of runs instead")
