@@ -28,7 +28,7 @@ _PREPARE_POLL_S = 0.0005
 # Between `start` and the first request: long enough for every worker to see the order, so that they start together.
 _START_DELAY_NS = 2_000_000
 # The workers may end for different reasons; the first of these that any of them gives is the agent's.
-_STOP_REASONS = ("fault", "signal", "duration", "count")
+_STOP_REASONS = ("fault", "signal", "limit", "duration", "count")
 
 
 class Runner:
@@ -97,6 +97,7 @@ class Runner:
             messages=messages,
             columns=columns,
             workers=len(shares),
+            connections=sum(share.connections for share in shares),
         )
         self._workers = [Worker(number, build_engine(setup, share)) for number, share in enumerate(shares)]
         return http2

@@ -15,7 +15,7 @@ from typing import Any
 
 from heyfleet import __version__
 from heyfleet.agent.errors import DeniedError, cause_of
-from heyfleet.agent.held_run import AsyncRunner, HeldRun
+from heyfleet.agent.held_run import AsyncRunner, HeldRun, newest_offers
 from heyfleet.agent.host.info import host_facts
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.agent.received import check_message
@@ -79,9 +79,12 @@ class AgentService:
 
     def hello(self) -> Hello:
         """Return the first message of a stream."""
-        offers = [run.offer() for run in self._runs.values()]
         return Hello(
-            protocol=PROTOCOL, version=__version__, agent=self.agent, facts=host_facts(), offers=offers
+            protocol=PROTOCOL,
+            version=__version__,
+            agent=self.agent,
+            facts=host_facts(),
+            offers=newest_offers(list(self._runs.values())),
         )
 
     def attach(self, outgoing: asyncio.Queue[FromAgent]) -> None:
@@ -138,7 +141,7 @@ class AgentService:
             case "assignment":
                 self._on_assignment(message.assignment)
             case "start":
-                self._start(message.run_id, message.start.at_ns)
+                self._start(message.run_id, message.start.at_ns, message.start.seal)
             case "stop":
                 self._stop(message.run_id)
             case "ack" if message.ack.refusal_reason:
@@ -219,12 +222,13 @@ class AgentService:
             return Refusal(reason=f"it can't keep results in {self._folder}: {error.strerror}; set --spool")
         return ready
 
-    def _start(self, run_id: str, at_ns: int) -> None:
+    def _start(self, run_id: str, at_ns: int, seal: bytes) -> None:
         run = self._pending
         if run is None or run.run_id != run_id or run.spool is None:
             return
         self._pending = None
         self._runs[run_id] = run
+        run.seal = seal
         run.running = True
         run.since_ns = max(self._clock_ns(), at_ns)
         try:

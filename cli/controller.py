@@ -106,16 +106,18 @@ async def _serve_until_signal(listen: str, credentials_folder: str, lease_ns: in
     from heyfleet.controller.fleet.daemon import Daemon
     from heyfleet.controller.fleet.grpc_server import Server
     from heyfleet.controller.fleet.registry import AgentRegistry
+    from heyfleet.controller.fleet.share_seals import ShareSeals
 
     credentials = enrollment.load_credentials(credentials_folder)
     host, port = enrollment.parse_listen_address(listen)
     registry = AgentRegistry(lease_ns, console.info)
     key, certificate = credentials.authority.server()
+    seals = ShareSeals(credentials.authority.derived_key("shares of runs"))
     server = Server(
         registry,
         (credentials.authority.ca_pem, key, certificate),
         join=enrollment.Enrollment(credentials, registry).join,
-        operator_service=Daemon(registry, console.info),
+        operator_service=Daemon(registry, console.info, seals),
     )
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in end_signals():

@@ -9,6 +9,7 @@ from typing import Any
 from heyfleet.durations import MAX_DURATION_NS, MAX_RATE_PER_S, format_duration
 from heyfleet.errors import InputError
 from heyfleet.plan.options import OPTIONS, RunOptions
+from heyfleet.plan.redact import check_nothing_hidden
 from heyfleet.plan.requests import make_requests
 from heyfleet.plan.run_id import new_run_id
 from heyfleet.plan.sections.load import DEFAULT_CONNECTIONS, DEFAULT_CONNECTIONS_OF_RATE, DEFAULT_REQUESTS
@@ -76,6 +77,7 @@ def make_plan(options: RunOptions) -> Plan:
     )
     _add_template(plan, options)
     validate_plan(plan)
+    check_nothing_hidden(plan)
     return plan
 
 

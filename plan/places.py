@@ -60,7 +60,11 @@ def check_port(port: int, minimum: int = 1) -> int:
 
 def check_unix_path(path: str) -> str:
     """Check the path of a Unix socket, or the name of an abstract one behind an @."""
-    if not 0 < len(path.encode("utf-8", "surrogateescape")) <= _MAX_UNIX_PATH_BYTES:
+    try:
+        size_bytes = len(path.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"{_shown(path)} is not UTF-8; link the socket to a path that is") from None
+    if not 0 < size_bytes <= _MAX_UNIX_PATH_BYTES:
         raise ValueError(
             f"the path of a Unix socket has 1 to {_MAX_UNIX_PATH_BYTES} bytes; link the socket to a shorter path"
         )

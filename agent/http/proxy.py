@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from heyfleet.agent.http.resolve import server_endpoint
+from heyfleet.plan.mask import mask_text
 from heyfleet.plan.template import parse
 from heyfleet.plan.url import WHOLE_SERVER, Url, basic
 from heyfleet.proto.plan_pb2 import HTTP_2, Header, Plan, Request
@@ -53,7 +54,7 @@ def target_url(plan: Plan, request: Request) -> Url:
 
 def _check(plan: Plan, request: Request) -> None:
     """Refuse what a proxy would read as another URL or a second request, which the host's policy has not checked."""
-    description = f"{request.method} {request.request_target!r}"
+    description = f"{request.method} {mask_text(request.request_target)!r}"
     path = "".join(_possible_texts(plan, request.request_target))
     is_path = path.startswith("/") or path == WHOLE_SERVER
     if not _METHOD.fullmatch(request.method) or not is_path or re.search(r"\s", path):

@@ -19,8 +19,10 @@ from heyfleet.controller.fleet.agent_connection import (
     RUNNING,
     AgentConnection,
 )
-from heyfleet.controller.fleet.collector import AgentRun, Collector
+from heyfleet.controller.fleet.agent_run import AgentRun
+from heyfleet.controller.fleet.collector import Collector
 from heyfleet.controller.fleet.registry import AgentRegistry
+from heyfleet.controller.fleet.share_seals import ShareSeals, digest_plan
 from heyfleet.errors import CannotStartError
 from heyfleet.plan.run_id import new_run_id
 from heyfleet.plan.sharding import Share, deal
@@ -31,6 +33,7 @@ from heyfleet.results.measurements import Measurements
 
 # Between sending the start and the start itself: every agent must have the message, and its workers must have seen it.
 _START_MARGIN_NS = 50_000_000
+_ROUND_TRIP_AWAITED_NS = 1_000_000_000  # an agent that is farther away starts late, and keeps nobody waiting
 _CLOCK_TIMEOUT_S = 5.0
 _LOSS_CHECK_S = 0.2
 # How long each state of a run may take. An agent's own limits are shorter (agent/held_run.py), so that its cause is heard.
@@ -45,7 +48,8 @@ class RunCoordinator:
     """Coordinates one run. Time is read from the registry's clock, and waits use the event loop's.
 
     `exit_reason` tells why an agent can't come back, or returns "". `absent` lists agents that are known not to join,
-    each as `name: reason`. `on_interval` receives each second of the run, merged over all agents.
+    each as `name: reason`. `on_interval` receives each second of the run, merged over all agents. With `seals`, a later
+    controller can collect the run.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class RunCoordinator:
         exit_reason: Callable[[str], str] = lambda agent: "",
         absent: Callable[[], list[str]] = list,
         on_interval: IntervalSink = ignore,
+        seals: ShareSeals | None = None,
     ) -> None:
         self.registry = registry
         self.request = request
@@ -64,6 +69,7 @@ class RunCoordinator:
         self.stopped = False
         self.abort_reason = ""  # the threshold of --abort-on that stopped the load
         self._on_interval = on_interval
+        self._seals = seals
         self.collector = self._new_collector()
         self._exit_reason = exit_reason
         self._absent = absent
@@ -134,6 +140,19 @@ class RunCoordinator:
                 self._refusals[connection.agent] = message.refusal.reason
             case "refusal" if not agent_run.settled:
                 self.collector.lose(agent_run, message.refusal.reason, gave_up=True)
+        self.registry.changes.notify()
+
+    def on_invalid_message(self, connection: AgentConnection, run_id: str, reason: str) -> None:
+        """Go on without an agent that has sent something impossible about this run."""
+        agent_run = self.collector.agent_runs.get(connection.agent)
+        if run_id != self.run_id or agent_run is None or agent_run.settled:
+            return
+        if agent_run.state == PREPARING:
+            agent_run.state = ""
+            self._refusals[connection.agent] = reason
+            connection.stop(self.run_id)
+        else:
+            self.collector.discredit(agent_run, reason)
         self.registry.changes.notify()
 
     def _check_abort(self) -> None:
@@ -250,8 +269,11 @@ class RunCoordinator:
             f"{connection.label}: no work left, because the plan has only {len(shares)} connections"
             for connection in connections[len(shares) :]
         ]
+        plan_digest = digest_plan(plan) if self._seals else b""
         for connection, share in zip(connections, shares, strict=False):
             agent_run = self.collector.expect(connection, self._assignment(connection, share))
+            if self._seals:
+                agent_run.seal = self._seals.seal(agent_run.assignment, plan_digest)
             agent_run.state = PREPARING
             connection.assign(agent_run.assignment)
 
@@ -312,6 +334,7 @@ class RunCoordinator:
         """Tell all agents the instant at which to start."""
         agent_runs = self.collector.agent_runs.values()
         round_trip_ns = max(agent_run.connection.clock.round_trip_ns for agent_run in agent_runs)
+        round_trip_ns = min(round_trip_ns, _ROUND_TRIP_AWAITED_NS)
         start_ns = self.registry.now_ns() + _START_MARGIN_NS + 4 * round_trip_ns
         self.collector.started_ns = start_ns
         self.stage = "running"
@@ -319,7 +342,7 @@ class RunCoordinator:
         for agent_run in agent_runs:
             agent_run.state = RUNNING
             self._expect_results(agent_run, start_ns)
-            agent_run.connection.start(self.run_id, start_ns)
+            agent_run.connection.start(self.run_id, start_ns, agent_run.seal)
         self.registry.changes.notify()
 
     async def _collect(self) -> None:

@@ -45,6 +45,7 @@ from ..http2_peer import (
     settings,
     window_update,
 )
+from .plans import plan_seeds, plans
 
 REQUESTS = 6
 SECOND_NS = 1_000_000_000
@@ -273,7 +274,7 @@ def _runs_to_its_end(engine: Engine) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     each.__name__: each
-    for each in (http1, content, http2, fields, template, targets, documents, foreign, snapshot)
+    for each in (http1, content, http2, fields, template, targets, documents, foreign, snapshot, plans)
 }
 
 
@@ -289,6 +290,7 @@ def seeds(name: str) -> Iterator[bytes]:
         "documents": _documents_seeds,
         "foreign": _foreign_seeds,
         "snapshot": _snapshot_seeds,
+        "plans": plan_seeds,
     }[name]()
 
 

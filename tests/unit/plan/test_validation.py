@@ -198,10 +198,10 @@ BAD_PLANS: list[tuple[str, dict[str, Any]]] = [
     ("two stages", {"load_model": RATE, "stages": [Stage(name="a", duration_ns=1, last=1)] * 2}),
     ("too many", {"load_model": RATE, "stages": [Stage(name=str(n), duration_ns=1, last=1) for n in range(257)]}),
     ("one endless stage", {"load_model": CONNECTION_RATE, "stages": [Stage(name="1", duration_ns=1, last=1)]}),
-    ("longer than 87600h", {"duration_ns": 2**63}),
+    ("longer than 876000h", {"duration_ns": 2**63}),
     ("all stages together", {
         "load_model": RATE,
-        "stages": [Stage(name=str(n), duration_ns=2 * 10**17, last=1) for n in range(2)],
+        "stages": [Stage(name=str(n), duration_ns=2 * 10**18, last=1) for n in range(2)],
     }),
     ("goes from more to less", {"think": Think(kind=Think.UNIFORM, low_ns=2, high_ns=1)}),
     ("not http or https", {"target": Target(scheme="ftp", host="a", port=80)}),
