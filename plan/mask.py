@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from heyfleet.documents import parse_json
+
 HIDDEN = "(hidden)"
 _MAX_BODY_BYTES = 4096
 _MAX_WORD_LENGTH = 20
@@ -93,9 +95,9 @@ def mask_body(body: bytes) -> bytes:
         import json
 
         try:
-            value = json.loads(text)
+            value = parse_json(text)
             masked = _mask_json(value)
-        except (ValueError, RecursionError):
+        except ValueError:
             pass
         else:
             return body if masked == value else json.dumps(masked, ensure_ascii=False).encode()
