@@ -111,15 +111,15 @@ async def _serve_until_signal(listen: str, credentials_folder: str, lease_ns: in
     host, port = enrollment.parse_listen_address(listen)
     registry = AgentRegistry(lease_ns, console.info)
     key, certificate = credentials.authority.server()
+    signals: asyncio.Queue[int] = asyncio.Queue()
+    for number in end_signals():
+        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     server = Server(
         registry,
         (credentials.authority.ca_pem, key, certificate),
         join=enrollment.Enrollment(credentials, registry).join,
         operator_service=Daemon(registry, console.info),
     )
-    signals: asyncio.Queue[int] = asyncio.Queue()
-    for number in end_signals():
-        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     port = await server.start(enrollment.format_address(host, port))
     console.info(f"listening on {enrollment.format_address(host, port)}")
     async with background(registry.renew_leases):

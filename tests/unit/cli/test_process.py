@@ -93,7 +93,7 @@ def test_the_second_signal_leaves_at_once() -> None:
         "import os, signal\n"
         "from heyfleet.controller.signals import Interrupts\n"
         "with Interrupts() as interrupts:\n"
-        "    interrupts.stop_with(lambda: print('stop', flush=True))\n"
+        "  with interrupts.stop_with(lambda: print('stop', flush=True)):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    print('still here', flush=True)\n",
