@@ -19,6 +19,8 @@ from heyfleet.agent.errors import DeniedError, UnreachableError
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.agent.service import AgentService
 from heyfleet.durations import format_duration
+from heyfleet.errors import InputError
+from heyfleet.plan.places import check_agent_name
 from heyfleet.proto.protocol import LOCAL_PREFIX
 from heyfleet.surroundings import end_signals
 
@@ -155,14 +157,24 @@ class AgentProcess:
         """Return the agent's name, and its certificate unless the controller is on this host."""
         options, host = self._options, socket.gethostname()
         if options.address.startswith(LOCAL_PREFIX):
-            return options.name or f"{host}-{os.getpid()}", None
+            try:
+                return check_agent_name(options.name or f"{host}-{os.getpid()}"), None
+            except ValueError as error:
+                raise InputError(f"--name: {error}") from None
         assert options.token is not None
         while True:
             try:
                 name = options.name or host
-                return await self._client.join(options.address, options.ca_pem, options.token, name)
+                agent, certificate = await self._client.join(
+                    options.address, options.ca_pem, options.token, name
+                )
+                return check_agent_name(agent), certificate
             except UnreachableError as error:
                 await self._wait(error)
+            except ValueError as error:
+                raise DeniedError(
+                    f"the controller at {options.address} gave this agent no name: {error}"
+                ) from None
 
     async def _attach_until_left(self, service: AgentService, certificate: Certificate | None) -> None:
         while True:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import click
 
+from heyfleet import console
 from heyfleet.agent.credentials import Token, check, read_ca, read_token
 from heyfleet.cli.parsed_type import ParsedType
 from heyfleet.durations import parse_count, parse_duration_ns, parse_rate_per_s
@@ -130,7 +130,7 @@ def agent(
 
 
 def _print_line(line: str) -> None:
-    print("heyfleet agent:", line, file=sys.stderr, flush=True)
+    console.info(line, program="heyfleet agent")
 
 
 def _credentials(address: str, ca: str | None, token_file: str | None) -> tuple[Token | None, bytes]:
@@ -145,6 +145,8 @@ def _credentials(address: str, ca: str | None, token_file: str | None) -> tuple[
         )
     ca_pem, token = read_ca(ca), read_token(token_file)
     check(token, ca_pem)
+    if Path(token_file).stat().st_mode & 0o077:
+        _print_line(f"{token_file} is readable by other users; run chmod 600 {token_file}")
     return token, ca_pem
 
 
@@ -152,7 +154,12 @@ def _spool_folder(spool: str | None) -> Path:
     from heyfleet.agent.spool import default_folder, prepare_folder
 
     if spool is None:
-        return default_folder()
+        try:
+            return default_folder()
+        except OSError as error:
+            raise click.UsageError(
+                f"no folder can be written for the results: {error.strerror}; name one with --spool"
+            ) from None
     try:
         prepare_folder(Path(spool))
     except OSError as error:

@@ -10,8 +10,8 @@ import click
 
 from heyfleet import console
 from heyfleet.cli.go_flags import Value
-from heyfleet.durations import parse_duration_ns
 from heyfleet.errors import InputError
+from heyfleet.plan.values import parse_lease_ns
 from heyfleet.surroundings import end_signals
 
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -38,7 +38,7 @@ def controller_command() -> click.Command:
             ),
             click.Option(
                 ["--lease", "lease_ns"],
-                type=Value("DURATION", parse_duration_ns),
+                type=Value("DURATION", parse_lease_ns),
                 default=_DEFAULT_LEASE_NS,
                 help="How long an agent keeps its load running without a word from the controller. Default 10s.",
             ),

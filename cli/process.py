@@ -56,7 +56,7 @@ def _exit_code(command: Callable[[], int]) -> int:
         finally:
             sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)
+        console.write_stderr(error.format_message().splitlines())
         return error.exit_code
     except click.ClickException as error:
         console.error(_message(error))

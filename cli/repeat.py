@@ -40,7 +40,7 @@ def repeat(times: int, out: str, run: Callable[[Archiver], int], *, lines_to_std
         for line in lines:
             console.info(line)
     else:
-        console.write_stdout(f"{line}\n" for line in lines)
+        console.write_lines(lines)
     return worst
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 from heyfleet import console
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.stats_pb2 import Snapshot
 from heyfleet.results.stats import Stats
-
-_ERASE_LINE = "\r\x1b[K"
 
 
 class Progress:
@@ -37,4 +33,4 @@ class Progress:
 
     def _write(self, line: str) -> None:
         if self._is_visible:
-            print(f"{_ERASE_LINE}{line}", end="", file=sys.stderr, flush=True)
+            console.rewrite(line)

@@ -29,10 +29,9 @@ _Message = TypeVar("_Message", Plan, Request)
 
 def echo(plan: Plan) -> dict[str, Any]:
     """Return the plan as plain values for the JSON report; a limit that isn't set is None."""
-    origin = _origin(plan)
     return {
         "url": target_url(plan),
-        "requests": [_request(request, origin) for request in plan.requests],
+        "requests": [_request(plan, request) for request in plan.requests],
         "request_count": plan.request_count or None,
         "duration_ns": plan.duration_ns or None,
         "connections": plan.connections,
@@ -89,13 +88,12 @@ def _copied_fields(plan: Plan) -> dict[str, Any]:
 
 def target_url(plan: Plan) -> str:
     """Return the URL of the plan's first request."""
-    return _origin(plan) + (plan.requests[0].request_target if plan.requests else "")
+    return _request_url(plan, plan.requests[0].request_target if plan.requests else "")
 
 
-def _origin(plan: Plan) -> str:
+def _request_url(plan: Plan, request_target: str) -> str:
     target = plan.target
-    url = Url(target.scheme, target.host, target.port, "", None)
-    return f"{url.scheme}://{url.authority}"
+    return str(Url(target.scheme, target.host, target.port, request_target, None))
 
 
 def without_secrets(plan: Plan) -> Plan:
@@ -132,12 +130,12 @@ def _copy_without(message: _Message, *names: str) -> _Message:
     return copy
 
 
-def _request(request: Request, origin: str) -> dict[str, Any]:
+def _request(plan: Plan, request: Request) -> dict[str, Any]:
     return {
         "name": request.name,
         "weight": request.weight,
         "method": request.method,
-        "url": origin + request.request_target,
+        "url": _request_url(plan, request.request_target),
         "headers": [
             {"name": header.name, "value": HIDDEN if SECRET_HEADER.search(header.name) else header.value}
             for header in request.headers

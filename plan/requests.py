@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from heyfleet.errors import InputError
 from heyfleet.files import read_file
+from heyfleet.plan.octets import to_octets
 from heyfleet.plan.options import RunOptions
 from heyfleet.plan.request_spec import RequestSpec
 from heyfleet.plan.sections.request import DEFAULT_USER_AGENT
 from heyfleet.plan.stages import whole_weights
-from heyfleet.plan.url import Url, basic
+from heyfleet.plan.url import WHOLE_SERVER, Url, basic
 from heyfleet.proto.plan_pb2 import Header, Request, StatusRange
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ def make_requests(url: Url, options: RunOptions) -> Iterator[Request]:
         raise InputError(str(error)) from None
     for spec, weight in zip(specs, weights, strict=True):
         path = url.request_target if spec.path is None else spec.path
+        if path == WHOLE_SERVER and spec.method != "OPTIONS":
+            raise InputError(
+                f"{spec.method} {path}: only OPTIONS can ask about the whole server", "give a path"
+            )
         yield Request(
             name=spec.name or f"{spec.method} {path}",
             weight=weight,
@@ -57,7 +62,7 @@ def make_requests(url: Url, options: RunOptions) -> Iterator[Request]:
 
 def _option_spec(options: RunOptions) -> RequestSpec:
     """Return the one request that the options describe."""
-    body = (options.body or "").encode("utf-8", "surrogateescape")
+    body = to_octets(options.body or "")
     return RequestSpec(
         method=options.method,
         headers=options.headers,
@@ -71,9 +76,9 @@ def _plan_file_spec(fields: Mapping[str, Any], options: RunOptions) -> RequestSp
     """Return a request of a plan file; the options fill in what it leaves out."""
     own_fields = {name: fields[name] for name in ("name", "weight", "path", "content_type") if name in fields}
     headers = fields.get("headers", ())
-    body = fields["body"].encode() if "body" in fields else b""
+    body = to_octets(fields["body"]) if "body" in fields else b""
     if "body_file" in fields:
-        body = read_file(fields["body_file"], fields["name"])
+        body = read_file(fields["body_file"], f"plan file: request {fields['name']}")
     return RequestSpec(
         method=fields.get("method", options.method),
         headers=_merged_headers(options, headers),

@@ -23,8 +23,10 @@ EVERYONE = (
     "heyfleet.__version__",
     "heyfleet.errors",
     "heyfleet.durations",
+    "heyfleet.text",
     "heyfleet.files",
     "heyfleet.documents",
+    "heyfleet.yaml_documents",
     "heyfleet.surroundings",
 )
 PLAN = ("heyfleet.plan", "heyfleet.proto")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from heyfleet.agent.http.resolve import server_endpoint
 from heyfleet.plan.template import parse
-from heyfleet.plan.url import Url, basic
-from heyfleet.proto.plan_pb2 import Header, Plan, Request
+from heyfleet.plan.url import WHOLE_SERVER, Url, basic
+from heyfleet.proto.plan_pb2 import HTTP_2, Header, Plan, Request
 
 _METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # What a proxy could read as a second request, or as another length of the body.
@@ -22,10 +23,12 @@ def request_through_proxy(plan: Plan, request: Request, url: Url) -> Request:
     """
     if not plan.HasField("proxy") or url.scheme == "https":
         return request
+    if plan.http == HTTP_2:
+        raise ValueError("HTTP/2 goes through a proxy only to https targets, in a tunnel")
     _check(plan, request)
     proxied = Request()
     proxied.CopyFrom(request)
-    proxied.request_target = f"http://{url.authority}{request.request_target}"
+    proxied.request_target = str(replace(url, request_target=request.request_target))
     if not any(header.name.lower() == "proxy-authorization" for header in request.headers):
         proxied.headers.extend(Header(name=name, value=value) for name, value in _authorization(plan))
     return proxied
@@ -52,7 +55,8 @@ def _check(plan: Plan, request: Request) -> None:
     """Refuse what a proxy would read as another URL or a second request, which the host's policy has not checked."""
     description = f"{request.method} {request.request_target!r}"
     path = "".join(_possible_texts(plan, request.request_target))
-    if not _METHOD.fullmatch(request.method) or not path.startswith("/") or re.search(r"\s", path):
+    is_path = path.startswith("/") or path == WHOLE_SERVER
+    if not _METHOD.fullmatch(request.method) or not is_path or re.search(r"\s", path):
         raise ValueError(f"{description} can't be sent through a proxy: its method or path is not valid")
     for header in request.headers:
         line = f"{header.name}:{''.join(_possible_texts(plan, header.value))}"

@@ -13,7 +13,8 @@ from heyfleet.controller.fleet.coordinator import RunCoordinator
 from heyfleet.controller.fleet.finished_runs import FinishedRun, FinishedRuns
 from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.controller.fleet.status import run_status, status_interval_s
-from heyfleet.errors import CannotStartError
+from heyfleet.errors import CannotStartError, HeyfleetError
+from heyfleet.plan.validation import validate_run_request
 from heyfleet.proto.control_pb2 import (
     CollectRequest,
     FromAgent,
@@ -34,6 +35,7 @@ from heyfleet.results.measurements import Measurements
 
 _CHUNK_BYTES = 1 << 20
 _QUEUE_STATUS_S = 1.0
+_CONFIRM_LIMIT_S = 60.0  # from the last of the result to the operator's word that it has it
 _NOT_WATCHED = "collected from the agents, because the controller that began this run did not see its end"
 _NOT_DELIVERED = "collected after the operator of this run had disconnected"
 _COLLECTED_AGAIN = "collected again"
@@ -91,6 +93,11 @@ class Daemon:
             return
         if refusal := _version_refusal(first.run.protocol, first.run.version):
             yield ToOperator(refusal=refusal)
+            return
+        try:
+            validate_run_request(first.run)
+        except HeyfleetError as error:
+            yield _refusal(str(error))
             return
         operator = OperatorStream(messages)
         reader = asyncio.create_task(operator.read())
@@ -232,8 +239,9 @@ class OperatorStream:
             stop()
 
     async def result_received(self) -> bool:
-        """Wait until the operator confirms the result or closes its side; return whether it was confirmed."""
-        await self._is_over.wait()
+        """Wait until the operator confirms the result or closes its side, a minute at most; return whether it was confirmed."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._is_over.wait(), _CONFIRM_LIMIT_S)
         return self._is_result_received
 
     async def read(self) -> None:

@@ -146,7 +146,8 @@ cdef class Worker:
                 next_index += 1
             if self.pool.opening == 0:
                 break
-            result = self.io.top.wait(self.next_deadline())
+            # Without a time limit of requests there may be no deadline, and a stop must still be seen.
+            result = self.io.top.wait(min(self.next_deadline(), now_ns + MAX_WAIT_NS))
             self.handle_events()
             now_ns = self.io.top.now()
             self.expire(now_ns)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from heyfleet.results.archive.layout import Tag
 from heyfleet.results.codec import to_message
 from heyfleet.results.measurements import Measurements
 from heyfleet.results.metrics import decode_histogram, encode_histogram
+from heyfleet.text import dump_json
 
 
 class ArchiveWriter:
@@ -65,9 +65,9 @@ class ArchiveWriter:
             "created_at": _iso(datetime.datetime.now(datetime.UTC).timestamp()),
             "url": target_url(plan),
         }
-        self._write_file(layout.FACTS, _json_text(self._facts))
+        self._write_file(layout.FACTS, dump_json(self._facts))
         plan_values = MessageToDict(self._plan, preserving_proto_field_name=True)
-        self._write_file(layout.PLAN, _json_text(plan_values))
+        self._write_file(layout.PLAN, dump_json(plan_values))
         self._intervals = self._open(layout.INTERVALS)
         self._snapshots = self._open(layout.SNAPSHOTS)
         self._snapshots.write(f"{snapshot_rows.HEADER}\n")
@@ -102,7 +102,7 @@ class ArchiveWriter:
         log.flush()
         self._snapshots.flush()
         # Last, because readers use only what has a record here.
-        self._intervals.write(_json_line(to_record(interval, histograms)))
+        self._intervals.write(dump_json(to_record(interval, histograms), indent=None))
         self._intervals.flush()
 
     def _finish(self, measurements: Measurements, report: str, exit_code: int | None) -> None:
@@ -111,18 +111,18 @@ class ArchiveWriter:
             self._log.writelines(write_line(*histogram) for histogram in histograms)
             self._log.flush()
             last = Interval(second=0, merged=Snapshot(begin_ns=self._end_ns, end_ns=self._end_ns))
-            self._intervals.write(_json_line(to_record(last, histograms)))
+            self._intervals.write(dump_json(to_record(last, histograms), indent=None))
         self.close()
         message = to_message(measurements)
         message.plan.CopyFrom(self._plan)
         agents = [MessageToDict(each, preserving_proto_field_name=True) for each in message.agents]
         for agent in agents:
             agent.pop("sums", None)
-        self._write_file(layout.AGENTS, _json_text(agents))
+        self._write_file(layout.AGENTS, dump_json(agents))
         self._write_file(layout.RESULT, message.SerializeToString())
         self._write_file(layout.REPORT, report)
         self._facts.update(state=layout.COMPLETE, run_id=measurements.run_id, exit_code=exit_code)
-        self._write_file(layout.FACTS, _json_text(self._facts))
+        self._write_file(layout.FACTS, dump_json(self._facts))
 
     def close(self) -> None:
         """Close the files, whether the archive is complete or not."""
@@ -145,7 +145,7 @@ class ArchiveWriter:
         self._log = self._open(layout.HISTOGRAMS)
         began_unix_s = first.began_unix_ns / 1e9
         self._facts["started_at"] = _iso(began_unix_s)
-        self._write_file(layout.FACTS, _json_text(self._facts))
+        self._write_file(layout.FACTS, dump_json(self._facts))
         self._log.write(log_header(began_unix_s, _iso(began_unix_s)))
         return self._log
 
@@ -188,14 +188,6 @@ class ArchiveWriter:
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(path)
-
-
-def _json_line(value: dict[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n"
-
-
-def _json_text(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def _iso(unix_s: float) -> str:

@@ -55,6 +55,14 @@ def _rank(quantile: float, count: int) -> int:
     return max(int(np.ceil(round(quantile * count, 6))), 1)
 
 
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """What a person says about a file that does not say it: the unit of its values, and which tag of a log to read."""
+
+    unit_ns: float | None = None  # of histogram logs and percentiles of other tools
+    tag: str = ""
+
+
 def sample_of_values(name: str, source: str, values_ns: Iterable[float]) -> Sample:
     """Return a sample of single latencies."""
     marks, counts = np.unique(np.fromiter(values_ns, float), return_counts=True)
@@ -77,3 +85,17 @@ def sample_of_timed_values(name: str, source: str, ended_s: Floats, values_ns: F
     sample.block_completed = blocks.sum(axis=1)
     sample.block_seconds = np.full(len(blocks), float(width))
     return sample
+
+
+def binned_sample(
+    name: str, source: str, low_ns: list[float], high_ns: list[float], counts: list[int]
+) -> Sample:
+    """Return a sample of counts between marks, without blocks."""
+    return Sample(
+        name,
+        source,
+        np.array(low_ns, float),
+        np.array(high_ns, float),
+        np.array(counts, np.int64),
+        requests=sum(counts),
+    )

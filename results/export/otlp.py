@@ -17,6 +17,7 @@ from heyfleet.proto.control_pb2 import Interval
 from heyfleet.proto.stats_pb2 import Histogram
 from heyfleet.results.intervals import IntervalSink
 from heyfleet.results.metrics import decode_histogram
+from heyfleet.text import printable
 
 try:
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -58,7 +59,7 @@ class _Sender:
     """Sends counters since the start of the run (cumulative) and the latencies of each second (delta)."""
 
     def __init__(self, url: str, endpoint: str, warn: Callable[[str], object]) -> None:
-        self._attributes = {"url.full": url}
+        self._attributes = {"url.full": printable(url)}
         self._endpoint = endpoint
         self._warn = warn
         self._exporter = OTLPMetricExporter(endpoint=endpoint, timeout=_TIMEOUT_S)
@@ -98,7 +99,7 @@ class _Sender:
         for status, count in merged.responses.items():
             self._counters["heyfleet.responses", "http.response.status_code", str(status)] += count
         for kind, count in merged.errors.items():
-            self._counters["heyfleet.errors", "error.type", kind] += count
+            self._counters["heyfleet.errors", "error.type", printable(kind)] += count
         names = dict.fromkeys(name for name, _, _ in self._counters)
         metrics = [self._sum(name, began_ns, end_ns) for name in names]
         if "latency" in merged.histograms:

@@ -14,6 +14,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import ClassVar
 
+from heyfleet.text import printable
+
 
 class ExitCode(IntEnum):
     """What a command's exit code says to a script."""
@@ -41,8 +43,9 @@ class HeyfleetError(Exception):
         self.cure = cure
 
     def __str__(self) -> str:
-        """Return cause and cure as one line."""
-        return f"{self.cause}; {self.cure}" if self.cure else self.cause
+        """Return cause and cure as one line, in which everything can be seen: they may quote anything."""
+        whole = f"{self.cause}; {self.cure}" if self.cure else self.cause
+        return printable(" ".join(whole.splitlines()))
 
 
 class InputError(HeyfleetError):

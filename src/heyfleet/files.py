@@ -105,10 +105,7 @@ def open_file(
     with _open(name, source, error) as descriptor:
         _check_kind(os.fstat(descriptor).st_mode, name, source, error, pipes=False)
         with open(descriptor, "rb", closefd=False) as file:
-            try:
-                yield file
-            except OSError as reason:
-                raise _unreadable(name, source, reason, error) from None
+            yield file
 
 
 def is_readable_file(path: str | os.PathLike[str]) -> bool:

@@ -25,9 +25,10 @@ from heyfleet.proto.control_pb2 import (
     ToAgent,
     Welcome,
 )
-from heyfleet.proto.plan_pb2 import Assignment, Plan, Target
+from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.proto.stats_pb2 import Done, Ready, Record, Refusal, Snapshot
 
+from ... import plans
 from ...virtual_time import current_loop
 
 LEASE_S = 3.0
@@ -35,14 +36,13 @@ LEASE_S = 3.0
 LEASE_SLACK_S = 0.16
 
 
-def assignment(run_id: str, *, duration_s: float = 3.0, connections: int = 4) -> Assignment:
+def assignment(
+    run_id: str, *, agent: str = "a1", duration_s: float = 3.0, connections: int = 4, **fields: Any
+) -> Assignment:
     """An assignment of a whole plan."""
-    plan = Plan(
-        target=Target(scheme="http", host="127.0.0.1", port=80),
-        duration_ns=round(duration_s * 1e9),
-        connections=connections,
-    )
-    return Assignment(run_id=run_id, agent="a1", plan=plan, connections=connections)
+    duration_ns = round(duration_s * 1e9)
+    whole_plan = plans.plan(request_count=0, duration_ns=duration_ns, connections=connections, **fields)
+    return plans.whole(whole_plan, run_id=run_id, agent=agent)
 
 
 class World:
@@ -188,6 +188,7 @@ class FakeController:
         self._break = asyncio.Event()
         self._queue: asyncio.Queue[ToAgent] | None = None
         self._pings = 0
+        self._agent = ""
         self.reachable = True
         self.denial = ""
         self.joins = 0
@@ -211,6 +212,7 @@ class FakeController:
         """Carry messages both ways until the service has left or the stream breaks."""
         await asyncio.sleep(self._latency_s)
         self._check_reachable()
+        self._agent = service.agent
         self.streams += 1
         self._break.clear()
         outgoing: asyncio.Queue[FromAgent] = asyncio.Queue()
@@ -272,7 +274,7 @@ class FakeController:
 
     def assign(self, run_id: str, **plan: Any) -> None:
         """Assign a run."""
-        self.send(ToAgent(assignment=assignment(run_id, **plan), run_id=run_id))
+        self.send(ToAgent(assignment=assignment(run_id, agent=self._agent, **plan), run_id=run_id))
 
     def start(self, run_id: str) -> None:
         """Start a run at once."""

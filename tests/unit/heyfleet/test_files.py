@@ -27,7 +27,7 @@ def test_a_regular_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
     path.write_bytes(b"x" * LIMIT_BYTES)
     assert read_file(path, "-D", LIMIT_BYTES) == b"x" * LIMIT_BYTES
     path.write_bytes(b"x" * (LIMIT_BYTES + 1))
-    with pytest.raises(OtherError, match="-D: .*file' is larger than"):
+    with pytest.raises(OtherError, match=r"-D: .*file' is larger than"):
         read_file(path, "-D", LIMIT_BYTES, error=OtherError)
 
 
@@ -68,7 +68,7 @@ def test_a_pipe_without_a_writer_is_given_up(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(files, "WRITER_WAIT_S", 0.1)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(
-        InputError, match="nothing opened this pipe for writing within 0.1 s; start the command"
+        InputError, match=r"nothing opened this pipe for writing within 0\.1 s; start the command"
     ):
         read_file(tmp_path / "pipe", "-D")
 
@@ -80,7 +80,12 @@ def test_a_pipe_is_read_until_its_writer_closes_it(tmp_path: Path, monkeypatch: 
     os.mkfifo(path)
     reader_end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     writer_end = os.open(path, os.O_WRONLY)
-    threading.Timer(0.3, lambda: (os.write(writer_end, b"late"), os.close(writer_end))).start()
+
+    def write() -> None:
+        os.write(writer_end, b"late")
+        os.close(writer_end)
+
+    threading.Timer(0.3, write).start()
     assert read_file(path, "-D") == b"late"
     os.close(reader_end)
 
@@ -100,18 +105,16 @@ def test_an_empty_process_substitution_is_an_empty_file() -> None:
     os.close(reader_end)
 
 
-@pytest.mark.parametrize(
-    "read", [lambda path: read_file(path, "run.pb", pipes=False), lambda path: stream(path)]
-)
+def stream(path: Path) -> bytes:
+    with open_file(path, "run.pb") as file:
+        return file.read()
+
+
+@pytest.mark.parametrize("read", [lambda path: read_file(path, "run.pb", pipes=False), stream])
 def test_a_pipe_is_refused_where_none_belongs(tmp_path: Path, read: Callable[[Path], object]) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="it is a pipe; name a regular file"):
         read(tmp_path / "pipe")
-
-
-def stream(path: Path) -> bytes:
-    with open_file(path, "run.pb") as file:
-        return file.read()
 
 
 def test_a_file_is_streamed(tmp_path: Path) -> None:
