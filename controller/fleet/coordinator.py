@@ -19,7 +19,8 @@ from heyfleet.controller.fleet.agent_connection import (
     RUNNING,
     AgentConnection,
 )
-from heyfleet.controller.fleet.collector import AgentRun, Collector
+from heyfleet.controller.fleet.agent_run import AgentRun
+from heyfleet.controller.fleet.collector import Collector
 from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.controller.fleet.share_seals import ShareSeals, digest_plan
 from heyfleet.errors import CannotStartError
@@ -32,6 +33,7 @@ from heyfleet.results.measurements import Measurements
 
 # Between sending the start and the start itself: every agent must have the message, and its workers must have seen it.
 _START_MARGIN_NS = 50_000_000
+_ROUND_TRIP_AWAITED_NS = 1_000_000_000  # an agent that is farther away starts late, and keeps nobody waiting
 _CLOCK_TIMEOUT_S = 5.0
 _LOSS_CHECK_S = 0.2
 _PREPARE_LIMIT_NS = 150_000_000_000  # the agent's own is shorter, so that its cause is heard
@@ -135,6 +137,19 @@ class RunCoordinator:
                 self._refusals[connection.agent] = message.refusal.reason
             case "refusal" if not agent_run.settled:
                 self.collector.lose(agent_run, message.refusal.reason, gave_up=True)
+        self.registry.changes.notify()
+
+    def on_invalid_message(self, connection: AgentConnection, run_id: str, reason: str) -> None:
+        """Go on without an agent that has sent something impossible about this run."""
+        agent_run = self.collector.agent_runs.get(connection.agent)
+        if run_id != self.run_id or agent_run is None or agent_run.settled:
+            return
+        if agent_run.state == PREPARING:
+            agent_run.state = ""
+            self._refusals[connection.agent] = reason
+            connection.stop(self.run_id)
+        else:
+            self.collector.discredit(agent_run, reason)
         self.registry.changes.notify()
 
     def _check_abort(self) -> None:
@@ -315,6 +330,7 @@ class RunCoordinator:
         """Tell all agents the instant at which to start."""
         agent_runs = self.collector.agent_runs.values()
         round_trip_ns = max(agent_run.connection.clock.round_trip_ns for agent_run in agent_runs)
+        round_trip_ns = min(round_trip_ns, _ROUND_TRIP_AWAITED_NS)
         start_ns = self.registry.now_ns() + _START_MARGIN_NS + 4 * round_trip_ns
         self.collector.started_ns = start_ns
         self.stage = "running"

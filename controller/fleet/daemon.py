@@ -37,6 +37,7 @@ from heyfleet.results.measurements import Measurements
 _CHUNK_BYTES = 1 << 20
 _QUEUE_STATUS_S = 1.0
 _CONFIRM_LIMIT_S = 60.0  # from the last of the result to the operator's word that it has it
+_QUEUED_AT_MOST = 16  # each run is held with its plan, which may have 15 MiB
 _NOT_WATCHED = "collected from the agents, because the controller that began this run did not see its end"
 _NOT_DELIVERED = "collected after the operator of this run had disconnected"
 _COLLECTED_AGAIN = "collected again"
@@ -109,6 +110,13 @@ class Daemon:
         elif finished := self._finished.get(message.run_id):
             finished.on_message(connection, message)
 
+    def on_invalid_message(self, connection: AgentConnection, run_id: str, reason: str) -> None:
+        """Tell the run that the message is about."""
+        if self._coordinator is not None and run_id == self._coordinator.run_id:
+            self._coordinator.on_invalid_message(connection, run_id, reason)
+        elif finished := self._finished.get(run_id):
+            finished.on_invalid_message(connection, reason)
+
     # Calls of operators: see grpc_server.OperatorService
 
     async def run(self, messages: AsyncIterator[FromOperator]) -> AsyncGenerator[ToOperator, None]:
@@ -123,6 +131,11 @@ class Daemon:
             validate_run_request(first.run)
         except HeyfleetError as error:
             yield _refusal(str(error))
+            return
+        if self._queued >= _QUEUED_AT_MOST:
+            yield _refusal(
+                f"{self._queued} runs are queued, and the controller holds no more; try again when one has ended"
+            )
             return
         operator = OperatorStream(messages)
         reader = asyncio.create_task(operator.read())

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 
 from heyfleet import __version__
+from heyfleet.controller.fleet.receipt import InvalidMessageError, bound
 from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.controller.security.folder import Credentials, CredentialsError
 from heyfleet.controller.security.tokens import TokenError
@@ -79,6 +80,10 @@ class Enrollment:
 
     def join(self, request: JoinRequest) -> JoinReply:
         """Sign an agent's certificate. Raises JoinRefusedError; a bad signing request does not use up the token."""
+        try:
+            bound(request)
+        except InvalidMessageError as error:
+            raise JoinRefusedError(f"the request to join is invalid: {error}") from None
         if request.protocol != PROTOCOL:
             raise JoinRefusedError(
                 f"the agent speaks protocol {request.protocol} (heyfleet {request.version}),"

@@ -45,7 +45,7 @@ class FinishedRun:
         """Expect the rest of an agent's results; return the sequence number after which they are needed."""
         agent_run = self.collector.agent_runs[connection.agent]
         agent_run.connection = connection
-        if agent_run.state != DONE:
+        if agent_run.state != DONE and not agent_run.discredited:
             agent_run.state = ""
         if not offer.ended:
             self._still_running.add(connection.agent)
@@ -68,7 +68,14 @@ class FinishedRun:
                 if agent_run.state != DONE:
                     self.collector.lose(agent_run, message.refusal.reason, gave_up=True)
             case "ready" if agent_run := self.collector.agent_runs.get(connection.agent):
-                agent_run.ready = message.ready
+                if not agent_run.settled:
+                    agent_run.ready = message.ready
+
+    def on_invalid_message(self, connection: AgentConnection, reason: str) -> None:
+        """Expect nothing more of an agent that has sent something impossible about this run."""
+        agent_run = self.collector.agent_runs.get(connection.agent)
+        if agent_run is not None and not agent_run.settled:
+            self.collector.discredit(agent_run, reason)
 
     def measurements(self) -> Measurements:
         """Return everything that has arrived so far."""

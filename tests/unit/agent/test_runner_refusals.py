@@ -37,7 +37,9 @@ def test_the_error_of_too_many_users_names_their_flag() -> None:
     assert "-c " not in answer.reason
 
 
-@pytest.mark.parametrize("error", [MemoryError(), ValueError("no ring"), OSError(12, "Cannot allocate memory")])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), ValueError("no ring"), OSError(12, "Cannot allocate memory")]
+)
 def test_an_engine_that_ends_at_once_is_a_refusal_with_its_cause(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -284,7 +284,7 @@ def test_streams_are_bounded_over_all_connections() -> None:
     ],
 )
 def test_a_request_for_a_run_is_checked(changes: dict[str, Any]) -> None:
-    values = {
+    values: dict[str, Any] = {
         "plan": plan(),
         "agents": 2,
         "min_agents": 1,

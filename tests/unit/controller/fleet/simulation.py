@@ -75,7 +75,9 @@ class Behavior:
     clock_offset_ns: int = 0
     join_s: float = 0.0
     prepare_s: float = 0.1
+    answer_s: float = 0.0  # from a ping to its answer
     refusal: str = ""
+    ready: Ready = field(default_factory=lambda: Ready(workers=1, io="simulated"))
     max_delay_s: float = 0.01
     notice_s: float = 1.0  # at most, until a side notices a broken stream
     reattach_s: float = 0.5  # at most
@@ -101,6 +103,7 @@ class HeldRun:
     stopped_by: str = ""
     failure: str = ""
     started_s: float = 0.0
+    start_lead_s: float = 0.0  # from the arrival of the start to the start itself
     in_flight: int = 0
     snapshots: list[Snapshot] = field(default_factory=list)
     done: Done | None = None
@@ -356,9 +359,11 @@ class SimulatedAgent:
     def _on_ping(self, message: ToAgent) -> None:
         received_ns = self.simulation.loop.now_ns() + self.behavior.clock_offset_ns
         ping = message.ping
-        self._send(
-            FromAgent(pong=Pong(sequence=ping.sequence, sent_ns=ping.sent_ns, received_ns=received_ns))
-        )
+        pong = Pong(sequence=ping.sequence, sent_ns=ping.sent_ns, received_ns=received_ns)
+        if self.behavior.answer_s:
+            self.simulation.loop.call_later(self.behavior.answer_s, self._send, FromAgent(pong=pong))
+        else:
+            self._send(FromAgent(pong=pong))
 
     def _on_welcome(self, message: ToAgent) -> None:
         self._lease_s = message.welcome.lease_ns / NS
@@ -403,7 +408,7 @@ class SimulatedAgent:
             self._refuse(run.run_id, self.behavior.refusal)
             return
         run.is_prepared = True
-        self._send(FromAgent(ready=Ready(workers=1, io="simulated"), run_id=run.run_id))
+        self._send(FromAgent(ready=self.behavior.ready, run_id=run.run_id))
 
     def _start(self, run_id: str, start: Start) -> None:
         run = self.pending
@@ -415,6 +420,7 @@ class SimulatedAgent:
         run.seal = start.seal
         loop = self.simulation.loop
         start_s = max((start.at_ns - self.behavior.clock_offset_ns) / NS, loop.time())
+        run.start_lead_s = start_s - loop.time()
         loop.call_at(start_s, self._begin_load, run)
 
     def _on_stop(self, run_id: str) -> None:

@@ -219,11 +219,30 @@ def test_only_the_latest_runs_are_kept() -> None:
         fleet = Fleet(Behavior())
         for _ in range(18):
             fleet.call(Operator(request=request(1, duration_ns=NS)))
-        await fleet.finish()
+            await fleet.finish()
         first, second, third, *_ = fleet.run_ids
         assert "has no run" in (await collect(fleet.daemon, first)).refusal
         assert "has no run" in (await collect(fleet.daemon, second)).refusal
         assert (await collect(fleet.daemon, third)).measurements is not None
+
+    play(scenario())
+
+
+def test_the_queue_of_runs_is_bounded() -> None:
+    async def scenario() -> None:
+        fleet = Fleet(Behavior())
+        operators = [Operator(request=request(1, duration_ns=NS)) for _ in range(30)]
+        for operator in operators:
+            fleet.call(operator)
+            await asyncio.sleep(0.001)
+        refused = sum("16 runs are queued" in each.answers.refusal for each in operators)
+        assert refused == 13
+        await fleet.finish()
+        again = Operator(request=request(1, duration_ns=NS))
+        fleet.call(again)
+        await fleet.finish()
+        assert again.answers.measurements is not None
+        assert sum(each.answers.measurements is not None for each in operators) == 17
 
     play(scenario())
 
