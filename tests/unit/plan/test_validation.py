@@ -88,7 +88,7 @@ def full_assignment() -> Assignment:
     return whole(whole_plan)
 
 
-def fields(message: Message, prefix: str = "") -> Iterator[tuple[str, Message, FieldDescriptor]]:
+def fields(message: Message, prefix: str = "") -> Iterator[tuple[str, Message, Any]]:
     """Yield each scalar field of a message and of the first of each message below it, with its path."""
     for field in message.DESCRIPTOR.fields:
         name = f"{prefix}{field.name}"
