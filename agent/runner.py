@@ -13,6 +13,7 @@ from heyfleet.agent.host.monitor import HostMonitor
 from heyfleet.agent.http.dns_refresh import DnsRefresh
 from heyfleet.agent.http.messages import render_plan
 from heyfleet.agent.http.resolve import Resolution, resolve_plan
+from heyfleet.agent.http.single_request import check_single_request
 from heyfleet.agent.http.transport import NAMES, speaks_http2
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.agent.snapshots import encode_histogram, merge_workers
@@ -82,7 +83,11 @@ class Runner:
     def _build_workers(self, resolution: Resolution) -> bool:
         """Build a worker for each share, and return whether they speak HTTP/2."""
         assignment, plan = self._assignment, self._assignment.plan
-        shares = deal(plan.workers or limits.cores(), assignment.connections, assignment.request_count)
+        if self._policy.max_rate:
+            for request in plan.requests:
+                check_single_request(plan, request)
+        workers = self._policy.workers_at_most(plan.workers or limits.cores())
+        shares = deal(workers, assignment.connections, assignment.request_count)
         limits.allow_sources(plan.sources)
         routes = 0 if plan.unix_socket else len(resolution.addresses) * max(len(plan.sources), 1)
         flag = "--users" if plan.load_model == USERS else "-c"

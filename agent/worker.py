@@ -113,6 +113,7 @@ def build_engine(setup: Setup, share: Share) -> Engine:
             plan_connections=plan.connections,
             first=assignment.first_connection + stride * share.first,
             stride=stride * share.stride,
+            single=setup.policy.spares_connections(setup.connections),
         ),
         _load_config(setup, share),
         recording=RecordingConfig(

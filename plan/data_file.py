@@ -23,6 +23,8 @@ def add_template(plan: Plan, options: RunOptions) -> None:
             )
         return
     plan.template = True
+    for request in plan.requests:
+        request.request_target = template.with_column_names(request.request_target)
     columns = _referenced_columns(plan)
     if options.seed is None and _is_random(plan):
         plan.seed = int.from_bytes(os.urandom(4))  # so that the next run draws other values

@@ -24,8 +24,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 def check_host(text: str) -> str:
     """Check a host: a name in ASCII, or an address without brackets."""
-    if ":" in text:
-        return check_address(text)
+    if ":" in text and _is_address(text):
+        return text
     name = text.removesuffix(".")
     labels = name.split(".")
     if (
@@ -39,16 +39,20 @@ def check_host(text: str) -> str:
 
 def check_address(text: str) -> str:
     """Check an IPv4 address, or an IPv6 address without brackets, perhaps with a zone."""
+    if not _is_address(text):
+        raise ValueError(f"{_shown(text)} is not an IPv4 or IPv6 address")
+    return text
+
+
+def _is_address(text: str) -> bool:
     from ipaddress import ip_address
 
     address, percent, zone = text.partition("%")
     try:
         ip_address(address)
     except ValueError:
-        address = ""
-    if not address or (percent and (":" not in address or not _ZONE.fullmatch(zone))):
-        raise ValueError(f"{_shown(text)} is not an IPv4 or IPv6 address")
-    return text
+        return False
+    return not percent or (":" in address and _ZONE.fullmatch(zone) is not None)
 
 
 def check_port(port: int, minimum: int = 1) -> int:

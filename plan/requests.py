@@ -15,7 +15,7 @@ from heyfleet.plan.options import RunOptions
 from heyfleet.plan.request_spec import RequestSpec
 from heyfleet.plan.sections.request import DEFAULT_USER_AGENT
 from heyfleet.plan.stages import whole_weights
-from heyfleet.plan.url import WHOLE_SERVER, Url, basic
+from heyfleet.plan.url import Url, basic
 from heyfleet.proto.plan_pb2 import Header, Request, StatusRange
 
 if TYPE_CHECKING:
@@ -48,10 +48,6 @@ def make_requests(url: Url, options: RunOptions) -> Iterator[Request]:
     names: set[str] = set()
     for spec, weight in zip(specs, weights, strict=True):
         path = url.request_target if spec.path is None else spec.path
-        if path == WHOLE_SERVER and spec.method != "OPTIONS":
-            raise InputError(
-                f"{spec.method} {path}: only OPTIONS can ask about the whole server", "give a path"
-            )
         name = _new_name(mask_text(spec.name or f"{spec.method} {path}"), names)
         names.add(name)
         yield Request(
