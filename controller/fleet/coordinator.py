@@ -118,6 +118,8 @@ class RunCoordinator:
         if message.run_id != self.run_id or agent_run is None:
             return
         match message.WhichOneof("message"):
+            case "snapshot" | "done" if not self.collector.started_ns:
+                self.on_invalid_message(connection, message.run_id, "it sent results before the start")
             case "snapshot":
                 was_settled = agent_run.settled
                 self.collector.on_snapshot(connection, message.snapshot)
@@ -138,7 +140,7 @@ class RunCoordinator:
         agent_run = self.collector.agent_runs.get(connection.agent)
         if run_id != self.run_id or agent_run is None or agent_run.settled:
             return
-        if agent_run.state == PREPARING:
+        if not self.collector.started_ns:
             agent_run.state = ""
             self._refusals[connection.agent] = reason
             connection.stop(self.run_id)
@@ -243,7 +245,7 @@ class RunCoordinator:
             if self.stopped or failures:
                 return failures
             await self._synchronize_clocks()
-            failures = self._departures()
+            failures = {**self._refusals, **self._departures()}
             if self.stopped or failures or not self._preparing():
                 return failures
 

@@ -30,7 +30,7 @@ def test_refused_joins_leave_short_traces_and_not_many(tmp_path: Path) -> None:
         _, text = credentials.tokens.issue(credentials.authority)
         (tmp_path / "token").write_text(text)
         token = read_token(f"{tmp_path}/token")
-        stranger = replace(token, secret="wrong")  # noqa: S106
+        stranger = replace(token, secret="wrong")
         try:
             for name in [f"{number}" + "x" * 15_000_000 for number in range(3)] + [
                 f"{n}" for n in range(150)

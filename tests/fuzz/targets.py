@@ -38,6 +38,7 @@ from ..http2_peer import (
     settings,
     window_update,
 )
+from .agent_messages import agent_messages, agent_messages_seeds
 
 REQUESTS = 6
 SECOND_NS = 1_000_000_000
@@ -239,7 +240,8 @@ def _runs_to_its_end(engine: Engine) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    each.__name__: each for each in (http1, content, http2, fields, template, targets, snapshot)
+    each.__name__: each
+    for each in (http1, content, http2, fields, template, targets, snapshot, agent_messages)
 }
 
 
@@ -253,6 +255,7 @@ def seeds(name: str) -> Iterator[bytes]:
         "template": _template_seeds,
         "targets": _targets_seeds,
         "snapshot": _snapshot_seeds,
+        "agent_messages": agent_messages_seeds,
     }[name]()
 
 
