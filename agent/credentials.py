@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from heyfleet.errors import InputError
+from heyfleet.files import MAX_TEXT_BYTES, read_file
 
 _CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 _PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----"
@@ -97,7 +97,4 @@ def check(token: Token, ca_pem: bytes) -> None:
 
 
 def _read(path: str, flag: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise CredentialsError(f"{flag}: can't read {path!r}: {error.strerror}") from None
+    return read_file(path, flag, MAX_TEXT_BYTES, error=CredentialsError)

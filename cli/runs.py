@@ -60,7 +60,7 @@ def runs_option() -> click.Option:
         ["--runs"],
         metavar="DIR",
         default=lambda: runs_folder() or DEFAULT_FOLDER,
-        help=f"Folder of archived runs. Default {DEFAULT_FOLDER}, or HEYFLEET_RUNS from the environment.",
+        help=f"Folder of archived runs. Default: {DEFAULT_FOLDER}, or HEYFLEET_RUNS from the environment.",
     )
 
 

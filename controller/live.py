@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -34,7 +32,7 @@ class Live:
         self._table: RichLive | None = None
         self._last_line_s = now_s()
         self._last_line = ""
-        if not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        if not quiet and console.is_terminal():
             from rich.console import Console
             from rich.live import Live as RichLive
 

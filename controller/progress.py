@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from heyfleet import console
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.stats_pb2 import Snapshot
@@ -14,7 +12,7 @@ class Progress:
     """One line on stderr that is rewritten with each snapshot. Without a terminal nothing is shown."""
 
     def __init__(self) -> None:
-        self._is_visible = sys.stderr.isatty()
+        self._is_visible = console.is_terminal()
 
     def show_preparation(self, plan: Plan) -> None:
         """Show that the target's name is being resolved and connections are being opened."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from heyfleet.errors import InputError
-from heyfleet.plan.mask import HIDDEN, mask_body, mask_header, mask_text
+from heyfleet.mask import HIDDEN, mask_body, mask_header, mask_text
 from heyfleet.plan.options import OPTIONS
 from heyfleet.plan.url import Url
 from heyfleet.proto.plan_pb2 import (
@@ -27,10 +27,9 @@ _Message = TypeVar("_Message", Plan, Request)
 
 def echo(plan: Plan) -> dict[str, Any]:
     """Return the plan as plain values for the JSON report; a limit that isn't set is None."""
-    origin = _origin(plan)
     return {
         "url": target_url(plan),
-        "requests": [_request(request, origin) for request in plan.requests],
+        "requests": [_request(plan, request) for request in plan.requests],
         "request_count": plan.request_count or None,
         "duration_ns": plan.duration_ns or None,
         "connections": plan.connections,
@@ -87,13 +86,12 @@ def _copied_fields(plan: Plan) -> dict[str, Any]:
 
 def target_url(plan: Plan) -> str:
     """Return the URL of the plan's first request, without secrets."""
-    return _origin(plan) + (mask_text(plan.requests[0].request_target) if plan.requests else "")
+    return _request_url(plan, plan.requests[0].request_target if plan.requests else "")
 
 
-def _origin(plan: Plan) -> str:
+def _request_url(plan: Plan, request_target: str) -> str:
     target = plan.target
-    url = Url(target.scheme, target.host, target.port, "", None)
-    return f"{url.scheme}://{url.authority}"
+    return str(Url(target.scheme, target.host, target.port, mask_text(request_target), None))
 
 
 def without_secrets(plan: Plan) -> Plan:
@@ -146,12 +144,12 @@ def _copy_without(message: _Message, *names: str) -> _Message:
     return copy
 
 
-def _request(request: Request, origin: str) -> dict[str, Any]:
+def _request(plan: Plan, request: Request) -> dict[str, Any]:
     return {
         "name": request.name,
         "weight": request.weight,
         "method": request.method,
-        "url": origin + mask_text(request.request_target),
+        "url": _request_url(plan, request.request_target),
         "headers": [
             {"name": header.name, "value": mask_header(header.name, header.value)}
             for header in request.headers

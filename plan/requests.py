@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from heyfleet.errors import InputError
-from heyfleet.plan.files import read_file
-from heyfleet.plan.mask import mask_text
+from heyfleet.files import read_file
+from heyfleet.mask import mask_text
+from heyfleet.plan.octets import to_octets
 from heyfleet.plan.options import RunOptions
 from heyfleet.plan.request_spec import RequestSpec
 from heyfleet.plan.sections.request import DEFAULT_USER_AGENT
@@ -70,7 +71,7 @@ def _new_name(name: str, occurrences: dict[str, int]) -> str:
 
 def _option_spec(options: RunOptions) -> RequestSpec:
     """Return the one request that the options describe."""
-    body = (options.body or "").encode("utf-8", "surrogateescape")
+    body = to_octets(options.body or "")
     return RequestSpec(
         method=options.method,
         headers=options.headers,
@@ -84,9 +85,9 @@ def _plan_file_spec(fields: Mapping[str, Any], options: RunOptions) -> RequestSp
     """Return a request of a plan file; the options fill in what it leaves out."""
     own_fields = {name: fields[name] for name in ("name", "weight", "path", "content_type") if name in fields}
     headers = fields.get("headers", ())
-    body = fields["body"].encode() if "body" in fields else b""
+    body = to_octets(fields["body"]) if "body" in fields else b""
     if "body_file" in fields:
-        body = read_file(fields["body_file"], mask_text(fields["name"]))
+        body = read_file(fields["body_file"], f"plan file: request {mask_text(fields['name'])}")
     return RequestSpec(
         method=fields.get("method", options.method),
         headers=_merged_headers(options, headers),

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import re
 
-from heyfleet.durations import check_range, parse_count, parse_rate_per_s
-from heyfleet.plan.mask import mask_header, mask_line, mask_url
+from heyfleet.durations import check_range, format_duration, parse_count, parse_duration_ns, parse_rate_per_s
+from heyfleet.mask import mask_header, mask_line, mask_url
+from heyfleet.plan.host_name import to_ascii
+from heyfleet.plan.places import check_host_header
+from heyfleet.proto.protocol import LEASE_NS_AT_LEAST, LEASE_NS_AT_MOST
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # The agent writes these itself; a second one would contradict the first.
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding"})
-_MAX_INT32 = 2**31 - 1
+MAX_CONNECTIONS = 1_000_000_000  # of a plan; an agent's share is also limited by its host's descriptors
+_MAX_LOCAL_AGENTS = 1000
+MAX_AGENTS = 10_000
+MAX_WORKERS = 4096
+MAX_STREAMS = 1_000_000
 _MAX_UINT64 = 2**64 - 1
 
 
@@ -25,12 +32,41 @@ def parse_positive_count(text: str) -> int:
 
 def parse_small_count(text: str) -> int:
     """Return a whole number of at least 1 of things that a host has few of, such as connections or threads."""
-    return parse_count(text, 1, _MAX_INT32)
+    return parse_count(text, 1, MAX_CONNECTIONS)
+
+
+def parse_agents(text: str) -> int:
+    """Return a whole number of at least 1 of agents that one controller can lead."""
+    return parse_count(text, 1, MAX_AGENTS)
+
+
+def parse_workers(text: str) -> int:
+    """Return a whole number of at least 1 of threads."""
+    return parse_count(text, 1, MAX_WORKERS)
+
+
+def parse_streams(text: str) -> int:
+    """Return a whole number of at least 1 of concurrent requests on an HTTP/2 connection."""
+    return parse_count(text, 1, MAX_STREAMS)
+
+
+def parse_local_agents(text: str) -> int:
+    """Return a whole number of at least 1 of processes that one host can start."""
+    return parse_count(text, 1, _MAX_LOCAL_AGENTS)
+
+
+def parse_lease_ns(text: str) -> int:
+    """Return the nanoseconds of a lease that agents accept."""
+    lease_ns = parse_duration_ns(text)
+    if not LEASE_NS_AT_LEAST <= lease_ns <= LEASE_NS_AT_MOST:
+        limits = f"{format_duration(LEASE_NS_AT_LEAST)} to {format_duration(LEASE_NS_AT_MOST)}"
+        raise ValueError(f"{text!r} is no lease that agents accept, which is {limits}")
+    return lease_ns
 
 
 def parse_users(text: str) -> float:
     """Return a number of users; 0 is allowed."""
-    return float(parse_count(text, 0, _MAX_INT32))
+    return float(parse_count(text, 0, MAX_CONNECTIONS))
 
 
 def parse_positive_rate(text: str) -> float:
@@ -83,9 +119,11 @@ def parse_header_value(text: str, name: str = "") -> str:
 def parse_host_header(text: str) -> str:
     """Return the value of a Host header; an empty one stands for the URL's host."""
     value = parse_header_value(text)
-    if re.search(r"[\s/@?#]", value):
-        raise ValueError(f"{mask_url(text)!r} is not a host; write a name, or name:port")
-    return value
+    try:
+        name, colon, port = check_host_header(value).partition(":")
+    except ValueError:
+        raise ValueError(f"{mask_url(text)!r} is not a host; write a name, or name:port") from None
+    return to_ascii(name) + colon + port
 
 
 def parse_method(text: str) -> str:

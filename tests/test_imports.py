@@ -21,10 +21,15 @@ FOLDERS = ("agent", "cli", "controller", "deploy", "ext", "lab", "plan", "proto"
 # name includes everything below it. src/heyfleet/*.py, the public Python API, has no limits.
 EVERYONE = (
     "heyfleet.__version__",
+    "heyfleet.documents",
     "heyfleet.durations",
     "heyfleet.errors",
+    "heyfleet.files",
+    "heyfleet.mask",
     "heyfleet.private_files",
+    "heyfleet.surroundings",
     "heyfleet.text",
+    "heyfleet.yaml_documents",
 )
 PLAN = ("heyfleet.plan", "heyfleet.proto")
 HISTOGRAMS = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -33,8 +34,8 @@ from heyfleet.text import dump_json
 class ArchiveWriter:
     """The folder of one run. An error of the disk ends the archive, not the run, and is kept in `error`."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
-        """Create the folder; InputError if it exists or can't be created."""
+    def __init__(self, folder: Path, plan: Plan, *, is_made: bool = False) -> None:
+        """Create the folder unless it `is_made` and empty; InputError if it exists or can't be written."""
         self.folder = folder
         self.error = ""
         self._plan = without_secrets(plan)
@@ -44,26 +45,33 @@ class ArchiveWriter:
         self._pending_begin_ns = 0
         self._end_ns = 0
         self._log: IO[str] | None = None
+        self._open_files: list[IO[str]] = []
         try:
-            make_folder(folder)
-            self._facts: dict[str, Any] = {
-                "format": layout.FORMAT,
-                "version": layout.VERSION,
-                "heyfleet_version": __version__,
-                "state": layout.RUNNING,
-                "created_at": _iso(datetime.datetime.now(datetime.UTC).timestamp()),
-                "url": target_url(plan),
-            }
-            self._write_file(layout.FACTS, dump_json(self._facts))
-            plan_values = MessageToDict(self._plan, preserving_proto_field_name=True)
-            self._write_file(layout.PLAN, dump_json(plan_values))
-            self._intervals = open_file(folder / layout.INTERVALS, "w")
-            self._snapshots = open_file(folder / layout.SNAPSHOTS, "w")
-            self._snapshots.write(f"{snapshot_rows.HEADER}\n")
+            if not is_made:
+                make_folder(folder)
+            self._begin(plan)
         except FileExistsError:
             raise InputError(f"{folder} already exists", "an archive needs a new folder") from None
         except OSError as error:
+            self.discard()
             raise InputError(f"the archive {folder} can't be written: {error.strerror}") from None
+
+    def _begin(self, plan: Plan) -> None:
+        """Write what is known before the load; OSError."""
+        self._facts: dict[str, Any] = {
+            "format": layout.FORMAT,
+            "version": layout.VERSION,
+            "heyfleet_version": __version__,
+            "state": layout.RUNNING,
+            "created_at": _iso(datetime.datetime.now(datetime.UTC).timestamp()),
+            "url": target_url(plan),
+        }
+        self._write_file(layout.FACTS, dump_json(self._facts))
+        plan_values = MessageToDict(self._plan, preserving_proto_field_name=True)
+        self._write_file(layout.PLAN, dump_json(plan_values))
+        self._intervals = self._open(layout.INTERVALS)
+        self._snapshots = self._open(layout.SNAPSHOTS)
+        self._snapshots.write(f"{snapshot_rows.HEADER}\n")
 
     def add_interval(self, interval: Interval) -> None:
         """Write one second of the run."""
@@ -119,20 +127,23 @@ class ArchiveWriter:
 
     def close(self) -> None:
         """Close the files, whether the archive is complete or not."""
-        for stream in (self._log, self._intervals, self._snapshots):
-            if stream:
-                stream.close()
+        for file in self._open_files:
+            file.close()
 
     def discard(self) -> None:
         """Remove the folder of a run that sent nothing."""
-        self.close()
+        with contextlib.suppress(OSError):  # what can't be removed stays
+            self.close()
         if self._log is None:
-            for path in self.folder.iterdir():
-                path.unlink()
-            self.folder.rmdir()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _open(self, name: str) -> IO[str]:
+        file = open_file(self.folder / name, "w")
+        self._open_files.append(file)
+        return file
 
     def _open_log(self, first: Interval) -> IO[str]:
-        self._log = open_file(self.folder / layout.HISTOGRAMS, "w")
+        self._log = self._open(layout.HISTOGRAMS)
         began_unix_s = first.began_unix_ns / 1e9
         self._facts["started_at"] = _iso(began_unix_s)
         self._write_file(layout.FACTS, dump_json(self._facts))

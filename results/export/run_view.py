@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from heyfleet.plan.mask import mask_text
+from heyfleet.mask import mask_text
 from heyfleet.proto.control_pb2 import AgentInterval, Interval
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.stats_pb2 import Snapshot

@@ -27,6 +27,7 @@ class ExitCode(IntEnum):
     INCOMPLETE = 4  # agents were lost; the report says what is missing
     THRESHOLD = 5  # a threshold failed, --abort-on ended the load, or --find-max found no rate
     DIFFERENCE = 6  # `compare --fail-if` is sure that a limit was passed
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
