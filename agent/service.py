@@ -118,15 +118,13 @@ class AgentService:
             self._handle(message)
         except DeniedError:
             raise
-        except (
-            Exception
-        ) as error:  # whatever a message leads to, the agent goes on and the controller learns of it
+        except Exception as error:  # the agent goes on, and the controller learns of it
             kind = message.WhichOneof("message")
             reason = f"it can't carry out the {kind}: {cause_of(error)}"
             if (run := self._run(message.run_id)) is not None and kind != "assignment":
                 self._fail(run, reason)
             else:
-                self._log(f"refused run {message.run_id}: {reason}")
+                self._log(f"refused run {message.run_id[:32]!r}: {reason}")
                 self._refuse(message.run_id, reason)
 
     def _handle(self, message: ToAgent) -> None:

@@ -14,7 +14,7 @@ from heyfleet.agent.http.resolve import Resolution
 from heyfleet.agent.http.transport import tls_context
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import ConnectionConfig, Engine, LoadConfig, RecordingConfig, RequestConfig, TargetConfig
-from heyfleet.plan.sharding import Share, request_order
+from heyfleet.plan.sharding import Share
 from heyfleet.proto.plan_pb2 import CLOSED, CONNECTION_RATE, RATE, USERS, Assignment, Think
 from heyfleet.proto.stats_pb2 import WorkerFacts
 
@@ -30,6 +30,7 @@ class Setup:
     resolution: Resolution
     http2: bool
     messages: list[Message]
+    order: list[int]
     columns: list[list[bytes]]
     workers: int
     connections: int  # of all workers
@@ -100,7 +101,7 @@ def build_engine(setup: Setup, share: Share) -> Engine:
         ),
         RequestConfig(
             messages=setup.messages,
-            order=request_order([request.weight for request in plan.requests]),
+            order=setup.order,
             columns=setup.columns,
             decode=plan.decode,
         ),

@@ -74,7 +74,7 @@ def _texts(request: Request) -> list[tuple[str, bool]]:
 def _read_columns(path: str, referenced: dict[str, bool]) -> list[Column]:
     text = read_text_file(path, "--data", MAX_DATA_BYTES, undecodable="surrogateescape")
     try:
-        rows = [row for row in csv_rows(text, strict=True) if row]
+        rows = [row for _, row in csv_rows(text, strict=True)]
     except ValueError as error:
         raise InputError(f"--data: {path}: {error}") from None
     if len(rows) < 2:

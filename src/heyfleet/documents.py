@@ -32,15 +32,15 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError(f"not JSON: {error.msg} in {place}") from None
 
 
-def csv_rows(text: str, *, strict: bool = False) -> Iterator[list[str]]:
-    """Yield the rows of a CSV text, empty ones too, with fields of any length. ValueError names the line.
+def csv_rows(text: str, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a CSV text, without empty ones, each behind the number of its last line. ValueError names the line.
 
-    With `strict`, quotes that are not closed or stand within a field are errors.
+    Fields may have any length. With `strict`, quotes that are not closed or stand within a field are errors.
     """
     csv.field_size_limit(MAX_DATA_BYTES)
     reader = csv.reader(io.StringIO(text, newline=""), strict=strict)
     try:
-        yield from reader
+        yield from ((reader.line_num, row) for row in reader if row)
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num}: not CSV: {error}") from None
 

@@ -426,7 +426,7 @@ def test_a_name_that_is_no_file_name_ends_the_agent(tmp_path: Path, name: str) -
         async def join(*_: object) -> tuple[str, Certificate]:
             return name, Certificate(b"", b"", b"")
 
-        harness.controller.join = join  # type: ignore[method-assign]
+        harness.controller.join = join  # type: ignore[assignment,method-assign]
         assert await harness.end() == ExitCode.CANNOT_START
         assert "gave this agent no name" in harness.world.log[-1]
 

@@ -80,7 +80,12 @@ def test_a_pipe_is_read_until_its_writer_closes_it(tmp_path: Path, monkeypatch: 
     os.mkfifo(path)
     reader_end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     writer_end = os.open(path, os.O_WRONLY)
-    threading.Timer(0.3, lambda: (os.write(writer_end, b"late"), os.close(writer_end))).start()
+
+    def write() -> None:
+        os.write(writer_end, b"late")
+        os.close(writer_end)
+
+    threading.Timer(0.3, write).start()
     assert read_file(path, "-D") == b"late"
     os.close(reader_end)
 

@@ -107,6 +107,7 @@ def test_a_header_is_masked(name: str, value: str, shown: str) -> None:
         (b"\x00\xff s3cret", b"(9 bytes)"),
         (b"x" * 4097, b"(4097 bytes)"),
         (b'{"a": 1,  "b": 2}', b'{"a": 1,  "b": 2}'),
+        (b'{"note": {"token": "s3cret"}, "note": "a"}', b"(42 bytes)"),
         (b"[" * 4000 + b"]" * 4, b"[" * 4000 + b"]" * 4),
         (b"plain text", b"plain text"),
         (b"", b""),

@@ -88,7 +88,7 @@ def full_assignment() -> Assignment:
     return whole(whole_plan)
 
 
-def fields(message: Message, prefix: str = "") -> Iterator[tuple[str, Message, FieldDescriptor]]:
+def fields(message: Message, prefix: str = "") -> Iterator[tuple[str, Message, Any]]:
     """Yield each scalar field of a message and of the first of each message below it, with its path."""
     for field in message.DESCRIPTOR.fields:
         name = f"{prefix}{field.name}"
@@ -286,7 +286,7 @@ def test_streams_are_bounded_over_all_connections() -> None:
     ],
 )
 def test_a_request_for_a_run_is_checked(changes: dict[str, Any]) -> None:
-    values = {
+    values: dict[str, Any] = {
         "plan": plan(),
         "agents": 2,
         "min_agents": 1,

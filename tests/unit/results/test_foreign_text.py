@@ -184,6 +184,7 @@ def test_the_commands(archive: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_the_controller_s_log(capsys: pytest.CaptureFixture[str]) -> None:
     registry = AgentRegistry(log=console.info)
     hello = planted(Hello(protocol=PROTOCOL, facts=HostFacts(host="h")))
+    hello.agent = "a1"  # other names are rejected
     connection, stream = registry.attach(hello, None)
     registry.on_message(connection, FromAgent(bye=planted(Bye())))
     registry.detach(connection, stream)
