@@ -44,6 +44,7 @@ Values:
   DURATION  500ms, 10s, 3m or 1h30m
   RATE      5000, 5k/s, 300/m or 0.5: requests per second, minute or hour
   N         200, 10k or 1.5M
+  FILE      a path, or - for standard input, which only one flag can read
 
 \b
 Flags have one dash or two and stand before or after the URL; their value follows

@@ -417,6 +417,8 @@ class ConnectionConfig(NamedTuple):
 
     A plan's connections can be dealt out to several engines: this one has `connections` of
     `plan_connections`, those numbered `first`, `first` + `stride`, and so on. `plan_connections` 0 means all of them.
+
+    A redirect to another origin opens a second connection beside the first, which is kept. With `single`, the first is closed.
     """
 
     connections: int
@@ -426,6 +428,7 @@ class ConnectionConfig(NamedTuple):
     plan_connections: int = 0
     first: int = 0
     stride: int = 1
+    single: bool = False
 
 class LoadConfig(NamedTuple):
     """When requests are sent, and when the load ends.

@@ -50,6 +50,16 @@ _WARN_RATE_PER_CONNECTION = 1000.0
 def make_plan(options: RunOptions) -> Plan:
     """Return the plan that the options describe. Raises InputError if they can't work together."""
     try:
+        plan = _compose_plan(options)
+    except UnicodeEncodeError as error:  # protobuf takes only text that is UTF-8
+        raise InputError(f"{error.object!r} is not UTF-8") from None
+    validate_plan(plan)
+    check_nothing_hidden(plan)
+    return plan
+
+
+def _compose_plan(options: RunOptions) -> Plan:
+    try:
         url = parse_url(options.url)
     except ValueError as error:
         raise InputError(str(error)) from None
@@ -76,8 +86,6 @@ def make_plan(options: RunOptions) -> Plan:
         **_copied_fields(options),
     )
     _add_template(plan, options)
-    validate_plan(plan)
-    check_nothing_hidden(plan)
     return plan
 
 

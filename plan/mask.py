@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from heyfleet.documents import parse_json
-
 HIDDEN = "(hidden)"
 _MAX_BODY_BYTES = 4096
 _MAX_WORD_LENGTH = 20
@@ -92,7 +90,9 @@ def mask_body(body: bytes) -> bytes:
     except UnicodeDecodeError:
         return size
     if text.lstrip()[:1] in ("{", "["):
-        import json
+        import json  # most commands have no body
+
+        from heyfleet.documents import parse_json
 
         try:
             value = parse_json(text)

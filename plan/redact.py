@@ -110,7 +110,7 @@ def without_secrets(plan: Plan) -> Plan:
         copy.proxy.credentials = HIDDEN
     if copy.HasField("tls"):
         copy.tls.key_pem = HIDDEN.encode() if copy.tls.key_pem else b""
-    copy.data.extend(Column(name=column.name, values=[b""] * len(column.values)) for column in plan.data[:1])
+    copy.data.extend(Column(values=[b""] * len(column.values)) for column in plan.data[:1])
     return copy
 
 

@@ -27,6 +27,7 @@ class ConnectionConfig(NamedTuple):
     plan_connections: int = 0
     first: int = 0
     stride: int = 1
+    single: bool = False
 
 
 class LoadConfig(NamedTuple):

@@ -45,6 +45,7 @@ from ..http2_peer import (
     settings,
     window_update,
 )
+from .agent_messages import agent_messages, agent_messages_seeds
 from .plans import plan_seeds, plans
 
 REQUESTS = 6
@@ -274,7 +275,19 @@ def _runs_to_its_end(engine: Engine) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     each.__name__: each
-    for each in (http1, content, http2, fields, template, targets, documents, foreign, snapshot, plans)
+    for each in (
+        http1,
+        content,
+        http2,
+        fields,
+        template,
+        targets,
+        documents,
+        foreign,
+        snapshot,
+        plans,
+        agent_messages,
+    )
 }
 
 
@@ -291,6 +304,7 @@ def seeds(name: str) -> Iterator[bytes]:
         "foreign": _foreign_seeds,
         "snapshot": _snapshot_seeds,
         "plans": plan_seeds,
+        "agent_messages": agent_messages_seeds,
     }[name]()
 
 

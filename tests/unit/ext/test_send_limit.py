@@ -198,3 +198,31 @@ def test_a_limit_that_a_run_keeps_is_not_its_end() -> None:
     limits = {"connections": 1, "run_ns_at_most": 2 * S, **rate(50)}
     assert simulate(answering(), duration_ns=2 * S, **limits)[1].stopped_by == "duration"
     assert simulate(answering(), request_count=50, **limits)[1].stopped_by == "count"
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_a_single_connection_is_closed_for_the_one_that_a_redirect_opens(single: bool) -> None:
+    """Four sockets for four connections: without `single`, the other origin's find no descriptor."""
+    other = b"HTTP/1.1 302 Found\r\nLocation: http://b/\r\nContent-Length: 0\r\n\r\n"
+    network = SimIo({PORT: answering(other), 81: answering()}, open_max=4)
+    origins: list[int] = []
+
+    def follow_to_other(message: int, status: int, location: bytes) -> tuple[int, bytes, bool, bool, int]:
+        origins.append(engine.add_origin([("127.0.0.1", 81)], None))
+        return 1, GET, False, True, origins[-1]
+
+    engine = make_engine(
+        io=network,
+        addresses=[("127.0.0.1", PORT)],
+        messages=[(GET, False, True)],
+        connections=4,
+        single=single,
+        request_count=40,
+        follower=follow_to_other,
+    )
+    engine.start(1)
+    engine.run()
+    snapshot = engine.snapshot()
+    assert origins == [1]
+    assert (snapshot.responses == {200: 40}) == single
+    assert (snapshot.errors == {}) == single

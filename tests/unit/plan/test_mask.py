@@ -202,3 +202,9 @@ def test_a_plan_copied_from_a_report_asks_for_its_secrets_again() -> None:
     ):
         with pytest.raises(InputError, match="stands for a secret that was not kept; give its value again"):
             plan(spec)
+
+
+def test_a_number_does_not_make_a_name_that_is_taken() -> None:
+    names = ["a", "a (2)", "a", "a", "a (2)"]
+    made = plan(*(RequestSpec(name=name, user_agent="x") for name in names))
+    assert len({request.name for request in made.requests}) == len(names)
