@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from heyfleet.agent.spool import Spool
 from heyfleet.proto.control_pb2 import Offer
 from heyfleet.proto.plan_pb2 import Assignment
+from heyfleet.proto.protocol import MESSAGE_BYTES_AT_MOST, OFFERS_AT_MOST
 from heyfleet.proto.stats_pb2 import Done, Ready, Record, Refusal, Snapshot
 
 # How long a run may stay where it is. The controller gives an agent a little longer, so that it hears the cause from here.
 PREPARE_LIMIT_NS = 120_000_000_000
 START_LIMIT_NS = 300_000_000_000  # from being ready to the order to start
 STALL_LIMIT_NS = 60_000_000_000  # from one snapshot to the next, which is due after a second
+_OFFER_BYTES_AT_MOST = MESSAGE_BYTES_AT_MOST - (1 << 19)  # the rest is for the other fields of a hello
 
 
 class AsyncRunner(Protocol):
@@ -53,6 +55,7 @@ class HeldRun:
         self.failure = ""  # why the agent gave it up after the start
         self.running = False
         self.ended_by = ""  # what ended the load, if the service did
+        self.seal = b""  # proves to another controller that this share was started
         self.last_sequence = 0
         self.done: Done | None = None
 
@@ -64,7 +67,9 @@ class HeldRun:
     def offer(self) -> Offer:
         """Return what the controller must know of the run after a broken stream."""
         ended = self.done is not None or bool(self.failure)
-        return Offer(assignment=self.assignment, last_sequence=self.last_sequence, ended=ended)
+        return Offer(
+            assignment=self.assignment, last_sequence=self.last_sequence, ended=ended, seal=self.seal
+        )
 
     def overdue(self, now_ns: int) -> str:
         """Return what takes too long, or ""."""
@@ -96,3 +101,20 @@ class HeldRun:
         """Close the spool file, and delete it unless it is to be kept; OSError if it can't be deleted."""
         if self.spool is not None:
             self.spool.close(keep=keep)
+
+
+def newest_offers(runs: Sequence[HeldRun]) -> list[Offer]:
+    """Return offers of the newest runs that fit into one message. `runs` begin with the oldest.
+
+    A hello that is too large would keep an agent away for good. Runs that are left out are offered when others have been
+    released.
+    """
+    offers: list[Offer] = []
+    room_bytes = _OFFER_BYTES_AT_MOST
+    for run in reversed(runs):
+        offer = run.offer()
+        room_bytes -= offer.ByteSize() + 8  # and its tag and length
+        if room_bytes < 0 or len(offers) == OFFERS_AT_MOST:
+            break
+        offers.append(offer)
+    return offers[::-1]

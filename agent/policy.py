@@ -18,6 +18,7 @@ from heyfleet.proto.plan_pb2 import CLOSED, USERS, Assignment, Plan
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _SOCKET_PREFIX = "unix:"
+_RATE_PER_WORKER = 100  # requests a second
 # 10.0.0.* or fd00::*, which stand for addresses and not for a name such as 10.0.0.example.com
 _ADDRESS_PATTERN = re.compile(r"(?=.*\d)[\d.*]+|.*:.*")
 
@@ -53,6 +54,17 @@ class HostPolicy:
             raise _not_allowed("load as fast as answers come", limit, cure="set a rate")
         if self.max_rate and (rate := _highest_rate(assignment)) > self.max_rate:
             raise _not_allowed(f"{rate:g} requests/s", f"{self.max_rate:g} (--max-rate)")
+
+    def workers_at_most(self, workers: int) -> int:
+        """Return how many of these workers may make the load.
+
+        Each keeps its share of --max-rate, and may send one request early: few requests a second need few workers.
+        """
+        return min(workers, 1 + int(self.max_rate // _RATE_PER_WORKER)) if self.max_rate else workers
+
+    def spares_connections(self, connections: int) -> bool:
+        """Whether a second connection beside each of these, for a redirect to another host, would be too many."""
+        return 0 < self.max_connections < 2 * connections
 
     def check(self, host: str, port: int, address: str) -> None:
         """Raise NotAllowedError unless connections for a host may go to this address of it.

@@ -7,12 +7,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from google.protobuf.message import DecodeError
 
 from heyfleet.plan.places import check_agent_name
 from heyfleet.plan.run_id import check_run_id
+from heyfleet.private_files import make_folder
 from heyfleet.proto.stats_pb2 import Record
 
 SUFFIX = ".records"
@@ -31,7 +32,7 @@ def default_folder() -> Path:
 
 def prepare_folder(folder: Path) -> None:
     """Create the folder for this user only, since plans may hold secrets; OSError if it can't be written."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(13, "can't be written", str(folder))
 
@@ -97,7 +98,7 @@ def _encode_length(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _read_length(file: BinaryIO) -> int | None:
+def _read_length(file: IO[bytes]) -> int | None:
     """Read a varint; None at the end of the file."""
     value = shift = 0
     while byte := file.read(1):

@@ -106,11 +106,13 @@ async def _serve_until_signal(listen: str, credentials_folder: str, lease_ns: in
     from heyfleet.controller.fleet.daemon import Daemon
     from heyfleet.controller.fleet.grpc_server import Server
     from heyfleet.controller.fleet.registry import AgentRegistry
+    from heyfleet.controller.fleet.share_seals import ShareSeals
 
     credentials = enrollment.load_credentials(credentials_folder)
     host, port = enrollment.parse_listen_address(listen)
     registry = AgentRegistry(lease_ns, console.info)
     key, certificate = credentials.authority.server()
+    seals = ShareSeals(credentials.authority.derived_key("shares of runs"))
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in end_signals():
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
@@ -118,7 +120,7 @@ async def _serve_until_signal(listen: str, credentials_folder: str, lease_ns: in
         registry,
         (credentials.authority.ca_pem, key, certificate),
         join=enrollment.Enrollment(credentials, registry).join,
-        operator_service=Daemon(registry, console.info),
+        operator_service=Daemon(registry, console.info, seals),
     )
     port = await server.start(enrollment.format_address(host, port))
     console.info(f"listening on {enrollment.format_address(host, port)}")

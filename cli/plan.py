@@ -11,9 +11,10 @@ import yaml
 
 from heyfleet import console
 from heyfleet.plan.build import warnings
+from heyfleet.plan.mask import mask_text
 from heyfleet.plan.options import OPTIONS, Text
 from heyfleet.plan.plan_file import PlanFile
-from heyfleet.plan.redact import echo
+from heyfleet.plan.redact import echo, without_secrets
 from heyfleet.plan.stages import peak_rate_per_s, stage_ends_ns
 from heyfleet.proto.plan_pb2 import CONNECTION_RATE, RATE, USERS, Plan
 from heyfleet.text import dump_json
@@ -43,7 +44,7 @@ def summary(plan: Plan) -> Iterator[str]:
         yield f"warm-up: the first {plan.warmup_ns / 1e9:g} s are not part of the results"
     total = sum(request.weight for request in plan.requests)
     for request in plan.requests if len(plan.requests) > 1 else ():
-        yield f"request {request.name}: {request.weight} of {total}: {request.method} {request.request_target}"
+        yield f"request {request.name}: {request.weight} of {total}: {request.method} {mask_text(request.request_target)}"
 
 
 def plan_yaml(texts: Mapping[str, Text], file: PlanFile | None) -> Iterator[str]:
@@ -123,6 +124,10 @@ def plan_command(planned: Planned) -> click.Group:
             console.write_stdout([dump_json(echo(made))])
             return
         console.write_lines(f"# {line}" for line in summary(made))
+        if without_secrets(made) != made:
+            console.write_lines(
+                ["# the values below are not masked, so that the file can be run: keep it private"]
+            )
         keys = {option.field: option.plan_key for option in OPTIONS}
         console.write_lines(plan_yaml({keys.get(name, name): text for name, text in texts.items()}, file))
 

@@ -9,6 +9,7 @@ from typing import Any
 from heyfleet.durations import MAX_DURATION_NS, MAX_RATE_PER_S, format_duration
 from heyfleet.errors import InputError
 from heyfleet.plan.options import OPTIONS, RunOptions
+from heyfleet.plan.redact import check_nothing_hidden
 from heyfleet.plan.requests import make_requests
 from heyfleet.plan.run_id import new_run_id
 from heyfleet.plan.sections.load import DEFAULT_CONNECTIONS, DEFAULT_CONNECTIONS_OF_RATE, DEFAULT_REQUESTS
@@ -49,6 +50,16 @@ _WARN_RATE_PER_CONNECTION = 1000.0
 def make_plan(options: RunOptions) -> Plan:
     """Return the plan that the options describe. Raises InputError if they can't work together."""
     try:
+        plan = _compose_plan(options)
+    except UnicodeEncodeError as error:  # protobuf takes only text that is UTF-8
+        raise InputError(f"{error.object!r} is not UTF-8") from None
+    validate_plan(plan)
+    check_nothing_hidden(plan)
+    return plan
+
+
+def _compose_plan(options: RunOptions) -> Plan:
+    try:
         url = parse_url(options.url)
     except ValueError as error:
         raise InputError(str(error)) from None
@@ -75,7 +86,6 @@ def make_plan(options: RunOptions) -> Plan:
         **_copied_fields(options),
     )
     _add_template(plan, options)
-    validate_plan(plan)
     return plan
 
 

@@ -57,13 +57,18 @@ def _list(option: Option, value: object) -> list[str]:
         return [
             _scalar(option, item) if isinstance(item, str | bytes) else _pair(option, item) for item in value
         ]
-    raise TypeError(f"{value!r} is not a text, a list or a mapping")
+    raise TypeError(f"{_shown(value)} is not a text, a list or a mapping")
+
+
+def _shown(value: object) -> str:
+    """Return a value for an error text: a number as it is, anything else, which may hold a secret, by its type."""
+    return repr(value) if isinstance(value, int | float) else f"a {type(value).__name__}"
 
 
 def _pair(option: Option, item: object) -> str:
     if isinstance(item, tuple) and len(item) == 2:
         return option.pair_separator.join(_scalar(option, part) for part in item)
-    raise TypeError(f"{item!r} is not a text or a pair of name and value")
+    raise TypeError(f"{_shown(item)} is not a text or a pair of name and value")
 
 
 def _scalar(option: Option, value: object) -> str:
@@ -80,7 +85,7 @@ def _scalar(option: Option, value: object) -> str:
         return f"{Decimal(repr(value)):f}" if 0 < value < 1 else repr(value)
     if isinstance(value, PathLike):
         return str(fspath(value))
-    raise TypeError(f"{value!r} is a {type(value).__name__}, which no option takes")
+    raise TypeError(f"the value is a {type(value).__name__}, which no option takes")
 
 
 def _seconds(value: float) -> str:

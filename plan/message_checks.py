@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable
 
 from heyfleet.plan import places, template, values
+from heyfleet.plan.octets import to_text
+from heyfleet.plan.url import WHOLE_SERVER, parse_request_target
 from heyfleet.proto.plan_pb2 import Plan, Request
 
 # Octets that end a header, and with it the request.
 HEADER_BREAKS = re.compile(r"[\r\n\0]")
 _HEADER_BREAK_OCTETS = re.compile(rb"[\r\n\0]")
-_NOT_IN_TARGETS = re.compile(r"[\x00-\x20\x7f]")
 _MAX_HEADERS = 1000
 _MAX_RANGES = 100
 _LOWEST_STATUS, _HIGHEST_STATUS = 100, 999
@@ -21,7 +22,9 @@ def check_request(request: Request, *, is_template: bool) -> None:
     """Check method, target, header and expected statuses of a request."""
     if values.parse_method(request.method) != request.method:
         raise ValueError(f"the method {request.method!r} must be in capitals")
-    check_request_target(request.request_target, is_template=is_template)
+    if request.body_bytes:
+        raise ValueError("its body was left out of this copy; a plan to execute has the body itself")
+    _check_request_target(request, is_template=is_template)
     _check_headers(request, is_template=is_template)
     if len(request.expected) > _MAX_RANGES:
         raise ValueError(f"{len(request.expected)} ranges of expected statuses are more than {_MAX_RANGES}")
@@ -30,14 +33,13 @@ def check_request(request: Request, *, is_template: bool) -> None:
             raise ValueError(f"{status.first} to {status.last} is not a range of status codes")
 
 
-def check_request_target(text: str, *, is_template: bool) -> None:
-    """Check path and query, or * for OPTIONS (RFC 9112, section 3.2)."""
-    fixed = _fixed_text(text) if is_template else text
-    if not text.startswith("/") and text != "*":
-        raise ValueError(f"the path {text[:80]!r} does not begin with /")
-    if blank := _NOT_IN_TARGETS.search(fixed):
-        code = f"%{ord(blank[0]):02X}"
-        raise ValueError(f"the path {text[:80]!r} has a space or control character; write it as {code}")
+def _check_request_target(request: Request, *, is_template: bool) -> None:
+    target = request.request_target
+    if target == WHOLE_SERVER and request.method != "OPTIONS":
+        raise ValueError("only OPTIONS can ask about the whole server; give a path")
+    fixed = _fixed_text(target) if is_template else target
+    if parse_request_target(fixed) != fixed:
+        raise ValueError(f"the path {target[:80]!r} must be percent-encoded, and end before its fragment")
 
 
 def _check_headers(request: Request, *, is_template: bool) -> None:
@@ -78,7 +80,7 @@ def _check_placeholders(plan: Plan, known: set[str]) -> set[str]:
     used_in_headers: set[str] = set()
     for request in plan.requests:
         in_headers = _columns(header.value for header in request.headers)
-        elsewhere = _columns((request.request_target, request.body.decode("latin-1")))
+        elsewhere = _columns((request.request_target, to_text(request.body)))
         if unknown := (in_headers | elsewhere) - known:
             raise ValueError(f"{request.name}: there is no column {min(unknown)!r}")
         used_in_headers |= in_headers

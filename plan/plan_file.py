@@ -13,6 +13,8 @@ import yaml
 from heyfleet.errors import InputError
 from heyfleet.files import is_readable_file, read_text_file
 from heyfleet.plan import url as urls
+from heyfleet.plan.mask import mask_text
+from heyfleet.plan.octets import to_octets
 from heyfleet.plan.option_types import Option
 from heyfleet.plan.options import OPTIONS, Text, parse_text, spell_key, suggest
 from heyfleet.plan.stages import parse_weight
@@ -138,6 +140,7 @@ class _Loader:
             raise self._error(line, key, "it takes one value, not a list or fields")
         if node.tag.endswith(":null"):
             raise self._error(line, key, "it has no value; give one, or leave the line out")
+        self._convert(to_octets, key, line, node.value)
         return str(node.value)
 
     def _headers(self, key: str, node: yaml.Node, line: int) -> list[tuple[tuple[str, str], str]]:
@@ -160,7 +163,7 @@ class _Loader:
     def _path_beside_plan(self, key: str, line: int, text: str) -> str:
         path = self._folder / text
         if not is_readable_file(path):
-            raise self._error(line, key, f"there is no file {str(path)!r}")
+            raise self._error(line, key, f"there is no file {mask_text(str(path))!r}")
         return str(path)
 
     def _convert(self, parse: Callable[[str], Any], where: str, line: int, text: str) -> Any:
@@ -186,7 +189,7 @@ class _Loader:
                 raise self._error(
                     _line(item),
                     f"requests[{number}].name",
-                    f"{name!r} is already the name of the request in line {lines[name]}",
+                    f"{mask_text(name)!r} is already the name of the request in line {lines[name]}",
                 )
             lines[name] = _line(item)
             self._file.requests.append(request)
@@ -233,7 +236,7 @@ def _parse_status_range(text: str) -> tuple[int, int]:
 
 def _parse_name(text: str) -> str:
     if not text.strip() or re.search(r"[\[\],\x00-\x1f]", text):
-        raise ValueError(f"{text!r} is not a name; a name has no brackets, commas or line breaks")
+        raise ValueError(f"{mask_text(text)!r} is not a name; a name has no brackets, commas or line breaks")
     return text.strip()
 
 

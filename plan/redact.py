@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, TypeVar
 
+from heyfleet.errors import InputError
+from heyfleet.plan.mask import HIDDEN, mask_body, mask_header, mask_text
 from heyfleet.plan.options import OPTIONS
 from heyfleet.plan.url import Url
 from heyfleet.proto.plan_pb2 import (
@@ -20,9 +21,6 @@ from heyfleet.proto.plan_pb2 import (
     Tls,
 )
 
-SECRET_HEADER = re.compile(r"auth|cookie|token|secret|key|passw|session|signature|credential", re.IGNORECASE)
-HIDDEN = "(hidden)"
-_MAX_BODY_BYTES = 4096
 _REWRITTEN_FIELDS = frozenset({"poisson", "think", "proxy"})  # `echo` has them in words of its own
 _Message = TypeVar("_Message", Plan, Request)
 
@@ -87,13 +85,13 @@ def _copied_fields(plan: Plan) -> dict[str, Any]:
 
 
 def target_url(plan: Plan) -> str:
-    """Return the URL of the plan's first request."""
+    """Return the URL of the plan's first request, without secrets."""
     return _request_url(plan, plan.requests[0].request_target if plan.requests else "")
 
 
 def _request_url(plan: Plan, request_target: str) -> str:
     target = plan.target
-    return str(Url(target.scheme, target.host, target.port, request_target, None))
+    return str(Url(target.scheme, target.host, target.port, mask_text(request_target), None))
 
 
 def without_secrets(plan: Plan) -> Plan:
@@ -102,17 +100,33 @@ def without_secrets(plan: Plan) -> Plan:
     for request in plan.requests:
         safe = _copy_without(request, "body")
         for header in safe.headers:
-            if SECRET_HEADER.search(header.name):
-                header.value = HIDDEN
-        large = len(request.body) > _MAX_BODY_BYTES
-        safe.body = f"({len(request.body)} bytes)".encode() if large else request.body
+            header.value = mask_header(header.name, header.value)
+        safe.request_target = mask_text(request.request_target)
+        safe.body = mask_body(request.body)
+        if safe.body != request.body:
+            safe.body_bytes = _body_bytes(request)
         copy.requests.append(safe)
     if copy.proxy.credentials:
         copy.proxy.credentials = HIDDEN
     if copy.HasField("tls"):
         copy.tls.key_pem = HIDDEN.encode() if copy.tls.key_pem else b""
-    copy.data.extend(Column(name=column.name, values=[b""] * len(column.values)) for column in plan.data[:1])
+    copy.data.extend(Column(values=[b""] * len(column.values)) for column in plan.data[:1])
     return copy
+
+
+def check_nothing_hidden(plan: Plan) -> None:
+    """Refuse a plan copied from a report or an archive, whose secrets are not there. Raises InputError."""
+    for request in plan.requests:
+        hidden = [f"the header {header.name}" for header in request.headers if header.value == HIDDEN]
+        if f"={HIDDEN}" in request.request_target:
+            hidden.append("a parameter of the URL")
+        if any(sign + HIDDEN.encode() in request.body for sign in (b"=", b'"')):
+            hidden.append("a field of the body")
+        if hidden:
+            raise InputError(
+                f"{request.name}: {hidden[0]} is {HIDDEN}, which stands for a secret that was not kept",
+                "give its value again",
+            )
 
 
 def _copy_without(message: _Message, *names: str) -> _Message:
@@ -137,12 +151,16 @@ def _request(plan: Plan, request: Request) -> dict[str, Any]:
         "method": request.method,
         "url": _request_url(plan, request.request_target),
         "headers": [
-            {"name": header.name, "value": HIDDEN if SECRET_HEADER.search(header.name) else header.value}
+            {"name": header.name, "value": mask_header(header.name, header.value)}
             for header in request.headers
         ],
-        "body_bytes": len(request.body),
+        "body_bytes": _body_bytes(request),
         "expected": [[statuses.first, statuses.last] for statuses in request.expected],
     }
+
+
+def _body_bytes(request: Request) -> int:
+    return request.body_bytes or len(request.body)
 
 
 def _proxy(plan: Plan) -> dict[str, Any] | None:

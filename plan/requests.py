@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from heyfleet.errors import InputError
 from heyfleet.files import read_file
+from heyfleet.plan.mask import mask_text
 from heyfleet.plan.octets import to_octets
 from heyfleet.plan.options import RunOptions
 from heyfleet.plan.request_spec import RequestSpec
 from heyfleet.plan.sections.request import DEFAULT_USER_AGENT
 from heyfleet.plan.stages import whole_weights
-from heyfleet.plan.url import WHOLE_SERVER, Url, basic
+from heyfleet.plan.url import Url, basic
 from heyfleet.proto.plan_pb2 import Header, Request, StatusRange
 
 if TYPE_CHECKING:
@@ -43,14 +44,12 @@ def make_requests(url: Url, options: RunOptions) -> Iterator[Request]:
         weights = whole_weights(spec.weight for spec in specs)
     except ValueError as error:
         raise InputError(str(error)) from None
+    occurrences: dict[str, int] = {}
     for spec, weight in zip(specs, weights, strict=True):
         path = url.request_target if spec.path is None else spec.path
-        if path == WHOLE_SERVER and spec.method != "OPTIONS":
-            raise InputError(
-                f"{spec.method} {path}: only OPTIONS can ask about the whole server", "give a path"
-            )
+        name = _new_name(mask_text(spec.name or f"{spec.method} {path}"), occurrences)
         yield Request(
-            name=spec.name or f"{spec.method} {path}",
+            name=name,
             weight=weight,
             method=spec.method,
             request_target=path,
@@ -58,6 +57,16 @@ def make_requests(url: Url, options: RunOptions) -> Iterator[Request]:
             body=spec.body,
             expected=[StatusRange(first=first, last=last) for first, last in spec.expected],
         )
+
+
+def _new_name(name: str, occurrences: dict[str, int]) -> str:
+    """Return the name, with a number if it is taken: targets may repeat, and differ in a masked secret only."""
+    new = name
+    while new in occurrences:
+        occurrences[name] += 1
+        new = f"{name} ({occurrences[name]})"
+    occurrences[new] = 1
+    return new
 
 
 def _option_spec(options: RunOptions) -> RequestSpec:
@@ -78,7 +87,7 @@ def _plan_file_spec(fields: Mapping[str, Any], options: RunOptions) -> RequestSp
     headers = fields.get("headers", ())
     body = to_octets(fields["body"]) if "body" in fields else b""
     if "body_file" in fields:
-        body = read_file(fields["body_file"], f"plan file: request {fields['name']}")
+        body = read_file(fields["body_file"], f"plan file: request {mask_text(fields['name'])}")
     return RequestSpec(
         method=fields.get("method", options.method),
         headers=_merged_headers(options, headers),
@@ -90,13 +99,10 @@ def _plan_file_spec(fields: Mapping[str, Any], options: RunOptions) -> RequestSp
 
 
 def _target_specs(entries: Iterable[Entry], options: RunOptions) -> Iterator[RequestSpec]:
-    """Yield the requests of a targets file; those of the same name get a number."""
-    occurrences: dict[str, int] = {}
+    """Yield the requests of a targets file."""
     for entry in entries:
-        name = entry.name or f"{entry.method} {entry.url}"
-        occurrences[name] = occurrences.get(name, 0) + 1
         yield RequestSpec(
-            name=name if occurrences[name] == 1 else f"{name} ({occurrences[name]})",
+            name=entry.name,
             weight=entry.weight,
             method=entry.method,
             path=entry.url,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import json
 import re
 from base64 import b64decode
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from heyfleet.documents import parse_json
 from heyfleet.errors import InputError
 from heyfleet.files import MAX_DATA_BYTES, read_file, read_text_file
 from heyfleet.plan import url as urls
+from heyfleet.plan.mask import mask_line, mask_url
 from heyfleet.plan.stages import Weight, parse_weight
 from heyfleet.plan.values import parse_header, parse_method
 
@@ -64,7 +64,7 @@ def _parse_http(lines: Iterator[tuple[int, str]]) -> Iterator[Entry]:
             entry = Entry(number, _method(number, first[1]), first[2]) if first else None
         elif not entry:
             raise TargetsError(
-                f"line {number}: {line[:60]!r} is not a target like: GET http://localhost:8080/"
+                f"line {number}: {mask_line(line[:60])!r} is not a target like: GET http://localhost:8080/"
             )
         elif line.startswith("@"):
             entry = _with_body_file(entry, number, line[1:].strip(_BLANKS))
@@ -112,13 +112,14 @@ def _parse_json(lines: Iterator[tuple[int, str]]) -> Iterator[Entry]:
 
 def _text(number: int, key: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise TargetsError(f"line {number}: {key} must be text, not {_shown(value)}")
+        raise TargetsError(f"line {number}: {key} must be text, not {_kind(value)}")
     return value
 
 
-def _shown(value: Any) -> str:
-    """Return a value as the file has it, shortened."""
-    return json.dumps(value, ensure_ascii=False)[:60]
+def _kind(value: Any) -> str:
+    """Return what a JSON value is, but not the value, which may be a secret."""
+    kinds = {bool: "true or false", str: "text", list: "a list", dict: "an object"}
+    return "null" if value is None else kinds.get(type(value), "a number")
 
 
 def _json_headers(number: int, header: Any) -> Iterator[tuple[str, str]]:
@@ -140,7 +141,7 @@ def _json_body(number: int, body: Any) -> bytes:
 
 def _weight(number: int, weight: Any) -> Weight:
     if isinstance(weight, bool) or not isinstance(weight, int | float | str):
-        raise TargetsError(f"line {number}: weight must be a number, not {_shown(weight)}")
+        raise TargetsError(f"line {number}: weight must be a number, not {_kind(weight)}")
     try:
         return parse_weight(str(weight))
     except ValueError as error:
@@ -208,4 +209,6 @@ def _parse_url(entry: Entry, base: str) -> urls.Url:
             return replace(urls.parse(base), request_target=request_target)
     except ValueError as error:
         raise TargetsError(f"line {entry.line}: {error}") from None
-    raise TargetsError(f"line {entry.line}: {entry.url!r} is a path; give its host as a URL beside --targets")
+    raise TargetsError(
+        f"line {entry.line}: {mask_url(entry.url)!r} is a path; give its host as a URL beside --targets"
+    )

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from heyfleet.plan.host_name import parse_address6, to_ascii
+from heyfleet.plan.mask import mask_url
 from heyfleet.plan.octets import to_octets, to_text
 from heyfleet.plan.places import check_host
 
@@ -47,11 +48,11 @@ class Url:
 
 def parse(text: str) -> Url:
     """Return the parts of an absolute http or https URL. Raises ValueError with one line for people."""
-    shown = re.sub(r"(?<=//)[^/?#]*@", "...@", text)  # keep the password out of error messages
+    shown = mask_url(text)
     _check_blanks(text, f"URL {shown!r}")
     parts = _URL.fullmatch(text)
     if parts is None:
-        raise ValueError(_no_scheme(text, shown))
+        raise ValueError(_no_scheme(shown))
     scheme, authority, path, query = parts[1].lower(), parts[2], parts[3], parts[4]
     if scheme not in DEFAULT_PORTS:
         raise ValueError(f"URL {shown!r}: the scheme {scheme!r} is not supported; use http:// or https://")
@@ -72,9 +73,10 @@ def parse_request_target(text: str) -> str:
     """Return the request target of a path with its query, or of * for the whole server. Raises ValueError."""
     if text == WHOLE_SERVER:
         return text
+    shown = mask_url(text)
     if not text.startswith("/"):
-        raise ValueError(f"{text!r} does not begin with /; the host is the one of url")
-    _check_blanks(text, repr(text))
+        raise ValueError(f"{shown!r} does not begin with /; the host is the one of url")
+    _check_blanks(text, repr(shown))
     return percent_encoded(text.partition("#")[0])
 
 
@@ -85,11 +87,11 @@ def _check_blanks(text: str, shown: str) -> None:
         )
 
 
-def _no_scheme(url: str, shown: str) -> str:
+def _no_scheme(url: str) -> str:
     if not url:
         return "the URL is empty; write it like http://localhost:8080/"
     rest = re.sub(r"^(https?:/{0,2}|/+|:)", "", url)
-    return f"URL {shown!r} has no scheme; try http://{rest or 'localhost:8080/'}"
+    return f"URL {url!r} has no scheme; try http://{rest or 'localhost:8080/'}"
 
 
 def _host(host: str, url: str) -> str:

@@ -12,12 +12,12 @@ import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
-from heyfleet.durations import MAX_RATE_PER_S, format_duration
+from heyfleet.durations import MAX_DURATION_NS, MAX_RATE_PER_S, MIN_RATE_PER_S, format_duration
 from heyfleet.errors import InputError
 from heyfleet.plan import conflicts, places, values
 from heyfleet.plan.message_checks import check_data, check_request
 from heyfleet.plan.run_id import check_run_id
-from heyfleet.plan.stages import MAX_STAGES, MAX_WEIGHT_SUM
+from heyfleet.plan.stages import MAX_MEAN_NS, MAX_STAGES, MAX_WEIGHT_SUM
 from heyfleet.plan.thresholds import parse_threshold
 from heyfleet.plan.url import DEFAULT_PORTS
 from heyfleet.proto.plan_pb2 import (
@@ -38,16 +38,9 @@ from heyfleet.proto.plan_pb2 import (
 if TYPE_CHECKING:  # a local run does not need the schema of the control plane
     from heyfleet.proto.control_pb2 import RunRequest
 
-MAX_DURATION_NS = (
-    10 * 365 * 86_400 * 1_000_000_000
-)  # of anything in a plan: ten years; sums stay far below 2**63
 MAX_WAIT_NS = 7 * 86_400 * 1_000_000_000  # of what a controller waits for
 MAX_COUNT = 2**63 - 1
-MAX_CONNECTIONS = 2**31 - 1  # of a plan; an agent's share is also limited by its host's descriptors
-MAX_CONCURRENT_STREAMS = 1_000_000  # of all HTTP/2 connections of an assignment
 MAX_TRACE_ROWS = 1_000_000
-MAX_WORKERS = 4096
-MAX_AGENTS = 10_000
 _MAX_SOURCES = 4096
 _MAX_RULES = 1024
 _MAX_HOSTS_OF_RULE = 4096
@@ -95,15 +88,13 @@ def validate_assignment(assignment: Assignment) -> None:
     )
     _within("the assignment's trace rows", share.trace_rows, 0, plan.trace_rows)
     if plan.streams > 1:
-        _within(
-            "the assignment's HTTP/2 streams", share.connections * plan.streams, 1, MAX_CONCURRENT_STREAMS
-        )
+        _within("the assignment's HTTP/2 streams", share.connections * plan.streams, 1, values.MAX_STREAMS)
 
 
 def validate_run_request(request: RunRequest) -> None:
     """Check an operator's request for a run on a fleet."""
-    _within("the number of agents", request.agents, 0, MAX_AGENTS)
-    _within("the minimum number of agents", request.min_agents, 0, request.agents or MAX_AGENTS)
+    _within("the number of agents", request.agents, 0, values.MAX_AGENTS)
+    _within("the minimum number of agents", request.min_agents, 0, request.agents or values.MAX_AGENTS)
     _duration("the join timeout", request.join_timeout_ns, MAX_WAIT_NS)
     _duration("the lost timeout", request.lost_timeout_ns, MAX_WAIT_NS)
     validate_plan(request.plan)
@@ -121,9 +112,9 @@ def _check_numbers(plan: Plan) -> None:
         value = getattr(plan, name)
         _require(value in known.values(), f"the plan's {name} is {value}, which this version doesn't know")
     _within("the plan's number of requests", plan.request_count, 0, MAX_COUNT)
-    _within("the plan's number of connections", plan.connections, 1, MAX_CONNECTIONS)
-    _within("the plan's number of workers", plan.workers, 0, MAX_WORKERS)
-    _within("the plan's number of streams", plan.streams, 0, MAX_CONCURRENT_STREAMS)
+    _within("the plan's number of connections", plan.connections, 1, values.MAX_CONNECTIONS)
+    _within("the plan's number of workers", plan.workers, 0, values.MAX_WORKERS)
+    _within("the plan's number of streams", plan.streams, 0, values.MAX_STREAMS)
     _within("the plan's trace rows", plan.trace_rows, 0, MAX_TRACE_ROWS)
     for name in ("duration_ns", "timeout_ns", "warmup_ns", "dns_ttl_ns"):
         _duration(f"the plan's {name.removesuffix('_ns')}", getattr(plan, name))
@@ -137,7 +128,9 @@ def _check_numbers(plan: Plan) -> None:
 
 def _check_think(think: Think) -> None:
     _require(think.kind in Think.Kind.values(), f"the think time's kind is {think.kind}, which is unknown")
-    _duration("the think time", think.low_ns)
+    _duration(
+        "the think time", think.low_ns, MAX_MEAN_NS if think.kind == Think.EXPONENTIAL else MAX_DURATION_NS
+    )
     _duration("the think time", think.high_ns)
     _require(
         think.kind != Think.UNIFORM or think.low_ns <= think.high_ns, "the think time goes from more to less"
@@ -171,10 +164,12 @@ def _check_stages(plan: Plan) -> None:
 def _check_stage(stage: Stage, *, is_last: bool, in_users: bool) -> None:
     where = f"stage {stage.name[:80]!r}"
     _duration(where, stage.duration_ns)
-    highest = MAX_CONNECTIONS if in_users else MAX_RATE_PER_S
+    highest = values.MAX_CONNECTIONS if in_users else MAX_RATE_PER_S
     for level in (stage.first, stage.last):
         is_level = math.isfinite(level) and 0 <= level <= highest
         _require(is_level, f"{where}: its level is {level:g}; it must be from 0 to {highest:g}")
+        is_slow = not in_users and 0 < level < MIN_RATE_PER_S
+        _require(not is_slow, f"{where}: its level is {level:g}; the lowest rate is {MIN_RATE_PER_S:g}")
     if not stage.duration_ns:
         _require(
             is_last and stage.first == stage.last,

@@ -21,13 +21,14 @@ FOLDERS = ("agent", "cli", "controller", "deploy", "ext", "lab", "plan", "proto"
 # name includes everything below it. src/heyfleet/*.py, the public Python API, has no limits.
 EVERYONE = (
     "heyfleet.__version__",
-    "heyfleet.errors",
-    "heyfleet.durations",
-    "heyfleet.text",
-    "heyfleet.files",
     "heyfleet.documents",
-    "heyfleet.yaml_documents",
+    "heyfleet.durations",
+    "heyfleet.errors",
+    "heyfleet.files",
+    "heyfleet.private_files",
     "heyfleet.surroundings",
+    "heyfleet.text",
+    "heyfleet.yaml_documents",
 )
 PLAN = ("heyfleet.plan", "heyfleet.proto")
 HISTOGRAMS = (

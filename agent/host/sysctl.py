@@ -10,6 +10,7 @@ from pathlib import Path
 from heyfleet.documents import parse_json
 from heyfleet.errors import ExitCode, HeyfleetError
 from heyfleet.files import MAX_TEXT_BYTES, read_file
+from heyfleet.private_files import make_folder
 
 PORTS = "net.ipv4.ip_local_port_range"
 _ROOT = Path("/proc/sys")
@@ -72,7 +73,7 @@ def tune(state: Path) -> list[str]:
     for setting, value in changes:
         before.setdefault(setting.name, str(value))
     try:
-        state.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(state.parent, exist_ok=True)
         draft = state.with_suffix(".new")
         draft.write_text(json.dumps(before, indent=2) + "\n")
         draft.replace(state)

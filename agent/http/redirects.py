@@ -19,7 +19,7 @@ from heyfleet.agent.http.resolve import (
 from heyfleet.agent.http.transport import tls_context
 from heyfleet.agent.policy import HostPolicy, NotAllowedError
 from heyfleet.ext import Engine, http2_request
-from heyfleet.plan.redact import SECRET_HEADER
+from heyfleet.plan.mask import is_secret
 from heyfleet.plan.url import Url, basic
 from heyfleet.proto.plan_pb2 import Header, Plan, Request
 
@@ -186,7 +186,7 @@ def _survives(name: str, origin: Url, url: Url, *, keeps_body: bool) -> bool:
     lower = name.lower()
     if lower in {"host", "referer"} or (lower in _CONTENT_FIELDS and not keeps_body):
         return False
-    if not SECRET_HEADER.search(name):
+    if not is_secret(name):
         return True
     if lower == "proxy-authorization" and origin.scheme != url.scheme:
         return False  # in a tunnel, the server would read it, and not the proxy

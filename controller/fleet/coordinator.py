@@ -19,8 +19,10 @@ from heyfleet.controller.fleet.agent_connection import (
     RUNNING,
     AgentConnection,
 )
-from heyfleet.controller.fleet.collector import AgentRun, Collector
+from heyfleet.controller.fleet.agent_run import AgentRun
+from heyfleet.controller.fleet.collector import Collector
 from heyfleet.controller.fleet.registry import AgentRegistry
+from heyfleet.controller.fleet.share_seals import ShareSeals, digest_plan
 from heyfleet.errors import CannotStartError
 from heyfleet.plan.run_id import new_run_id
 from heyfleet.plan.sharding import Share, deal
@@ -31,13 +33,11 @@ from heyfleet.results.measurements import Measurements
 
 # Between sending the start and the start itself: every agent must have the message, and its workers must have seen it.
 _START_MARGIN_NS = 50_000_000
+_ROUND_TRIP_AWAITED_NS = 1_000_000_000  # an agent that is farther away starts late, and keeps nobody waiting
 _CLOCK_TIMEOUT_S = 5.0
 _LOSS_CHECK_S = 0.2
-# How long each state of a run may take. An agent's own limits are shorter (agent/held_run.py), so that its cause is heard.
-_PREPARE_LIMIT_NS = 150_000_000_000
-_SILENCE_LIMIT_NS = 90_000_000_000  # between two messages of an attached agent about the run
-_OVERRUN_LIMIT_NS = 600_000_000_000  # from the end of the load, or from attaching again, to the last result
-_SILENCE_CHECK_S = 1.0
+_PREPARE_LIMIT_NS = 150_000_000_000  # the agent's own is shorter, so that its cause is heard
+_LATENESS_CHECK_S = 1.0
 _LOST_AFTER_STOP_NS = 2_000_000_000  # someone who stops a run by hand does not want to wait for absent agents
 
 
@@ -45,7 +45,8 @@ class RunCoordinator:
     """Coordinates one run. Time is read from the registry's clock, and waits use the event loop's.
 
     `exit_reason` tells why an agent can't come back, or returns "". `absent` lists agents that are known not to join,
-    each as `name: reason`. `on_interval` receives each second of the run, merged over all agents.
+    each as `name: reason`. `on_interval` receives each second of the run, merged over all agents. With `seals`, a later
+    controller can collect the run.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class RunCoordinator:
         exit_reason: Callable[[str], str] = lambda agent: "",
         absent: Callable[[], list[str]] = list,
         on_interval: IntervalSink = ignore,
+        seals: ShareSeals | None = None,
     ) -> None:
         self.registry = registry
         self.request = request
@@ -64,6 +66,7 @@ class RunCoordinator:
         self.stopped = False
         self.abort_reason = ""  # the threshold of --abort-on that stopped the load
         self._on_interval = on_interval
+        self._seals = seals
         self.collector = self._new_collector()
         self._exit_reason = exit_reason
         self._absent = absent
@@ -119,6 +122,8 @@ class RunCoordinator:
             return
         agent_run.heard_ns = self.registry.now_ns()
         match message.WhichOneof("message"):
+            case "snapshot" | "done" if not self.collector.started_ns:
+                self.on_invalid_message(connection, message.run_id, "it sent results before the start")
             case "snapshot":
                 was_settled = agent_run.settled
                 self.collector.on_snapshot(connection, message.snapshot)
@@ -134,6 +139,19 @@ class RunCoordinator:
                 self._refusals[connection.agent] = message.refusal.reason
             case "refusal" if not agent_run.settled:
                 self.collector.lose(agent_run, message.refusal.reason, gave_up=True)
+        self.registry.changes.notify()
+
+    def on_invalid_message(self, connection: AgentConnection, run_id: str, reason: str) -> None:
+        """Go on without an agent that has sent something impossible about this run."""
+        agent_run = self.collector.agent_runs.get(connection.agent)
+        if run_id != self.run_id or agent_run is None or agent_run.settled:
+            return
+        if not self.collector.started_ns:
+            agent_run.state = ""
+            self._refusals[connection.agent] = reason
+            connection.stop(self.run_id)
+        else:
+            self.collector.discredit(agent_run, reason)
         self.registry.changes.notify()
 
     def _check_abort(self) -> None:
@@ -175,9 +193,8 @@ class RunCoordinator:
         """Stop the load at once. Results up to here are still collected."""
         if not self.stopped:
             self.stopped = True
-            end_ns = self.registry.now_ns() + _OVERRUN_LIMIT_NS
             for agent_run in self.collector.agent_runs.values():
-                agent_run.deadline_ns = min(agent_run.deadline_ns or end_ns, end_ns)
+                agent_run.stop_at(self.registry.now_ns())
             for agent_run in self.collector.attached:
                 agent_run.connection.stop(self.run_id)
             self.registry.changes.notify()
@@ -250,8 +267,11 @@ class RunCoordinator:
             f"{connection.label}: no work left, because the plan has only {len(shares)} connections"
             for connection in connections[len(shares) :]
         ]
+        plan_digest = digest_plan(plan) if self._seals else b""
         for connection, share in zip(connections, shares, strict=False):
             agent_run = self.collector.expect(connection, self._assignment(connection, share))
+            if self._seals:
+                agent_run.seal = self._seals.seal(agent_run.assignment, plan_digest)
             agent_run.state = PREPARING
             connection.assign(agent_run.assignment)
 
@@ -312,6 +332,7 @@ class RunCoordinator:
         """Tell all agents the instant at which to start."""
         agent_runs = self.collector.agent_runs.values()
         round_trip_ns = max(agent_run.connection.clock.round_trip_ns for agent_run in agent_runs)
+        round_trip_ns = min(round_trip_ns, _ROUND_TRIP_AWAITED_NS)
         start_ns = self.registry.now_ns() + _START_MARGIN_NS + 4 * round_trip_ns
         self.collector.started_ns = start_ns
         self.stage = "running"
@@ -319,14 +340,14 @@ class RunCoordinator:
         for agent_run in agent_runs:
             agent_run.state = RUNNING
             self._expect_results(agent_run, start_ns)
-            agent_run.connection.start(self.run_id, start_ns)
+            agent_run.connection.start(self.run_id, start_ns, agent_run.seal)
         self.registry.changes.notify()
 
     async def _collect(self) -> None:
         """Wait until every agent is done or lost. While any is attached, absent agents have time to come back."""
         collector, changes = self.collector, self.registry.changes
         while not collector.settled:
-            await changes.until(lambda: collector.settled or not collector.attached, _SILENCE_CHECK_S)
+            await changes.until(lambda: collector.settled or not collector.attached, _LATENESS_CHECK_S)
             self._lose_late_agents()
             if collector.attached:
                 continue
@@ -337,26 +358,18 @@ class RunCoordinator:
                 await changes.until(lambda: collector.settled or bool(collector.attached), _LOSS_CHECK_S)
 
     def _expect_results(self, agent_run: AgentRun, since_ns: int) -> None:
-        """Set until when an attached agent must send something of this run, and all of it."""
         plan = self.request.plan
-        load_ns = plan.warmup_ns + plan.duration_ns if plan.duration_ns else 0
-        agent_run.heard_ns = since_ns
-        if self.stopped or load_ns:
-            end_ns = self.collector.started_ns + load_ns if not self.stopped else 0
-            agent_run.deadline_ns = max(end_ns, since_ns) + _OVERRUN_LIMIT_NS
+        end_ns = since_ns if self.stopped else 0
+        if plan.duration_ns and not self.stopped:
+            end_ns = self.collector.started_ns + plan.warmup_ns + plan.duration_ns
+        agent_run.expect_results(since_ns, end_ns)
 
     def _lose_late_agents(self) -> None:
         """Expect nothing more of agents that are attached, and neither deliver nor end."""
-        now_ns = self.registry.now_ns()
         for agent_run in self.collector.attached:
-            if now_ns - agent_run.heard_ns > _SILENCE_LIMIT_NS:
-                reason = f"it is attached, but sent no results for {_SILENCE_LIMIT_NS / 1e9:g} s"
-            elif agent_run.deadline_ns and now_ns > agent_run.deadline_ns:
-                reason = f"its load did not end {_OVERRUN_LIMIT_NS / 1e9:g} s after it should have"
-            else:
-                continue
-            agent_run.connection.stop(self.run_id)
-            self.collector.lose(agent_run, reason)
+            if reason := agent_run.lateness(self.registry.now_ns()):
+                agent_run.connection.stop(self.run_id)
+                self.collector.lose(agent_run, reason)
 
     def _lose_overdue_agents(self) -> None:
         timeout_ns = self.request.lost_timeout_ns

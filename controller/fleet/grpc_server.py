@@ -35,6 +35,9 @@ from heyfleet.proto.control_pb2 import (
 )
 
 _SHUTDOWN_GRACE_S = 1.0
+_HELLO_LIMIT_S = 10.0
+# A controller sends the status of a run at least once a second.
+_ANSWER_LIMIT_S = 120.0
 
 if TYPE_CHECKING:  # generic in grpc's stubs, not at run time
     _Handler = grpc.RpcMethodHandler[Any, Any]
@@ -159,7 +162,10 @@ class Server:
 
     async def _attach(self, messages: AsyncIterator[FromAgent], context: _Context) -> AsyncIterator[ToAgent]:
         identity = await self._authorize(context, protocol.ROLE_AGENT)
-        first = await anext(aiter(messages), None)
+        try:
+            first = await asyncio.wait_for(anext(aiter(messages), None), _HELLO_LIMIT_S)
+        except TimeoutError:
+            first = None
         if first is None:
             return
         try:
@@ -270,15 +276,20 @@ class OperatorChannel:
             response_deserializer=RosterReply.FromString,
         )
         try:
-            reply: RosterReply = await call(request)
+            reply: RosterReply = await call(request, timeout=_ANSWER_LIMIT_S)
         except grpc.aio.AioRpcError as error:
             raise self._translate_error(error) from None
         return reply
 
     async def _answers(self, answers: AsyncIterable[ToOperator]) -> AsyncGenerator[ToOperator, None]:
+        iterator = aiter(answers)
         try:
-            async for answer in answers:
+            while (answer := await asyncio.wait_for(anext(iterator, None), _ANSWER_LIMIT_S)) is not None:
                 yield answer
+        except TimeoutError:
+            raise CallFailedError(
+                f"the controller at {self._address} sent nothing for {_ANSWER_LIMIT_S:g} s"
+            ) from None
         except grpc.aio.AioRpcError as error:
             raise self._translate_error(error) from None
 

@@ -6,7 +6,6 @@ import dataclasses
 import datetime
 import fcntl
 import json
-import os
 import secrets
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,6 +16,7 @@ from heyfleet.controller.security.tokens import Entry, Tokens
 from heyfleet.documents import parse_json
 from heyfleet.errors import InputError
 from heyfleet.files import MAX_TEXT_BYTES, read_file
+from heyfleet.private_files import make_folder, open_file
 from heyfleet.proto.protocol import ROLE_OPERATOR
 
 CA, CA_KEY, OPERATOR, TOKENS, JOIN = "ca.pem", "ca.key", "operator.pem", "tokens.json", "join.token"
@@ -50,7 +50,7 @@ class Credentials:
     def write_join_files(self, folder: Path, uses: int, valid_s: float) -> None:
         """Write ca.pem and a new join.token for agents."""
         _, token = self.tokens.issue(self.authority, uses, valid_s)
-        make_folder(folder)
+        make_folder(folder, exist_ok=True)
         write_private(folder / CA, self.authority.ca_pem)
         write_private(folder / JOIN, token.encode())
 
@@ -63,7 +63,7 @@ def init(path: str, valid: timedelta = CA_VALID) -> None:
     authority = Authority.create(valid)
     key, certificate = authority.client(ROLE_OPERATOR, "operator", valid)
     try:
-        make_folder(folder)
+        make_folder(folder, exist_ok=True)
         write_private(folder / CA, authority.ca_pem)
         write_private(folder / OPERATOR, certificate + key)
         write_private(folder / TOKENS, b"[]\n")
@@ -107,16 +107,11 @@ def read_credential(folder: Path, name: str) -> bytes:
     return data
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder that only this user may enter."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that only this user may read, completely or not at all."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with open(temporary, "xb", opener=_open_private) as file:
+        with open_file(temporary, "xb") as file:
             file.write(data)
         temporary.replace(path)
     finally:
@@ -131,7 +126,7 @@ class _FileStore:
 
     def change(self, work: Callable[[dict[str, Entry]], None]) -> None:
         """See tokens.Store."""
-        with open(self._path.with_name(f".{self._path.name}.lock"), "a", opener=_open_private) as lock:
+        with open_file(self._path.with_name(f".{self._path.name}.lock"), "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             entries = self._read()
             rows = [dataclasses.asdict(entry) for entry in entries.values()]
@@ -160,7 +155,3 @@ def _checked_entry(entry: Entry) -> Entry:
     ):
         raise ValueError(f"the entry of token {entry.token_id!r} has values of other types")
     return entry
-
-
-def _open_private(name: str, flags: int) -> int:
-    return os.open(name, flags, 0o600)

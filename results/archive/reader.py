@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 
 from heyfleet.documents import parse_json
 from heyfleet.files import MAX_DATA_BYTES, open_file, read_file
+from heyfleet.plan.mask import mask_text
 from heyfleet.plan.url import DEFAULT_PORTS
 from heyfleet.proto.control_pb2 import AgentInterval, Interval, RunResult
 from heyfleet.proto.plan_pb2 import Assignment, LoadModel, Plan
@@ -71,8 +72,8 @@ class ArchivedRun:
 
     @property
     def url(self) -> str:
-        """Where its first request went."""
-        return str(self.facts.get("url", ""))
+        """Where its first request went, without secrets: earlier versions kept those of parameters."""
+        return mask_text(str(self.facts.get("url", "")))
 
     def plan(self) -> Plan:
         """Return the plan without secrets and large bodies."""

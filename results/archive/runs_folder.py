@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from heyfleet.errors import InputError
+from heyfleet.private_files import make_folder
 
 DEFAULT_FOLDER = "heyfleet-runs"
 KEEP_NOTHING = "none"  # as the value of HEYFLEET_RUNS
@@ -26,7 +27,7 @@ def make_run_folder(runs: Path, host: str) -> Path:
     name = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{target}"
     names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
     try:
-        runs.mkdir(parents=True, exist_ok=True)
+        make_folder(runs, exist_ok=True)
         return next(runs / each for each in names if _make(runs / each))
     except OSError as error:
         raise InputError(f"the folder of runs {runs} can't be written: {error.strerror}") from None
@@ -35,7 +36,7 @@ def make_run_folder(runs: Path, host: str) -> Path:
 def _make(folder: Path) -> bool:
     """Make a folder; return False if there is one, perhaps of a run that began at the same instant."""
     try:
-        folder.mkdir()
+        make_folder(folder)
     except FileExistsError:
         return False
     return True

@@ -16,6 +16,7 @@ from heyfleet import __version__
 from heyfleet.errors import InputError
 from heyfleet.ext import Histogram
 from heyfleet.plan.redact import target_url, without_secrets
+from heyfleet.private_files import make_folder, open_file
 from heyfleet.proto import stats_pb2
 from heyfleet.proto.control_pb2 import Interval
 from heyfleet.proto.plan_pb2 import Plan
@@ -47,7 +48,7 @@ class ArchiveWriter:
         self._open_files: list[IO[str]] = []
         try:
             if not is_made:
-                folder.mkdir(parents=True)
+                make_folder(folder)
             self._begin(plan)
         except FileExistsError:
             raise InputError(f"{folder} already exists", "an archive needs a new folder") from None
@@ -137,7 +138,7 @@ class ArchiveWriter:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _open(self, name: str) -> IO[str]:
-        file = (self.folder / name).open("w", encoding="utf-8")
+        file = open_file(self.folder / name, "w")
         self._open_files.append(file)
         return file
 
@@ -183,7 +184,7 @@ class ArchiveWriter:
         path = self.folder / name
         draft = path.with_name(f".{name}.new")
         data = content.encode() if isinstance(content, str) else content
-        with draft.open("wb") as stream:
+        with open_file(draft, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())

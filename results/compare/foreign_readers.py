@@ -33,7 +33,13 @@ _MAX_NUMBER = 1e19  # more than the nanoseconds since 1970
 
 def read_sample_file(path: str, options: FileOptions) -> Sample:
     """Return the sample of a file; InputError if it can't be read."""
-    text = read_text_file(path, "compare", MAX_DATA_BYTES, undecodable="replace").replace("\r\n", "\n")
+    text = read_text_file(path, "compare", MAX_DATA_BYTES, undecodable="replace")
+    return parse_sample(path, text, options)
+
+
+def parse_sample(path: str, text: str, options: FileOptions) -> Sample:
+    """Return the sample of a file's text; InputError if it can't be used."""
+    text = text.replace("\r\n", "\n")
     first = _FIRST_LINE.match(text)
     first_line = first[1] if first else ""
     for matches, parse in _FORMATS:

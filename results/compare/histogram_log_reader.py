@@ -10,7 +10,7 @@ import numpy as np
 from hdrh.histogram import HdrHistogram
 
 from heyfleet.results.archive.histogram_log import MAX_LINE_BYTES, read_line
-from heyfleet.results.compare.sample import MAX_BLOCKS, FileOptions, Sample
+from heyfleet.results.compare.sample import MAX_BLOCKS, FileOptions, Sample, check_sums
 
 _LATENCY = "latency"  # heyfleet's tag of the metric that everyone means
 _NO_TAG = ""
@@ -124,6 +124,9 @@ def _read_block(line: str, has_end: bool, unit_ns: float) -> _Block:
 def _sample_of_blocks(name: str, source: str, blocks: Sequence[_Block]) -> Sample:
     """Return the sum of all lines as a sample; several lines make a block if there are many."""
     marks = sorted({mark for block in blocks for mark in block.counts})
+    check_sums(
+        sum(sum(block.counts.values()) for block in blocks), max((high for _, high in marks), default=0.0)
+    )
     index_by_mark = {mark: index for index, mark in enumerate(marks)}
     width = max(-(-len(blocks) // MAX_BLOCKS), 1)
     matrix = np.zeros((-(-len(blocks) // width), len(marks)), np.int64)

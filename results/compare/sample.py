@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+_MAX_COUNT = 1 << 62
+_MAX_NS = 1e19  # 317 years
 MAX_BLOCKS = 200  # longer runs have longer blocks
 
 
@@ -87,10 +89,19 @@ def sample_of_timed_values(name: str, source: str, ended_s: Floats, values_ns: F
     return sample
 
 
+def check_sums(count: int, highest_ns: float) -> None:
+    """Check that the number of latencies and the highest of them are within the limits of arithmetic. Raises ValueError."""
+    if count >= _MAX_COUNT:
+        raise ValueError(f"it has {count} latencies, which is too many to be true")
+    if not highest_ns < _MAX_NS:
+        raise ValueError(f"a latency of {highest_ns / 1e9:g} s is too long to be true")
+
+
 def binned_sample(
     name: str, source: str, low_ns: list[float], high_ns: list[float], counts: list[int]
 ) -> Sample:
-    """Return a sample of counts between marks, without blocks."""
+    """Return a sample of counts between marks, without blocks. ValueError if it can't be computed with."""
+    check_sums(sum(counts), max(high_ns, default=0.0))
     return Sample(
         name,
         source,

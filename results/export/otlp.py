@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from heyfleet import __version__
 from heyfleet.errors import InputError
+from heyfleet.plan.mask import mask_url
 from heyfleet.proto.control_pb2 import Interval
 from heyfleet.proto.stats_pb2 import Histogram
 from heyfleet.results.intervals import IntervalSink
@@ -41,7 +42,9 @@ def otlp_sink(url: str, endpoint: str, warn: Callable[[str], object]) -> Iterato
     """A context with a sink whose intervals a thread sends to the collector; InputError if its URL is invalid."""
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError(f"--otlp {endpoint}: not the URL of a collector", "use http://localhost:4318")
+        raise InputError(
+            f"--otlp {mask_url(endpoint)}: not the URL of a collector", "use http://localhost:4318"
+        )
     if parts.path in ("", "/"):
         endpoint = f"{endpoint.rstrip('/')}/v1/metrics"
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # failures are reported once, by `warn`
@@ -89,7 +92,7 @@ class _Sender:
 
     def _warn_once(self, text: str) -> None:
         if not self._warned:
-            self._warn(f"warning: --otlp {self._endpoint}: {text}")
+            self._warn(f"warning: --otlp {mask_url(self._endpoint)}: {text}")
         self._warned = True
 
     def _metrics_data(self, interval: Interval) -> sdk.MetricsData:

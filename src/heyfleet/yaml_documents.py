@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -48,7 +49,11 @@ def _yaml_errors(text: str) -> Iterator[None]:
         yield
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise YamlError(line, f"not YAML: {error.problem or error.context}") from None
+        # A value that begins with * or ! is quoted in the error as an alias or a tag, and may be a secret.
+        problem = re.sub(
+            r"\b(alias|tag handle) .*", r"\1; quote the value", str(error.problem or error.context)
+        )
+        raise YamlError(line, f"not YAML: {problem}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise YamlError(line, "not YAML: it has a control character") from None

@@ -53,6 +53,10 @@ class World:
         self.faulty = faulty  # whether runners refuse and fail now and then
         self.answer: Ready | Refusal | Exception = Ready(addresses=["127.0.0.1"], workers=1)
         self.stop_s = 0.05  # how long a load takes to stop, at most
+        self.prepare_s = 1.0  # how long a preparation takes, at most
+        self.start_error: Exception | None = None
+        self.results_error: Exception | None = None  # of the second snapshot
+        self.is_stuck = False  # whether loads give no results
         self.disk_error: OSError | None = None
         self.runners: list[FakeRunner] = []
         self.active: FakeRunner | None = None
@@ -119,7 +123,7 @@ class FakeRunner:
         """Take a while, and answer as the world says."""
         self._assignment = assignment
         world = self._world
-        await asyncio.sleep(world.random.uniform(0, 1.0))
+        await asyncio.sleep(world.random.uniform(0, 1.0) * world.prepare_s)
         answer = world.answer
         if world.faulty and world.random.random() < 0.1:
             faults = (Refusal(reason="no ports"), OSError("no io_uring"), MemoryError())
@@ -132,6 +136,8 @@ class FakeRunner:
         """Begin the load; no other may run."""
         assert self._world.active is None, "two loads at once"
         assert not self.stopped.is_set(), "a stopped run was started"
+        if self._world.start_error is not None:
+            raise self._world.start_error
         self._world.active = self
 
     def stop(self) -> None:
@@ -143,6 +149,12 @@ class FakeRunner:
         world, loop = self._world, current_loop()
         end_s = loop.time() + self._assignment.plan.duration_ns / 1e9
         while world.active is self:
+            if world.is_stuck:
+                await asyncio.sleep(1)
+                continue
+            if world.results_error is not None and self._sequence:
+                world.active = None
+                raise world.results_error
             try:
                 await asyncio.wait_for(self.stopped.wait(), min(1.0, max(end_s - loop.time(), 0.001)))
                 self._stopped_by = "signal"

@@ -88,7 +88,7 @@ def full_assignment() -> Assignment:
     return whole(whole_plan)
 
 
-def fields(message: Message, prefix: str = "") -> Iterator[tuple[str, Message, FieldDescriptor]]:
+def fields(message: Message, prefix: str = "") -> Iterator[tuple[str, Message, Any]]:
     """Yield each scalar field of a message and of the first of each message below it, with its path."""
     for field in message.DESCRIPTOR.fields:
         name = f"{prefix}{field.name}"
@@ -193,15 +193,17 @@ BAD_PLANS: list[tuple[str, dict[str, Any]]] = [
     ("a closed loop has no stages", {"stages": [Stage(name="1", first=1, last=1)]}),
     ("every stage is 0", {"load_model": RATE, "stages": [Stage(name="1")]}),
     ("it must be from 0", {"load_model": RATE, "stages": [Stage(name="1", first=-1, last=-1)]}),
+    ("the lowest rate is 1e-09", {"load_model": RATE, "stages": [Stage(name="1", first=1e-10, last=1e-10)]}),
+    ("longer than 8760h", {"think": Think(kind=Think.EXPONENTIAL, low_ns=10**17)}),
     ("has no end", {"load_model": RATE, "stages": [Stage(name="1", first=1, last=2)]}),
     ("has no end", {"load_model": RATE, "stages": [Stage(name=n, first=1, last=1) for n in "ab"]}),
     ("two stages", {"load_model": RATE, "stages": [Stage(name="a", duration_ns=1, last=1)] * 2}),
     ("too many", {"load_model": RATE, "stages": [Stage(name=str(n), duration_ns=1, last=1) for n in range(257)]}),
     ("one endless stage", {"load_model": CONNECTION_RATE, "stages": [Stage(name="1", duration_ns=1, last=1)]}),
-    ("longer than 87600h", {"duration_ns": 2**63}),
+    ("longer than 876000h", {"duration_ns": 2**63}),
     ("all stages together", {
         "load_model": RATE,
-        "stages": [Stage(name=str(n), duration_ns=2 * 10**17, last=1) for n in range(2)],
+        "stages": [Stage(name=str(n), duration_ns=2 * 10**18, last=1) for n in range(2)],
     }),
     ("goes from more to less", {"think": Think(kind=Think.UNIFORM, low_ns=2, high_ns=1)}),
     ("not http or https", {"target": Target(scheme="ftp", host="a", port=80)}),
@@ -284,7 +286,7 @@ def test_streams_are_bounded_over_all_connections() -> None:
     ],
 )
 def test_a_request_for_a_run_is_checked(changes: dict[str, Any]) -> None:
-    values = {
+    values: dict[str, Any] = {
         "plan": plan(),
         "agents": 2,
         "min_agents": 1,

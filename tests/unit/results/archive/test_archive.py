@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from heyfleet.errors import InputError
 from heyfleet.plan.build import make_plan
+from heyfleet.plan.mask import HIDDEN
 from heyfleet.plan.options import RunOptions
-from heyfleet.plan.redact import HIDDEN
 from heyfleet.proto.plan_pb2 import Header, Plan, Request, Stage
 from heyfleet.proto.stats_pb2 import Snapshot
 from heyfleet.results.archive import layout

@@ -225,6 +225,9 @@ def bomb() -> str:
         (ALL_FAILED, "it has no latencies: all 200 requests failed; compare runs that got responses"),
         ("  Value Percentile TotalCount\n 2.0 0.5 10\n 1.0 1.0 20\n", "must ascend"),
         ("  0.2 [1]\n  0.1 [5]\n", "must ascend"),
+        (f"Value Percentile TotalCount\n 1.0 0.5 {'9' * 25}\n", "too many to be true"),
+        (f"Value Percentile TotalCount\n {'9' * 400} 0.5 100\n", "too long to be true"),
+        (f"  0.2 [1]\n  {'9' * 400} [5]\n", "too long to be true"),
         (BEFORE + "Status code distribution:\n  [200]\t7 responses\n", "500 responses, its status codes 7"),
     ],
 )
