@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from heyfleet.errors import CannotStartError
 from heyfleet.ext import ScheduleProbe
+from heyfleet.plan.host_name import to_ascii
 from heyfleet.proto.plan_pb2 import CLOSED, USERS, Assignment, Plan
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -119,8 +120,8 @@ def split_target(target: str) -> tuple[str, int]:
         return host, _port(port.removeprefix(":"))
     if target.count(":") == 1:
         host, _, port = target.partition(":")
-        return host, _port(port)
-    return target, 0
+        return to_ascii(host), _port(port)
+    return to_ascii(target), 0
 
 
 def _not_allowed(requested: str, allowed: str, *, cure: str = "") -> NotAllowedError:

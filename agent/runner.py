@@ -20,7 +20,7 @@ from heyfleet.agent.snapshots import encode_histogram, merge_workers
 from heyfleet.agent.worker import Setup, Worker, build_engine
 from heyfleet.errors import CannotStartError
 from heyfleet.plan.sharding import deal
-from heyfleet.proto.plan_pb2 import Assignment, Plan
+from heyfleet.proto.plan_pb2 import USERS, Assignment, Plan
 from heyfleet.proto.protocol import TRACE_BYTES_A_SNAPSHOT
 from heyfleet.proto.stats_pb2 import Done, Ready, Refusal, Snapshot
 
@@ -57,6 +57,8 @@ class Runner:
             http2 = self._build_workers(resolution)
         except (CannotStartError, ValueError) as error:
             return Refusal(reason=str(error))
+        except (MemoryError, OverflowError):
+            return Refusal(reason=str(limits.no_memory(assignment.connections, plan.streams)))
         self._dns_refresh = DnsRefresh(plan, self._policy, resolution.addresses, self._set_addresses)
         self._lookup_ns = resolution.lookup_ns
         for worker in self._workers:
@@ -88,8 +90,9 @@ class Runner:
         shares = deal(workers, assignment.connections, assignment.request_count)
         limits.allow_sources(plan.sources)
         routes = 0 if plan.unix_socket else len(resolution.addresses) * max(len(plan.sources), 1)
-        limits.allow(sum(share.connections for share in shares), routes, len(shares))
-        http2 = speaks_http2(plan, resolution.addresses)
+        flag = "--users" if plan.load_model == USERS else "-c"
+        limits.allow(sum(share.connections for share in shares), routes, len(shares), flag)
+        http2 = speaks_http2(plan, resolution.addresses, lambda: self._stopped)
         messages, columns = render_plan(plan, http2)  # once for all workers: bodies may be large
         setup = Setup(
             assignment=assignment,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from heyfleet.results.compare.foreign_readers import read_file
 from heyfleet.results.compare.report import document, text_lines
 from heyfleet.results.compare.sample import Sample
 from heyfleet.results.export.run_view import Selection
+from heyfleet.text import dump_json
 
 UNITS_NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 HELP = """Compare measurements: how percentiles, rate and errors differ, and how certain that is.
@@ -80,9 +80,9 @@ def _compare(before: str, after: Sequence[str], limits: Sequence[str], **options
         write_file(Path(options["html"]), page(comparisons))
     if options["json"]:
         documents = [document(each) for each in comparisons]
-        console.write_stdout([json.dumps(documents, indent=2, allow_nan=False) + "\n"])
+        console.write_stdout([dump_json(documents)])
     else:
-        console.write_stdout(f"{line}\n" for each in comparisons for line in text_lines(each))
+        console.write_lines(line for each in comparisons for line in text_lines(each))
     exceeded = False
     for comparison in comparisons:
         for certain, text in _check_limits(comparison, checks):

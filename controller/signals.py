@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM during a run: the first signal stops the load and the report follows, the second exits at once."""
+"""SIGINT, SIGTERM and SIGHUP during a run: the first signal stops the load and the report follows, the second exits at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from heyfleet.surroundings import end_signals
 
 
 class Interrupted(KeyboardInterrupt):
@@ -33,7 +33,7 @@ class Interrupts:
         self._stop = stop
 
     def __enter__(self) -> Interrupts:
-        for number in _SIGNALS:
+        for number in end_signals():
             self._previous_handlers[number] = signal.signal(number, self._handle)
         return self
 

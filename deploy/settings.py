@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from heyfleet.durations import parse_duration_ns
 from heyfleet.errors import InputError
+from heyfleet.files import is_readable_file, read_text_file
 
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _EXPECTED = {str: "text", int: "a whole number", bool: "true or false", list: "a list"}
@@ -56,8 +56,9 @@ def read_list(value: object) -> list[str]:
     if isinstance(value, list):
         return [str(item) for item in value]
     text = str(value)
-    if "," not in text and Path(text).is_file():
-        lines = (line.partition("#")[0].strip() for line in Path(text).read_text().splitlines())
+    if "," not in text and is_readable_file(text):
+        content = read_text_file(text, "list", error=SettingError)
+        lines = (line.partition("#")[0].strip() for line in content.split("\n"))
         return [line for line in lines if line]
     return [word.strip() for word in text.split(",") if word.strip()]
 

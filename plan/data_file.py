@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-import re
 
+from heyfleet.documents import csv_rows
 from heyfleet.errors import InputError
+from heyfleet.files import MAX_DATA_BYTES, read_text_file
 from heyfleet.plan import template
-from heyfleet.plan.files import read_file
+from heyfleet.plan.message_checks import HEADER_BREAKS
+from heyfleet.plan.octets import to_octets, to_text
 from heyfleet.plan.options import RunOptions
 from heyfleet.proto.plan_pb2 import Column, Plan, Request
-
-# Any of these would end a header and begin another.
-_HEADER_BREAKS = re.compile(r"[\r\n\0]")
 
 
 def add_template(plan: Plan, options: RunOptions) -> None:
@@ -67,15 +64,15 @@ def _is_random(plan: Plan) -> bool:
 
 def _texts(request: Request) -> list[tuple[str, bool]]:
     headers = [(header.value, True) for header in request.headers]
-    return [(request.request_target, False), *headers, (request.body.decode("latin-1"), False)]
+    return [(request.request_target, False), *headers, (to_text(request.body), False)]
 
 
 def _read_columns(path: str, referenced: dict[str, bool]) -> list[Column]:
-    text = read_file(path, "--data").decode("utf-8-sig", "surrogateescape")
+    text = read_text_file(path, "--data", MAX_DATA_BYTES, undecodable="surrogateescape")
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
-    except csv.Error as error:
-        raise InputError(f"--data: {path}: not CSV: {error}") from None
+        rows = [row for row in csv_rows(text, strict=True) if row]
+    except ValueError as error:
+        raise InputError(f"--data: {path}: {error}") from None
     if len(rows) < 2:
         raise InputError(f"--data: {path}: it needs a first row with column names, and rows below it")
     names, *rows = rows
@@ -90,14 +87,20 @@ def _read_columns(path: str, referenced: dict[str, bool]) -> list[Column]:
             raise InputError(f"{{csv:{name}}}: {path} has no such column", f"known are {', '.join(names)}")
         values = [row[names.index(name)] for row in rows]
         for number, value in enumerate(values, 2):
-            if one_line and _HEADER_BREAKS.search(value):
+            if one_line and HEADER_BREAKS.search(value):
                 raise InputError(f"--data: {path}: row {number}: {name}: a header can't hold a line break")
         columns.append(_column(name, values))
     return columns or [_column(names[0], [row[0] for row in rows])]
 
 
 def _column(name: str, values: list[str]) -> Column:
-    return Column(name=name, values=[value.encode("utf-8", "surrogateescape") for value in values])
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"--data: the name of the column {name!r} is not UTF-8", "save the file as UTF-8"
+        ) from None
+    return Column(name=name, values=[to_octets(value) for value in values])
 
 
 def _limit_to_rows(plan: Plan, options: RunOptions) -> None:

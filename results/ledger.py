@@ -1,6 +1,7 @@
 """The ledger: planned = sent + unsent + missing, and sent = responses + errors + abandoned + lost.
 
-Every way in which totals, shares and merged snapshots contradict each other becomes a fault.
+Every way in which totals, shares and merged snapshots contradict each other becomes a fault. The totals of an agent
+that contradicts itself count for nothing: the ledger has what was merged of it, as of an agent that was lost.
 """
 
 from __future__ import annotations
@@ -35,19 +36,20 @@ def balance(measurements: Measurements) -> Ledger:
     faults: list[str] = list(measurements.faults)
     for agent in measurements.agents:
         prefix = f"agent {agent.agent}: " if measurements.agents_requested else ""
-        faults += [f"{prefix}{fault}" for fault in (*agent.faults, *_agent_faults(agent))]
+        contradictions = (*agent.faults, *_contradictions(agent))
+        faults += [f"{prefix}{fault}" for fault in contradictions]
+        if agent.done is not None and agent.done.fault:
+            faults.append(f"{prefix}the load ended early: {agent.done.fault}")
         sent = agent.stats.counters["sent"]
-        if agent.done is not None:
+        if agent.done is not None and not contradictions:
             planned += agent.done.planned
             unsent += agent.done.unsent
-            missing += max(agent.done.sent - sent, 0)
         else:
-            planned += agent.share.request_count or sent
+            planned += max(agent.share.request_count, sent)
             missing += max(agent.share.request_count - sent, 0)
-            lost += agent.stats.in_flight
+            lost += max(agent.stats.in_flight, 0)
     merged = _totals(stats)
-    if not faults:
-        faults += _sum_faults(planned - unsent - missing, merged, lost)
+    faults += _sum_faults(planned - unsent - missing, merged, lost)
     latency = stats.histogram("latency")
     latencies = latency.count if latency else 0
     if latencies != merged["responses"]:
@@ -76,7 +78,7 @@ def _totals(stats: Stats) -> dict[str, int]:
     }
 
 
-def _agent_faults(agent: AgentMeasurements) -> Iterator[str]:
+def _contradictions(agent: AgentMeasurements) -> Iterator[str]:
     """Contradictions between one agent's totals and its snapshots."""
     if agent.stats.in_flight < 0:
         yield "its snapshots end more requests than they send"
@@ -89,8 +91,8 @@ def _agent_faults(agent: AgentMeasurements) -> Iterator[str]:
     if missing:
         yield f"{missing} of {done.last_sequence} snapshots did not arrive"
     yield from _total_faults(agent.stats, done)
-    if done.fault:
-        yield f"the load ended early: {done.fault}"
+    if agent.share.request_count not in (0, done.planned):
+        yield f"it planned {done.planned} requests, its share is {agent.share.request_count}"
     if done.planned != done.sent + done.unsent:
         yield f"planned {done.planned} is not sent {done.sent} + unsent {done.unsent}"
     if done.sent != done.responses + done.errors + done.abandoned:
@@ -115,14 +117,8 @@ def _sum_faults(sent: int, merged: dict[str, int], lost: int) -> Iterator[str]:
 
 
 def _share_faults(measurements: Measurements) -> Iterator[str]:
-    """Differences between what agents planned and their shares, and between all shares and the plan."""
+    """Differences between the sum of all shares and the plan."""
     plan, shares = measurements.plan, [agent.share for agent in measurements.agents]
-    for agent in measurements.agents:
-        if agent.done is not None and agent.share.request_count not in (0, agent.done.planned):
-            yield (
-                f"agent {agent.agent}: it planned {agent.done.planned} requests,"
-                f" its share is {agent.share.request_count}"
-            )
     if len(shares) < max((share.connection_stride for share in shares), default=0):
         return  # not all shares are known
     for name, label in (("request_count", "requests"), ("connections", "connections")):

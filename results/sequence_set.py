@@ -38,6 +38,15 @@ class SequenceSet:
         return [(first, last) for first, last in self._pairs]
 
     @property
+    def gaps(self) -> int:
+        """The number of gaps before and between the numbers."""
+        return len(self._pairs) - bool(self.contiguous)
+
+    def is_continued_by(self, number: int) -> bool:
+        """Whether the set is 1 to n and a number is n + 1."""
+        return not self.gaps and self.contiguous == number - 1
+
+    @property
     def contiguous(self) -> int:
         """The highest n such that 1 to n are all in the set; 0 if 1 is not."""
         return int(self._pairs[0][1]) if self._pairs and self._pairs[0][0] == 1 else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from heyfleet.agent.http.resolve import server_endpoint
 from heyfleet.agent.http.single_request import check_single_request
 from heyfleet.plan.url import Url, basic
@@ -20,7 +22,7 @@ def request_through_proxy(plan: Plan, request: Request, url: Url) -> Request:
     check_single_request(plan, request)
     proxied = Request()
     proxied.CopyFrom(request)
-    proxied.request_target = f"http://{url.authority}{request.request_target}"
+    proxied.request_target = str(replace(url, request_target=request.request_target))
     if not any(header.name.lower() == "proxy-authorization" for header in request.headers):
         proxied.headers.extend(Header(name=name, value=value) for name, value in _authorization(plan))
     return proxied

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.errors import CannotStartError
-from heyfleet.plan.url import is_host
+from heyfleet.plan.places import check_host
 from heyfleet.proto.plan_pb2 import IPV4, IPV6, AddressFamily, Plan
 
 # Addresses that are tried out at once.
@@ -116,11 +116,10 @@ def check_behind_proxy(hosts: list[str], port: int, policy: HostPolicy) -> None:
 
 def _checked(host: str) -> str:
     """Return a host, or raise ResolveError for what name servers, kernels and proxies could read as another one."""
-    if not is_host(host):
-        raise ResolveError(
-            f"{host!r} is not a host name or address", "check the URL, the proxy and --resolve"
-        )
-    return host
+    try:
+        return check_host(host)
+    except ValueError as error:
+        raise ResolveError(str(error), "check the URL, the proxy and --resolve") from None
 
 
 def _unix_address(path: str) -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from heyfleet.plan.mask import mask_text
 from heyfleet.plan.template import parse
+from heyfleet.plan.url import WHOLE_SERVER
 from heyfleet.proto.plan_pb2 import Plan, Request
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -22,9 +24,12 @@ def check_single_request(plan: Plan, request: Request) -> None:
 
     Only a proxy and an agent with --max-rate need that; otherwise, a plan may send what it likes.
     """
-    description = f"{request.method} {request.request_target!r} could be read as another request than it is"
+    description = (
+        f"{request.method} {mask_text(request.request_target)!r} could be read as another request than it is"
+    )
     path = "".join(_possible_texts(plan, request.request_target))
-    if not _TOKEN.fullmatch(request.method) or not path.startswith("/") or re.search(r"\s|[\x00-\x1f]", path):
+    is_path = path.startswith("/") or path == WHOLE_SERVER
+    if not _TOKEN.fullmatch(request.method) or not is_path or re.search(r"\s|[\x00-\x1f]", path):
         raise ValueError(f"{description}: its method or path is not valid")
     for header in request.headers:
         value = "".join(_possible_texts(plan, header.value))

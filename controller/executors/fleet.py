@@ -44,8 +44,6 @@ class FleetExecutor:
         try:
             run = self._run_local if self._options.local_agents else self._run_remote
             measurements = uvloop.run(run(plan, interrupts, live, on_interval))
-        except OSError as error:
-            raise CannotStartError(str(error)) from None
         finally:
             live.close()
         if measurements is None:

@@ -18,16 +18,27 @@ DONE = "done"
 AWAY = "away"  # its stream broke; it may attach again
 LOST = "lost"
 
+_PINGS_REMEMBERED = 16
+_QUEUED_AT_MOST = 100_000
+
 
 class Stream:
-    """The queue of messages to an agent on one stream. A `None` in the queue ends the stream."""
+    """The queue of messages to an agent on one stream. A `None` in the queue ends the stream.
+
+    An agent that sends and does not read is cut off; it may attach again.
+    """
 
     def __init__(self) -> None:
         self.outgoing: asyncio.Queue[ToAgent | None] = asyncio.Queue()
+        self._is_cut_off = False
 
     def send(self, message: ToAgent) -> None:
         """Queue a message."""
-        self.outgoing.put_nowait(message)
+        if self.outgoing.qsize() < _QUEUED_AT_MOST:
+            self.outgoing.put_nowait(message)
+        elif not self._is_cut_off:
+            self._is_cut_off = True
+            self.close()
 
     def close(self) -> None:
         """End the stream after the messages that are queued."""
@@ -48,6 +59,7 @@ class AgentConnection:
         self._now_ns = now_ns
         self._last_sent_ns = 0
         self._pings = 0
+        self._unanswered: dict[int, int] = {}  # when the latest pings were sent, by sequence
 
     @property
     def attached(self) -> bool:
@@ -69,7 +81,9 @@ class AgentConnection:
     def ping(self) -> None:
         """Ask for the agent's clock, which also renews its lease."""
         self._pings += 1
-        self.send(ToAgent(ping=Ping(sequence=self._pings, sent_ns=self._now_ns())))
+        sent_ns = self._unanswered[self._pings] = self._now_ns()
+        self._unanswered.pop(self._pings - _PINGS_REMEMBERED, None)
+        self.send(ToAgent(ping=Ping(sequence=self._pings, sent_ns=sent_ns)))
 
     def ping_if_idle(self, idle_ns: int) -> None:
         """Renew the agent's lease if nothing was sent to it for `idle_ns`."""
@@ -82,9 +96,12 @@ class AgentConnection:
         self.ping()
 
     def on_pong(self, pong: Pong) -> None:
-        """Add a clock sample and continue the burst."""
+        """Add a clock sample and continue the burst. Each ping has one answer, and only the controller knows its beginning."""
+        sent_ns = self._unanswered.pop(pong.sequence, None)
+        if sent_ns is None:
+            return
         was_synchronized = self.clock.synchronized
-        self.clock.add_sample(pong.sent_ns, pong.received_ns, self._now_ns())
+        self.clock.add_sample(sent_ns, pong.received_ns, self._now_ns())
         if not was_synchronized and not self.clock.synchronized:
             self.ping()
 
@@ -92,9 +109,9 @@ class AgentConnection:
         """Ask the agent to prepare its share of a run."""
         self.send(ToAgent(assignment=assignment, run_id=assignment.run_id))
 
-    def start(self, run_id: str, start_ns: int) -> None:
+    def start(self, run_id: str, start_ns: int, seal: bytes = b"") -> None:
         """Ask the agent to start its load at an instant of the controller's clock."""
-        self.send(ToAgent(start=Start(at_ns=self.clock.to_agent_ns(start_ns)), run_id=run_id))
+        self.send(ToAgent(start=Start(at_ns=self.clock.to_agent_ns(start_ns), seal=seal), run_id=run_id))
 
     def stop(self, run_id: str) -> None:
         """Ask the agent to stop its load, or to cancel its preparation."""

@@ -5,56 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from heyfleet.controller.fleet.agent_connection import AWAY, DONE, LOST, AgentConnection
+from heyfleet.controller.fleet.agent_run import AgentRun
+from heyfleet.controller.fleet.receipt import shorten
+from heyfleet.controller.fleet.share_limits import check_share, check_totals
 from heyfleet.proto.plan_pb2 import Assignment, Plan
-from heyfleet.proto.stats_pb2 import Done, Ready, Snapshot
+from heyfleet.proto.stats_pb2 import Done, Snapshot
 from heyfleet.results import measurements as results
 from heyfleet.results.intervals import Intervals, IntervalSink, ignore
 from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.metrics import InvalidSnapshotError
 from heyfleet.results.rolling_window import RollingWindow
-from heyfleet.results.sequence_set import SequenceSet
 from heyfleet.results.stats import Stats
 
-_FAULTS_LISTED = 10  # of each agent
-
-
-class AgentRun:
-    """One agent's share of a run, and its results so far."""
-
-    def __init__(self, connection: AgentConnection, assignment: Assignment, *, per_agent: bool) -> None:
-        self.connection = connection
-        self.assignment = assignment
-        self.state = ""
-        self.loss_reason = ""
-        self.ready = Ready()
-        self.done: Done | None = None
-        self.stats = Stats(histograms=per_agent)
-        self.merged = SequenceSet()  # snapshots
-        self.latest = Snapshot()
-        self.first_worker_ns: int | None = None
-        self.last_worker_ns: int | None = None
-        self.clock_uncertainty_ns = 0
-        self.faults: list[str] = []
-        self.unlisted_faults = 0
-
-    @property
-    def complete(self) -> bool:
-        """Whether the totals and all snapshots that they cover have arrived."""
-        return self.done is not None and not self.stats.missing(
-            self.assignment.agent, self.done.last_sequence
-        )
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing more is expected of the agent."""
-        return self.state in (DONE, LOST)
-
-    def add_fault(self, line: str) -> None:
-        """Record a contradiction in the agent's messages."""
-        if len(self.faults) < _FAULTS_LISTED:
-            self.faults.append(line)
-        else:
-            self.unlisted_faults += 1
+_REFUSALS_REMEMBERED = 10_000  # of each agent
+_START_SLACK_NS = 1_000_000_000
 
 
 class Collector:
@@ -95,55 +59,101 @@ class Collector:
             try:
                 self._merge(agent_run, snapshot)
             except InvalidSnapshotError as error:
-                refusal_reason = str(error)
-                agent_run.add_fault(f"snapshot {snapshot.sequence} was refused: {error}")
+                refusal_reason = shorten(str(error))
+                self._refuse(agent_run, snapshot.sequence, refusal_reason)
         connection.acknowledge(self.run_id, snapshot.sequence, refusal_reason)
         if agent_run is not None:
             self._settle(agent_run)
 
+    @staticmethod
+    def _refuse(agent_run: AgentRun, sequence: int, reason: str) -> None:
+        if sequence in agent_run.refused or agent_run.discredited:
+            return
+        agent_run.add_fault(f"snapshot {sequence} was refused: {reason}")
+        if agent_run.refused.gaps < _REFUSALS_REMEMBERED:
+            agent_run.refused.add(sequence)
+
+    def _elapsed_ns(self, agent_run: AgentRun) -> int:
+        """Return the time from the start to an agent's latest message, or 0 if it is not known."""
+        if not self.started_ns:
+            return 0
+        return max(agent_run.connection.last_heard_ns - self.started_ns, 1)
+
     def _merge(self, agent_run: AgentRun, snapshot: Snapshot) -> None:
+        if agent_run.discredited:
+            raise InvalidSnapshotError("nothing more is accepted from this agent in this run")
         if snapshot.agent != agent_run.assignment.agent:
             raise InvalidSnapshotError(f"it names the agent {snapshot.agent!r}")
         if snapshot.sequence in agent_run.merged:
             return
-        share = agent_run.assignment.request_count
-        if snapshot.sent and share and (sent := agent_run.stats.counters["sent"] + snapshot.sent) > share:
-            raise InvalidSnapshotError(f"{sent} requests sent are more than the agent's share of {share}")
-        self.stats.add(snapshot)
+        if snapshot.sequence in agent_run.refused:
+            raise InvalidSnapshotError("it was refused before")
+        largest = check_share(agent_run, snapshot, self._elapsed_ns(agent_run))
+        self.stats.add(snapshot, checked=True)
         agent_run.stats.add(snapshot, checked=True)
         agent_run.merged.add(snapshot.sequence)
+        agent_run.numbers += largest
+        agent_run.trace_bytes += len(snapshot.trace)
         self.intervals.add(snapshot)
         if snapshot.end_ns >= agent_run.latest.end_ns and snapshot.end_ns > snapshot.begin_ns:
             agent_run.latest = snapshot
-        if agent_run.first_worker_ns is None and snapshot.first_worker_ns and self.started_ns:
-            clock = agent_run.connection.clock
-            agent_run.first_worker_ns = clock.to_controller_ns(snapshot.first_worker_ns) - self.started_ns
-            agent_run.last_worker_ns = clock.to_controller_ns(snapshot.last_worker_ns) - self.started_ns
-            agent_run.clock_uncertainty_ns = clock.uncertainty_ns(self.started_ns)
+        if not agent_run.start_noted and snapshot.first_worker_ns and self.started_ns:
+            self._note_start(agent_run, snapshot)
+
+    def _note_start(self, agent_run: AgentRun, snapshot: Snapshot) -> None:
+        """Note when an agent's workers began, if that is possible: the skew of all agents is computed from it."""
+        agent_run.start_noted = True
+        clock = agent_run.connection.clock
+        uncertainty_ns = clock.uncertainty_ns(self.started_ns)
+        first_ns = clock.to_controller_ns(snapshot.first_worker_ns) - self.started_ns
+        last_ns = clock.to_controller_ns(snapshot.last_worker_ns) - self.started_ns
+        slack_ns = uncertainty_ns + _START_SLACK_NS
+        if not -slack_ns <= first_ns <= last_ns <= self._elapsed_ns(agent_run) + slack_ns:
+            agent_run.add_fault(f"its workers began {first_ns} to {last_ns} ns after the agreed start")
+            return
+        agent_run.first_worker_ns, agent_run.last_worker_ns = first_ns, last_ns
+        agent_run.clock_uncertainty_ns = uncertainty_ns
 
     def on_done(self, connection: AgentConnection, done: Done) -> None:
-        """Record an agent's totals."""
+        """Record an agent's totals; later ones change nothing."""
         agent_run = self.agent_runs.get(connection.agent)
-        if agent_run is None:
+        if agent_run is None or agent_run.discredited:
             return
-        if done.agent != agent_run.assignment.agent:
-            agent_run.add_fault(f"its totals name the agent {done.agent!r}")
+        if reason := check_totals(agent_run, done, self._elapsed_ns(agent_run)):
+            self.discredit(agent_run, reason)
             return
-        agent_run.done = done
+        if agent_run.done is None:
+            agent_run.done = done
         self._settle(agent_run)
+
+    def discredit(self, agent_run: AgentRun, reason: str) -> None:
+        """Go on without an agent that has sent something impossible: it loses its part of the run."""
+        agent_run.add_fault(reason)
+        agent_run.discredited = True
+        self.lose(agent_run, reason)
+        agent_run.connection.stop(self.run_id)
 
     def _settle(self, agent_run: AgentRun) -> None:
         """Mark an agent as done when its totals are here and its snapshots are merged.
 
         After a refused snapshot the totals suffice: that snapshot will not be sent again.
         """
+        if agent_run.discredited:
+            return
         if agent_run.done is not None and (agent_run.complete or agent_run.faults):
             agent_run.state = DONE
 
-    def lose(self, agent_run: AgentRun, reason: str) -> None:
-        """Expect nothing more of an agent."""
+    def lose(self, agent_run: AgentRun, reason: str, *, gave_up: bool = False) -> None:
+        """Expect nothing more of an agent. `gave_up`: the reason is its own."""
         agent_run.state = LOST
-        agent_run.loss_reason = reason
+        agent_run.loss_reason = shorten(reason)
+        agent_run.gave_up = gave_up
+
+    def release(self) -> None:
+        """Let the agents that are through with the run delete their results, which are in safe hands."""
+        for agent_run in self.agent_runs.values():
+            if agent_run.state == DONE or agent_run.gave_up:
+                agent_run.connection.release(self.run_id)
 
     @property
     def settled(self) -> bool:

@@ -2,28 +2,29 @@
 
 waiting for agents    until enough agents are attached and their clocks are known
 preparing             each agent gets its assignment, opens its connections and reports that it is ready;
-                      if some refuse, the plan is dealt out again among the others
-running               all agents start at one instant and stream snapshots
+                      if some refuse, or take too long, the plan is dealt out again among the others
+running               all agents start at one instant and stream snapshots; one that sends none, or does not end, is lost
 collecting            agents that are away have until --lost-timeout to come back with their results
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 
 from heyfleet.controller.abort import AbortWatch
 from heyfleet.controller.fleet.agent_connection import (
-    DONE,
     PREPARING,
     READY,
     RUNNING,
     AgentConnection,
 )
-from heyfleet.controller.fleet.collector import AgentRun, Collector
+from heyfleet.controller.fleet.agent_run import AgentRun
+from heyfleet.controller.fleet.collector import Collector
 from heyfleet.controller.fleet.registry import AgentRegistry
+from heyfleet.controller.fleet.share_seals import ShareSeals, digest_plan
 from heyfleet.errors import CannotStartError
+from heyfleet.plan.run_id import new_run_id
 from heyfleet.plan.sharding import Share, deal
 from heyfleet.proto.control_pb2 import FromAgent, Offer, RunRequest
 from heyfleet.proto.plan_pb2 import Assignment
@@ -32,8 +33,14 @@ from heyfleet.results.measurements import Measurements
 
 # Between sending the start and the start itself: every agent must have the message, and its workers must have seen it.
 _START_MARGIN_NS = 50_000_000
+_ROUND_TRIP_AWAITED_NS = 1_000_000_000  # an agent that is farther away starts late, and keeps nobody waiting
 _CLOCK_TIMEOUT_S = 5.0
 _LOSS_CHECK_S = 0.2
+# How long each state of a run may take. An agent's own limits are shorter (agent/held_run.py), so that its cause is heard.
+_PREPARE_LIMIT_NS = 150_000_000_000
+_SILENCE_LIMIT_NS = 90_000_000_000  # between two messages of an attached agent about the run
+_OVERRUN_LIMIT_NS = 600_000_000_000  # from the end of the load, or from attaching again, to the last result
+_SILENCE_CHECK_S = 1.0
 _LOST_AFTER_STOP_NS = 2_000_000_000  # someone who stops a run by hand does not want to wait for absent agents
 
 
@@ -41,7 +48,8 @@ class RunCoordinator:
     """Coordinates one run. Time is read from the registry's clock, and waits use the event loop's.
 
     `exit_reason` tells why an agent can't come back, or returns "". `absent` lists agents that are known not to join,
-    each as `name: reason`. `on_interval` receives each second of the run, merged over all agents.
+    each as `name: reason`. `on_interval` receives each second of the run, merged over all agents. With `seals`, a later
+    controller can collect the run.
     """
 
     def __init__(
@@ -52,14 +60,16 @@ class RunCoordinator:
         exit_reason: Callable[[str], str] = lambda agent: "",
         absent: Callable[[], list[str]] = list,
         on_interval: IntervalSink = ignore,
+        seals: ShareSeals | None = None,
     ) -> None:
         self.registry = registry
         self.request = request
-        self.run_id = os.urandom(8).hex()
+        self.run_id = new_run_id()
         self.stage = "waiting for agents"
         self.stopped = False
         self.abort_reason = ""  # the threshold of --abort-on that stopped the load
         self._on_interval = on_interval
+        self._seals = seals
         self.collector = self._new_collector()
         self._exit_reason = exit_reason
         self._absent = absent
@@ -90,6 +100,8 @@ class RunCoordinator:
     def on_attach(self, connection: AgentConnection) -> None:
         """Continue with an agent that was away."""
         agent_run = self.collector.agent_runs.get(connection.agent)
+        if agent_run is not None:
+            self._expect_results(agent_run, self.registry.now_ns())
         if connection.agent in self._excluded:
             # It must not keep connections open for a run that goes on without it.
             connection.stop(self.run_id)
@@ -111,6 +123,7 @@ class RunCoordinator:
         agent_run = self.collector.agent_runs.get(connection.agent)
         if message.run_id != self.run_id or agent_run is None:
             return
+        agent_run.heard_ns = self.registry.now_ns()
         match message.WhichOneof("message"):
             case "snapshot":
                 was_settled = agent_run.settled
@@ -122,9 +135,24 @@ class RunCoordinator:
                 self.collector.on_done(connection, message.done)
             case "ready" if agent_run.state == PREPARING:
                 agent_run.ready, agent_run.state = message.ready, READY
-            case "refusal" if agent_run.state == PREPARING:
+            case "refusal" if agent_run.state in (PREPARING, READY):
                 agent_run.state = ""
                 self._refusals[connection.agent] = message.refusal.reason
+            case "refusal" if not agent_run.settled:
+                self.collector.lose(agent_run, message.refusal.reason, gave_up=True)
+        self.registry.changes.notify()
+
+    def on_invalid_message(self, connection: AgentConnection, run_id: str, reason: str) -> None:
+        """Go on without an agent that has sent something impossible about this run."""
+        agent_run = self.collector.agent_runs.get(connection.agent)
+        if run_id != self.run_id or agent_run is None or agent_run.settled:
+            return
+        if agent_run.state == PREPARING:
+            agent_run.state = ""
+            self._refusals[connection.agent] = reason
+            connection.stop(self.run_id)
+        else:
+            self.collector.discredit(agent_run, reason)
         self.registry.changes.notify()
 
     def _check_abort(self) -> None:
@@ -147,7 +175,7 @@ class RunCoordinator:
             failures = await self._prepare(connections)
             if self.stopped or not failures:
                 break
-            self._excluded.update(failures)
+            self._exclude(failures)
             connections = [each for each in connections if each.agent not in failures]
             if len(connections) < self._min_agents:
                 self._cancel()
@@ -166,6 +194,9 @@ class RunCoordinator:
         """Stop the load at once. Results up to here are still collected."""
         if not self.stopped:
             self.stopped = True
+            end_ns = self.registry.now_ns() + _OVERRUN_LIMIT_NS
+            for agent_run in self.collector.agent_runs.values():
+                agent_run.deadline_ns = min(agent_run.deadline_ns or end_ns, end_ns)
             for agent_run in self.collector.attached:
                 agent_run.connection.stop(self.run_id)
             self.registry.changes.notify()
@@ -182,9 +213,7 @@ class RunCoordinator:
 
     def release(self) -> None:
         """Let the agents delete their results, which are in safe hands."""
-        for agent_run in self.collector.agent_runs.values():
-            if agent_run.state == DONE:
-                agent_run.connection.release(self.run_id)
+        self.collector.release()
 
     @property
     def _min_agents(self) -> int:
@@ -218,13 +247,15 @@ class RunCoordinator:
     async def _prepare(self, connections: list[AgentConnection]) -> dict[str, str]:
         """Take agents to the point where they can start. Return by name why some can't take part."""
         self._deal(connections)
+        deadline_ns = self.registry.now_ns() + _PREPARE_LIMIT_NS
         while True:
-            await self.registry.changes.until(lambda: self.stopped or not self._preparing())
-            failures = {**self._refusals, **self._departures()}
+            left_s = (deadline_ns - self.registry.now_ns()) / 1e9
+            await self.registry.changes.until(lambda: self.stopped or not self._preparing(), left_s)
+            failures = {**self._refusals, **self._departures(), **self._laggards()}
             if self.stopped or failures:
                 return failures
             await self._synchronize_clocks()
-            failures = self._departures()
+            failures = {**self._refusals, **self._departures()}
             if self.stopped or failures or not self._preparing():
                 return failures
 
@@ -238,8 +269,11 @@ class RunCoordinator:
             f"{connection.label}: no work left, because the plan has only {len(shares)} connections"
             for connection in connections[len(shares) :]
         ]
+        plan_digest = digest_plan(plan) if self._seals else b""
         for connection, share in zip(connections, shares, strict=False):
             agent_run = self.collector.expect(connection, self._assignment(connection, share))
+            if self._seals:
+                agent_run.seal = self._seals.seal(agent_run.assignment, plan_digest)
             agent_run.state = PREPARING
             connection.assign(agent_run.assignment)
 
@@ -249,6 +283,16 @@ class RunCoordinator:
             for agent, agent_run in self.collector.agent_runs.items()
             if not agent_run.connection.attached
         }
+
+    def _laggards(self) -> dict[str, str]:
+        limit_s = _PREPARE_LIMIT_NS / 1e9
+        return {each.connection.agent: f"it was not ready after {limit_s:g} s" for each in self._preparing()}
+
+    def _exclude(self, failures: dict[str, str]) -> None:
+        """Go on without some agents, which must not keep connections open for the run."""
+        self._excluded.update(failures)
+        for agent in failures:
+            self.collector.agent_runs[agent].connection.stop(self.run_id)
 
     async def _synchronize_clocks(self) -> None:
         """Measure the agents' clocks again, shortly before the start."""
@@ -290,25 +334,52 @@ class RunCoordinator:
         """Tell all agents the instant at which to start."""
         agent_runs = self.collector.agent_runs.values()
         round_trip_ns = max(agent_run.connection.clock.round_trip_ns for agent_run in agent_runs)
+        round_trip_ns = min(round_trip_ns, _ROUND_TRIP_AWAITED_NS)
         start_ns = self.registry.now_ns() + _START_MARGIN_NS + 4 * round_trip_ns
         self.collector.started_ns = start_ns
         self.stage = "running"
         self._abort_watch = AbortWatch(self.request.plan, self.collector.stats)
         for agent_run in agent_runs:
             agent_run.state = RUNNING
-            agent_run.connection.start(self.run_id, start_ns)
+            self._expect_results(agent_run, start_ns)
+            agent_run.connection.start(self.run_id, start_ns, agent_run.seal)
         self.registry.changes.notify()
 
     async def _collect(self) -> None:
         """Wait until every agent is done or lost. While any is attached, absent agents have time to come back."""
         collector, changes = self.collector, self.registry.changes
         while not collector.settled:
-            await changes.until(lambda: collector.settled or not collector.attached)
+            await changes.until(lambda: collector.settled or not collector.attached, _SILENCE_CHECK_S)
+            self._lose_late_agents()
+            if collector.attached:
+                continue
             self.stage = "collecting"
             self._all_away_since_ns = self.registry.now_ns()
             while not collector.settled and not collector.attached:
                 self._lose_overdue_agents()
                 await changes.until(lambda: collector.settled or bool(collector.attached), _LOSS_CHECK_S)
+
+    def _expect_results(self, agent_run: AgentRun, since_ns: int) -> None:
+        """Set until when an attached agent must send something of this run, and all of it."""
+        plan = self.request.plan
+        load_ns = plan.warmup_ns + plan.duration_ns if plan.duration_ns else 0
+        agent_run.heard_ns = since_ns
+        if self.stopped or load_ns:
+            end_ns = self.collector.started_ns + load_ns if not self.stopped else 0
+            agent_run.deadline_ns = max(end_ns, since_ns) + _OVERRUN_LIMIT_NS
+
+    def _lose_late_agents(self) -> None:
+        """Expect nothing more of agents that are attached, and neither deliver nor end."""
+        now_ns = self.registry.now_ns()
+        for agent_run in self.collector.attached:
+            if now_ns - agent_run.heard_ns > _SILENCE_LIMIT_NS:
+                reason = f"it is attached, but sent no results for {_SILENCE_LIMIT_NS / 1e9:g} s"
+            elif agent_run.deadline_ns and now_ns > agent_run.deadline_ns:
+                reason = f"its load did not end {_OVERRUN_LIMIT_NS / 1e9:g} s after it should have"
+            else:
+                continue
+            agent_run.connection.stop(self.run_id)
+            self.collector.lose(agent_run, reason)
 
     def _lose_overdue_agents(self) -> None:
         timeout_ns = self.request.lost_timeout_ns

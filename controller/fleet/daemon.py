@@ -12,8 +12,10 @@ from heyfleet.controller.fleet.collector import Collector
 from heyfleet.controller.fleet.coordinator import RunCoordinator
 from heyfleet.controller.fleet.finished_runs import FinishedRun, FinishedRuns
 from heyfleet.controller.fleet.registry import AgentRegistry
+from heyfleet.controller.fleet.share_seals import ShareSeals
 from heyfleet.controller.fleet.status import run_status, status_interval_s
-from heyfleet.errors import CannotStartError
+from heyfleet.errors import CannotStartError, HeyfleetError
+from heyfleet.plan.validation import validate_run_request
 from heyfleet.proto.control_pb2 import (
     CollectRequest,
     FromAgent,
@@ -34,17 +36,23 @@ from heyfleet.results.measurements import Measurements
 
 _CHUNK_BYTES = 1 << 20
 _QUEUE_STATUS_S = 1.0
+_CONFIRM_LIMIT_S = 60.0  # from the last of the result to the operator's word that it has it
+_QUEUED_AT_MOST = 16  # each run is held with its plan, which may have 15 MiB
 _NOT_WATCHED = "collected from the agents, because the controller that began this run did not see its end"
 _NOT_DELIVERED = "collected after the operator of this run had disconnected"
 _COLLECTED_AGAIN = "collected again"
 
 
 class Daemon:
-    """Serves operators and handles agents' messages, one run at a time. `log` receives a line for each event."""
+    """Serves operators and handles agents' messages, one run at a time.
 
-    def __init__(self, registry: AgentRegistry, log: Callable[[str], None]) -> None:
+    `log` receives a line for each event. Controllers with the same `seals` collect each other's runs.
+    """
+
+    def __init__(self, registry: AgentRegistry, log: Callable[[str], None], seals: ShareSeals) -> None:
         self._registry = registry
         self._log = log
+        self._seals = seals
         self._turn = asyncio.Lock()
         self._queued = 0
         self._coordinator: RunCoordinator | None = None
@@ -59,14 +67,34 @@ class Daemon:
         if self._coordinator is not None and run_id == self._coordinator.run_id:
             return self._coordinator.resume_after(connection, offer)
         finished = self._finished.get(run_id)
-        if finished is None:
-            collector = Collector(run_id, offer.assignment.plan)
-            finished = FinishedRun(collector, offer.assignment.connection_stride or 1, _NOT_WATCHED)
-            self._finished.add(finished)
-            self._log(
-                f"run {run_id} was begun by another controller; `heyfleet collect {run_id}` has its results"
+        if finished is not None and finished.has_share(connection.agent):
+            return finished.resume_after(connection, offer)
+        if finished is not None and not finished.is_recovered:
+            self._registry.reject(connection.label, f"it offers run {run_id}, of which it was given no share")
+            return None
+        if not self._is_genuine(connection, offer):
+            self._registry.reject(
+                connection.label, f"it offers run {run_id}, which no controller of this CA gave to it"
             )
+            return None
+        finished = finished or self._recover(offer)
+        finished.collector.expect(connection, offer.assignment)
         return finished.resume_after(connection, offer)
+
+    def _is_genuine(self, connection: AgentConnection, offer: Offer) -> bool:
+        is_its_own = offer.assignment.agent == connection.agent
+        return is_its_own and self._seals.is_genuine(offer.assignment, offer.seal)
+
+    def _recover(self, offer: Offer) -> FinishedRun:
+        """Begin to collect a run of which nothing is known but a genuine offer."""
+        run_id = offer.assignment.run_id
+        collector = Collector(run_id, offer.assignment.plan)
+        finished = FinishedRun(collector, offer.assignment.connection_stride or 1, _NOT_WATCHED)
+        self._finished.add(finished)
+        self._log(
+            f"run {run_id} was begun by another controller; `heyfleet collect {run_id}` has its results"
+        )
+        return finished
 
     def on_attach(self, connection: AgentConnection) -> None:
         """Tell the finished runs and the current one."""
@@ -82,6 +110,13 @@ class Daemon:
         elif finished := self._finished.get(message.run_id):
             finished.on_message(connection, message)
 
+    def on_invalid_message(self, connection: AgentConnection, run_id: str, reason: str) -> None:
+        """Tell the run that the message is about."""
+        if self._coordinator is not None and run_id == self._coordinator.run_id:
+            self._coordinator.on_invalid_message(connection, run_id, reason)
+        elif finished := self._finished.get(run_id):
+            finished.on_invalid_message(connection, reason)
+
     # Calls of operators: see grpc_server.OperatorService
 
     async def run(self, messages: AsyncIterator[FromOperator]) -> AsyncGenerator[ToOperator, None]:
@@ -91,6 +126,16 @@ class Daemon:
             return
         if refusal := _version_refusal(first.run.protocol, first.run.version):
             yield ToOperator(refusal=refusal)
+            return
+        try:
+            validate_run_request(first.run)
+        except HeyfleetError as error:
+            yield _refusal(str(error))
+            return
+        if self._queued >= _QUEUED_AT_MOST:
+            yield _refusal(
+                f"{self._queued} runs are queued, and the controller holds no more; try again when one has ended"
+            )
             return
         operator = OperatorStream(messages)
         reader = asyncio.create_task(operator.read())
@@ -138,7 +183,7 @@ class Daemon:
     ) -> AsyncGenerator[ToOperator, None]:
         self._registry.rejections.clear()
         intervals: list[Interval] = []  # not yet sent to the operator
-        coordinator = RunCoordinator(self._registry, request, on_interval=intervals.append)
+        coordinator = RunCoordinator(self._registry, request, on_interval=intervals.append, seals=self._seals)
         self._coordinator = coordinator
         operator.on_stop(coordinator.stop)
         self._log(f"run {coordinator.run_id} to {request.plan.target.host}")
@@ -232,8 +277,9 @@ class OperatorStream:
             stop()
 
     async def result_received(self) -> bool:
-        """Wait until the operator confirms the result or closes its side; return whether it was confirmed."""
-        await self._is_over.wait()
+        """Wait until the operator confirms the result or closes its side, a minute at most; return whether it was confirmed."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._is_over.wait(), _CONFIRM_LIMIT_S)
         return self._is_result_received
 
     async def read(self) -> None:

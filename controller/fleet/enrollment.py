@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 
 from heyfleet import __version__
+from heyfleet.controller.fleet.receipt import InvalidMessageError, bound
 from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.controller.security.folder import Credentials, CredentialsError
 from heyfleet.controller.security.tokens import TokenError
@@ -17,6 +18,7 @@ from heyfleet.proto.control_pb2 import JoinReply, JoinRequest
 from heyfleet.proto.protocol import DEFAULT_PORT, PROTOCOL
 
 _ANY_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104
+_ADDRESS = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]\s/]*))(?::([^:]*))?")
 _INVALID_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 _MAX_NAME_LENGTH = 40
 
@@ -33,17 +35,19 @@ def load_credentials(folder: str) -> Credentials:
         raise InputError(f"--credentials: {error.cause}", error.cure) from None
 
 
-def parse_listen_address(text: str) -> tuple[str, int]:
+def parse_listen_address(text: str, flag: str = "--listen") -> tuple[str, int]:
     """Split HOST:PORT, HOST, :PORT or "" into host and port; the defaults are all addresses and port 7700.
 
-    Raises InputError.
+    Raises InputError, which begins with `flag`.
     """
-    host, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
-    if not colon:
-        host, port = text, ""
-    host = host.removeprefix("[").removesuffix("]")
-    if port and (not port.isdecimal() or int(port) > 65535):
-        raise InputError(f"--listen: {text!r} has no port between 0 and 65535", "write HOST:PORT")
+    match = _ADDRESS.fullmatch(text)
+    if match is None:
+        raise InputError(
+            f"{flag}: {text!r} has no host name or address", "write HOST:PORT, or [ADDRESS]:PORT for IPv6"
+        )
+    host, port = match[1] or match[2], match[3]
+    if port and (not re.fullmatch(r"\d{1,9}", port, re.ASCII) or int(port) > 65535):
+        raise InputError(f"{flag}: {text!r} has no port between 0 and 65535", "write HOST:PORT")
     return host or _ANY_ADDRESSES[0], int(port) if port else DEFAULT_PORT
 
 
@@ -56,7 +60,7 @@ def with_default_port(address: str) -> str:
     """Return HOST:PORT, with port 7700 if `address` has none. Raises InputError."""
     if address.endswith("]"):
         return f"{address}:{DEFAULT_PORT}"
-    return format_address(*parse_listen_address(address))
+    return format_address(*parse_listen_address(address, "--controller"))
 
 
 def join_instructions(host: str, port: int, folder: str, agents: int) -> Iterator[str]:
@@ -76,6 +80,10 @@ class Enrollment:
 
     def join(self, request: JoinRequest) -> JoinReply:
         """Sign an agent's certificate. Raises JoinRefusedError; a bad signing request does not use up the token."""
+        try:
+            bound(request)
+        except InvalidMessageError as error:
+            raise JoinRefusedError(f"the request to join is invalid: {error}") from None
         if request.protocol != PROTOCOL:
             raise JoinRefusedError(
                 f"the agent speaks protocol {request.protocol} (heyfleet {request.version}),"

@@ -32,13 +32,20 @@ class FinishedRun:
         self._last_measurements = last_measurements
         self._still_running: set[str] = set()  # agents that are attaching and still send load
 
+    @property
+    def is_recovered(self) -> bool:
+        """Whether an earlier controller began it, so that its shares are known from the agents alone."""
+        return self._last_measurements is None
+
+    def has_share(self, agent: str) -> bool:
+        """Whether results of an agent are expected."""
+        return agent in self.collector.agent_runs
+
     def resume_after(self, connection: AgentConnection, offer: Offer) -> int:
         """Expect the rest of an agent's results; return the sequence number after which they are needed."""
-        agent_run = self.collector.agent_runs.get(connection.agent)
-        if agent_run is None:
-            agent_run = self.collector.expect(connection, offer.assignment)
+        agent_run = self.collector.agent_runs[connection.agent]
         agent_run.connection = connection
-        if agent_run.state != DONE:
+        if agent_run.state != DONE and not agent_run.discredited:
             agent_run.state = ""
         if not offer.ended:
             self._still_running.add(connection.agent)
@@ -57,8 +64,18 @@ class FinishedRun:
                 self.collector.on_snapshot(connection, message.snapshot)
             case "done":
                 self.collector.on_done(connection, message.done)
+            case "refusal" if (agent_run := self.collector.agent_runs.get(connection.agent)) is not None:
+                if agent_run.state != DONE:
+                    self.collector.lose(agent_run, message.refusal.reason, gave_up=True)
             case "ready" if agent_run := self.collector.agent_runs.get(connection.agent):
-                agent_run.ready = message.ready
+                if not agent_run.settled:
+                    agent_run.ready = message.ready
+
+    def on_invalid_message(self, connection: AgentConnection, reason: str) -> None:
+        """Expect nothing more of an agent that has sent something impossible about this run."""
+        agent_run = self.collector.agent_runs.get(connection.agent)
+        if agent_run is not None and not agent_run.settled:
+            self.collector.discredit(agent_run, reason)
 
     def measurements(self) -> Measurements:
         """Return everything that has arrived so far."""
@@ -75,13 +92,14 @@ class FinishedRun:
 
     def release(self) -> None:
         """Let agents delete the results that have all arrived."""
-        for agent_run in self.collector.agent_runs.values():
-            if agent_run.state == DONE:
-                agent_run.connection.release(self.collector.run_id)
+        self.collector.release()
 
 
 class FinishedRuns:
-    """The latest finished runs, by id; older ones are forgotten."""
+    """The latest finished runs, by id; older ones are forgotten.
+
+    Runs of this controller and runs that were recovered from agents do not take each other's place.
+    """
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log = log
@@ -100,9 +118,9 @@ class FinishedRuns:
         return self._runs.get(run_id)
 
     def add(self, run: FinishedRun) -> None:
-        """Keep a run, and forget the oldest if there are too many."""
+        """Keep a run, and forget the oldest of its kind if there are too many."""
         self._runs[run.collector.run_id] = run
-        while len(self._runs) > _RUNS_KEPT:
-            oldest = next(iter(self._runs))
+        kind = [run_id for run_id, each in self._runs.items() if each.is_recovered == run.is_recovered]
+        for oldest in kind[:-_RUNS_KEPT]:
             self._log(f"run {oldest} is forgotten, because {_RUNS_KEPT} newer ones are kept")
             del self._runs[oldest]

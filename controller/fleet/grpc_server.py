@@ -100,7 +100,7 @@ class Server:
         return handlers
 
     async def start(self, address: str) -> int:
-        """Listen on an address and return its port. Raises OSError."""
+        """Listen on an address and return its port. Raises CannotStartError."""
         try:
             if self._tls is None:
                 port = self._server.add_insecure_port(address)
@@ -113,7 +113,10 @@ class Server:
         except RuntimeError:
             port = 0
         if port == 0:
-            raise OSError(f"can't listen on {address}: it is in use, or not an address of this host")
+            raise CannotStartError(
+                f"can't listen on {address}: it is in use, or not an address of this host",
+                "use another --listen",
+            )
         await self._server.start()
         return port
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -10,13 +11,17 @@ from typing import Protocol
 from heyfleet import __version__
 from heyfleet.controller.fleet.agent_connection import AgentConnection, Stream
 from heyfleet.controller.fleet.condition import Condition
+from heyfleet.controller.fleet.receipt import InvalidMessageError, bound, shorten
 from heyfleet.errors import HeyfleetError
 from heyfleet.proto.control_pb2 import Dismissal, FromAgent, Hello, Offer, ResumeFrom, ToAgent, Welcome
-from heyfleet.proto.protocol import PROTOCOL
+from heyfleet.proto.protocol import OFFERS_AT_MOST, PROTOCOL
 
 LEASE_NS = 10_000_000_000
 _PING_AFTER_NS = 1_000_000_000
 _PING_CHECK_S = 0.5
+_AGENTS_AT_MOST = 10_000
+_REJECTIONS_AT_MOST = 100
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class AttachRejectedError(HeyfleetError):
@@ -36,6 +41,10 @@ class RunHandler(Protocol):
 
     def on_message(self, connection: AgentConnection, message: FromAgent) -> None:
         """Handle a message about a run."""
+        ...
+
+    def on_invalid_message(self, connection: AgentConnection, run_id: str, reason: str) -> None:
+        """Go on without an agent that has sent something impossible about a run."""
         ...
 
 
@@ -62,11 +71,14 @@ class AgentRegistry:
         return [connection for connection in self.connections.values() if connection.attached]
 
     def reject(self, who: str, reason: str) -> None:
-        """Record and log that an agent can't take part."""
-        line = f"{who}: {reason}"
-        if line not in self.rejections:
-            self.rejections.append(line)
-            self._log(f"rejected {line}")
+        """Record and log that an agent can't take part. Whoever can reach the port can make this happen again and again."""
+        line = f"{shorten(who)}: {shorten(reason)}"
+        if line in self.rejections or len(self.rejections) >= _REJECTIONS_AT_MOST:
+            return
+        self.rejections.append(line)
+        self._log(f"rejected {line}")
+        if len(self.rejections) == _REJECTIONS_AT_MOST:
+            self._log("further rejections are not listed until the next run")
 
     def attach(self, hello: Hello, identity: str | None) -> tuple[AgentConnection, Stream]:
         """Admit an agent. `identity` is the name in its certificate, or None on a socket file of this host.
@@ -74,6 +86,10 @@ class AgentRegistry:
         Raises AttachRejectedError. A second stream of an agent ends the first, because the agent has noticed a dead link
         before the controller did.
         """
+        try:
+            bound(hello)
+        except InvalidMessageError as error:
+            raise AttachRejectedError(f"its first message is invalid: {error}") from None
         if hello.protocol != PROTOCOL:
             raise AttachRejectedError(
                 f"the agent speaks protocol {hello.protocol} (heyfleet {hello.version}), this controller {PROTOCOL}"
@@ -84,9 +100,14 @@ class AgentRegistry:
             raise AttachRejectedError(
                 f"the agent calls itself {hello.agent!r}, but its certificate is for {identity!r}"
             )
+        if not _NAME.fullmatch(hello.agent):
+            raise AttachRejectedError(
+                f"{hello.agent!r} can't be an agent's name", "names have letters, digits, and any of . _ -"
+            )
         connection = self.connections.get(hello.agent)
         is_back = connection is not None
         if connection is None:
+            self._make_room()
             connection = self.connections[hello.agent] = AgentConnection(hello, self.now_ns)
         elif connection.stream is not None:
             connection.stream.close()
@@ -101,9 +122,18 @@ class AgentRegistry:
         self.changes.notify()
         return connection, stream
 
+    def _make_room(self) -> None:
+        """Forget the agent that has been away for longest if there are too many. Raises AttachRejectedError."""
+        if len(self.connections) < _AGENTS_AT_MOST:
+            return
+        away = [each for each in self.connections.values() if not each.attached]
+        if not away:
+            raise AttachRejectedError(f"the controller has {_AGENTS_AT_MOST} agents, and takes no more")
+        del self.connections[min(away, key=lambda connection: connection.detached_ns).agent]
+
     def _welcome(self, connection: AgentConnection, hello: Hello) -> None:
         welcome = Welcome(lease_ns=self.lease_ns)
-        for offer in hello.offers:
+        for offer in hello.offers[:OFFERS_AT_MOST]:
             after = self.run_handler.resume_after(connection, offer) if self.run_handler else None
             if after is not None:
                 run_id = offer.assignment.run_id
@@ -122,7 +152,14 @@ class AgentRegistry:
     def on_message(self, connection: AgentConnection, message: FromAgent) -> None:
         """Handle a message from an attached agent."""
         connection.last_heard_ns = self.now_ns()
-        match message.WhichOneof("message"):
+        kind = message.WhichOneof("message")
+        try:
+            bound(message)
+        except InvalidMessageError as error:
+            if self.run_handler:
+                self.run_handler.on_invalid_message(connection, message.run_id, str(error))
+            return
+        match kind:
             case "pong":
                 was_synchronized = connection.clock.synchronized
                 connection.on_pong(message.pong)

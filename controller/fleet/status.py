@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from heyfleet.controller.fleet.agent_connection import IDLE, AgentConnection
-from heyfleet.controller.fleet.collector import AgentRun
+from heyfleet.controller.fleet.agent_run import AgentRun
 from heyfleet.controller.fleet.coordinator import RunCoordinator
 from heyfleet.proto.control_pb2 import AgentStatus, RunStatus
 from heyfleet.results.metrics import Metrics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hmac
 from datetime import timedelta
 
 from cryptography import x509
@@ -14,6 +15,7 @@ from heyfleet.proto.protocol import ROLE_AGENT, SERVER_NAME
 
 CA_VALID = timedelta(days=365)
 AGENT_VALID = timedelta(days=7)
+_PRIVATE_VALUE_BYTES = 66  # of the largest curve, P-521
 _CLOCK_SKEW = timedelta(
     minutes=5
 )  # certificates are valid from earlier on, for hosts whose clocks are behind
@@ -91,6 +93,11 @@ class Authority:
         if not request.is_signature_valid:
             raise ValueError("the certificate request is not signed by its own key")
         return self._sign(key, f"{ROLE_AGENT}:{agent}", ExtendedKeyUsageOID.CLIENT_AUTH, valid)
+
+    def derived_key(self, purpose: str) -> bytes:
+        """Return a secret key that everybody with the CA's private key can derive, and nobody else."""
+        secret = self._key.private_numbers().private_value.to_bytes(_PRIVATE_VALUE_BYTES)
+        return hmac.digest(secret, purpose.encode(), "sha256")
 
     def _sign(
         self,

@@ -6,8 +6,9 @@ import csv
 import datetime
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from hdrh.histogram import HdrHistogram
@@ -22,6 +23,8 @@ _HEY_BAR = re.compile(r"^\s*(\d+(?:\.\d+)?)\s+\[(\d+)\]", re.MULTILINE)
 _HEY_NUMBER = re.compile(r"^\s*(Total|Slowest|Fastest|Average|Requests/sec):\s+([\d.]+)", re.MULTILINE)
 _HEY_STATUS = re.compile(r"^\s*\[(\d{3})\]\s+(\d+) responses", re.MULTILINE)
 _HEY_ERRORS = re.compile(r"^Error distribution:\n(?P<rows>(?:\s*\[\d+\].*\n?)+)", re.MULTILINE)
+_HEY_FAILED = re.compile(r"^\s*Requests/sec:.*^Error distribution:", re.MULTILINE | re.DOTALL)
+_MAX_NUMBER = 1e19  # more than the nanoseconds since 1970
 _HGRM_ROW = re.compile(r"^\s*(\d[\d.]*)\s+([01]\.\d+)\s+(\d+)(?:\s+[\d.]+|\s+inf)?\s*$", re.MULTILINE)
 
 
@@ -44,7 +47,8 @@ def read_file(path: Path, unit_ns: float) -> Sample:
             except (ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
                 raise InputError(f"{path}: {error}") from None
             if not sample.count:
-                raise InputError(f"{path}: it has no latencies")
+                failed = f": all {sample.errors} requests failed" if sample.errors else ""
+                raise InputError(f"{path}: it has no latencies{failed}", "compare runs that got responses")
             return sample
     raise InputError(
         f"{path}: unknown format",
@@ -128,6 +132,12 @@ def _hgrm(name: str, text: str, unit_ns: float) -> Sample:
 def _hey_report(name: str, text: str, unit_ns: float) -> Sample:
     """Read hey's histogram: counts between two marks."""
     bars = _HEY_BAR.findall(text.partition("Latency distribution")[0])
+    failed = _HEY_ERRORS.search(text)
+    errors = sum(map(int, re.findall(r"^\s*\[(\d+)\]", failed["rows"], re.MULTILINE))) if failed else 0
+    if not bars:
+        sample = _binned_sample(name, "hey's report", [], [], [])
+        sample.errors = errors
+        return sample
     marks, counts = [float(mark) for mark, _ in bars], [int(count) for _, count in bars]
     if marks != sorted(marks):
         raise ValueError("the marks of its histogram must ascend")
@@ -148,10 +158,8 @@ def _hey_report(name: str, text: str, unit_ns: float) -> Sample:
         [high_ns[index] for index in indices],
         [counts[index] for index in indices],
     )
-    errors = _HEY_ERRORS.search(text)
-    if errors:
-        sample.errors = sum(map(int, re.findall(r"^\s*\[(\d+)\]", errors["rows"], re.MULTILINE)))
-    sample.requests += sample.errors
+    sample.errors = errors
+    sample.requests += errors
     responses = sum(int(count) for _, count in _HEY_STATUS.findall(text))
     if responses and responses != sample.count:
         raise ValueError(f"its histogram has {sample.count} responses, its status codes {responses}")
@@ -173,24 +181,72 @@ def _binned_sample(
 
 
 def _hey_csv(name: str, text: str, unit_ns: float) -> Sample:
-    rows = list(csv.DictReader(text.splitlines()))
-    latencies_s = np.array([float(row["response-time"]) for row in rows])
-    ended_s: Floats = np.array([float(row["offset"]) for row in rows]) + latencies_s
+    reader = csv.DictReader(text.splitlines())
+    if missing := {"response-time", "offset"} - set(reader.fieldnames or ()):
+        raise ValueError(f"it has no column {missing.pop()}, which hey -o csv writes")
+    numbered = ((reader.line_num, row) for row in reader)
+    rows = _convert_rows(
+        numbered, lambda row: (_number(row["response-time"]), _number(row["offset"])), "hey's CSV"
+    )
+    latencies_s = np.array([latency_s for latency_s, _ in rows])
+    ended_s: Floats = np.array([offset_s for _, offset_s in rows]) + latencies_s
     return sample_of_timed_values(name, "hey's CSV", ended_s, latencies_s * 1e9)
 
 
 def _vegeta_json(name: str, text: str, unit_ns: float) -> Sample:
-    rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-    return _vegeta_sample(
-        name, [(int(row["code"]), _unix_s(str(row["timestamp"])), float(row["latency"])) for row in rows]
-    )
+    def convert(line: str) -> tuple[int, float, float]:
+        row = json.loads(line)
+        return int(row["code"]), _unix_s(str(row["timestamp"])), _number(row["latency"])
+
+    numbered = ((number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip())
+    return _vegeta_sample(name, _convert_rows(numbered, convert, "vegeta's JSON: code, timestamp, latency"))
 
 
 def _vegeta_csv(name: str, text: str, unit_ns: float) -> Sample:
-    return _vegeta_sample(
-        name,
-        [(int(row[1]), float(row[0]) / 1e9, float(row[2])) for row in csv.reader(text.splitlines()) if row],
+    reader = csv.reader(text.splitlines())
+    numbered = ((reader.line_num, row) for row in reader if row)
+    rows = _convert_rows(
+        numbered, lambda row: (int(row[1]), _number(row[0]) / 1e9, _number(row[2])), "vegeta's CSV"
     )
+    return _vegeta_sample(name, rows)
+
+
+def _summary_json(name: str, text: str, unit_ns: float) -> Sample:
+    """Refuse a JSON document that can't be compared, and say what can."""
+    if '"heyfleet_version"' in text:
+        raise ValueError("it is heyfleet's JSON report; compare the archives of runs instead")
+    tool = "autocannon's" if '"p97_5"' in text else "a tool's"
+    raise ValueError(
+        f"it is {tool} JSON summary, which has percentiles but not the distribution that compare needs;"
+        " measure with heyfleet, hey or vegeta instead"
+    )
+
+
+_Row = TypeVar("_Row")
+_Converted = TypeVar("_Converted")
+
+
+def _convert_rows(
+    numbered: Iterable[tuple[int, _Row]], convert: Callable[[_Row], _Converted], kind: str
+) -> list[_Converted]:
+    """Return converted rows. Raises ValueError with the line of one that is cut off or damaged."""
+    converted = []
+    for number, row in numbered:
+        try:
+            converted.append(convert(row))
+        except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+            raise ValueError(
+                f"line {number} is not a row of {kind}; remove it if the file is cut off there"
+            ) from None
+    return converted
+
+
+def _number(value: Any) -> float:
+    """Return a number that can be a time. Raises ValueError or TypeError."""
+    number = float(value)
+    if not 0 <= number < _MAX_NUMBER:
+        raise ValueError
+    return number
 
 
 def _vegeta_sample(name: str, rows: list[tuple[int, float, float]]) -> Sample:
@@ -215,8 +271,9 @@ _Parser = Callable[[str, str, float], Sample]
 _FORMATS: tuple[tuple[_Matcher, _Parser], ...] = (
     (lambda begin, _: re.match(r'#\[|"StartTimestamp"|Tag=|[\d.]+,[\d.]+,[\d.]+,HIST', begin), _hdr_log),
     (lambda begin, _: begin.startswith("response-time,"), _hey_csv),
-    (lambda begin, _: re.match(r'\{.*"latency"', begin.partition("\n")[0]), _vegeta_json),
+    (lambda begin, _: re.match(r'\{.*"latency"\s*:\s*[^\s{]', begin.partition("\n")[0]), _vegeta_json),
+    (lambda begin, _: re.match(r'\s*\{\s*"', begin), _summary_json),
     (lambda begin, _: re.match(r"\d{16,},\d{1,3},\d+,", begin), _vegeta_csv),
     (lambda _, text: re.search(r"Value\s+Percentile\s+TotalCount", text), _hgrm),
-    (lambda _, text: len(_HEY_BAR.findall(text)) >= 2, _hey_report),
+    (lambda _, text: len(_HEY_BAR.findall(text)) >= 2 or _HEY_FAILED.search(text), _hey_report),
 )

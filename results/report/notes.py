@@ -37,12 +37,12 @@ def _fleet_notes(summary: Summary) -> Iterator[str]:
             )
     if ledger.missing:
         yield (
-            f"{plural(ledger.missing, 'planned request')} of lost agents missing: "
+            f"{plural(ledger.missing, 'planned request')} of lost or unreliable agents missing: "
             "not known whether they were sent, or how they ended"
         )
     if ledger.lost:
         yield (
-            f"{plural(ledger.lost, 'request')} in flight on lost agents when they were last heard: "
+            f"{plural(ledger.lost, 'request')} in flight on lost or unreliable agents when they were last heard: "
             "not known how they ended"
         )
     if fleet.agents_joined < fleet.agents_requested:

@@ -1,5 +1,19 @@
-"""python -m heyfleet"""
+"""The program: `heyfleet`, or `python -m heyfleet`."""
 
-from heyfleet.cli.main import main
+import signal
 
-main(prog_name="heyfleet")
+
+def program() -> None:
+    """Run the command line."""
+    # Python would answer Ctrl-C during the imports with a traceback. There is nothing to clean up yet, so let the signal
+    # end the process; the command line takes it over as soon as it runs.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    from heyfleet.cli.main import main
+
+    main(prog_name="heyfleet")
+
+
+if __name__ == "__main__":
+    program()

@@ -179,3 +179,29 @@ def test_credentials_of_another_controller_are_refused(fleet: Fleet, faulty: Any
         command = run(fleet, folder, "-n", "1", faulty.url("/ok"))
         assert command.end() == 2
         assert message in command.stderr
+
+
+def test_a_taken_port_is_not_shared(fleet: Fleet, faulty: Any, credentials: str) -> None:
+    controller(fleet, credentials)
+    listen = ("--listen", f"127.0.0.1:{fleet.port}")
+    second = fleet.start("controller", *listen, "--credentials", credentials)
+    waiting = fleet.start("run", "--agents", "1", *listen, "-n", "1", faulty.url("/ok"))
+    for process in (second, waiting):
+        assert process.end() == 2
+        assert f"can't listen on 127.0.0.1:{fleet.port}: it is in use" in process.stderr
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])
+def test_proxies_of_the_environment_are_not_asked(
+    fleet: Fleet, faulty: Any, credentials: str, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    daemon = controller(fleet, credentials)
+    fleet.agent("a1")
+    daemon.wait_for(r"a1-\w+ .*joined")
+    command = run(fleet, credentials, "-n", "10", "-c", "2", faulty.url("/ok"))
+    assert command.end() == 0, command.stderr
+    local = fleet.start("run", "--local-agents", "1", "-n", "10", "-c", "2", "--json", faulty.url("/ok"))
+    assert local.end() == 0, local.stderr

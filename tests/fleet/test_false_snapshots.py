@@ -14,9 +14,10 @@ from heyfleet.controller.fleet.grpc_server import Server
 from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.errors import CannotStartError
 from heyfleet.ext import Histogram
-from heyfleet.proto.control_pb2 import RunRequest
+from heyfleet.proto.control_pb2 import RunRequest, RunResult
 from heyfleet.proto.protocol import PROTOCOL
-from heyfleet.proto.stats_pb2 import Snapshot
+from heyfleet.proto.stats_pb2 import Done, Snapshot, WorkerFacts
+from heyfleet.results.codec import from_message, to_message
 from heyfleet.results.ledger import balance
 from heyfleet.results.summary import summarize
 
@@ -190,6 +191,59 @@ def test_a_false_snapshot_is_refused_as_a_whole(tmp_path: Path, name: str) -> No
         fault.startswith("agent a1: snapshot 2 was refused") and reason_part in fault for fault in faults
     )
     assert not any("agent a2" in fault for fault in faults)
+
+
+IN_SNAPSHOT: dict[str, Callable[[Snapshot], None]] = {
+    "counter": changed(bytes_received=2**63 - 1),
+    "workers": changed(first_worker_ns=-(2**63)),
+    "late workers": changed(first_worker_ns=2**61, last_worker_ns=2**61),
+    "end": changed(end_ns=2**62),
+    "sequence": changed(sequence=2**64 - 1),
+    "unsent answers": changed(sent=0),
+    "warm-up": lambda part: setattr(part.warmup, "bytes_sent", 2**63 - 1),
+    "address": lambda part: setattr(part.addresses["10.0.0.1"], "responses", 2**63 - 1),
+    "addresses": lambda part: [part.addresses[f"{n}"].SetInParent() for n in range(2000)] and None,
+    "kinds": lambda part: part.errors.update({f"bad response: {n}": 0 for n in range(2000)}),
+    "breakdown": lambda part: part.breakdowns.add(stage=7, request=9).SetInParent(),
+    "rows": changed(trace=bytes(64)),
+    "name": changed(agent="x" * 100_000),
+}
+IN_TOTALS: dict[str, Callable[[Done], None]] = {
+    "elapsed": lambda last: setattr(last, "elapsed_ns", 2**63 - 1),
+    "elapsed before the start": lambda last: setattr(last, "elapsed_ns", -1),
+    "planned": lambda last: setattr(last, "planned", 2**64 - 1),
+    "unsent": lambda last: last.MergeFrom(Done(planned=2**40 + last.sent, unsent=2**40)),
+    "sent": lambda last: last.MergeFrom(Done(planned=2**40, sent=2**40, responses=2**40)),
+    "name": lambda last: setattr(last, "agent", "x" * 100_000),
+    "workers": lambda last: last.workers.extend(WorkerFacts() for _ in range(5000)),
+    "memory": lambda last: setattr(last, "peak_rss_bytes", 2**64 - 1),
+}
+
+
+@pytest.mark.parametrize("name", [*IN_SNAPSHOT, *(f"totals: {each}" for each in IN_TOTALS)])
+def test_a_bad_agent_loses_its_own_part_and_nothing_else(tmp_path: Path, name: str) -> None:
+    def messages(agent: str) -> list[Any]:
+        first, second, third, last = honest(agent)
+        if name in IN_SNAPSHOT:
+            IN_SNAPSHOT[name](second)
+        else:
+            IN_TOTALS[name.removeprefix("totals: ")](last)
+        return [first, second, third, last]
+
+    measurements = play(tmp_path, [FakeAgent("a1", messages), FakeAgent("a2", honest)])
+    arrived = from_message(RunResult.FromString(to_message(measurements).SerializeToString()))
+    summary = summarize(arrived, per_agent=True)
+    ledger, theirs = summary.ledger, arrived.agents[1]
+    assert theirs.done == honest("a2")[-1]
+    assert theirs.stats.completed == 55
+    assert 55 <= ledger.responses <= 110
+    assert ledger.planned == ledger.sent + ledger.unsent + ledger.missing
+    assert ledger.sent == ledger.responses + ledger.errors + ledger.abandoned + ledger.lost
+    assert max(summary.counters.values()) < 2**40
+    assert 0 <= summary.total_ns < 3600 * 10**9
+    assert len(str(ledger.faults)) < 2000
+    assert {fault.partition(":")[0] for fault in ledger.faults} == {"agent a1"}
+    assert summary.trust.verdict == "bad"
 
 
 def test_more_requests_than_the_share_are_refused(tmp_path: Path) -> None:

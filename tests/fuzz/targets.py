@@ -38,6 +38,7 @@ from ..http2_peer import (
     settings,
     window_update,
 )
+from .plans import plan_seeds, plans
 
 REQUESTS = 6
 SECOND_NS = 1_000_000_000
@@ -239,7 +240,7 @@ def _runs_to_its_end(engine: Engine) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    each.__name__: each for each in (http1, content, http2, fields, template, targets, snapshot)
+    each.__name__: each for each in (http1, content, http2, fields, template, targets, snapshot, plans)
 }
 
 
@@ -253,6 +254,7 @@ def seeds(name: str) -> Iterator[bytes]:
         "template": _template_seeds,
         "targets": _targets_seeds,
         "snapshot": _snapshot_seeds,
+        "plans": plan_seeds,
     }[name]()
 
 

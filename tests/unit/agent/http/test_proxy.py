@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heyfleet.agent.http.proxy import tunnel_head
+from heyfleet.agent.http.proxy import request_through_proxy, target_url, tunnel_head
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.agent.runner import Runner
 from heyfleet.plan.url import parse
@@ -100,3 +100,9 @@ def test_data_that_would_make_another_request_is_refused() -> None:
     assert reason(assigned) == ""
     assigned.plan.requests[0].headers.add(name="X", value="{csv:a}")
     assert "contains a line break or sets the body's length" in reason(assigned)
+
+
+def test_the_whole_server_has_a_url_without_a_path() -> None:
+    plan = assignment(method="OPTIONS", request_target="*").plan
+    request = request_through_proxy(plan, plan.requests[0], target_url(plan, plan.requests[0]))
+    assert request.request_target == "http://shop.invalid"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from heyfleet.controller.fleet.agent_connection import AgentConnection, Stream
 from heyfleet.controller.fleet.registry import AgentRegistry, AttachRejectedError
 from heyfleet.ext import Histogram
-from heyfleet.proto.control_pb2 import Bye, FromAgent, Hello, HostFacts, Offer, Pong, ToAgent
+from heyfleet.proto.control_pb2 import Bye, FromAgent, Hello, HostFacts, Offer, Pong, Start, ToAgent
 from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.proto.protocol import PROTOCOL
 from heyfleet.proto.stats_pb2 import Done, Ready, Refusal, Snapshot
@@ -75,7 +75,9 @@ class Behavior:
     clock_offset_ns: int = 0
     join_s: float = 0.0
     prepare_s: float = 0.1
+    answer_s: float = 0.0  # from a ping to its answer
     refusal: str = ""
+    ready: Ready = field(default_factory=lambda: Ready(workers=1, io="simulated"))
     max_delay_s: float = 0.01
     notice_s: float = 1.0  # at most, until a side notices a broken stream
     reattach_s: float = 0.5  # at most
@@ -85,6 +87,9 @@ class Behavior:
     die_s: float | None = None
     restart_s: float | None = None  # when its process is replaced by a new one of the same name
     leave_s: float | None = None
+    fail_s: float | None = None  # when it gives its loads up
+    mute_s: float | None = None  # from when it sends nothing of its loads, although it is attached
+    is_endless: bool = False  # whether its loads go on until they are stopped
 
 
 @dataclass
@@ -92,10 +97,13 @@ class HeldRun:
     """A run of an agent, from its preparation to its release."""
 
     assignment: Assignment
+    seal: bytes = b""
     is_prepared: bool = False
     is_running: bool = False
     stopped_by: str = ""
+    failure: str = ""
     started_s: float = 0.0
+    start_lead_s: float = 0.0  # from the arrival of the start to the start itself
     in_flight: int = 0
     snapshots: list[Snapshot] = field(default_factory=list)
     done: Done | None = None
@@ -204,6 +212,7 @@ class SimulatedAgent:
         self._heard_s = 0.0
         self._draining = ""
         loop = simulation.loop
+        self._began_s = loop.time()
         loop.call_later(behavior.join_s, self._attach)
         loop.call_later(behavior.join_s, self._check_lease)
         for at_s in behavior.break_s:
@@ -212,6 +221,7 @@ class SimulatedAgent:
             (behavior.die_s, self._die),
             (behavior.restart_s, self._restart),
             (behavior.leave_s, self._leave),
+            (behavior.fail_s, self._fail),
         ):
             if event_s is not None:
                 loop.call_later(event_s, event)
@@ -253,6 +263,17 @@ class SimulatedAgent:
         self._link = None
         self._attach_later()
 
+    def _fail(self) -> None:
+        for run in self.held.values():
+            run.is_running = False
+            run.failure = "its disk is full"
+            self._refuse(run.run_id, run.failure)
+
+    def _send_result(self, message: FromAgent) -> None:
+        mute_s = self.behavior.mute_s
+        if mute_s is None or self.simulation.loop.time() - self._began_s < mute_s:
+            self._send(message)
+
     def _leave(self) -> None:
         """End as on SIGTERM: stop the load, deliver the results for at most 5 s, say goodbye."""
         self.pending = None
@@ -285,6 +306,7 @@ class SimulatedAgent:
                 assignment=run.assignment,
                 last_sequence=len(run.snapshots),
                 ended=run.done is not None,
+                seal=run.seal,
             )
             for run in self.held.values()
         ]
@@ -326,7 +348,7 @@ class SimulatedAgent:
             "ping": self._on_ping,
             "welcome": self._on_welcome,
             "assignment": lambda message: self._assign(message.assignment),
-            "start": lambda message: self._start(message.run_id, message.start.at_ns),
+            "start": lambda message: self._start(message.run_id, message.start),
             "stop": lambda message: self._on_stop(message.run_id),
             "ack": self._on_ack,
             "release": lambda message: self._on_release(message.run_id),
@@ -337,9 +359,11 @@ class SimulatedAgent:
     def _on_ping(self, message: ToAgent) -> None:
         received_ns = self.simulation.loop.now_ns() + self.behavior.clock_offset_ns
         ping = message.ping
-        self._send(
-            FromAgent(pong=Pong(sequence=ping.sequence, sent_ns=ping.sent_ns, received_ns=received_ns))
-        )
+        pong = Pong(sequence=ping.sequence, sent_ns=ping.sent_ns, received_ns=received_ns)
+        if self.behavior.answer_s:
+            self.simulation.loop.call_later(self.behavior.answer_s, self._send, FromAgent(pong=pong))
+        else:
+            self._send(FromAgent(pong=pong))
 
     def _on_welcome(self, message: ToAgent) -> None:
         self._lease_s = message.welcome.lease_ns / NS
@@ -384,17 +408,19 @@ class SimulatedAgent:
             self._refuse(run.run_id, self.behavior.refusal)
             return
         run.is_prepared = True
-        self._send(FromAgent(ready=Ready(workers=1, io="simulated"), run_id=run.run_id))
+        self._send(FromAgent(ready=self.behavior.ready, run_id=run.run_id))
 
-    def _start(self, run_id: str, at_ns: int) -> None:
+    def _start(self, run_id: str, start: Start) -> None:
         run = self.pending
         if run is None or run.run_id != run_id or not run.is_prepared:
             return
         self.pending = None
         self.held[run_id] = self.results[run_id] = run
         run.is_running = True
+        run.seal = start.seal
         loop = self.simulation.loop
-        start_s = max((at_ns - self.behavior.clock_offset_ns) / NS, loop.time())
+        start_s = max((start.at_ns - self.behavior.clock_offset_ns) / NS, loop.time())
+        run.start_lead_s = start_s - loop.time()
         loop.call_at(start_s, self._begin_load, run)
 
     def _on_stop(self, run_id: str) -> None:
@@ -426,7 +452,9 @@ class SimulatedAgent:
             sent = min(sent, share - sent_before)
         self._take_snapshot(run, sent)
         is_complete = bool(share) and sent_before + sent == share
-        is_over = len(run.snapshots) * NS >= (run.assignment.plan.duration_ns or 20 * NS)
+        is_over = not self.behavior.is_endless and len(run.snapshots) * NS >= (
+            run.assignment.plan.duration_ns or 20 * NS
+        )
         if is_complete or is_over:
             run.stopped_by = "count" if is_complete else "duration"
             self.simulation.loop.call_later(self.random.uniform(0, 0.2), self._end_load, run)
@@ -444,7 +472,7 @@ class SimulatedAgent:
         run.in_flight -= ended
         run.snapshots.append(snapshot)
         for _ in range(2 if self.random.random() < self.behavior.duplicate_probability else 1):
-            self._send(FromAgent(snapshot=snapshot, run_id=run.run_id))
+            self._send_result(FromAgent(snapshot=snapshot, run_id=run.run_id))
 
     def _end_load(self, run: HeldRun) -> None:
         if not run.is_running or self.held.get(run.run_id) is not run:
@@ -457,7 +485,7 @@ class SimulatedAgent:
             planned=run.assignment.request_count,
             stopped_by=run.stopped_by,
         )
-        self._send(FromAgent(done=run.done, run_id=run.run_id))
+        self._send_result(FromAgent(done=run.done, run_id=run.run_id))
 
     def _send_again(self, run_id: str, after_sequence: int) -> None:
         run = self.held.get(run_id)
@@ -467,6 +495,8 @@ class SimulatedAgent:
             self._send(FromAgent(snapshot=snapshot, run_id=run_id))
         if run.done is not None:
             self._send(FromAgent(done=run.done, run_id=run_id))
+        if run.failure:
+            self._refuse(run_id, run.failure)
 
 
 class Simulation:

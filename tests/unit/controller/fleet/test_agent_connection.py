@@ -70,6 +70,23 @@ def test_a_later_pong_does_not_prolong_the_burst(connection: AgentConnection) ->
     assert queued(connection) == []
 
 
+def test_the_controller_alone_knows_when_a_ping_was_sent(connection: AgentConnection, clock: Clock) -> None:
+    clock.ns = 1000
+    connection.ping()
+    clock.ns = 1500
+    for sequence, sent_ns in ((7, 0), (1, -(2**63)), (1, 2**62), (0, 1000)):
+        connection.on_pong(Pong(sequence=sequence, sent_ns=sent_ns, received_ns=1250))
+    assert connection.clock.round_trip_ns == 500
+    assert connection.clock.to_agent_ns(1250) == 1250
+
+
+def test_an_agent_that_reads_nothing_is_cut_off(connection: AgentConnection) -> None:
+    assert connection.stream is not None
+    for sequence in range(200_000):
+        connection.acknowledge("r1", sequence)
+    assert connection.stream.outgoing.qsize() < 101_000
+
+
 def test_only_an_idle_agent_is_pinged(connection: AgentConnection, clock: Clock) -> None:
     connection.ping()
     clock.ns += 999 * MS

@@ -167,7 +167,7 @@ def test_totals_under_another_name_are_a_contradiction() -> None:
     agents = Agents("a1")
     collector = collector_for(agents, "a1")
     collector.on_done(agents["a1"], done_of("a2", []))
-    assert not collector.settled
+    assert collector.state(collector.agent_runs["a1"]) == LOST
     assert collector.agent_runs["a1"].faults == ["its totals name the agent 'a2'"]
 
 

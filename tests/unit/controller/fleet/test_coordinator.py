@@ -14,6 +14,7 @@ from heyfleet.controller.fleet.coordinator import RunCoordinator
 from heyfleet.errors import CannotStartError
 from heyfleet.proto.control_pb2 import RunRequest
 from heyfleet.proto.plan_pb2 import Plan, Request, Target
+from heyfleet.proto.stats_pb2 import Ready
 from heyfleet.results.ledger import balance
 from heyfleet.results.measurements import DONE, LOST, Measurements
 
@@ -23,7 +24,7 @@ from .simulation import NS, Behavior, Link, Simulation
 
 SCHEDULES = 2000
 CHUNK = 250
-LONGEST_RUN_S = 600.0
+LONGEST_RUN_S = 1000.0
 SETTLE_S = 1.0  # longer than any message takes
 
 
@@ -151,6 +152,25 @@ def test_agents_start_at_one_instant_whatever_their_clocks_show() -> None:
         assert part.first_worker_ns is not None
         assert abs(part.first_worker_ns) <= part.clock_uncertainty_ns + 1000
     assert max(starts) - min(starts) <= 0.02
+
+
+def test_an_agent_that_answers_late_does_not_hold_up_the_start_of_the_others() -> None:
+    run_request = request(2)
+    run_request.join_timeout_ns = 100 * NS
+    outcome = play(run_request, Behavior(), Behavior(answer_s=4.0))
+    assert outcome.states == [DONE, DONE]
+    first = outcome.simulation.agents["a1"].results[outcome.coordinator.run_id]
+    assert outcome.simulation.registry.connections["a2"].clock.round_trip_ns > NS
+    assert 3 < first.start_lead_s < 5  # and not 16
+
+
+def test_an_agent_whose_readiness_is_impossible_takes_no_part() -> None:
+    run_request = request(2)
+    run_request.min_agents = 1
+    outcome = play(run_request, Behavior(), Behavior(ready=Ready(workers=1, lookup_ns=2**64 - 1)))
+    assert outcome.states == [DONE]
+    (rejection,) = outcome.simulation.registry.rejections
+    assert rejection.startswith("a2: its lookup_ns is 18446744073709551615")
 
 
 def test_too_few_agents() -> None:

@@ -10,19 +10,22 @@ from typing import Any
 import pytest
 
 from heyfleet.controller.fleet.daemon import Daemon
-from heyfleet.proto.control_pb2 import RosterRequest, RunRequest
-from heyfleet.proto.plan_pb2 import Plan, Target
+from heyfleet.controller.fleet.share_seals import ShareSeals, digest_plan
+from heyfleet.proto.control_pb2 import FromAgent, Hello, Offer, RosterRequest, RunRequest
+from heyfleet.proto.plan_pb2 import Assignment, Plan, Target
 from heyfleet.proto.protocol import PROTOCOL
 from heyfleet.results.measurements import DONE
 
+from ....plans import get
 from ....virtual_time import current_loop, run
 from .operators import Operator, collect
 from .schedules import check_measurements, random_behavior, random_request
-from .simulation import NS, Behavior, Simulation
+from .simulation import NS, Behavior, Simulation, done_of, snapshot_of
 
 SCHEDULES = 500
 CHUNK = 125
 LONGEST_S = 3600.0
+KEY = b"of this CA"
 CALM_S = 60.0  # longer than any agent stays away
 
 
@@ -33,7 +36,7 @@ class Fleet:
         self.loop = current_loop()
         self.simulation = Simulation(self.loop)
         self.log = self.simulation.log
-        self.daemon = Daemon(self.simulation.registry, self.log.append)
+        self.daemon = Daemon(self.simulation.registry, self.log.append, ShareSeals(KEY))
         self.calls: list[asyncio.Task[None]] = []
         for number, behavior in enumerate(behaviors):
             self.simulation.add(f"a{number}", behavior, number)
@@ -47,7 +50,7 @@ class Fleet:
         for call in self.calls:
             call.cancel()
         self.simulation.new_registry()
-        self.daemon = Daemon(self.simulation.registry, self.log.append)
+        self.daemon = Daemon(self.simulation.registry, self.log.append, ShareSeals(KEY))
         for agent in self.simulation.agents.values():
             agent.break_stream()
 
@@ -75,7 +78,7 @@ def request(agents: int = 2, **plan: Any) -> RunRequest:
     target = Target(scheme="http", host="simulated", port=80)
     fields = {"connections": 4, "duration_ns": 3 * NS, **plan}
     return RunRequest(
-        plan=Plan(target=target, **fields),
+        plan=Plan(target=target, requests=[get()], **fields),
         agents=agents,
         join_timeout_ns=10 * NS,
         lost_timeout_ns=15 * NS,
@@ -216,11 +219,112 @@ def test_only_the_latest_runs_are_kept() -> None:
         fleet = Fleet(Behavior())
         for _ in range(18):
             fleet.call(Operator(request=request(1, duration_ns=NS)))
-        await fleet.finish()
+            await fleet.finish()
         first, second, third, *_ = fleet.run_ids
         assert "has no run" in (await collect(fleet.daemon, first)).refusal
         assert "has no run" in (await collect(fleet.daemon, second)).refusal
         assert (await collect(fleet.daemon, third)).measurements is not None
+
+    play(scenario())
+
+
+def test_the_queue_of_runs_is_bounded() -> None:
+    async def scenario() -> None:
+        fleet = Fleet(Behavior())
+        operators = [Operator(request=request(1, duration_ns=NS)) for _ in range(30)]
+        for operator in operators:
+            fleet.call(operator)
+            await asyncio.sleep(0.001)
+        refused = sum("16 runs are queued" in each.answers.refusal for each in operators)
+        assert refused == 13
+        await fleet.finish()
+        again = Operator(request=request(1, duration_ns=NS))
+        fleet.call(again)
+        await fleet.finish()
+        assert again.answers.measurements is not None
+        assert sum(each.answers.measurements is not None for each in operators) == 17
+
+    play(scenario())
+
+
+def offer_of(fleet: Fleet, assignment: Assignment, seal: bytes = b"") -> list[str]:
+    """Offer a run as the agent that it names, and deliver 5,000 invented answers; return the runs to resume."""
+    offer = Offer(assignment=assignment, last_sequence=1, ended=True, seal=seal)
+    agent, run_id = assignment.agent, assignment.run_id
+    hello = Hello(protocol=PROTOCOL, agent=agent, offers=[offer])
+    connection, stream = fleet.simulation.registry.attach(hello, None)
+    welcome = stream.outgoing.get_nowait()
+    assert welcome is not None
+    snapshot = snapshot_of(agent, 1, [1000] * 5000)
+    done = done_of(agent, [snapshot], planned=assignment.request_count)
+    for message in (FromAgent(snapshot=snapshot, run_id=run_id), FromAgent(done=done, run_id=run_id)):
+        fleet.simulation.registry.on_message(connection, message)
+    return [each.run_id for each in welcome.welcome.resume_from]
+
+
+def test_an_agent_that_refused_a_run_delivers_nothing_of_it() -> None:
+    async def scenario() -> None:
+        fleet = Fleet(Behavior(), Behavior(refusal="no"))
+        operator = Operator(request=request(request_count=50, duration_ns=0))
+        operator.request.min_agents = 1
+        fleet.call(operator)
+        await fleet.finish()
+        (run_id,) = fleet.run_ids
+        plan = operator.request.plan
+        share = Assignment(run_id=run_id, agent="a1", plan=plan, request_count=5000, connections=4)
+        assert offer_of(fleet, share) == []
+        answers = await collect(fleet.daemon, run_id)
+        assert answers.measurements is not None
+        assert [each.agent for each in answers.measurements.agents] == ["a0"]
+        assert answers.measurements.stats.counters["sent"] <= 50
+        assert (
+            f"a1: it offers run {run_id}, of which it was given no share"
+            in fleet.simulation.registry.rejections[-1]
+        )
+
+    play(scenario())
+
+
+def test_runs_that_agents_make_up_are_refused_and_displace_no_other() -> None:
+    async def scenario() -> None:
+        fleet = Fleet(Behavior(), Behavior())
+        fleet.call(Operator(request=request()))
+        await fleet.finish()
+        (run_id,) = fleet.run_ids
+        genuine = fleet.simulation.agents["a0"].results[run_id]
+        for number in range(20):
+            made_up = Assignment(run_id=f"{number}", agent="a1", request_count=5000, connections=4)
+            assert offer_of(fleet, made_up) == []
+            assert offer_of(fleet, made_up, genuine.seal) == []
+        fleet.restart()
+        for changes in ({"agent": "a1"}, {"request_count": 5000}, {"run_id": "x"}, {"connection_stride": 1}):
+            share = Assignment()
+            share.CopyFrom(genuine.assignment)
+            share.MergeFrom(Assignment(**changes))  # type: ignore[arg-type]
+            assert offer_of(fleet, share, genuine.seal) == []
+        other_plan = Assignment()
+        other_plan.CopyFrom(genuine.assignment)
+        other_plan.plan.request_count = 1
+        assert offer_of(fleet, other_plan, genuine.seal) == []
+        assert (await collect(fleet.daemon)).refusal == "the controller has no finished runs"
+        assert offer_of(fleet, genuine.assignment, genuine.seal) == [run_id]
+
+    play(scenario())
+
+
+def test_recovered_runs_displace_only_each_other() -> None:
+    async def scenario() -> None:
+        fleet = Fleet(Behavior())
+        fleet.call(Operator(request=request(1)))
+        await fleet.finish()
+        (own,) = fleet.run_ids
+        seals, plan = ShareSeals(KEY), Plan(connections=1)
+        for number in range(17):
+            share = Assignment(run_id=f"{number}", agent="b", plan=plan, connections=1)
+            assert offer_of(fleet, share, seals.seal(share, digest_plan(plan))) == [f"{number}"]
+        assert (await collect(fleet.daemon, own)).measurements is not None
+        assert "has no run 0" in (await collect(fleet.daemon, "0")).refusal
+        assert (await collect(fleet.daemon, "16")).measurements is not None
 
     play(scenario())
 

@@ -10,7 +10,7 @@ from heyfleet.controller.fleet.agent_connection import AgentConnection, Stream
 from heyfleet.controller.fleet.registry import AgentRegistry, AttachRejectedError
 from heyfleet.proto.control_pb2 import Bye, FromAgent, Hello, HostFacts, Offer, Pong, ToAgent
 from heyfleet.proto.plan_pb2 import Assignment
-from heyfleet.proto.protocol import PROTOCOL
+from heyfleet.proto.protocol import OFFERS_AT_MOST, PROTOCOL
 from heyfleet.proto.stats_pb2 import Ready
 
 from ....virtual_time import current_loop, run
@@ -33,6 +33,9 @@ class Handler:
 
     def on_message(self, connection: AgentConnection, message: FromAgent) -> None:
         self.calls.append(f"{message.WhichOneof('message')} {message.run_id}")
+
+    def on_invalid_message(self, connection: AgentConnection, run_id: str, reason: str) -> None:
+        self.calls.append(f"invalid {run_id}: {reason}")
 
 
 def hello(agent: str = "a1", *run_ids: str, protocol: int = PROTOCOL, host: str = "h1") -> Hello:
@@ -87,6 +90,67 @@ def test_a_rejection_is_recorded_once() -> None:
     registry.reject("a1", "no")
     assert registry.rejections == ["a1: no"]
     assert log == ["rejected a1: no"]
+
+
+def test_rejections_are_bounded_in_size_and_number() -> None:
+    log: list[str] = []
+    registry = AgentRegistry(log=log.append)
+    for number in range(1000):
+        registry.reject(f"{number}" + "x" * 100_000, "y" * 100_000)
+    assert len(registry.rejections) == 100
+    assert sum(map(len, [*registry.rejections, *log])) < 200_000
+    assert log[-1] == "further rejections are not listed until the next run"
+
+
+@pytest.mark.parametrize("name", ["a b", "a\n1", "é", "x" * 65, "1" * 5000, "../a", "-" * 65])
+def test_names_that_are_none(name: str) -> None:
+    registry = AgentRegistry()
+    with pytest.raises(AttachRejectedError, match="can't be an agent's name"):
+        registry.attach(hello(name), None)
+
+
+def test_texts_and_numbers_are_bounded_when_they_arrive() -> None:
+    registry, handler = AgentRegistry(), Handler()
+    registry.run_handler = handler
+    connection, _ = registry.attach(hello(host="h" * 10**6), "a1")
+    assert len(connection.facts.host) == 300
+    registry.on_message(connection, FromAgent(bye=Bye(reason="r" * 10**6)))
+    assert len(connection.leave_reason) == 300
+    ready = FromAgent(ready=Ready(addresses=["a" * 10**6], io_note="n" * 10**6), run_id="r1")
+    registry.on_message(connection, ready)
+    assert (len(ready.ready.addresses[0]), len(ready.ready.io_note)) == (300, 300)
+    registry.on_message(connection, FromAgent(ready=Ready(lookup_ns=2**64 - 1), run_id="r1"))
+    registry.on_message(connection, FromAgent(ready=Ready(addresses=["a"] * 2000), run_id="r1"))
+    assert handler.calls == [
+        "attach a1",
+        "ready r1",
+        "invalid r1: its lookup_ns is 18446744073709551615, and no such number can be right",
+        "invalid r1: it has 2000 addresses, and 1024 are the most",
+    ]
+    with pytest.raises(AttachRejectedError, match="memory_bytes"):
+        registry.attach(Hello(protocol=PROTOCOL, agent="a2", facts=HostFacts(memory_bytes=2**63)), None)
+
+
+def test_only_the_first_offers_are_looked_at() -> None:
+    registry, handler = AgentRegistry(), Handler()
+    registry.run_handler = handler
+    registry.attach(hello("a1", *(f"r{number}" for number in range(1000))), None)
+    assert len([call for call in handler.calls if call.startswith("offer")]) == OFFERS_AT_MOST
+
+
+def test_the_agent_that_was_away_longest_gives_way_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{AgentRegistry.__module__}._AGENTS_AT_MOST", 3)
+    now_ns = [0]
+    registry = AgentRegistry(now_ns=lambda: now_ns[0])
+    streams = {name: registry.attach(hello(name), None) for name in ("a1", "a2", "a3")}
+    with pytest.raises(AttachRejectedError, match="takes no more"):
+        registry.attach(hello("a4"), None)
+    for name in ("a3", "a1"):
+        now_ns[0] += 1
+        registry.detach(*streams[name])
+    registry.attach(hello("a4"), None)
+    assert list(registry.connections) == ["a1", "a2", "a4"]
+    registry.attach(hello("a1"), None)
 
 
 def test_a_second_stream_replaces_the_first() -> None:

@@ -90,3 +90,11 @@ def test_an_authority_is_saved_and_loaded() -> None:
     load(certificate).verify_directly_issued_by(load(authority.ca_pem))
     with pytest.raises(ValueError, match="does not belong to the CA"):
         Authority.from_pem(authority.ca_pem, Authority.create().key_pem)
+
+
+def test_derived_keys_belong_to_one_ca_and_one_purpose() -> None:
+    authority = Authority.create()
+    same = Authority.from_pem(authority.ca_pem, authority.key_pem)
+    assert authority.derived_key("a") == same.derived_key("a")
+    others = {authority.derived_key("b"), Authority.create().derived_key("a")}
+    assert len({authority.derived_key("a"), *others}) == 3

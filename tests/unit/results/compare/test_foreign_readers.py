@@ -50,6 +50,31 @@ AFTER = """
   0.547 [13]
 """
 
+# The beginning of what autocannon --json prints, and hey's report of a port that refuses all connections.
+AUTOCANNON = (
+    '{"url":"http://localhost:8080","connections":10,"duration":10.01,"errors":0,'
+    '"latency":{"average":0.21,"mean":0.21,"min":0,"max":19,"p2_5":0,"p50":0,"p97_5":2,"p99":3},'
+    '"requests":{"average":24000,"total":240000}}\n'
+)
+ALL_FAILED = """
+Summary:
+  Total:\t0.0213 secs
+  Slowest:\t0.0000 secs
+  Fastest:\t0.0000 secs
+  Average:\tNaN secs
+  Requests/sec:\t9389.6713
+
+Response time histogram:
+
+Latency distribution:
+
+Status code distribution:
+
+Error distribution:
+  [150]\tGet "http://localhost:9/": dial tcp 127.0.0.1:9: connect: connection refused
+  [50]\tGet "http://localhost:9/": EOF
+"""
+
 
 def written(folder: Path, text: str, name: str = "file") -> Path:
     path = folder / name
@@ -173,11 +198,23 @@ def bomb() -> str:
         ("Tag=latency,0.0,1.0,2.0,HISTFAAAA\n", "line 1"),
         (f"0.0,1.0,2.0,{bomb()}\n", "larger than"),
         ("#[x]\n0.0,1.0,garbage\n", "line 2"),
-        ("#[only a comment]\n", "no latencies"),
-        ("response-time,offset\n1,2\nx,2\n", "could not convert"),
-        ("response-time,other\n1,2\n", "offset"),
-        ('{"latency": 5}\n', "code"),
+        ("#[only a comment]\n", "it has no latencies; compare"),
+        ("1795600000000000000,0,5,\n", "it has no latencies: all 1 requests failed"),
+        ("response-time,offset\n1,2\nx,2\n", "line 3 is not a row of hey's CSV"),
+        (
+            "response-time,offset\n1,2\n0.5",
+            "line 3 is not a row of hey's CSV; remove it if the file is cut off there",
+        ),
+        ("response-time,offset\n1,2\nnan,2\n", "line 3 is not a row"),
+        ("response-time,offset\n1,2\n-1,2\n", "line 3 is not a row"),
+        ("response-time,other\n1,2\n", "it has no column offset, which hey -o csv writes"),
+        ('{"latency": 5}\n', "line 1 is not a row of vegeta's JSON: code, timestamp, latency"),
         ('{"latency": 5, "code"\n', "line 1"),
+        ("1795600000000000000,200,5,\n1795600000000000000,2", "line 2 is not a row of vegeta's CSV"),
+        (AUTOCANNON, "it is autocannon's JSON summary, which has percentiles but not the distribution"),
+        (json.dumps(json.loads(AUTOCANNON), indent=2), "it is autocannon's JSON summary"),
+        ('{\n  "schema_version": 1,\n  "heyfleet_version": "0.1.0"\n}', "compare the archives of runs"),
+        (ALL_FAILED, "it has no latencies: all 200 requests failed; compare runs that got responses"),
         ("  Value Percentile TotalCount\n 2.0 0.5 10\n 1.0 1.0 20\n", "must ascend"),
         ("  0.2 [1]\n  0.1 [5]\n", "must ascend"),
         (BEFORE + "Status code distribution:\n  [200]\t7 responses\n", "500 responses, its status codes 7"),

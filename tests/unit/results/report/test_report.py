@@ -53,11 +53,18 @@ def cut_off(kit: Any) -> Summary:
             "loop_turn": [40_000] * 20,
         },
     )
-    done = kit.done([snapshot], unsent=978, stopped_by="signal", trace_dropped=1, sent=1023, planned=2001)
+    done = kit.done([snapshot], unsent=978, stopped_by="signal", trace_dropped=1)
     return kit.summary([snapshot], done, requests=2000, duration_ns=1)  # type: ignore[no-any-return]
 
 
-CASES = [normal, all_failed, few, cut_off]
+def contradictory(kit: Any) -> Summary:
+    """Totals that contradict the snapshots and the share count for nothing."""
+    snapshot = kit.snapshot(latencies_ns=[1_000_000] * 10)
+    done = kit.done([snapshot], sent=11, planned=21)
+    return kit.summary([snapshot], done, requests=20)  # type: ignore[no-any-return]
+
+
+CASES = [normal, all_failed, few, cut_off, contradictory]
 
 
 @pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
@@ -82,7 +89,15 @@ def test_values_of_the_json_report(kit: Any) -> None:
     assert [row["percent"] for row in values["latency"]["percentiles"]] == [10, 25, 50, 75, 90, 95, 99, 99.9]
     assert values["service_time"]["fastest_ns"] == 10_000_000
     assert values["generator"]["lag"]["slowest_ns"] == 10_000_000
-    assert len(values["ledger"]["faults"]) == 2
+    assert not values["ledger"]["faults"]
+    contradictions = document.document(contradictory(kit))["ledger"]
+    assert len(contradictions["faults"]) == 4, contradictions["faults"]
+    assert {name: contradictions[name] for name in ("planned", "sent", "unsent", "missing")} == {
+        "planned": 20,
+        "sent": 10,
+        "unsent": 0,
+        "missing": 10,
+    }
     assert values["plan"]["request_count"] == 2000
 
 

@@ -1,0 +1,72 @@
+"""Bounds of what agents send, checked once when it arrives. Snapshots have checks of their own, in results/snapshot_check.py.
+
+A host's name or the text of an error may be long, so texts are shortened. No number of an honest agent comes near the
+bound, so a message with a larger one is refused. The rules hold for all fields, also for those that will be added.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from heyfleet.errors import HeyfleetError
+from heyfleet.proto.plan_pb2 import Assignment
+from heyfleet.proto.stats_pb2 import Snapshot
+
+TEXT_LENGTH = 300
+_LIST_LENGTH = 1024
+_BYTES_LENGTH = 1 << 16
+_MAX_NUMBER = 1 << 62  # sums and differences of two stay within 64 bits
+_ELLIPSIS = "..."
+_LEFT_AS_THEY_ARE = (Assignment.DESCRIPTOR, Snapshot.DESCRIPTOR)
+
+
+class InvalidMessageError(HeyfleetError):
+    """A message that no honest agent sends."""
+
+
+def shorten(text: str) -> str:
+    """Return a text of at most TEXT_LENGTH characters."""
+    return text if len(text) <= TEXT_LENGTH else text[: TEXT_LENGTH - len(_ELLIPSIS)] + _ELLIPSIS
+
+
+def bound(message: Message) -> None:
+    """Shorten the texts of a message, also of those within it. Raises InvalidMessageError for a number or a list.
+
+    Assignments, which agents send back, stay as they are: a share that was changed would not fit its seal.
+    """
+    for field, value in message.ListFields():
+        if field.message_type in _LEFT_AS_THEY_ARE:
+            continue
+        if field.is_repeated:
+            _bound_list(message, field, value)
+        elif field.message_type is not None:
+            bound(value)
+        elif (bounded := _bounded(field.name, value)) is not value:
+            setattr(message, field.name, bounded)
+
+
+def _bound_list(message: Message, field: FieldDescriptor, values: Any) -> None:
+    if len(values) > _LIST_LENGTH:
+        raise InvalidMessageError(f"it has {len(values)} {field.name}, and {_LIST_LENGTH} are the most")
+    if field.message_type is None:
+        values[:] = [_bounded(field.name, value) for value in values]
+    elif field.message_type.GetOptions().map_entry:
+        entries = {_bounded(field.name, key): _bounded(field.name, value) for key, value in values.items()}
+        message.ClearField(field.name)
+        values.update(entries)
+    else:
+        for value in values:
+            bound(value)
+
+
+def _bounded(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return shorten(value)
+    if isinstance(value, bytes) and len(value) > _BYTES_LENGTH:
+        raise InvalidMessageError(f"its {name} has {len(value)} bytes, and {_BYTES_LENGTH} are the most")
+    if isinstance(value, int) and abs(value) > _MAX_NUMBER:
+        raise InvalidMessageError(f"its {name} is {value}, and no such number can be right")
+    return value
