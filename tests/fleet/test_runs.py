@@ -299,4 +299,4 @@ def test_redirects_stay_below_the_highest_rate_of_an_agent(fleet: Fleet, faulty:
     report = run.report
     adds_up(report)
     assert report["counters"]["rate_limited"] > 0
-    assert any("--max-rate" in note for note in report["notes"])
+    assert any("--max-rate" in reason for reason in report["trust"]["reasons"])
