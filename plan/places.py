@@ -14,7 +14,7 @@ _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 # The resolver reads 127.1, 0x7f000001 and 2130706433 as IPv4 addresses (inet_aton), so they are no names.
 _NUMBER = re.compile(r"\d+|0[xX][0-9A-Fa-f]*")
 _ZONE = re.compile(r"[A-Za-z0-9._-]{1,15}")  # the name of an interface, or its number
-_AGENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_AGENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _MAX_NAME_CHARACTERS = 253
 _MAX_LABEL_CHARACTERS = 63
 _MAX_PORT = 65535
@@ -88,7 +88,7 @@ def check_agent_name(name: str) -> str:
     """Check the name of an agent, which is part of file names, certificates and log lines."""
     if not _AGENT.fullmatch(name):
         raise ValueError(
-            f"{_shown(name)} is not an agent's name, which has 1 to 128 letters, digits, dots, - and _"
+            f"{_shown(name)} is not an agent's name, which has 1 to 64 letters, digits, dots, - and _"
         )
     return name
 

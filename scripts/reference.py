@@ -278,6 +278,7 @@ def _value_table() -> list[str]:
         "| `DURATION` | 500ms, 10s, 3m, 1h30m, 1.5s |",
         "| `SECONDS` | 20, 0.5, or a `DURATION` |",
         "| `RATE` | 5000, 5k/s, 300/m, 0.5: requests per second, minute or hour |",
+        "| `FILE` | plan.yaml, or `-` for standard input, which only one option can read |",
         "",
     ]
 

@@ -122,6 +122,8 @@ class RunCoordinator:
             return
         agent_run.heard_ns = self.registry.now_ns()
         match message.WhichOneof("message"):
+            case "snapshot" | "done" if not self.collector.started_ns:
+                self.on_invalid_message(connection, message.run_id, "it sent results before the start")
             case "snapshot":
                 was_settled = agent_run.settled
                 self.collector.on_snapshot(connection, message.snapshot)
@@ -144,7 +146,7 @@ class RunCoordinator:
         agent_run = self.collector.agent_runs.get(connection.agent)
         if run_id != self.run_id or agent_run is None or agent_run.settled:
             return
-        if agent_run.state == PREPARING:
+        if not self.collector.started_ns:
             agent_run.state = ""
             self._refusals[connection.agent] = reason
             connection.stop(self.run_id)

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 # heyfleet forks only to execute, so gRPC need not prepare for forks; when it can't, it complains on stderr.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -64,6 +64,8 @@ class OperatorService(Protocol):
 class Server:
     """Serves a fleet on one address, with mutual TLS, or on a socket file of this host if `tls` is None.
 
+    It is a context manager that ends every stream and stops listening.
+
     `tls` is (CA, key, certificate) in PEM. `join` answers a request to join or raises JoinRefusedError.
     """
 
@@ -102,6 +104,12 @@ class Server:
                 self._roster, RosterRequest.FromString, RosterReply.SerializeToString
             )
         return handlers
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.stop()
 
     async def start(self, address: str) -> int:
         """Listen on an address and return its port. Raises CannotStartError."""

@@ -249,3 +249,10 @@ def test_a_device_is_no_plan_file() -> None:
 def test_a_plan_file_may_have_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "plan.yaml").write_bytes("url: http://h/\nbody: grün\n".encode(encoding))
     assert plan_from(["-f", str(tmp_path / "plan.yaml")]).requests[0].body.decode() == "grün"
+
+
+def test_plan_show_quotes_what_nests_too_deeply(file: Any) -> None:
+    body = "[" * 5000
+    shown = CliRunner().invoke(main, ["plan", "show", "-m", "POST", "-d", body, "http://h/"])
+    assert shown.exit_code == 0, shown.output
+    assert plan_from(["-f", file(shown.output)]).requests[0].body.decode() == body

@@ -90,12 +90,14 @@ def mask_body(body: bytes) -> bytes:
     except UnicodeDecodeError:
         return size
     if text.lstrip()[:1] in ("{", "["):
-        import json
+        import json  # most commands have no body
+
+        from heyfleet.documents import parse_json
 
         try:
-            value = json.loads(text)
+            value = parse_json(text)
             masked = _mask_json(value)
-        except (ValueError, RecursionError):
+        except ValueError:
             pass
         else:
             return body if masked == value else json.dumps(masked, ensure_ascii=False).encode()
