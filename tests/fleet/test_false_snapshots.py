@@ -193,6 +193,11 @@ def test_a_false_snapshot_is_refused_as_a_whole(tmp_path: Path, name: str) -> No
     assert not any("agent a2" in fault for fault in faults)
 
 
+def many_addresses(part: Snapshot) -> None:
+    for number in range(2000):
+        part.addresses[f"{number}"].SetInParent()
+
+
 IN_SNAPSHOT: dict[str, Callable[[Snapshot], None]] = {
     "counter": changed(bytes_received=2**63 - 1),
     "workers": changed(first_worker_ns=-(2**63)),
@@ -202,7 +207,7 @@ IN_SNAPSHOT: dict[str, Callable[[Snapshot], None]] = {
     "unsent answers": changed(sent=0),
     "warm-up": lambda part: setattr(part.warmup, "bytes_sent", 2**63 - 1),
     "address": lambda part: setattr(part.addresses["10.0.0.1"], "responses", 2**63 - 1),
-    "addresses": lambda part: [part.addresses[f"{n}"].SetInParent() for n in range(2000)] and None,
+    "addresses": many_addresses,
     "kinds": lambda part: part.errors.update({f"bad response: {n}": 0 for n in range(2000)}),
     "breakdown": lambda part: part.breakdowns.add(stage=7, request=9).SetInParent(),
     "rows": changed(trace=bytes(64)),
