@@ -35,6 +35,7 @@ from heyfleet.proto.control_pb2 import (
 )
 
 _SHUTDOWN_GRACE_S = 1.0
+_HELLO_TIMEOUT_S = 60.0  # an agent sends its first message with the call
 
 if TYPE_CHECKING:  # generic in grpc's stubs, not at run time
     _Handler = grpc.RpcMethodHandler[Any, Any]
@@ -148,7 +149,10 @@ class Server:
 
     async def _attach(self, messages: AsyncIterator[FromAgent], context: _Context) -> AsyncIterator[ToAgent]:
         identity = await self._authorize(context, protocol.ROLE_AGENT)
-        first = await anext(aiter(messages), None)
+        try:
+            first = await asyncio.wait_for(anext(aiter(messages), None), _HELLO_TIMEOUT_S)
+        except TimeoutError:
+            return
         if first is None:
             return
         try:
