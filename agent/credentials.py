@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from heyfleet.errors import InputError
+from heyfleet.files import MAX_TEXT_BYTES, read_file
 
 _CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 _PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----"
@@ -45,8 +44,6 @@ def read_token(path: str) -> Token:
         raise CredentialsError(
             f"--token-file: {path!r} is not a token file", "create one with `heyfleet ca token`"
         )
-    if Path(path).stat().st_mode & 0o077:
-        print(f"heyfleet agent: {path} is readable by other users; run chmod 600 {path}", file=sys.stderr)
     return Token(fields["id"], fields["secret"], certificate.encode(), f"{_PRIVATE_KEY}{key}".encode())
 
 
@@ -100,7 +97,4 @@ def check(token: Token, ca_pem: bytes) -> None:
 
 
 def _read(path: str, flag: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise CredentialsError(f"{flag}: can't read {path!r}: {error.strerror}") from None
+    return read_file(path, flag, MAX_TEXT_BYTES, error=CredentialsError)

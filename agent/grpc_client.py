@@ -22,6 +22,8 @@ from heyfleet.proto.control_pb2 import FromAgent, JoinReply, JoinRequest, ToAgen
 
 _JOIN_TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 1.0
+# A controller sends at least a ping a second. One that is silent for this long, or for a longer lease, is given up.
+_SILENCE_LIMIT_S = 10.0
 
 if TYPE_CHECKING:  # it takes no parameters at run time
     _Call = grpc.aio.StreamStreamCall[Any, ToAgent]
@@ -97,7 +99,12 @@ async def _write(call: _Call, outgoing: asyncio.Queue[FromAgent]) -> None:
 async def _read(address: str, call: _Call, service: AgentService, outgoing: asyncio.Queue[FromAgent]) -> None:
     """Pass messages on to the service until the stream ends, which is always an error."""
     while True:
-        message = await call.read()
+        limit_s = max(_SILENCE_LIMIT_S, service.lease_ns / 1e9)
+        try:
+            async with asyncio.timeout(limit_s):
+                message = await call.read()
+        except TimeoutError:
+            raise UnreachableError(f"the controller sent nothing for {limit_s:g} s") from None
         if message is grpc.aio.EOF or not isinstance(message, ToAgent):
             raise UnreachableError("the controller ended the stream")
         if message.HasField("rejection"):

@@ -1,4 +1,4 @@
-"""One run as its agent holds it: the runner, the spool file, and how far it has come."""
+"""One run as its agent holds it: the runner, the spool file, how far it has come, and how long each step may take."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.proto.protocol import MESSAGE_BYTES_AT_MOST, OFFERS_AT_MOST
 from heyfleet.proto.stats_pb2 import Done, Ready, Record, Refusal, Snapshot
 
+# How long a run may stay where it is. The controller gives an agent a little longer, so that it hears the cause from here.
+PREPARE_LIMIT_NS = 120_000_000_000
+START_LIMIT_NS = 300_000_000_000  # from being ready to the order to start
+STALL_LIMIT_NS = 60_000_000_000  # from one snapshot to the next, which is due after a second
 _OFFER_BYTES_AT_MOST = MESSAGE_BYTES_AT_MOST - (1 << 19)  # the rest is for the other fields of a hello
 
 
@@ -42,10 +46,13 @@ class AsyncRunner(Protocol):
 class HeldRun:
     """A run that is prepared, running, or ended and not yet released."""
 
-    def __init__(self, assignment: Assignment, runner: AsyncRunner) -> None:
+    def __init__(self, assignment: Assignment, runner: AsyncRunner, since_ns: int) -> None:
         self.assignment = assignment
         self.runner = runner
+        self.since_ns = since_ns  # when its latest step was made
         self.spool: Spool | None = None  # None until the run is prepared
+        self.spool_fault = ""  # why its results are not kept any more
+        self.failure = ""  # why the agent gave it up after the start
         self.running = False
         self.ended_by = ""  # what ended the load, if the service did
         self.seal = b""  # proves to another controller that this share was started
@@ -59,13 +66,24 @@ class HeldRun:
 
     def offer(self) -> Offer:
         """Return what the controller must know of the run after a broken stream."""
-        ended = self.done is not None
+        ended = self.done is not None or bool(self.failure)
         return Offer(
             assignment=self.assignment, last_sequence=self.last_sequence, ended=ended, seal=self.seal
         )
 
+    def overdue(self, now_ns: int) -> str:
+        """Return what takes too long, or ""."""
+        waited_ns = now_ns - self.since_ns
+        if self.running and waited_ns > STALL_LIMIT_NS:
+            return f"its load gave no results for {waited_ns / 1e9:.0f} s"
+        if self.spool is None and waited_ns > PREPARE_LIMIT_NS:
+            return f"its connections were not ready after {waited_ns / 1e9:.0f} s; set a shorter --timeout, or a lower -c"
+        if not self.running and self.done is None and not self.failure and waited_ns > START_LIMIT_NS:
+            return f"no order to start came for {waited_ns / 1e9:.0f} s"
+        return ""
+
     def open_spool(self, folder: Path, agent: str, ready: Ready) -> None:
-        """Create the spool file with its first records; OSError."""
+        """Create the spool file with its first records; OSError, and ValueError for an id that is no file name."""
         self.spool = Spool(folder, self.run_id, agent)
         self.spool.append(Record(assignment=self.assignment))
         self.spool.append(Record(ready=ready))
@@ -80,7 +98,7 @@ class HeldRun:
         return list(self.spool.records()) if self.spool is not None else []
 
     def close(self, *, keep: bool) -> None:
-        """Close the spool file, and delete it unless it is to be kept."""
+        """Close the spool file, and delete it unless it is to be kept; OSError if it can't be deleted."""
         if self.spool is not None:
             self.spool.close(keep=keep)
 

@@ -19,10 +19,14 @@ from heyfleet.agent.errors import DeniedError, UnreachableError
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.agent.service import AgentService
 from heyfleet.durations import format_duration
+from heyfleet.errors import InputError
+from heyfleet.plan.places import check_agent_name
 from heyfleet.proto.protocol import LOCAL_PREFIX
+from heyfleet.surroundings import end_signals
 
 # How long the controller may take to close its side of the stream after the agent has said goodbye.
 _CLOSE_TIMEOUT_S = 1.5
+_STDIN = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,7 @@ class Options:
     folder: Path  # of spool files
     keep_results: bool = False
     rejoin_timeout_s: float = 600.0
+    leave_with_stdin: bool = False  # the end of stdin is then a SIGHUP
     policy: HostPolicy = field(default_factory=HostPolicy)
 
 
@@ -81,6 +86,7 @@ class AgentProcess:
         self._backoff = Backoff(options.rejoin_timeout_s, log, clock_ns)
         self._service: AgentService | None = None
         self._signal = 0
+        self.stdin_ended = False
         self._leaving: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
@@ -90,8 +96,10 @@ class AgentProcess:
         """
         loop = asyncio.get_running_loop()
         connecting = asyncio.ensure_future(self._join_and_attach())
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in end_signals():
             loop.add_signal_handler(number, self._on_signal, number, connecting)
+        if self._options.leave_with_stdin:
+            loop.add_reader(_STDIN, self._on_stdin, connecting)
         try:
             await connecting
         except (asyncio.CancelledError, DeniedError, UnreachableError):
@@ -101,6 +109,14 @@ class AgentProcess:
             if self._leaving is not None:
                 await self._leaving
         return 128 + self._signal if self._signal else 0
+
+    def _on_stdin(self, connecting: asyncio.Future[None]) -> None:
+        """Leave at the end of stdin: the process that started this one has ended."""
+        if not os.read(_STDIN, 4096):
+            asyncio.get_running_loop().remove_reader(_STDIN)
+            self.stdin_ended = True
+            if not self._signal:
+                self._on_signal(signal.SIGHUP, connecting)
 
     def _on_signal(self, number: int, connecting: asyncio.Future[None]) -> None:
         if self._signal:
@@ -141,14 +157,24 @@ class AgentProcess:
         """Return the agent's name, and its certificate unless the controller is on this host."""
         options, host = self._options, socket.gethostname()
         if options.address.startswith(LOCAL_PREFIX):
-            return options.name or f"{host}-{os.getpid()}", None
+            try:
+                return check_agent_name(options.name or f"{host}-{os.getpid()}"), None
+            except ValueError as error:
+                raise InputError(f"--name: {error}") from None
         assert options.token is not None
         while True:
             try:
                 name = options.name or host
-                return await self._client.join(options.address, options.ca_pem, options.token, name)
+                agent, certificate = await self._client.join(
+                    options.address, options.ca_pem, options.token, name
+                )
+                return check_agent_name(agent), certificate
             except UnreachableError as error:
                 await self._wait(error)
+            except ValueError as error:
+                raise DeniedError(
+                    f"the controller at {options.address} gave this agent no name: {error}"
+                ) from None
 
     async def _attach_until_left(self, service: AgentService, certificate: Certificate | None) -> None:
         while True:

@@ -12,13 +12,15 @@ from heyfleet.agent.host import limits
 from heyfleet.agent.host.monitor import HostMonitor
 from heyfleet.agent.http.dns_refresh import DnsRefresh
 from heyfleet.agent.http.messages import render_plan
-from heyfleet.agent.http.resolve import Resolution, ResolveError, resolve_plan
+from heyfleet.agent.http.resolve import Resolution, resolve_plan
+from heyfleet.agent.http.single_request import check_single_request
 from heyfleet.agent.http.transport import NAMES, speaks_http2
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.agent.snapshots import encode_histogram, merge_workers
 from heyfleet.agent.worker import Setup, Worker, build_engine
-from heyfleet.plan.sharding import deal
-from heyfleet.proto.plan_pb2 import Assignment, Plan
+from heyfleet.errors import CannotStartError
+from heyfleet.plan.sharding import deal, request_order
+from heyfleet.proto.plan_pb2 import USERS, Assignment, Plan
 from heyfleet.proto.protocol import TRACE_BYTES_A_SNAPSHOT
 from heyfleet.proto.stats_pb2 import Done, Ready, Refusal, Snapshot
 
@@ -27,7 +29,7 @@ _PREPARE_POLL_S = 0.0005
 # Between `start` and the first request: long enough for every worker to see the order, so that they start together.
 _START_DELAY_NS = 2_000_000
 # The workers may end for different reasons; the first of these that any of them gives is the agent's.
-_STOP_REASONS = ("fault", "signal", "duration", "count")
+_STOP_REASONS = ("fault", "signal", "limit", "duration", "count")
 
 
 class Runner:
@@ -46,14 +48,17 @@ class Runner:
         self._sequence = 0
 
     def prepare(self, assignment: Assignment) -> Ready | Refusal:
-        """Resolve the target, check the host's limits and open the connections; send nothing yet."""
+        """Check the owner's and the host's limits, resolve the target and open the connections; send nothing yet."""
         self._assignment = assignment
         plan = assignment.plan
         try:
-            resolution = resolve_plan(plan)
+            self._policy.check_load(assignment)
+            resolution = resolve_plan(plan, self._policy)
             http2 = self._build_workers(resolution)
-        except (ResolveError, limits.LimitError, ValueError) as error:
+        except (CannotStartError, ValueError) as error:
             return Refusal(reason=str(error))
+        except (MemoryError, OverflowError):
+            return Refusal(reason=str(limits.no_memory(assignment.connections, plan.streams)))
         self._dns_refresh = DnsRefresh(plan, self._policy, resolution.addresses, self._set_addresses)
         self._lookup_ns = resolution.lookup_ns
         for worker in self._workers:
@@ -78,11 +83,16 @@ class Runner:
     def _build_workers(self, resolution: Resolution) -> bool:
         """Build a worker for each share, and return whether they speak HTTP/2."""
         assignment, plan = self._assignment, self._assignment.plan
-        shares = deal(plan.workers or limits.cores(), assignment.connections, assignment.request_count)
+        if self._policy.max_rate:
+            for request in plan.requests:
+                check_single_request(plan, request)
+        workers = self._policy.workers_at_most(plan.workers or limits.cores())
+        shares = deal(workers, assignment.connections, assignment.request_count)
         limits.allow_sources(plan.sources)
         routes = 0 if plan.unix_socket else len(resolution.addresses) * max(len(plan.sources), 1)
-        limits.allow(sum(share.connections for share in shares), routes, len(shares))
-        http2 = speaks_http2(plan, resolution.addresses)
+        flag = "--users" if plan.load_model == USERS else "-c"
+        limits.allow(sum(share.connections for share in shares), routes, len(shares), flag)
+        http2 = speaks_http2(plan, resolution.addresses, lambda: self._stopped)
         messages, columns = render_plan(plan, http2)  # once for all workers: bodies may be large
         setup = Setup(
             assignment=assignment,
@@ -90,8 +100,10 @@ class Runner:
             resolution=resolution,
             http2=http2,
             messages=messages,
+            order=request_order([request.weight for request in plan.requests]),
             columns=columns,
             workers=len(shares),
+            connections=sum(share.connections for share in shares),
         )
         self._workers = [Worker(number, build_engine(setup, share)) for number, share in enumerate(shares)]
         return http2

@@ -14,19 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from heyfleet import __version__
+from heyfleet.agent.delivery import Delivery
+from heyfleet.agent.errors import DeniedError, cause_of
 from heyfleet.agent.held_run import AsyncRunner, HeldRun, newest_offers
 from heyfleet.agent.host.info import host_facts
 from heyfleet.agent.policy import HostPolicy
+from heyfleet.agent.received import check_message
 from heyfleet.agent.threaded_runner import ThreadedRunner
 from heyfleet.proto.control_pb2 import Bye, FromAgent, Hello, Pong, ToAgent
 from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.proto.protocol import PROTOCOL
-from heyfleet.proto.stats_pb2 import Ready, Record, Refusal
+from heyfleet.proto.stats_pb2 import Ready, Refusal
 
 _LEASE_CHECK_S = 0.1
 _DEFAULT_LEASE_NS = 10_000_000_000  # until a controller grants another
 _DRAIN_TIMEOUT_S = 5.0
 _FLUSH_TIMEOUT_S = 1.0
+_RUNS_HELD = 16  # as many as a controller keeps for `heyfleet collect`
 
 
 def _ignore(line: str) -> None:
@@ -58,12 +62,12 @@ class AgentService:
         self._folder = folder
         self._policy = policy or HostPolicy()
         self._keep_results = keep_results
-        self._log = log
+        self._write_log = log
         self._new_runner = new_runner
         self._clock_ns = clock_ns
-        self._in_thread = in_thread
+        self._delivery = Delivery(self._send, self._log, clock_ns, in_thread)
         self.heard_ns = clock_ns()  # when the controller's last message arrived
-        self._lease_ns = _DEFAULT_LEASE_NS
+        self.lease_ns = _DEFAULT_LEASE_NS
         self._leaving = ""
         self._said_bye = False
         self._outgoing: asyncio.Queue[FromAgent] | None = None
@@ -104,15 +108,33 @@ class AgentService:
     # Messages of the controller
 
     def on_message(self, message: ToAgent) -> None:
-        """Handle one message; any message renews the lease."""
+        """Handle one message; any message renews the lease. What fails ends the run that it is about, with its cause.
+
+        Raises DeniedError if the controller can't be served at all.
+        """
         self.heard_ns = self._clock_ns()
+        try:
+            check_message(message, self.agent, self.heard_ns)
+            self._handle(message)
+        except DeniedError:
+            raise
+        except Exception as error:  # the agent goes on, and the controller learns of it
+            kind = message.WhichOneof("message")
+            reason = f"it can't carry out the {kind}: {cause_of(error)}"
+            if (run := self._run(message.run_id)) is not None and kind != "assignment":
+                self._fail(run, reason)
+            else:
+                self._log(f"refused run {message.run_id[:32]!r}: {reason}")
+                self._refuse(message.run_id, reason)
+
+    def _handle(self, message: ToAgent) -> None:
         match message.WhichOneof("message"):
             case "ping":
                 ping = message.ping
                 pong = Pong(sequence=ping.sequence, sent_ns=ping.sent_ns, received_ns=self.heard_ns)
                 self._send(FromAgent(pong=pong))
             case "welcome":
-                self._lease_ns = message.welcome.lease_ns or _DEFAULT_LEASE_NS
+                self.lease_ns = message.welcome.lease_ns or _DEFAULT_LEASE_NS
                 for resume in message.welcome.resume_from:
                     self._spawn(self._resend(resume.run_id, resume.after_sequence))
             case "assignment":
@@ -144,11 +166,32 @@ class AgentService:
             self._refuse(run_id, f"it still holds the results of run {run_id}")
         else:
             self._cancel_pending()
-            if reason := self._policy.refusal(assignment):
-                self._refuse(run_id, reason)
-                return
-            self._pending = HeldRun(assignment, self._new_runner(self._policy))
+            self._forget_old_runs()
+            self._pending = HeldRun(assignment, self._new_runner(self._policy), self._clock_ns())
             self._spawn(self._prepare(self._pending))
+
+    def _forget_old_runs(self) -> None:
+        """Hold no more runs than a controller asks for. Those that none released stay on the disk."""
+        while len(self._runs) >= _RUNS_HELD:
+            run = self._runs.pop(next(iter(self._runs)))
+            self._close(run, keep=True)
+            self._log(f"run {run.run_id} was never released; {_RUNS_HELD} newer ones are held")
+
+    def _run(self, run_id: str) -> HeldRun | None:
+        pending = self._pending
+        return pending if pending is not None and pending.run_id == run_id else self._runs.get(run_id)
+
+    def _fail(self, run: HeldRun, reason: str) -> None:
+        """Give a run up wherever it is, and tell the controller why."""
+        if run is self._pending:
+            self._cancel_pending()
+        elif run.failure:
+            return
+        else:
+            run.failure = reason
+            run.runner.stop()
+        self._log(f"run {run.run_id}: {reason}")
+        self._refuse(run.run_id, reason)
 
     def _refuse(self, run_id: str, reason: str) -> None:
         self._send(FromAgent(refusal=Refusal(reason=reason), run_id=run_id))
@@ -156,13 +199,14 @@ class AgentService:
     async def _prepare(self, run: HeldRun) -> None:
         try:
             answer = await run.runner.prepare(run.assignment)
-        except (OSError, ValueError, MemoryError) as error:
-            answer = Refusal(reason=f"it can't prepare the run: {str(error) or type(error).__name__}")
+            if self._pending is run and isinstance(answer, Ready):
+                answer = self._accept(run, answer)
+        except Exception as error:  # whatever it is, the controller waits for an answer
+            answer = Refusal(reason=f"it can't prepare the run: {cause_of(error)}")
         if self._pending is not run:  # cancelled meanwhile
             run.runner.stop()
             return
-        if isinstance(answer, Ready):
-            answer = self._accept(run, answer)
+        run.since_ns = self._clock_ns()
         if isinstance(answer, Refusal):
             self._cancel_pending()
             self._refuse(run.run_id, answer.reason)
@@ -170,9 +214,7 @@ class AgentService:
             self._send(FromAgent(ready=answer, run_id=run.run_id))
 
     def _accept(self, run: HeldRun, ready: Ready) -> Ready | Refusal:
-        """Check the addresses that the load would go to, and create the spool file."""
-        if reason := self._policy.refusal_of_addresses(run.assignment, list(ready.addresses)):
-            return Refusal(reason=reason)
+        """Create the spool file."""
         try:
             run.open_spool(self._folder, self.agent, ready)
         except OSError as error:
@@ -187,7 +229,13 @@ class AgentService:
         self._runs[run_id] = run
         run.seal = seal
         run.running = True
-        run.runner.start(at_ns)
+        run.since_ns = max(self._clock_ns(), at_ns)
+        try:
+            run.runner.start(at_ns)
+        except Exception as error:  # such as no memory for another thread
+            run.running = False
+            self._fail(run, f"its load can't be started: {cause_of(error)}")
+            return
         target = run.assignment.plan.target.host
         self._log(f"run {run_id}: {run.assignment.connections} connections to {target}")
         self._spawn(self._collect(run))
@@ -202,66 +250,62 @@ class AgentService:
         run, self._pending = self._pending, None
         if run is not None:
             run.runner.stop()
-            run.close(keep=False)
+            self._close(run, keep=False)
+
+    def _close(self, run: HeldRun, *, keep: bool) -> None:
+        try:
+            run.close(keep=keep)
+        except OSError as error:
+            self._log(f"run {run.run_id}: can't delete its results: {cause_of(error)}")
 
     def _release(self, run_id: str) -> None:
         run = self._runs.get(run_id)
         if run is not None and not run.running:
             del self._runs[run_id]
-            run.close(keep=self._keep_results)
+            self._close(run, keep=self._keep_results)
         self._changed.set()
 
     # Results
 
     async def _collect(self, run: HeldRun) -> None:
-        """Spool and send a run's snapshots and totals as they come."""
-        async for snapshot in run.runner.snapshots():
-            await self._spool(run, Record(snapshot=snapshot))
-            run.last_sequence = snapshot.sequence
-            self._send(FromAgent(snapshot=snapshot, run_id=run.run_id))
-        done = await run.runner.done()
-        if run.ended_by:
-            done.stopped_by = run.ended_by
-        await self._spool(run, Record(done=done))
-        run.done, run.running = done, False
-        self._send(FromAgent(done=done, run_id=run.run_id))
-        self._log(f"run {run.run_id}: {done.sent} requests sent, ended by {done.stopped_by}")
-        self._changed.set()
-
-    async def _spool(self, run: HeldRun, record: Record) -> None:
-        """Append to the spool file, before the record is sent: the controller never has more than the file."""
+        """Keep and send a run's results as they come; whatever fails ends the run."""
         try:
-            await self._in_thread(run.append, record)
-        except OSError as error:
-            assert run.spool is not None
-            self._log(f"can't write {run.spool.path}: {error.strerror}; results are sent, but not kept here")
+            await self._delivery.collect(run)
+        except Exception as error:
+            self._fail(run, f"its results can't be collected: {cause_of(error)}")
+        finally:
+            run.running = False
+            self._changed.set()
 
     async def _resend(self, run_id: str, after_sequence: int) -> None:
-        """Send a run's records again from the spool file, without the snapshots that the controller has."""
+        """Send again what the controller has not received of a run."""
         run = self._runs.get(run_id)
         if run is None:
             return
         try:
-            records = await self._in_thread(run.records)
-        except OSError as error:
-            if run_id in self._runs:  # else it was released meanwhile
-                self._log(f"run {run_id}: can't read the results kept here: {error.strerror}")
+            loss = await self._delivery.resend(run, after_sequence)
+        except Exception as error:  # a disk that fails, or no memory for all of it
+            loss = f"can't read the results kept here: {cause_of(error)}"
+        if run_id not in self._runs:  # released meanwhile
             return
-        for record in records:
-            if record.HasField("ready") and not after_sequence:
-                self._send(FromAgent(ready=record.ready, run_id=run_id))
-            elif record.HasField("snapshot") and record.snapshot.sequence > after_sequence:
-                self._send(FromAgent(snapshot=record.snapshot, run_id=run_id))
-        if run.done is not None:
-            self._send(FromAgent(done=run.done, run_id=run_id))
+        if run.failure:
+            self._refuse(run_id, run.failure)
+        elif loss:
+            self._fail(run, loss)
 
     # Lease and end
 
     async def enforce_lease(self) -> None:
-        """Stop the load when the controller has been silent for the lease time; runs until cancelled."""
+        """Stop the load when the controller has been silent for the lease time, and give up what takes too long.
+
+        Runs until cancelled.
+        """
         while True:
             await asyncio.sleep(_LEASE_CHECK_S)
-            if self._clock_ns() - self.heard_ns <= self._lease_ns:
+            for run in (self._pending, *self._runs.values()):
+                if run is not None and (reason := run.overdue(self._clock_ns())):
+                    self._fail(run, reason)
+            if self._clock_ns() - self.heard_ns <= self.lease_ns:
                 continue
             self._cancel_pending()
             for run in self._runs.values():
@@ -269,7 +313,7 @@ class AgentService:
                     run.ended_by = "lease"
                     run.runner.stop()
                     self._log(
-                        f"run {run.run_id}: nothing heard from the controller for {self._lease_ns / 1e9:g} s,"
+                        f"run {run.run_id}: nothing heard from the controller for {self.lease_ns / 1e9:g} s,"
                         " load stopped"
                     )
 
@@ -298,7 +342,7 @@ class AgentService:
         self._cancel_pending()
         for run in self._runs.values():
             run.runner.stop()
-            run.close(keep=True)
+            self._close(run, keep=True)
 
     @property
     def _is_running(self) -> bool:
@@ -308,6 +352,11 @@ class AgentService:
     def kept_files(self) -> list[Path]:
         """Spool files of runs that no controller has released."""
         return [run.spool.path for run in self._runs.values() if run.spool is not None]
+
+    def _log(self, line: str) -> None:
+        """Log a line, if anybody reads the log: a closed stderr must not end a lease that is being enforced."""
+        with suppress(OSError, ValueError):
+            self._write_log(line)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

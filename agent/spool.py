@@ -7,53 +7,70 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
+from google.protobuf.message import DecodeError
+
+from heyfleet.plan.places import check_agent_name
+from heyfleet.plan.run_id import check_run_id
+from heyfleet.private_files import make_folder
 from heyfleet.proto.stats_pb2 import Record
 
 SUFFIX = ".records"
 
 
 def default_folder() -> Path:
-    """Return the user's state folder for spool files, or a temporary folder if that one can't be written."""
+    """Return the user's state folder for spool files, or a temporary folder if that one can't be written; OSError."""
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    folder = Path(state).expanduser() / "heyfleet" / "spool"
     try:
+        folder = Path(state).expanduser() / "heyfleet" / "spool"
         prepare_folder(folder)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
         return Path(tempfile.mkdtemp(prefix="heyfleet-spool-"))
     return folder
 
 
 def prepare_folder(folder: Path) -> None:
     """Create the folder for this user only, since plans may hold secrets; OSError if it can't be written."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(13, "can't be written", str(folder))
 
 
 class Spool:
-    """The file of one run, while it grows."""
+    """The file of one run, while it grows. It has whole records only, also after a write that failed.
+
+    Run ids and agents' names come from another host; ValueError for one that could lead out of the folder.
+    """
 
     def __init__(self, folder: Path, run_id: str, agent: str) -> None:
-        self.path = folder / f"{run_id}.{agent}{SUFFIX}"
-        self._file: BinaryIO = os.fdopen(
-            os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
-        )
+        self.path = folder / f"{check_run_id(run_id)}.{check_agent_name(agent)}{SUFFIX}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        self._file = os.fdopen(os.open(self.path, flags, 0o600), "wb", buffering=0)
+        self._length = 0  # of the whole records
 
     def append(self, record: Record) -> None:
-        """Write a record and flush it, so that it survives this process; OSError."""
+        """Write a record, so that it survives this process; OSError, after which it is not in the file."""
         data = record.SerializeToString()
-        self._file.write(_encode_length(len(data)) + data)
-        self._file.flush()
+        rest = memoryview(_encode_length(len(data)) + data)
+        whole = self._length + len(rest)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            with suppress(OSError):
+                self._file.truncate(self._length)
+                self._file.seek(self._length)
+            raise
+        self._length = whole
 
     def records(self) -> Iterator[Record]:
         """Yield the records written so far."""
         return read_records(self.path)
 
     def close(self, *, keep: bool) -> None:
-        """Close the file, and delete it unless it is to be kept."""
-        with suppress(OSError):  # a full disk; the failed append has been reported
+        """Close the file, and delete it unless it is to be kept; OSError if it can't be deleted."""
+        with suppress(OSError):  # a network file system may report a failed write late
             self._file.close()
         if not keep:
             self.path.unlink(missing_ok=True)
@@ -62,11 +79,14 @@ class Spool:
 def read_records(path: Path) -> Iterator[Record]:
     """Yield the records of a file, each behind its length as a varint, and stop before an incomplete one."""
     with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
         while (length := _read_length(file)) is not None:
-            data = file.read(length)
-            if len(data) < length:
+            if length > size - file.tell():
                 return
-            yield Record.FromString(data)
+            try:
+                yield Record.FromString(file.read(length))
+            except DecodeError:
+                return
 
 
 def _encode_length(value: int) -> bytes:
@@ -78,7 +98,7 @@ def _encode_length(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _read_length(file: BinaryIO) -> int | None:
+def _read_length(file: IO[bytes]) -> int | None:
     """Read a varint; None at the end of the file."""
     value = shift = 0
     while byte := file.read(1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from heyfleet.agent.errors import cause_of
 from heyfleet.agent.host import monitor
 from heyfleet.agent.http.messages import Message
 from heyfleet.agent.http.proxy import target_url, tunnel_head
@@ -13,8 +14,8 @@ from heyfleet.agent.http.resolve import Resolution
 from heyfleet.agent.http.transport import tls_context
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import ConnectionConfig, Engine, LoadConfig, RecordingConfig, RequestConfig, TargetConfig
-from heyfleet.plan.sharding import Share, request_order
-from heyfleet.proto.plan_pb2 import CLOSED, CONNECTION_RATE, RATE, USERS, Assignment, Plan, Think
+from heyfleet.plan.sharding import Share
+from heyfleet.proto.plan_pb2 import CLOSED, CONNECTION_RATE, RATE, USERS, Assignment, Think
 from heyfleet.proto.stats_pb2 import WorkerFacts
 
 _LOAD_MODELS = {CLOSED: "closed", CONNECTION_RATE: "connection_rate", RATE: "rate", USERS: "users"}
@@ -29,8 +30,10 @@ class Setup:
     resolution: Resolution
     http2: bool
     messages: list[Message]
+    order: list[int]
     columns: list[list[bytes]]
     workers: int
+    connections: int  # of all workers
 
 
 class Worker:
@@ -71,8 +74,8 @@ class Worker:
         before_ns, before = monitor.run_queue_wait()
         try:
             self.engine.run()
-        except OSError as error:
-            self.fault = error.strerror or str(error)
+        except Exception as error:  # such as no memory for the ring; the run ends with its cause
+            self.fault = cause_of(error)
         finally:
             after_ns, after = monitor.run_queue_wait()
             self._run_queue_ns, self._switched_out = after_ns - before_ns, after - before
@@ -98,7 +101,7 @@ def build_engine(setup: Setup, share: Share) -> Engine:
         ),
         RequestConfig(
             messages=setup.messages,
-            order=request_order([request.weight for request in plan.requests]),
+            order=setup.order,
             columns=setup.columns,
             decode=plan.decode,
         ),
@@ -110,8 +113,9 @@ def build_engine(setup: Setup, share: Share) -> Engine:
             plan_connections=plan.connections,
             first=assignment.first_connection + stride * share.first,
             stride=stride * share.stride,
+            single=setup.policy.spares_connections(setup.connections),
         ),
-        _load_config(plan, share),
+        _load_config(setup, share),
         recording=RecordingConfig(
             kernel_timestamps=plan.kernel_timestamps, trace_rows=_trace_rows(assignment, share, setup.workers)
         ),
@@ -122,7 +126,8 @@ def build_engine(setup: Setup, share: Share) -> Engine:
     return engine
 
 
-def _load_config(plan: Plan, share: Share) -> LoadConfig:
+def _load_config(setup: Setup, share: Share) -> LoadConfig:
+    plan, policy = setup.assignment.plan, setup.policy
     return LoadConfig(
         model=_LOAD_MODELS[plan.load_model],
         stages=[(stage.duration_ns, stage.first, stage.last) for stage in plan.stages],
@@ -133,6 +138,9 @@ def _load_config(plan: Plan, share: Share) -> LoadConfig:
         request_count=share.request_count,
         duration_ns=plan.duration_ns,
         warmup_ns=plan.warmup_ns,
+        # Rates are shared out in proportion to connections, and so is their limit.
+        sends_per_s_at_most=policy.max_rate * share.connections / setup.connections,
+        run_ns_at_most=policy.max_duration_ns,
     )
 
 

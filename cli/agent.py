@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+import shutil
 from pathlib import Path
 
 import click
 
+from heyfleet import console
 from heyfleet.agent.credentials import Token, check, read_ca, read_token
 from heyfleet.cli.parsed_type import ParsedType
 from heyfleet.durations import parse_count, parse_duration_ns, parse_rate_per_s
@@ -23,8 +24,8 @@ Exit codes:
   0         the controller dismissed the agent
   1         the controller could not be reached within --rejoin-timeout
   2         invalid input, or the controller refused the agent
-  130, 143  stopped by SIGINT or SIGTERM, after the load was stopped and its
-            results were delivered"""
+  130, 143, 129  stopped by SIGINT, SIGTERM or SIGHUP, after the load was
+            stopped and its results were delivered"""
 
 _DURATION = ParsedType("duration", parse_duration_ns)
 _RATE = ParsedType("rate", parse_rate_per_s)
@@ -43,6 +44,12 @@ _DEFAULT_REJOIN_TIMEOUT_NS = 600_000_000_000
 )
 @click.option(
     "--spool", metavar="DIR", help="Directory that holds results until the controller has received them."
+)
+@click.option(
+    "--lifeline",
+    metavar="DIR",
+    hidden=True,
+    help="Leave when stdin ends; a temporary directory to remove then, which holds results unless --spool is given.",
 )
 @click.option("--keep-results", is_flag=True, help="Keep results in --spool after they were delivered.")
 @click.option(
@@ -77,6 +84,7 @@ def agent(
     token_file: str | None,
     name: str,
     spool: str | None,
+    lifeline: str | None,
     keep_results: bool,
     rejoin_timeout: int,
     targets: tuple[str, ...],
@@ -100,7 +108,8 @@ def agent(
         ca_pem=ca_pem,
         token=token,
         name=name,
-        folder=_spool_folder(spool),
+        folder=_spool_folder(spool or lifeline),
+        leave_with_stdin=lifeline is not None,
         keep_results=keep_results,
         rejoin_timeout_s=rejoin_timeout / 1e9,
         policy=HostPolicy(targets, max_rate, max_connections or 0, max_duration),
@@ -114,11 +123,14 @@ def agent(
     except HeyfleetError as error:
         _print_line(str(error))
         code = error.exit_code
+    finally:
+        if lifeline is not None and process.stdin_ended:
+            shutil.rmtree(lifeline, ignore_errors=True)
     raise click.exceptions.Exit(code)
 
 
 def _print_line(line: str) -> None:
-    print("heyfleet agent:", line, file=sys.stderr, flush=True)
+    console.info(line, program="heyfleet agent")
 
 
 def _credentials(address: str, ca: str | None, token_file: str | None) -> tuple[Token | None, bytes]:
@@ -133,6 +145,8 @@ def _credentials(address: str, ca: str | None, token_file: str | None) -> tuple[
         )
     ca_pem, token = read_ca(ca), read_token(token_file)
     check(token, ca_pem)
+    if Path(token_file).stat().st_mode & 0o077:
+        _print_line(f"{token_file} is readable by other users; run chmod 600 {token_file}")
     return token, ca_pem
 
 
@@ -140,7 +154,12 @@ def _spool_folder(spool: str | None) -> Path:
     from heyfleet.agent.spool import default_folder, prepare_folder
 
     if spool is None:
-        return default_folder()
+        try:
+            return default_folder()
+        except OSError as error:
+            raise click.UsageError(
+                f"no folder can be written for the results: {error.strerror}; name one with --spool"
+            ) from None
     try:
         prepare_folder(Path(spool))
     except OSError as error:

@@ -16,8 +16,9 @@ import json
 import os
 import sys
 from contextlib import ExitStack
-from typing import Any, TextIO
+from typing import TextIO
 
+from heyfleet.cli.process import run_process
 from heyfleet.cli.run import make_executor, make_live_exports
 from heyfleet.controller.executors.base import Executor
 from heyfleet.controller.run import run
@@ -27,6 +28,7 @@ from heyfleet.plan.conflicts import launches_agents
 from heyfleet.plan.option_sources import collect_options
 from heyfleet.plan.options import RunOptions
 from heyfleet.results.archive.archiver import Archiver
+from heyfleet.surroundings import translate
 
 
 class _Messages:
@@ -50,9 +52,11 @@ def main() -> int:
         messages.send("finished", exit_code=int(_run(options, request["folder"], messages)))
     except Interrupted:
         messages.send("error", classes=["KeyboardInterrupt"], cause="interrupted before the start", cure="")
-    except HeyfleetError as error:
-        classes = [each.__name__ for each in type(error).__mro__ if issubclass(each, HeyfleetError)]
-        messages.send("error", classes=classes, cause=error.cause, cure=error.cure)
+    except Exception as error:
+        if (known := translate(error)) is None:
+            raise
+        classes = [each.__name__ for each in type(known).__mro__ if issubclass(each, HeyfleetError)]
+        messages.send("error", classes=classes, cause=known.cause, cure=known.cure)
     return 0
 
 
@@ -85,16 +89,5 @@ def _executor(options: RunOptions, stack: ExitStack) -> tuple[RunOptions, Execut
     return options, FleetExecutor(options, stack.enter_context(deployment))
 
 
-def _traceback_free(work: Any) -> int:
-    """Return the exit code of `work`; a fault of heyfleet becomes one line on stderr."""
-    try:
-        return int(work())
-    except Exception as error:
-        if os.environ.get("HEYFLEET_DEBUG") == "1":
-            raise
-        print(f"fault: {type(error).__name__}: {error} (HEYFLEET_DEBUG=1 shows where)", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    sys.exit(_traceback_free(main))
+    sys.exit(run_process(main))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from heyfleet import console
 from heyfleet.cli.go_flags import Value
 from heyfleet.controller.security import folder as folders
 from heyfleet.durations import format_duration, parse_duration_ns
@@ -43,9 +44,13 @@ def init(folder: str, valid: int) -> None:
     DIR gets a new CA and an operator's certificate. It must not have a CA yet.
     """
     folders.init(folder, timedelta(microseconds=valid / 1000))
-    click.echo(f"made {folder}; keep its ca.key secret, because it controls the fleet")
-    click.echo(f"next: heyfleet ca token {folder} --uses 3")
-    click.echo(f"      heyfleet controller --credentials {folder}")
+    console.write_lines(
+        [
+            f"made {folder}; keep its ca.key secret, because it controls the fleet",
+            f"next: heyfleet ca token {folder} --uses 3",
+            f"      heyfleet controller --credentials {folder}",
+        ]
+    )
 
 
 @ca.command("token", context_settings=_HELP)
@@ -71,17 +76,25 @@ def token(folder: str, uses: int, valid: int, output: str | None) -> None:
     except OSError as error:
         raise InputError(f"can't write {str(path)!r}: {error.strerror}") from None
     agents = f"{uses} agent{'s' if uses > 1 else ''}"
-    click.echo(f"made token {token_id} in {path}, for {agents}, valid for {format_duration(valid)}")
-    click.echo(f"next, on each host with copies of {Path(folder) / folders.CA} and of this file:")
-    click.echo("  heyfleet agent --join HOST:PORT --ca ca.pem --token-file join.token")
+    console.write_lines(
+        [
+            f"made token {token_id} in {path}, for {agents}, valid for {format_duration(valid)}",
+            f"next, on each host with copies of {Path(folder) / folders.CA} and of this file:",
+            "  heyfleet agent --join HOST:PORT --ca ca.pem --token-file join.token",
+        ]
+    )
 
 
 @ca.command("list", context_settings=_HELP)
 @click.argument("folder", metavar="DIR")
 def list_tokens(folder: str) -> None:
     """List the tokens that were made, with the uses that are left."""
-    for entry in folders.Credentials.load(folder).tokens.entries():
-        expiry = datetime.datetime.fromtimestamp(entry.expires_s, datetime.UTC)
-        click.echo(
-            f"{entry.token_id}  {entry.uses_left} of {entry.uses} uses left  until {expiry:%Y-%m-%d %H:%M:%S} UTC"
-        )
+    entries = folders.Credentials.load(folder).tokens.entries()
+    console.write_lines(
+        f"{entry.token_id}  {entry.uses_left} of {entry.uses} uses left  until {_utc(entry.expires_s)} UTC"
+        for entry in entries
+    )
+
+
+def _utc(unix_s: float) -> str:
+    return f"{datetime.datetime.fromtimestamp(unix_s, datetime.UTC):%Y-%m-%d %H:%M:%S}"

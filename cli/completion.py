@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from heyfleet import console
+
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -24,6 +26,6 @@ def completion_command(main: click.Command) -> click.Command:
         kind = get_completion_class(shell)
         if kind is None:
             raise click.UsageError(f"{shell}: completion is available for {', '.join(SHELLS)}")
-        click.echo(kind(main, {}, "heyfleet", "_HEYFLEET_COMPLETE").source())
+        console.write_stdout([kind(main, {}, "heyfleet", "_HEYFLEET_COMPLETE").source() + "\n"])
 
     return completion

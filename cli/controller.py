@@ -10,8 +10,9 @@ import click
 
 from heyfleet import console
 from heyfleet.cli.go_flags import Value
-from heyfleet.durations import parse_duration_ns
-from heyfleet.errors import CannotStartError, InputError
+from heyfleet.errors import InputError
+from heyfleet.plan.values import parse_lease_ns
+from heyfleet.surroundings import end_signals
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 _DEFAULT_LEASE_NS = 10_000_000_000
@@ -37,7 +38,7 @@ def controller_command() -> click.Command:
             ),
             click.Option(
                 ["--lease", "lease_ns"],
-                type=Value("DURATION", parse_duration_ns),
+                type=Value("DURATION", parse_lease_ns),
                 default=_DEFAULT_LEASE_NS,
                 help="How long an agent keeps its load running without a word from the controller. Default 10s.",
             ),
@@ -95,10 +96,7 @@ def _collect(run_id: str, controller: str, credentials: str, json: bool, out: st
 def _serve(listen: str, credentials: str, lease_ns: int) -> None:
     import uvloop
 
-    try:
-        raise click.exceptions.Exit(uvloop.run(_serve_until_signal(listen, credentials, lease_ns)))
-    except OSError as error:
-        raise CannotStartError(f"--listen: {error}") from None
+    raise click.exceptions.Exit(uvloop.run(_serve_until_signal(listen, credentials, lease_ns)))
 
 
 async def _serve_until_signal(listen: str, credentials_folder: str, lease_ns: int) -> int:
@@ -115,15 +113,15 @@ async def _serve_until_signal(listen: str, credentials_folder: str, lease_ns: in
     registry = AgentRegistry(lease_ns, console.info)
     key, certificate = credentials.authority.server()
     seals = ShareSeals(credentials.authority.derived_key("shares of runs"))
+    signals: asyncio.Queue[int] = asyncio.Queue()
+    for number in end_signals():
+        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     server = Server(
         registry,
         (credentials.authority.ca_pem, key, certificate),
         join=enrollment.Enrollment(credentials, registry).join,
         operator_service=Daemon(registry, console.info, seals),
     )
-    signals: asyncio.Queue[int] = asyncio.Queue()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     port = await server.start(enrollment.format_address(host, port))
     console.info(f"listening on {enrollment.format_address(host, port)}")
     async with background(registry.renew_leases):

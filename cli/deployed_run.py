@@ -27,7 +27,7 @@ def run_deployed(options: RunOptions, make_fleet: FleetFactory, live_exports: Li
     if options.dry_run:
         make_plan(options)
         _, port = parse_listen_address(options.listen)
-        console.write_stdout(["\n".join(deployment.plan_lines(port)) + "\n"])
+        console.write_lines(deployment.plan_lines(port))
         return ExitCode.OK
     with deployment:
         archiver = Archiver(options.out, enabled=not options.no_archive, warn=console.info)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
+
+from heyfleet import console
+from heyfleet.text import dump_json
 
 HELP = """Check how much load this host can generate, what limits it, and what to do about that.
 
@@ -31,13 +32,11 @@ def doctor(*, as_json: bool, tune: bool, restore: bool) -> None:
         raise click.UsageError("--tune and --restore exclude each other")
     state = sysctl.state_file()
     changes = sysctl.tune(state) if tune else sysctl.restore(state) if restore else []
-    for line in changes:
-        click.echo(line, err=True)
+    console.write_stderr(changes)
     document = checks.document()
     if as_json:
-        click.echo(json.dumps(document, indent=2))
+        console.write_stdout([dump_json(document)])
     else:
-        for line in checks.lines():
-            click.echo(line)
+        console.write_lines(checks.lines())
     unusable = any(check["state"] == checks.BAD for check in document["checks"])
     raise click.exceptions.Exit(int(unusable))

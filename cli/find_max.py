@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 
 from heyfleet import console
@@ -35,7 +34,7 @@ def find_max_and_report(
 
         console.write_stdout([json_report.render_search(search.steps, best)])
     else:
-        console.write_stdout(f"{line}\n" for line in search_lines(search))
+        console.write_lines(search_lines(search))
         if best is not None:
             print_report(best.summary, options.output, b"")
     if interrupts.exit_code:
@@ -44,7 +43,7 @@ def find_max_and_report(
 
 
 def _show_step(step: Step) -> None:
-    if sys.stderr.isatty():
+    if console.is_terminal():
         console.info(describe_step(step))
 
 
@@ -60,7 +59,8 @@ def search_lines(search: Search) -> Iterator[str]:
         )
         yield f"  {search.passed_rate:g} requests/s passed{limit}"
     else:
-        yield "  no rate passed"
+        lowest = min((step.rate for step in search.steps), default=0)
+        yield f"  no rate passed{f'; the lowest that was tried is {lowest:g} requests/s' if lowest else ''}"
     if search.limited_by_generator:
         yield "  the limit is the generator's, not the server's: use more agents, or a less busy host"
     yield from (f"  {describe_step(step)}" for step in search.steps)

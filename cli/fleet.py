@@ -132,7 +132,7 @@ def up(**flags: Any) -> None:
     join = spec.join or flags["controller"]
     launch_spec = spec.launch_spec(fleet=spec.name or _DEFAULT_NAME, join=join or f"HOST:{DEFAULT_PORT}")
     if flags["dry_run"]:
-        click.echo("\n".join(_plan(spec, launch_spec, head=flags["head"]).lines()))
+        console.write_lines(_plan(spec, launch_spec, head=flags["head"]).lines())
         return
     if flags["head"]:
         controller: RemoteController = FutureController(flags["credentials"], spec.lifetime_s)
@@ -231,8 +231,7 @@ def status(**flags: Any) -> None:
         agents = _agent_states(roster)
         for line in roster.rejections:
             console.info(f"rejected: {line}")
-    for line in status_lines(instances, agents, time.time()):
-        click.echo(line)
+    console.write_lines(status_lines(instances, agents, time.time()))
 
 
 def _agent_states(roster: Roster) -> dict[str, str]:
@@ -276,8 +275,7 @@ def logs(**flags: Any) -> None:
 
     spec = fleet_spec(flags)
     for name, text in spec.provider.logs(spec.name or _DEFAULT_NAME):
-        for line in text.splitlines() or ["(nothing)"]:
-            click.echo(f"{name}: {line}")
+        console.write_lines(f"{name}: {line}" for line in text.splitlines() or ["(nothing)"])
 
 
 @fleet.command("down", context_settings=_HELP, epilog=_EXIT_CODES)
@@ -312,11 +310,8 @@ def settings(on: str) -> None:
     formatter.write_dl(
         [(each.name, each.help) for each in provider_class(on).settings] or [(on, "has no settings")]
     )
-    click.echo(formatter.getvalue().rstrip("\n"))
+    console.write_lines(formatter.getvalue().rstrip("\n").split("\n"))
 
 
 def _print_removed(removed: list[str]) -> None:
-    for line in removed:
-        click.echo(f"removed {line}")
-    if not removed:
-        click.echo("nothing to remove")
+    console.write_lines([f"removed {line}" for line in removed] or ["nothing to remove"])

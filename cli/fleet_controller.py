@@ -63,4 +63,4 @@ class FutureController(RemoteController):
     def credentials(self) -> Mapping[str, bytes]:
         """Return the files that the controller needs, by name. The operator's key stays here."""
         names = (credentials_folder.CA, credentials_folder.CA_KEY, credentials_folder.TOKENS)
-        return {name: (Path(self._folder) / name).read_bytes() for name in names}
+        return {name: credentials_folder.read_credential(Path(self._folder), name) for name in names}

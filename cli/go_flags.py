@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -144,6 +145,8 @@ def _value(param: click.Option, flag: str, value: str | None, rest: Iterator[str
 def _unknown(flag: str, name: str, known: dict[str, click.Option]) -> str:
     from difflib import get_close_matches
 
+    # What follows a name may be a value, and secret: -auser:password, -H'Cookie: x'.
+    name, flag = (re.split(r"[^\w\n-]", text)[0] for text in (name, flag))
     near = [other for other in known if other.lower() == name.lower()] or get_close_matches(name, known, 1)
     if not near:
         return f"unknown flag {flag}; heyfleet run -h shows all flags"

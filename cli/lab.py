@@ -14,6 +14,7 @@ from typing import Any
 import click
 import uvloop
 
+from heyfleet import console
 from heyfleet.cli.parsed_type import ParsedType
 from heyfleet.durations import parse_count
 from heyfleet.lab.behavior import Behavior, parse_query
@@ -52,7 +53,7 @@ def _serve(server: Callable[[Callable[[str], None]], Coroutine[Any, Any, None]],
     hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
     try:
-        uvloop.run(server(lambda url: click.echo(f"heyfleet lab: listening on {url}")))
+        uvloop.run(server(lambda url: console.write_lines([f"heyfleet lab: listening on {url}"])))
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise click.ClickException(f"can't listen on {where}: {reason}") from None
@@ -110,7 +111,7 @@ def faulty(
         lambda announce: serve(target, address, port, announce, stall=stall, tls=context),
         f"{host} port {port}",
     )
-    click.echo(f"heyfleet lab: {target.summary()}")
+    console.write_lines([f"heyfleet lab: {target.summary()}"])
 
 
 def _model_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -149,4 +150,4 @@ def vpc_lambda(*, host: str, port: int, allow_remote: bool, time_scale: float, *
         raise click.UsageError(str(error)) from None
     account = Account(settings, time_scale)
     _serve(lambda announce: serve_account(account, address, port, announce), f"{host} port {port}")
-    click.echo(f"heyfleet lab: {account.summary()}")
+    console.write_lines([f"heyfleet lab: {account.summary()}"])

@@ -1,16 +1,15 @@
-"""The command `heyfleet`: finds and imports one subcommand, and turns every error into a line and an exit code."""
+"""The command `heyfleet`: finds and imports one subcommand."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from heyfleet import __version__, console
-from heyfleet.errors import ExitCode, HeyfleetError
+from heyfleet import __version__
+from heyfleet.cli.process import run_process
 
 if TYPE_CHECKING:
     from heyfleet.controller.executors.base import AgentLink, Deployment
@@ -149,44 +148,13 @@ class Main(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run a command and exit with its code. This is the only place that prints an error."""
-        try:
-            code = super().main(*args, **{**kwargs, "standalone_mode": False})
-        except click.exceptions.NoArgsIsHelpError as error:
-            code = error.exit_code
-            print(error.format_message(), file=sys.stderr)
-        except click.ClickException as error:
-            code = error.exit_code
-            console.error(_message(error))
-        except HeyfleetError as error:
-            code = int(error.exit_code)
-            console.error(str(error))
-        except (click.Abort, KeyboardInterrupt):
-            code = int(ExitCode.INTERRUPTED)
-        except Exception as error:
-            if os.environ.get("HEYFLEET_DEBUG") == "1":
-                raise
-            code = int(ExitCode.FAULT)
-            console.error(f"fault: {type(error).__name__}: {error} (HEYFLEET_DEBUG=1 shows where)")
-        sys.exit(code if isinstance(code, int) else 0)
+        """Run a command and exit with its code."""
 
+        def command() -> int:
+            code = super(Main, self).main(*args, **{**kwargs, "standalone_mode": False})
+            return code if isinstance(code, int) else 0
 
-def _message(error: click.ClickException) -> str:
-    """Return one line that names the flag as it was typed."""
-    if isinstance(error, click.NoSuchOption | click.exceptions.NoSuchCommand):
-        return f"{error.format_message().rstrip('.')}; try heyfleet run [flags] URL, or heyfleet -h"
-    if isinstance(error, click.MissingParameter) and error.param:
-        name = (
-            error.param.human_readable_name
-            if isinstance(error.param, click.Argument)
-            else error.param.opts[0]
-        )
-        return f"{name} is missing; --help shows all arguments"
-    if isinstance(error, click.BadParameter) and error.param:
-        from heyfleet.cli.go_flags import spelling
-
-        return f"{spelling(error)}: {error.message}"
-    return error.format_message()
+        sys.exit(run_process(command))
 
 
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"]})

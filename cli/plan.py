@@ -11,11 +11,14 @@ import yaml
 
 from heyfleet import console
 from heyfleet.plan.build import warnings
+from heyfleet.plan.mask import mask_text
 from heyfleet.plan.options import OPTIONS, Text
 from heyfleet.plan.plan_file import PlanFile
-from heyfleet.plan.redact import echo
+from heyfleet.plan.redact import echo, without_secrets
 from heyfleet.plan.stages import peak_rate_per_s, stage_ends_ns
 from heyfleet.proto.plan_pb2 import CONNECTION_RATE, RATE, USERS, Plan
+from heyfleet.text import dump_json
+from heyfleet.yaml_documents import YamlError, compose_yaml
 
 Planned = Callable[[list[str]], tuple[Plan, dict[str, Text], PlanFile | None]]
 
@@ -41,7 +44,7 @@ def summary(plan: Plan) -> Iterator[str]:
         yield f"warm-up: the first {plan.warmup_ns / 1e9:g} s are not part of the results"
     total = sum(request.weight for request in plan.requests)
     for request in plan.requests if len(plan.requests) > 1 else ():
-        yield f"request {request.name}: {request.weight} of {total}: {request.method} {request.request_target}"
+        yield f"request {request.name}: {request.weight} of {total}: {request.method} {mask_text(request.request_target)}"
 
 
 def plan_yaml(texts: Mapping[str, Text], file: PlanFile | None) -> Iterator[str]:
@@ -82,10 +85,11 @@ def _scalar(value: Any) -> str:
         return "true" if value else "false"
     text = str(value)
     try:
-        root = yaml.compose(f"key: {text}", Loader=yaml.SafeLoader)
+        root = compose_yaml(f"key: {text}")
         node = root.value[0][1] if root is not None else None
-        plain = isinstance(node, yaml.ScalarNode) and node.value == text and not node.tag.endswith(":null")
-    except yaml.YAMLError:
+        same = isinstance(node, yaml.ScalarNode) and node.value == text and not node.tag.endswith(":null")
+        plain = same and text.isprintable()
+    except YamlError:
         plain = False
     return text if plain else json.dumps(text, ensure_ascii=False)
 
@@ -103,7 +107,7 @@ def plan_command(planned: Planned) -> click.Group:
         """Check plan files and print what each amounts to. Exit with code 2 if one can't be used."""
         for file in files:
             made, _, _ = planned(["-f", file])
-            click.echo(f"{file}: good: {'; '.join(summary(made))}")
+            console.write_lines([f"{file}: good: {'; '.join(summary(made))}"])
             for line in warnings(made):
                 console.info(f"{file}: warning: {line}")
 
@@ -117,12 +121,14 @@ def plan_command(planned: Planned) -> click.Group:
         """Print the plan of these flags as a plan file."""
         made, texts, file = planned(list(flags))
         if as_json:
-            click.echo(json.dumps(echo(made), indent=2, ensure_ascii=False))
+            console.write_stdout([dump_json(echo(made))])
             return
-        for line in summary(made):
-            click.echo(f"# {line}")
+        console.write_lines(f"# {line}" for line in summary(made))
+        if without_secrets(made) != made:
+            console.write_lines(
+                ["# the values below are not masked, so that the file can be run: keep it private"]
+            )
         keys = {option.field: option.plan_key for option in OPTIONS}
-        for line in plan_yaml({keys.get(name, name): text for name, text in texts.items()}, file):
-            click.echo(line)
+        console.write_lines(plan_yaml({keys.get(name, name): text for name, text in texts.items()}, file))
 
     return plan

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from heyfleet import console
 from heyfleet.errors import ExitCode
 from heyfleet.results.archive.archiver import Archiver
-from heyfleet.results.archive.runs_folder import DEFAULT_FOLDER, new_run_folder, runs_folder
+from heyfleet.results.archive.runs_folder import DEFAULT_FOLDER, make_run_folder, runs_folder
 from heyfleet.results.compare import statistics
 from heyfleet.results.compare.archive_reader import read_archive
 from heyfleet.results.compare.comparison import ERRORS, RATE, compare, value_text
@@ -24,20 +25,22 @@ def repeat(times: int, out: str, run: Callable[[Archiver], int], *, lines_to_std
 
     Bad input and signals end the repetition. With `lines_to_stderr`, stdout has only what the runs print.
     """
-    folder = Path(out) if out else new_run_folder(Path(runs_folder() or DEFAULT_FOLDER), "repeated")
+    folder = Path(out) if out else make_run_folder(Path(runs_folder() or DEFAULT_FOLDER), "repeated")
     worst = 0
     for number in range(1, times + 1):
         console.info(f"run {number} of {times}")
         code = run(Archiver(str(folder / f"{number:0{len(str(times))}}"), warn=console.info))
         worst = max(worst, code)
         if code == ExitCode.CANNOT_START or code >= _SIGNAL:
+            with suppress(OSError):
+                folder.rmdir()  # unless a run is in it
             return code
     lines = repetition_lines(read_archive(folder, Selection()))
     if lines_to_stderr:
         for line in lines:
             console.info(line)
     else:
-        console.write_stdout(f"{line}\n" for line in lines)
+        console.write_lines(lines)
     return worst
 
 

@@ -15,6 +15,7 @@ from heyfleet.controller.executors.base import AgentLink, Executor
 from heyfleet.errors import InputError
 from heyfleet.plan.build import make_plan
 from heyfleet.plan.conflicts import check_options, launches_agents
+from heyfleet.plan.mask import mask_url
 from heyfleet.plan.options import OPTIONS, RunOptions, Text, environment_texts, make_options
 from heyfleet.plan.requests import with_request_specs
 from heyfleet.proto.plan_pb2 import Plan
@@ -43,6 +44,7 @@ Values:
   DURATION  500ms, 10s, 3m or 1h30m
   RATE      5000, 5k/s, 300/m or 0.5: requests per second, minute or hour
   N         200, 10k or 1.5M
+  FILE      a path, or - for standard input, which only one flag can read
 
 \b
 Flags have one dash or two and stand before or after the URL; their value follows
@@ -59,7 +61,7 @@ Exit codes:
   4    agents were lost; the report says what is missing
   5    a threshold of --slo failed, --abort-on ended the load, or --find-max
        found no rate
-  130  interrupted (143: terminated)"""
+  130  interrupted (143: terminated, 129: its terminal was closed)"""
 
 FleetFactory = Callable[[dict[str, Any], int], "Deployment"]
 _PLAN_FILE = "plan_file"
@@ -127,7 +129,7 @@ def run_options(ctx: click.Context) -> RunOptions:
     urls: tuple[str, ...] = ctx.params["url"]
     if len(urls) > 1:
         raise InputError(
-            f"one URL is enough: {urls[0]!r}, then {urls[1]!r} (quote what the shell would split)"
+            f"one URL is enough: {mask_url(urls[0])!r}, then {mask_url(urls[1])!r} (quote what the shell would split)"
         )
     values = {
         option.field: ctx.params[option.field]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 from heyfleet import console
+from heyfleet.cli.standard_streams import OutputError
 from heyfleet.controller.executors.base import Executor, ResultsElsewhereError
 from heyfleet.controller.run import LiveExports, RunReport, report_measurements, run
 from heyfleet.controller.signals import Interrupted, Interrupts
-from heyfleet.errors import HeyfleetError
+from heyfleet.errors import ExitCode, HeyfleetError
 from heyfleet.plan.options import RunOptions
 from heyfleet.results.archive.archiver import Archiver
 from heyfleet.results.measurements import Measurements
@@ -46,12 +45,18 @@ def report_and_archive(measurements: Measurements, output: str, archiver: Archiv
 
 
 def _print(report: RunReport, output: str, archiver: Archiver) -> int:
-    print_report(report.summary, output, report.trace)
+    unwritten = ExitCode.OK
+    try:
+        print_report(report.summary, output, report.trace)
+    except OutputError as error:
+        cure = f"; `heyfleet runs show {archiver.folder}` prints the report" if archiver.folder else ""
+        console.error(f"{error}{cure}")
+        unwritten = error.exit_code
     if archiver.error:
         console.error(archiver.error)
-    elif archiver.folder and sys.stderr.isatty():
+    elif archiver.folder and console.is_terminal():
         console.info(f"saved in {archiver.folder}")
-    return report.exit_code
+    return report.exit_code or unwritten
 
 
 def print_report(summary: Summary, output: str, trace: bytes) -> None:

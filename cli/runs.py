@@ -60,7 +60,7 @@ def runs_option() -> click.Option:
         ["--runs"],
         metavar="DIR",
         default=lambda: runs_folder() or DEFAULT_FOLDER,
-        help=f"Folder of archived runs. Default {DEFAULT_FOLDER}, or HEYFLEET_RUNS from the environment.",
+        help=f"Folder of archived runs. Default: {DEFAULT_FOLDER}, or HEYFLEET_RUNS from the environment.",
     )
 
 
@@ -81,7 +81,7 @@ def _list(runs: str) -> None:
             targets.append("  (damaged)")
             console.error(str(error))
     header = ["run", "requests", "errors", "requests/s", *(f"p{percent}" for percent in _PERCENTS)]
-    console.write_stdout(f"{line}\n" for line in table(header, rows, targets))
+    console.write_lines(table(header, rows, targets))
 
 
 def _cells(report: dict[str, Any]) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import ceil
 
 from heyfleet.controller.executors.base import Executor
 from heyfleet.controller.signals import Interrupted, Interrupts
-from heyfleet.durations import MAX_RATE_PER_S
+from heyfleet.durations import MAX_RATE_PER_S, format_duration
 from heyfleet.errors import CannotStartError, InputError
 from heyfleet.plan.build import make_plan
 from heyfleet.plan.options import RunOptions
@@ -19,6 +20,8 @@ from heyfleet.results.trust import BAD
 
 FIRST_RATE = 100.0
 STEP_NS = 5_000_000_000
+# A step takes longer than -z where percentiles need more responses, but no longer than this.
+LONGEST_STEP_NS = 60_000_000_000
 # The search ends when the lowest rate that failed is at most this much above the highest that passed.
 CLOSE = 1.03
 # A single failure may be bad luck: a rate fails when it fails this often in this many tries.
@@ -45,9 +48,12 @@ class Step:
 class Search:
     """The rates that were tried, and which to try next. `try_rate` executes one run at a rate."""
 
-    def __init__(self, first_rate: float, try_rate: Callable[[float], Step]) -> None:
+    def __init__(
+        self, first_rate: float, try_rate: Callable[[float], Step], lowest_rate: float = LOWEST_RATE
+    ) -> None:
         self._first_rate = first_rate
         self._try_rate = try_rate
+        self._lowest_rate = lowest_rate
         self.steps: list[Step] = []
         self.passed_rate = 0.0  # the highest that passed; 0: none
         self.failed_rate = 0.0  # the lowest that did not; 0: none
@@ -55,7 +61,7 @@ class Search:
     def run(self) -> None:
         """Double the first rate until one fails, or halve it until one passes; then bisect."""
         rate = self._first_rate
-        while len(self.steps) < MAX_STEPS and LOWEST_RATE <= rate <= MAX_RATE_PER_S:
+        while len(self.steps) < MAX_STEPS and self._lowest_rate <= rate <= MAX_RATE_PER_S:
             if self._passes(rate):
                 self.passed_rate = rate
             else:
@@ -129,7 +135,8 @@ def find_max(
         on_step(step)
         return step
 
-    search = Search(options.rate or FIRST_RATE, try_rate)
+    lowest_rate = _lowest_rate(options)
+    search = Search(options.rate or max(FIRST_RATE, lowest_rate), try_rate, lowest_rate)
     try:
         search.run()
     except (InputError, CannotStartError):
@@ -143,7 +150,7 @@ def find_max(
 def _run_step(options: RunOptions, rate: float, executor: Executor, interrupts: Interrupts) -> Step:
     if interrupts.signum:
         raise Interrupted
-    duration_ns = max(options.duration_ns, _minimum_duration_ns(options, rate))
+    duration_ns = max(options.duration_ns, round(_responses_needed(options) / rate * 1e9))
     measurements = executor.execute(
         make_plan(replace(options, rate=rate, duration_ns=duration_ns)), interrupts
     )
@@ -153,12 +160,31 @@ def _run_step(options: RunOptions, rate: float, executor: Executor, interrupts: 
     return Step(rate, *_judge(summary), summary)
 
 
-def _minimum_duration_ns(options: RunOptions, rate: float) -> int:
-    """Return how long a step takes to have the requests that its percentiles need, with a margin."""
+def _responses_needed(options: RunOptions) -> float:
+    """Return how many responses a step must have for its percentiles, with a margin."""
     percents = [
         threshold.percent for threshold in map(parse_threshold, options.slo) if threshold.metric == "p"
     ]
-    return round(max(map(minimum_sample, percents), default=0) * 1.2 / rate * 1e9)
+    return max(map(minimum_sample, percents), default=0) * 1.2
+
+
+def _lowest_rate(options: RunOptions) -> float:
+    """Return the lowest rate at which a step is not too long. Raises InputError if the search would begin below it."""
+    longest_ns = max(options.duration_ns, LONGEST_STEP_NS)
+    lowest_rate = max(LOWEST_RATE, _responses_needed(options) / longest_ns * 1e9)
+    if options.rate is None or options.rate >= lowest_rate:
+        return lowest_rate
+    if lowest_rate == LOWEST_RATE:
+        raise InputError(
+            f"--rate {options.rate:g}/s: --find-max tries rates from {LOWEST_RATE:g}/s on",
+            "begin with a higher rate",
+        )
+    step_ns = round(_responses_needed(options) / options.rate) * 1_000_000_000
+    raise InputError(
+        f"--rate {options.rate:g}/s: a step of --find-max would take {format_duration(step_ns)} to have the"
+        " responses that its percentiles need",
+        f"begin with {ceil(lowest_rate)}/s or more, or allow steps of that length with -z",
+    )
 
 
 def _judge(summary: Summary) -> tuple[str, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING
 from heyfleet import console
 from heyfleet.proto.control_pb2 import AgentStatus, RunStatus
 from heyfleet.results.units import format_time
+from heyfleet.text import printable
 
 if TYPE_CHECKING:  # imported on use, since many runs show nothing
     from rich.console import Group
@@ -33,7 +32,7 @@ class Live:
         self._table: RichLive | None = None
         self._last_line_s = now_s()
         self._last_line = ""
-        if not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        if not quiet and console.is_terminal():
             from rich.console import Console
             from rich.live import Live as RichLive
 
@@ -50,7 +49,9 @@ class Live:
         if self._quiet:
             return
         if self._table is not None:
-            self._table.console.print(f"heyfleet: {line}", markup=False, highlight=False, soft_wrap=True)
+            self._table.console.print(
+                f"heyfleet: {printable(line)}", markup=False, highlight=False, soft_wrap=True
+            )
         else:
             console.info(line)
 
@@ -117,8 +118,8 @@ def _draw(status: RunStatus, height: int) -> Group:
     for agent in agents:
         style = "" if agent.state in _NORMAL_STATES else "bold red"
         numbers = (f"{agent.rate:.0f}", str(agent.responses), str(agent.errors), str(agent.in_flight))
-        table.add_row(Text(agent.agent), Text(agent.state, style=style), *numbers)
-    summary = Text(headline(status), style="bold", no_wrap=True, overflow="ellipsis")
+        table.add_row(Text(printable(agent.agent)), Text(printable(agent.state), style=style), *numbers)
+    summary = Text(printable(headline(status)), style="bold", no_wrap=True, overflow="ellipsis")
     hidden = len(status.agents) - len(agents)
     return Group(summary, *([table] if agents else []), *([Text(f"and {hidden} more")] if hidden else []))
 

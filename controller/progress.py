@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-
+from heyfleet import console
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.stats_pb2 import Snapshot
 from heyfleet.results.stats import Stats
-
-_ERASE_LINE = "\r\x1b[K"
 
 
 class Progress:
     """One line on stderr that is rewritten with each snapshot. Without a terminal nothing is shown."""
 
     def __init__(self) -> None:
-        self._is_visible = sys.stderr.isatty()
+        self._is_visible = console.is_terminal()
 
     def show_preparation(self, plan: Plan) -> None:
         """Show that the target's name is being resolved and connections are being opened."""
@@ -36,4 +33,4 @@ class Progress:
 
     def _write(self, line: str) -> None:
         if self._is_visible:
-            print(f"{_ERASE_LINE}{line}", end="", file=sys.stderr, flush=True)
+            console.rewrite(line)

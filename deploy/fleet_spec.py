@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from heyfleet.deploy.provider import LaunchSpec, Provider
 from heyfleet.deploy.providers import PROVIDERS, make_provider
 from heyfleet.deploy.settings import SettingError, read_seconds
+from heyfleet.files import read_text_file
 
 DEFAULT_LIFETIME_S = 2 * 3600
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
@@ -69,14 +69,13 @@ def read_fleet_spec(file: str, settings: Iterable[str], **flags: object) -> Flee
 
 
 def _load(path: str) -> dict[str, Any]:
-    import yaml
+    from heyfleet.yaml_documents import YamlError, load_yaml
 
+    text = read_text_file(path, "fleet file", error=SettingError)
     try:
-        document = yaml.safe_load(Path(path).read_text())
-    except OSError as error:
-        raise SettingError(f"{path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise SettingError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        document = load_yaml(text)
+    except YamlError as error:
+        raise SettingError(f"{path}:{error.line}: {error.problem}") from None
     if isinstance(document, Mapping):  # YAML 1.1 reads a bare `on` as true
         document = {"on" if key is True else key: value for key, value in document.items()}
     if not isinstance(document, Mapping) or not all(isinstance(key, str) for key in document):

@@ -24,6 +24,7 @@ from heyfleet.deploy.provider import (
 )
 from heyfleet.deploy.settings import Setting
 from heyfleet.deploy.ssh.host import LocalHost
+from heyfleet.private_files import make_folder
 
 _BUNDLE = "this-installation"
 
@@ -111,7 +112,7 @@ def _home() -> Path:
 def _write_program() -> None:
     """Write what host.sh takes for a bundle: a command that runs the heyfleet of this process."""
     program = _home() / "bundles" / _BUNDLE / "bin" / "heyfleet"
-    program.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(program.parent, exist_ok=True)
     temporary = program.with_name(f".heyfleet.{os.getpid()}")
     path = f"PYTHONPATH={shlex.quote(os.pathsep.join(sys.path))} " if os.environ.get("PYTHONPATH") else ""
     temporary.write_text(f'#!/bin/sh\n{path}exec {shlex.quote(sys.executable)} -m heyfleet "$@"\n')

@@ -142,7 +142,7 @@ class LaunchPlan:
         yield from (f"note: {line}" for line in self.notes)
         if self.policy is not None:
             yield "required permissions:"
-            yield json.dumps(self.policy, indent=2)
+            yield from json.dumps(self.policy, indent=2).splitlines()
 
 
 class Provider(Protocol):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from heyfleet.durations import parse_duration_ns
 from heyfleet.errors import InputError
+from heyfleet.files import is_readable_file, read_text_file
 
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _EXPECTED = {str: "text", int: "a whole number", bool: "true or false", list: "a list"}
@@ -31,7 +31,7 @@ class Setting:
     def read(self, value: object) -> Any:
         """Return the value in the setting's type. Raises SettingError."""
         try:
-            return _READERS[self.type](value)
+            return read_list(value, self.name) if self.type is list else _READERS[self.type](value)
         except OSError as error:
             raise SettingError(f"{self.name}: {value}: {error.strerror}") from None
         except (ValueError, KeyError):
@@ -51,13 +51,14 @@ def read(provider: str, settings: Iterable[Setting], values: Mapping[str, object
     }
 
 
-def read_list(value: object) -> list[str]:
-    """Return a list as text; split text at commas, or read the lines of the file that it names."""
+def read_list(value: object, source: str) -> list[str]:
+    """Return a list as text; split text at commas, or read the lines of the file that it names. Raises SettingError."""
     if isinstance(value, list):
         return [str(item) for item in value]
     text = str(value)
-    if "," not in text and Path(text).is_file():
-        lines = (line.partition("#")[0].strip() for line in Path(text).read_text().splitlines())
+    if "," not in text and is_readable_file(text):
+        content = read_text_file(text, source, error=SettingError)
+        lines = (line.partition("#")[0].strip() for line in content.split("\n"))
         return [line for line in lines if line]
     return [word.strip() for word in text.split(",") if word.strip()]
 
@@ -71,5 +72,4 @@ _READERS: dict[type, Any] = {
     str: str,
     int: lambda value: int(str(value)),
     bool: lambda value: value if isinstance(value, bool) else _BOOLEANS[str(value).lower()],
-    list: read_list,
 }

@@ -417,6 +417,8 @@ class ConnectionConfig(NamedTuple):
 
     A plan's connections can be dealt out to several engines: this one has `connections` of
     `plan_connections`, those numbered `first`, `first` + `stride`, and so on. `plan_connections` 0 means all of them.
+
+    A redirect to another origin opens a second connection beside the first, which is kept. With `single`, the first is closed.
     """
 
     connections: int
@@ -426,6 +428,7 @@ class ConnectionConfig(NamedTuple):
     plan_connections: int = 0
     first: int = 0
     stride: int = 1
+    single: bool = False
 
 class LoadConfig(NamedTuple):
     """When requests are sent, and when the load ends.
@@ -441,6 +444,10 @@ class LoadConfig(NamedTuple):
 
     `request_count` and `duration_ns` end the load; 0 is no limit. Requests intended in the first `warmup_ns` count for neither.
     `seed` determines everything random.
+
+    `sends_per_s_at_most` is a limit that every send keeps, those of redirects and retries included: what exceeds it waits,
+    with its timeout running. What 100 ms of it allow may be sent at once. `run_ns_at_most` ends the load, its warm-up
+    included, with the reason "limit". 0 is no limit.
     """
 
     model: str = "closed"
@@ -452,6 +459,8 @@ class LoadConfig(NamedTuple):
     request_count: int = 0
     duration_ns: int = 0
     warmup_ns: int = 0
+    sends_per_s_at_most: float = 0.0
+    run_ns_at_most: int = 0
 
 class RecordingConfig(NamedTuple):
     """What is recorded beyond the usual.
@@ -530,7 +539,7 @@ class Engine:
         """
     @property
     def stopped_by(self) -> str:
-        """What ended the load: "count", "duration", "signal" or "fault"; "" before the end."""
+        """What ended the load: "count", "duration", "limit", "signal" or "fault"; "" before the end."""
     @property
     def tls_spoken(self) -> str:
         """Version and cipher suite of the first TLS connection, such as "TLSv1.3, TLS_AES_128_GCM_SHA256"; "" without any."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import signal
 import socket
 import ssl
 import struct
@@ -21,6 +20,7 @@ from heyfleet.lab.behavior import Behavior, ParsedTarget, help_text, parse_targe
 from heyfleet.lab.http2 import PREFACE_BEGIN, Callbacks, Http2Connection
 from heyfleet.lab.request import BadRequestError, Head, RequestReader
 from heyfleet.lab.response import End, Step, script
+from heyfleet.surroundings import end_signals
 
 BACKLOG = 65535
 _parse_target = lru_cache(1024)(parse_target)
@@ -304,7 +304,7 @@ async def serve(
     """
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in end_signals():
         loop.add_signal_handler(number, stopped.set)
     server = await loop.create_server(lambda: Connection(target), host, port, backlog=BACKLOG, ssl=tls)
     name, bound_port = server.sockets[0].getsockname()[:2]

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 
 from heyfleet.durations import check_range, parse_duration_ns
+from heyfleet.plan.host_name import parse_address6, to_ascii
+from heyfleet.plan.places import check_host, check_unix_path
 from heyfleet.proto.plan_pb2 import Resolve
 
 # HOST or [ADDRESS], a colon and the port; both may be empty where an option allows it.
 _PLACE = r"(?:\[([^\]]*)\]|([^:\[\]]*)):(\d*)"
 _RESOLVE = re.compile(rf"{_PLACE}:(.+)")
 _CONNECT_TO = re.compile(rf"{_PLACE}:{_PLACE}")
-_MAX_UNIX_PATH_BYTES = 107  # unix(7): sun_path, less its final NUL
 _MAX_SOURCES = 4096
 _MIN_DNS_TTL_NS = 100_000_000
 
@@ -34,8 +35,8 @@ def parse_resolve_rule(text: str) -> Resolve:
             raise ValueError(
                 f"{address!r} is not an IPv4 or IPv6 address; --connect-to takes a name"
             ) from None
-    host = (match[1] or match[2]).lower()
-    return Resolve(host="" if host == "*" else host, port=_parse_port(match[3]), to_hosts=to_hosts)
+    host = "" if match[2] == "*" else _parse_host(match[1], match[2])
+    return Resolve(host=host, port=_parse_port(match[3]), to_hosts=to_hosts)
 
 
 def parse_connect_rule(text: str) -> Resolve:
@@ -43,9 +44,9 @@ def parse_connect_rule(text: str) -> Resolve:
     match = _CONNECT_TO.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not like HOST:PORT:OTHER_HOST:OTHER_PORT; each may be empty")
-    to_host = match[4] or match[5]
+    to_host = _parse_host(match[4], match[5])
     return Resolve(
-        host=(match[1] or match[2] or "").lower(),
+        host=_parse_host(match[1], match[2]),
         port=_parse_port(match[3]),
         to_hosts=[to_host] if to_host else [],
         to_port=_parse_port(match[6]),
@@ -62,11 +63,7 @@ def parse_dns_ttl_ns(text: str) -> int:
 
 def parse_unix_path(text: str) -> str:
     """Return the path of a Unix socket, if the kernel takes it."""
-    if not 0 < len(text.encode("utf-8", "surrogateescape")) <= _MAX_UNIX_PATH_BYTES or "\0" in text:
-        raise ValueError(
-            f"the path of a Unix socket has 1 to {_MAX_UNIX_PATH_BYTES} bytes; link the socket to a shorter path"
-        )
-    return text
+    return check_unix_path(text)
 
 
 def parse_sources(text: str) -> tuple[str, ...]:
@@ -88,6 +85,12 @@ def parse_sources(text: str) -> tuple[str, ...]:
             raise ValueError(f"{text!r} has more than {_MAX_SOURCES} addresses")
         addresses += [str(type(first)(int(first) + number)) for number in range(count)]
     return tuple(dict.fromkeys(addresses))
+
+
+def _parse_host(address6: str | None, name: str | None) -> str:
+    """Return a host as URLs have it; either part may be missing."""
+    host = parse_address6(address6) if address6 else to_ascii(name or "").lower()
+    return check_host(host) if host else ""
 
 
 def _parse_port(text: str) -> int:

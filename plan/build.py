@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from heyfleet.durations import MAX_DURATION_NS, MAX_RATE_PER_S, format_duration
 from heyfleet.errors import InputError
-from heyfleet.plan.conflicts import check_plan
 from heyfleet.plan.options import OPTIONS, RunOptions
+from heyfleet.plan.redact import check_nothing_hidden
 from heyfleet.plan.requests import make_requests
+from heyfleet.plan.run_id import new_run_id
 from heyfleet.plan.sections.load import DEFAULT_CONNECTIONS, DEFAULT_CONNECTIONS_OF_RATE, DEFAULT_REQUESTS
 from heyfleet.plan.stages import (
     constant_stage,
@@ -20,6 +22,7 @@ from heyfleet.plan.stages import (
 )
 from heyfleet.plan.url import Url
 from heyfleet.plan.url import parse as parse_url
+from heyfleet.plan.validation import MAX_TRACE_ROWS, validate_plan
 from heyfleet.proto.plan_pb2 import (
     CLOSED,
     CONNECTION_RATE,
@@ -40,13 +43,22 @@ from heyfleet.proto.plan_pb2 import (
     Tls,
 )
 
-MAX_TRACE_ROWS = 1_000_000
 # From this rate on a single connection deserves a warning: each response must take less than 1 ms.
 _WARN_RATE_PER_CONNECTION = 1000.0
 
 
 def make_plan(options: RunOptions) -> Plan:
     """Return the plan that the options describe. Raises InputError if they can't work together."""
+    try:
+        plan = _compose_plan(options)
+    except UnicodeEncodeError as error:  # protobuf takes only text that is UTF-8
+        raise InputError(f"{error.object!r} is not UTF-8") from None
+    validate_plan(plan)
+    check_nothing_hidden(plan)
+    return plan
+
+
+def _compose_plan(options: RunOptions) -> Plan:
     try:
         url = parse_url(options.url)
     except ValueError as error:
@@ -56,7 +68,7 @@ def make_plan(options: RunOptions) -> Plan:
     requests = options.requests or (0 if duration_ns else DEFAULT_REQUESTS)
     connections = _connections(options, load_model, stages, requests)
     if load_model == CONNECTION_RATE:
-        stages = [constant_stage(options.rate_per_connection * connections)]
+        stages = [_stage_of_connections(options.rate_per_connection, connections)]
     plan = Plan(
         target=Target(scheme=url.scheme, host=url.host, port=url.port),
         requests=make_requests(url, options),
@@ -74,7 +86,6 @@ def make_plan(options: RunOptions) -> Plan:
         **_copied_fields(options),
     )
     _add_template(plan, options)
-    check_plan(plan)
     return plan
 
 
@@ -91,7 +102,7 @@ def warnings(plan: Plan) -> Iterator[str]:
 def whole_plan(plan: Plan) -> Assignment:
     """Return the whole plan as the assignment of a single agent."""
     return Assignment(
-        run_id=os.urandom(8).hex(),
+        run_id=new_run_id(),
         agent="local",
         plan=plan,
         request_count=plan.request_count,
@@ -135,12 +146,33 @@ def _stages(options: RunOptions) -> tuple[LoadModel, list[Stage]]:
     if options.rate is not None:
         return RATE, [constant_stage(options.rate)]
     if options.users is not None:
-        return USERS, spawn_stages(options.users, options.spawn_rate or 0.0)
+        spawn_rate = options.spawn_rate or 0.0
+        if options.users * 1e9 > spawn_rate * MAX_DURATION_NS > 0:
+            raise InputError(
+                f"--spawn-rate {spawn_rate:g} starts --users {options.users} after more than "
+                f"{format_duration(MAX_DURATION_NS)}",
+                "raise it",
+            )
+        return USERS, spawn_stages(options.users, spawn_rate)
     return (CONNECTION_RATE if options.rate_per_connection else CLOSED), []
+
+
+def _stage_of_connections(rate_per_s: float, connections: int) -> Stage:
+    """Return the stage of connections that each have this rate."""
+    if rate_per_s * connections > MAX_RATE_PER_S:
+        raise InputError(
+            f"-q {rate_per_s:.12g} on each of {connections} connections is more than 1000M/s together",
+            f"use -q {MAX_RATE_PER_S // connections:.0f} at most",
+        )
+    return constant_stage(rate_per_s * connections)
 
 
 def _duration_ns(options: RunOptions, stages: list[Stage]) -> int:
     """Return how long results are recorded: -z, or the length of the stages less the warm-up."""
+    if sum(stage.duration_ns for stage in stages) > MAX_DURATION_NS:
+        raise InputError(
+            f"--stages take longer than {format_duration(MAX_DURATION_NS)} together", "shorten them"
+        )
     stages_ns = total_duration_ns(stages)
     if not stages_ns:
         return options.duration_ns

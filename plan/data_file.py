@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-import re
 
+from heyfleet.documents import csv_rows
 from heyfleet.errors import InputError
+from heyfleet.files import MAX_DATA_BYTES, read_text_file
 from heyfleet.plan import template
-from heyfleet.plan.files import read_file
+from heyfleet.plan.message_checks import HEADER_BREAKS
+from heyfleet.plan.octets import to_octets, to_text
 from heyfleet.plan.options import RunOptions
 from heyfleet.proto.plan_pb2 import Column, Plan, Request
 
-# Any of these would end a header and begin another.
-_HEADER_BREAKS = re.compile(r"[\r\n\0]")
+_MAX_NAME_SHOWN = 20
 
 
 def add_template(plan: Plan, options: RunOptions) -> None:
@@ -26,6 +25,8 @@ def add_template(plan: Plan, options: RunOptions) -> None:
             )
         return
     plan.template = True
+    for request in plan.requests:
+        request.request_target = template.with_column_names(request.request_target)
     columns = _referenced_columns(plan)
     if options.seed is None and _is_random(plan):
         plan.seed = int.from_bytes(os.urandom(4))  # so that the next run draws other values
@@ -67,15 +68,15 @@ def _is_random(plan: Plan) -> bool:
 
 def _texts(request: Request) -> list[tuple[str, bool]]:
     headers = [(header.value, True) for header in request.headers]
-    return [(request.request_target, False), *headers, (request.body.decode("latin-1"), False)]
+    return [(request.request_target, False), *headers, (to_text(request.body), False)]
 
 
 def _read_columns(path: str, referenced: dict[str, bool]) -> list[Column]:
-    text = read_file(path, "--data").decode("utf-8-sig", "surrogateescape")
+    text = read_text_file(path, "--data", MAX_DATA_BYTES, undecodable="surrogateescape")
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
-    except csv.Error as error:
-        raise InputError(f"--data: {path}: not CSV: {error}") from None
+        rows = [row for _, row in csv_rows(text, strict=True)]
+    except ValueError as error:
+        raise InputError(f"--data: {path}: {error}") from None
     if len(rows) < 2:
         raise InputError(f"--data: {path}: it needs a first row with column names, and rows below it")
     names, *rows = rows
@@ -87,17 +88,25 @@ def _read_columns(path: str, referenced: dict[str, bool]) -> list[Column]:
     columns = []
     for name, one_line in referenced.items():
         if name not in names:
-            raise InputError(f"{{csv:{name}}}: {path} has no such column", f"known are {', '.join(names)}")
+            # Without a row of names, the first row has values, which may be secret.
+            known = ", ".join(each if len(each) <= _MAX_NAME_SHOWN else "..." for each in names)
+            raise InputError(f"{{csv:{name}}}: {path} has no such column", f"known are {known}")
         values = [row[names.index(name)] for row in rows]
         for number, value in enumerate(values, 2):
-            if one_line and _HEADER_BREAKS.search(value):
+            if one_line and HEADER_BREAKS.search(value):
                 raise InputError(f"--data: {path}: row {number}: {name}: a header can't hold a line break")
         columns.append(_column(name, values))
     return columns or [_column(names[0], [row[0] for row in rows])]
 
 
 def _column(name: str, values: list[str]) -> Column:
-    return Column(name=name, values=[value.encode("utf-8", "surrogateescape") for value in values])
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"--data: the name of the column {name!r} is not UTF-8", "save the file as UTF-8"
+        ) from None
+    return Column(name=name, values=[to_octets(value) for value in values])
 
 
 def _limit_to_rows(plan: Plan, options: RunOptions) -> None:

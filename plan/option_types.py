@@ -48,6 +48,16 @@ class Option:
         return self.flags[-1]
 
     @property
+    def is_duration(self) -> bool:
+        """Whether a number stands for seconds."""
+        return self.metavar in {"DURATION", "SECONDS"}
+
+    @property
+    def pair_separator(self) -> str:
+        """What joins the name and the value of each item of a list option that takes fields; "" for one that does not."""
+        return next((separator for separator in (": ", "=") if f"NAME{separator}VALUE" in self.metavar), "")
+
+    @property
     def name(self) -> str:
         """The long flag without its dashes."""
         return self.long_flag.lstrip("-")

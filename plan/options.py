@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from heyfleet.errors import InputError
+from heyfleet.plan.octets import to_octets
 from heyfleet.plan.option_types import Option, declared_options
 from heyfleet.plan.request_spec import RequestSpec
 from heyfleet.plan.sections.connection import ConnectionOptions, TlsOptions
@@ -53,7 +54,12 @@ OPTIONS: tuple[Option, ...] = tuple(
 
 def find_option(name: str) -> Option | None:
     """Return the option with this flag or plan-file key, written with or without dashes, or with _ for -."""
-    return _BY_NAME.get(name.lstrip("-").replace("_", "-").removesuffix("-"))
+    return _BY_NAME.get(spell_key(name.lstrip("-")))
+
+
+def spell_key(name: str) -> str:
+    """Return a name with - for _; a final underscore keeps Python's `for_` and `with_` apart from its keywords."""
+    return name.removesuffix("_").replace("_", "-")
 
 
 def make_options(url: str, values: Mapping[str, object]) -> RunOptions:
@@ -82,6 +88,8 @@ def options_from_texts(texts: Mapping[str, Text], url: str = "") -> RunOptions:
 def parse_text(option: Option, text: Text, source: str) -> object:
     """Return the value of an option's text. The InputError of a bad one begins with `source`."""
     try:
+        for each in [text] if isinstance(text, str) else [] if isinstance(text, bool) else text:
+            to_octets(each)  # raises ValueError
         if isinstance(text, bool):
             if not option.is_switch:
                 raise ValueError("a value is missing")

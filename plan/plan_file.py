@@ -11,11 +11,15 @@ from typing import Any
 import yaml
 
 from heyfleet.errors import InputError
+from heyfleet.files import is_readable_file, read_text_file
 from heyfleet.plan import url as urls
+from heyfleet.plan.mask import mask_text
+from heyfleet.plan.octets import to_octets
 from heyfleet.plan.option_types import Option
-from heyfleet.plan.options import OPTIONS, Text, parse_text, suggest
+from heyfleet.plan.options import OPTIONS, Text, parse_text, spell_key, suggest
 from heyfleet.plan.stages import parse_weight
 from heyfleet.plan.values import parse_header, parse_header_value, parse_method
+from heyfleet.yaml_documents import YamlError, check_names, compose_yaml
 
 _OPTIONS_BY_KEY = {key: option for option in OPTIONS for key in option.plan_keys}
 
@@ -47,15 +51,11 @@ class _Loader:
         self._lines: dict[str, int] = {}
 
     def load(self) -> PlanFile:
+        text = read_text_file(self._path, "plan file", error=PlanFileError)
         try:
-            text = Path(self._path).read_text(encoding="utf-8")
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise PlanFileError(f"{self._path}: can't be read: {reason}") from None
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise PlanFileError(f"{self._path}:{line}: not YAML: {error.problem or error.context}") from None
+            root = compose_yaml(text)
+        except YamlError as error:
+            raise PlanFileError(f"{self._path}:{error.line}: {error.problem}") from None
         if not isinstance(root, yaml.MappingNode):
             raise PlanFileError(f"{self._path}:1: a plan has fields, such as url: http://localhost:8080/")
         for key, line, node in self._fields(root, ""):
@@ -73,7 +73,7 @@ class _Loader:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
                 raise self._error(line, prefix or "plan", "the name of a field must be a word")
-            key = key_node.value.replace("_", "-").rstrip("-")
+            key = spell_key(key_node.value)
             if key in lines:
                 raise self._error(line, f"{prefix}{key}", f"it is there twice, first in line {lines[key]}")
             lines[key] = line
@@ -117,11 +117,17 @@ class _Loader:
         self._file.texts[option.field] = bool(value) if option.is_switch else text
 
     def _list(self, option: Option, key: str, line: int, node: yaml.Node) -> list[str]:
-        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        texts = [self._text(key, _line(item), item) for item in items]
-        for item, text in zip(items, texts, strict=True):
-            self._parse(option, key, _line(item), text)
-        return texts
+        if isinstance(node, yaml.MappingNode) and option.pair_separator:
+            texts = [
+                (at, f"{name}{option.pair_separator}{self._text(f'{key}.{name}', at, value)}")
+                for name, at, value in self._fields(node, f"{key}.")
+            ]
+        else:
+            items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+            texts = [(_line(item), self._text(key, _line(item), item)) for item in items]
+        for at, text in texts:
+            self._parse(option, key, at, text)
+        return [text for _, text in texts]
 
     def _parse(self, option: Option, key: str, line: int, text: str) -> object:
         try:
@@ -134,11 +140,16 @@ class _Loader:
             raise self._error(line, key, "it takes one value, not a list or fields")
         if node.tag.endswith(":null"):
             raise self._error(line, key, "it has no value; give one, or leave the line out")
+        self._convert(to_octets, key, line, node.value)
         return str(node.value)
 
     def _headers(self, key: str, node: yaml.Node, line: int) -> list[tuple[tuple[str, str], str]]:
         """Return each header's name and value, and its text as -H takes it."""
         if isinstance(node, yaml.MappingNode):
+            try:
+                check_names(node)
+            except YamlError as error:
+                raise self._error(error.line, key, error.problem) from None
             texts = [
                 (_line(name), f"{name.value}: {self._text(f'{key}.{name.value}', _line(name), value)}")
                 for name, value in node.value
@@ -151,8 +162,8 @@ class _Loader:
 
     def _path_beside_plan(self, key: str, line: int, text: str) -> str:
         path = self._folder / text
-        if not path.is_file():
-            raise self._error(line, key, f"there is no file {str(path)!r}")
+        if not is_readable_file(path):
+            raise self._error(line, key, f"there is no file {mask_text(str(path))!r}")
         return str(path)
 
     def _convert(self, parse: Callable[[str], Any], where: str, line: int, text: str) -> Any:
@@ -178,7 +189,7 @@ class _Loader:
                 raise self._error(
                     _line(item),
                     f"requests[{number}].name",
-                    f"{name!r} is already the name of the request in line {lines[name]}",
+                    f"{mask_text(name)!r} is already the name of the request in line {lines[name]}",
                 )
             lines[name] = _line(item)
             self._file.requests.append(request)
@@ -223,15 +234,9 @@ def _parse_status_range(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def _parse_path(text: str) -> str:
-    if not text.startswith("/"):
-        raise ValueError(f"{text!r} does not begin with /; the host is the one of url")
-    return urls.percent_encoded(text)
-
-
 def _parse_name(text: str) -> str:
     if not text.strip() or re.search(r"[\[\],\x00-\x1f]", text):
-        raise ValueError(f"{text!r} is not a name; a name has no brackets, commas or line breaks")
+        raise ValueError(f"{mask_text(text)!r} is not a name; a name has no brackets, commas or line breaks")
     return text.strip()
 
 
@@ -240,7 +245,7 @@ REQUEST_FIELDS = {
     "name": "Name of the request in the report and in thresholds. Default: method and path.",
     "weight": "Share of the request in relation to the others, like 3 or 0.5. Default: 1.",
     "method": "Request method. Default: the plan's.",
-    "path": "Path and query. Default: those of `url`.",
+    "path": 'Path and query. Default: those of `url`. `"*"` with OPTIONS asks about the whole server.',
     "headers": "Headers, as fields or as a list; they replace the plan's headers of the same name.",
     "body": "Request body.",
     "body-file": "File to send as the request body.",
@@ -251,7 +256,7 @@ _REQUEST_PARSERS: dict[str, Callable[[str], Any]] = {
     "name": _parse_name,
     "weight": parse_weight,
     "method": parse_method,
-    "path": _parse_path,
+    "path": urls.parse_request_target,
     "body": str,
     "content-type": parse_header_value,
 }

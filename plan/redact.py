@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, TypeVar
 
+from heyfleet.errors import InputError
+from heyfleet.plan.mask import HIDDEN, mask_body, mask_header, mask_text
 from heyfleet.plan.options import OPTIONS
 from heyfleet.plan.url import Url
 from heyfleet.proto.plan_pb2 import (
@@ -20,19 +21,15 @@ from heyfleet.proto.plan_pb2 import (
     Tls,
 )
 
-SECRET_HEADER = re.compile(r"auth|cookie|token|secret|key|passw|session|signature|credential", re.IGNORECASE)
-HIDDEN = "(hidden)"
-_MAX_BODY_BYTES = 4096
 _REWRITTEN_FIELDS = frozenset({"poisson", "think", "proxy"})  # `echo` has them in words of its own
 _Message = TypeVar("_Message", Plan, Request)
 
 
 def echo(plan: Plan) -> dict[str, Any]:
     """Return the plan as plain values for the JSON report; a limit that isn't set is None."""
-    origin = _origin(plan)
     return {
         "url": target_url(plan),
-        "requests": [_request(request, origin) for request in plan.requests],
+        "requests": [_request(plan, request) for request in plan.requests],
         "request_count": plan.request_count or None,
         "duration_ns": plan.duration_ns or None,
         "connections": plan.connections,
@@ -88,14 +85,13 @@ def _copied_fields(plan: Plan) -> dict[str, Any]:
 
 
 def target_url(plan: Plan) -> str:
-    """Return the URL of the plan's first request."""
-    return _origin(plan) + (plan.requests[0].request_target if plan.requests else "")
+    """Return the URL of the plan's first request, without secrets."""
+    return _request_url(plan, plan.requests[0].request_target if plan.requests else "")
 
 
-def _origin(plan: Plan) -> str:
+def _request_url(plan: Plan, request_target: str) -> str:
     target = plan.target
-    url = Url(target.scheme, target.host, target.port, "", None)
-    return f"{url.scheme}://{url.authority}"
+    return str(Url(target.scheme, target.host, target.port, mask_text(request_target), None))
 
 
 def without_secrets(plan: Plan) -> Plan:
@@ -104,17 +100,33 @@ def without_secrets(plan: Plan) -> Plan:
     for request in plan.requests:
         safe = _copy_without(request, "body")
         for header in safe.headers:
-            if SECRET_HEADER.search(header.name):
-                header.value = HIDDEN
-        large = len(request.body) > _MAX_BODY_BYTES
-        safe.body = f"({len(request.body)} bytes)".encode() if large else request.body
+            header.value = mask_header(header.name, header.value)
+        safe.request_target = mask_text(request.request_target)
+        safe.body = mask_body(request.body)
+        if safe.body != request.body:
+            safe.body_bytes = _body_bytes(request)
         copy.requests.append(safe)
     if copy.proxy.credentials:
         copy.proxy.credentials = HIDDEN
     if copy.HasField("tls"):
         copy.tls.key_pem = HIDDEN.encode() if copy.tls.key_pem else b""
-    copy.data.extend(Column(name=column.name, values=[b""] * len(column.values)) for column in plan.data[:1])
+    copy.data.extend(Column(values=[b""] * len(column.values)) for column in plan.data[:1])
     return copy
+
+
+def check_nothing_hidden(plan: Plan) -> None:
+    """Refuse a plan copied from a report or an archive, whose secrets are not there. Raises InputError."""
+    for request in plan.requests:
+        hidden = [f"the header {header.name}" for header in request.headers if header.value == HIDDEN]
+        if f"={HIDDEN}" in request.request_target:
+            hidden.append("a parameter of the URL")
+        if any(sign + HIDDEN.encode() in request.body for sign in (b"=", b'"')):
+            hidden.append("a field of the body")
+        if hidden:
+            raise InputError(
+                f"{request.name}: {hidden[0]} is {HIDDEN}, which stands for a secret that was not kept",
+                "give its value again",
+            )
 
 
 def _copy_without(message: _Message, *names: str) -> _Message:
@@ -132,19 +144,23 @@ def _copy_without(message: _Message, *names: str) -> _Message:
     return copy
 
 
-def _request(request: Request, origin: str) -> dict[str, Any]:
+def _request(plan: Plan, request: Request) -> dict[str, Any]:
     return {
         "name": request.name,
         "weight": request.weight,
         "method": request.method,
-        "url": origin + request.request_target,
+        "url": _request_url(plan, request.request_target),
         "headers": [
-            {"name": header.name, "value": HIDDEN if SECRET_HEADER.search(header.name) else header.value}
+            {"name": header.name, "value": mask_header(header.name, header.value)}
             for header in request.headers
         ],
-        "body_bytes": len(request.body),
+        "body_bytes": _body_bytes(request),
         "expected": [[statuses.first, statuses.last] for statuses in request.expected],
     }
+
+
+def _body_bytes(request: Request) -> int:
+    return request.body_bytes or len(request.body)
 
 
 def _proxy(plan: Plan) -> dict[str, Any] | None:

@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from heyfleet.errors import InputError
-from heyfleet.plan.files import read_file
+from heyfleet.files import read_file
+from heyfleet.plan.mask import mask_text
+from heyfleet.plan.octets import to_octets
 from heyfleet.plan.options import RunOptions
 from heyfleet.plan.request_spec import RequestSpec
 from heyfleet.plan.sections.request import DEFAULT_USER_AGENT
@@ -42,10 +44,12 @@ def make_requests(url: Url, options: RunOptions) -> Iterator[Request]:
         weights = whole_weights(spec.weight for spec in specs)
     except ValueError as error:
         raise InputError(str(error)) from None
+    occurrences: dict[str, int] = {}
     for spec, weight in zip(specs, weights, strict=True):
         path = url.request_target if spec.path is None else spec.path
+        name = _new_name(mask_text(spec.name or f"{spec.method} {path}"), occurrences)
         yield Request(
-            name=spec.name or f"{spec.method} {path}",
+            name=name,
             weight=weight,
             method=spec.method,
             request_target=path,
@@ -55,9 +59,19 @@ def make_requests(url: Url, options: RunOptions) -> Iterator[Request]:
         )
 
 
+def _new_name(name: str, occurrences: dict[str, int]) -> str:
+    """Return the name, with a number if it is taken: targets may repeat, and differ in a masked secret only."""
+    new = name
+    while new in occurrences:
+        occurrences[name] += 1
+        new = f"{name} ({occurrences[name]})"
+    occurrences[new] = 1
+    return new
+
+
 def _option_spec(options: RunOptions) -> RequestSpec:
     """Return the one request that the options describe."""
-    body = (options.body or "").encode("utf-8", "surrogateescape")
+    body = to_octets(options.body or "")
     return RequestSpec(
         method=options.method,
         headers=options.headers,
@@ -71,9 +85,9 @@ def _plan_file_spec(fields: Mapping[str, Any], options: RunOptions) -> RequestSp
     """Return a request of a plan file; the options fill in what it leaves out."""
     own_fields = {name: fields[name] for name in ("name", "weight", "path", "content_type") if name in fields}
     headers = fields.get("headers", ())
-    body = fields["body"].encode() if "body" in fields else b""
+    body = to_octets(fields["body"]) if "body" in fields else b""
     if "body_file" in fields:
-        body = read_file(fields["body_file"], fields["name"])
+        body = read_file(fields["body_file"], f"plan file: request {mask_text(fields['name'])}")
     return RequestSpec(
         method=fields.get("method", options.method),
         headers=_merged_headers(options, headers),
@@ -85,13 +99,10 @@ def _plan_file_spec(fields: Mapping[str, Any], options: RunOptions) -> RequestSp
 
 
 def _target_specs(entries: Iterable[Entry], options: RunOptions) -> Iterator[RequestSpec]:
-    """Yield the requests of a targets file; those of the same name get a number."""
-    occurrences: dict[str, int] = {}
+    """Yield the requests of a targets file."""
     for entry in entries:
-        name = entry.name or f"{entry.method} {entry.url}"
-        occurrences[name] = occurrences.get(name, 0) + 1
         yield RequestSpec(
-            name=name if occurrences[name] == 1 else f"{name} ({occurrences[name]})",
+            name=entry.name,
             weight=entry.weight,
             method=entry.method,
             path=entry.url,

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterable
 from math import gcd, lcm
 
-from heyfleet.durations import parse_duration_ns, parse_rate_per_s
+from heyfleet.durations import MAX_DURATION_NS, format_duration, parse_duration_ns, parse_rate_per_s
 from heyfleet.plan.values import parse_users
 from heyfleet.proto.plan_pb2 import RATE, USERS, LoadModel, Plan, Stage, Think
 
 MAX_WEIGHT_SUM = 10_000  # of all weights in lowest terms
 MAX_STAGES = 256
+MAX_MEAN_NS = MAX_DURATION_NS // 100  # no draw of 64 random bits is more than 45 means
 _NAME = re.compile(r"[A-Za-z_][\w .-]*")
 Weight = tuple[int, int]  # numerator and denominator
 Stages = tuple[LoadModel, tuple[Stage, ...]]
@@ -75,7 +76,10 @@ def spawn_stages(users: int, spawn_rate_per_s: float) -> list[Stage]:
 def parse_think_time(text: str) -> Think:
     """Return the think time of '1s', '0.5s-2s' (uniform) or 'exp:1s' (exponential, by its mean). Raises ValueError."""
     if text.startswith("exp:"):
-        return Think(kind=Think.EXPONENTIAL, low_ns=parse_duration_ns(text[4:]))
+        mean_ns = parse_duration_ns(text[4:])
+        if mean_ns > MAX_MEAN_NS:
+            raise ValueError(f"{text!r} is too large; the maximum is exp:{format_duration(MAX_MEAN_NS)}")
+        return Think(kind=Think.EXPONENTIAL, low_ns=mean_ns)
     low, dash, high = text.partition("-")
     low_ns = parse_duration_ns(low)
     high_ns = parse_duration_ns(high) if dash else low_ns

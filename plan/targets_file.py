@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import binascii
-import json
 import re
 from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from heyfleet.documents import parse_json
 from heyfleet.errors import InputError
+from heyfleet.files import MAX_DATA_BYTES, read_file, read_text_file
 from heyfleet.plan import url as urls
-from heyfleet.plan.files import read_file
+from heyfleet.plan.mask import mask_line, mask_url
 from heyfleet.plan.stages import Weight, parse_weight
 from heyfleet.plan.values import parse_header, parse_method
 
-_FIRST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s+(/\S*|\S+://\S*)")
+_FIRST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s+(/\S*|\S+://\S*|\*)", re.ASCII)
+# Only a line feed ends a line; Unicode has more blanks and line ends, which may stand in a URL.
+_BLANKS = " \t\r"
 _JSON_KEYS = frozenset({"method", "url", "body", "header", "name", "weight"})
 
 
@@ -30,62 +33,66 @@ class Entry:
 
     line: int
     method: str
-    url: str  # absolute, or a path; after `load` always a path
+    url: str  # absolute, a path, or * (OPTIONS only); after `load` never absolute
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     body_file: str = ""
+    body_line: int = 0  # of the file that names the body's file
     name: str = ""
     weight: Weight = (1, 1)
 
 
 def parse(text: str) -> list[Entry]:
     """Return the targets of a file; one that begins with a brace is JSON. Raises TargetsError."""
-    entries = list(_parse_json(text) if text.lstrip().startswith("{") else _parse_http(text))
+    is_json = text.lstrip(f"{_BLANKS}\n").startswith("{")
+    lines = enumerate((line.strip(_BLANKS) for line in text.split("\n")), 1)
+    entries = list((_parse_json if is_json else _parse_http)(lines))
     if not entries:
         raise TargetsError("it has no targets; write each on a line like: GET http://localhost:8080/")
     return entries
 
 
-def _parse_http(text: str) -> Iterator[Entry]:
-    method, url, at, body_file = "", "", 0, ""
-    headers: list[tuple[str, str]] = []
-
-    def entry() -> Entry:
-        return Entry(at, method, url, tuple(headers), body_file=body_file)
-
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = raw.strip()
+def _parse_http(lines: Iterator[tuple[int, str]]) -> Iterator[Entry]:
+    entry: Entry | None = None
+    for number, line in lines:
         if line.startswith("#"):
             continue
         first = _FIRST_LINE.fullmatch(line)
-        if first and not line.startswith("@"):
-            if method:
-                yield entry()
-            method, url, at, headers, body_file = _method(number, first[1]), first[2], number, [], ""
-        elif not line:
-            if method:
-                yield entry()
-            method = ""
-        elif not method:
+        if first or not line:
+            if entry:
+                yield entry
+            entry = Entry(number, _method(number, first[1]), first[2]) if first else None
+        elif not entry:
             raise TargetsError(
-                f"line {number}: {line[:60]!r} is not a target like: GET http://localhost:8080/"
+                f"line {number}: {mask_line(line[:60])!r} is not a target like: GET http://localhost:8080/"
             )
         elif line.startswith("@"):
-            body_file = line[1:]
+            entry = _with_body_file(entry, number, line[1:].strip(_BLANKS))
         else:
-            headers.append(_header(number, line))
-    if method:
-        yield entry()
+            entry = replace(entry, headers=(*entry.headers, _header(number, line)))
+    if entry:
+        yield entry
 
 
-def _parse_json(text: str) -> Iterator[Entry]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
+def _with_body_file(entry: Entry, number: int, name: str) -> Entry:
+    if not name:
+        raise TargetsError(f"line {number}: it names no file; write the path of the body behind the @")
+    if entry.body_file:
+        raise TargetsError(
+            f"line {number}: a second body for the target in line {entry.line}, after that in line {entry.body_line};"
+            " a request has one"
+        )
+    return replace(entry, body_file=name, body_line=number)
+
+
+def _parse_json(lines: Iterator[tuple[int, str]]) -> Iterator[Entry]:
+    for number, line in lines:
+        if not line:
             continue
         try:
-            fields = json.loads(line)
-        except (ValueError, RecursionError):
-            raise TargetsError(f"line {number}: not a JSON object; each line has one") from None
+            fields = parse_json(line)
+        except ValueError as error:
+            raise TargetsError(f"line {number}: {error}; each line has one JSON object") from None
         if not isinstance(fields, dict) or not isinstance(fields.get("url"), str):
             raise TargetsError(f"line {number}: it needs an object with a url")
         if unknown := sorted(set(fields) - _JSON_KEYS):
@@ -94,20 +101,25 @@ def _parse_json(text: str) -> Iterator[Entry]:
             )
         yield Entry(
             number,
-            _method(number, _word(number, fields, "method", "GET")),
+            _method(number, _text(number, "method", fields.get("method", "GET"))),
             fields["url"],
             tuple(_json_headers(number, fields.get("header") or {})),
             _json_body(number, fields.get("body")),
-            name=_word(number, fields, "name", ""),
+            name=_text(number, "name", fields.get("name", "")),
             weight=_weight(number, fields.get("weight", 1)),
         )
 
 
-def _word(number: int, fields: dict[str, Any], key: str, default: str) -> str:
-    value = fields.get(key, default)
+def _text(number: int, key: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise TargetsError(f"line {number}: {key} must be a string, not {value!r}")
+        raise TargetsError(f"line {number}: {key} must be text, not {_kind(value)}")
     return value
+
+
+def _kind(value: Any) -> str:
+    """Return what a JSON value is, but not the value, which may be a secret."""
+    kinds = {bool: "true or false", str: "text", list: "a list", dict: "an object"}
+    return "null" if value is None else kinds.get(type(value), "a number")
 
 
 def _json_headers(number: int, header: Any) -> Iterator[tuple[str, str]]:
@@ -115,7 +127,7 @@ def _json_headers(number: int, header: Any) -> Iterator[tuple[str, str]]:
         raise TargetsError(f'line {number}: header must be an object such as {{"Accept": ["text/plain"]}}')
     for name, values in header.items():
         for value in values if isinstance(values, list) else [values]:
-            yield _header(number, f"{name}: {value}")
+            yield _header(number, f"{name}: {_text(number, f'header {name}', value)}")
 
 
 def _json_body(number: int, body: Any) -> bytes:
@@ -128,6 +140,8 @@ def _json_body(number: int, body: Any) -> bytes:
 
 
 def _weight(number: int, weight: Any) -> Weight:
+    if isinstance(weight, bool) or not isinstance(weight, int | float | str):
+        raise TargetsError(f"line {number}: weight must be a number, not {_kind(weight)}")
     try:
         return parse_weight(str(weight))
     except ValueError as error:
@@ -153,29 +167,26 @@ def load(path: str, base: str) -> tuple[str, list[Entry]]:
 
     `base` is the URL of the command line, whose host targets without one get; it may be empty. Raises InputError.
     """
+    text = read_text_file(path, "--targets", MAX_DATA_BYTES, undecodable="surrogateescape")
     try:
-        entries = parse(read_file(path, "--targets").decode("utf-8", "surrogateescape"))
-        return resolve_host(entries, base)
+        base, entries = resolve_host(parse(text), base)
     except TargetsError as error:
         raise InputError(f"--targets: {path}: {error}") from None
+    return base, [_with_body(entry, f"--targets: {path}: line {entry.body_line}") for entry in entries]
+
+
+def _with_body(entry: Entry, source: str) -> Entry:
+    # No pipes: several targets may name the same file.
+    return replace(entry, body=read_file(entry.body_file, source, pipes=False)) if entry.body_file else entry
 
 
 def resolve_host(entries: list[Entry], base: str) -> tuple[str, list[Entry]]:
+    """Return what `load` returns, before the bodies are read. Raises TargetsError."""
     origin: tuple[str, str, int] | None = None
     first_line = 0
     resolved = []
     for entry in entries:
-        url = entry.url
-        if url.startswith("/") and not url.startswith("//"):
-            if not base:
-                raise TargetsError(
-                    f"line {entry.line}: {url!r} is a path; give its host as a URL beside --targets"
-                )
-            url = f"{'/'.join(base.split('/', 3)[:3])}{url}"
-        try:
-            parts = urls.parse(url)
-        except ValueError as error:
-            raise TargetsError(f"line {entry.line}: {error}") from None
+        parts = _parse_url(entry, base)
         address = (parts.scheme, parts.host, parts.port)
         if origin is not None and address != origin:
             raise TargetsError(
@@ -183,18 +194,21 @@ def resolve_host(entries: list[Entry], base: str) -> tuple[str, list[Entry]]:
                 "a run has one host: give each host a file and a run of its own"
             )
         if origin is None:
-            origin, first_line, base = address, entry.line, base or url
-        if entry.body_file and entry.body:
-            raise TargetsError(f"line {entry.line}: it has both a body and a body file")
-        resolved.append(
-            Entry(
-                entry.line,
-                entry.method,
-                parts.request_target,
-                entry.headers,
-                read_file(entry.body_file, f"line {entry.line}") if entry.body_file else entry.body,
-                name=entry.name,
-                weight=entry.weight,
-            )
-        )
+            origin, first_line, base = address, entry.line, base or entry.url
+        resolved.append(replace(entry, url=parts.request_target))
     return base, resolved
+
+
+def _parse_url(entry: Entry, base: str) -> urls.Url:
+    """Return the URL of an entry; one that is only a path, or *, has the host of `base`."""
+    try:
+        if entry.url != urls.WHOLE_SERVER and not re.match("/(?!/)", entry.url):
+            return urls.parse(entry.url)
+        request_target = urls.parse_request_target(entry.url)
+        if base:
+            return replace(urls.parse(base), request_target=request_target)
+    except ValueError as error:
+        raise TargetsError(f"line {entry.line}: {error}") from None
+    raise TargetsError(
+        f"line {entry.line}: {mask_url(entry.url)!r} is a path; give its host as a URL beside --targets"
+    )

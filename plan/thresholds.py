@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from heyfleet.durations import parse_duration_ns, parse_rate_per_s
 from heyfleet.errors import InputError
+from heyfleet.plan.mask import mask_text
 from heyfleet.proto.plan_pb2 import Plan
 
 _THRESHOLD = re.compile(
@@ -16,6 +17,7 @@ _THRESHOLD = re.compile(
     r"(?:\s+for\s+(?P<span>\S+))?",
     re.ASCII,
 )
+_SCOPE = re.compile(r"(?<=\[)[^\]]+")
 _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -45,16 +47,19 @@ class Threshold:
 
 
 def parse_thresholds(text: str) -> tuple[str, ...]:
-    """Return the thresholds of a list, each as it was written. Raises ValueError if one is malformed."""
-    items = tuple(item.strip() for item in re.split(r",(?![^\[]*\])", text) if item.strip())
-    for item in items:
-        parse_threshold(item)
-    return items
+    """Return the thresholds of a list, each as it was written, but without secrets, as the names of requests have none.
+
+    Raises ValueError if one is malformed.
+    """
+    text = _SCOPE.sub(lambda match: mask_text(match[0]), text)
+    items = re.split(r",(?![^\[]*\])", text)
+    return tuple(parse_threshold(item).text for item in items if item.strip())
 
 
 def parse_threshold(text: str) -> Threshold:
     """Return one threshold. Raises ValueError."""
-    match = _THRESHOLD.fullmatch(text.strip())
+    text = text.strip()
+    match = _THRESHOLD.fullmatch(text)
     if match is None:
         raise ValueError(
             f"{text!r} is not a threshold like p99<250ms, errors<0.1%, rate>=4950 or max[login]<2s"
@@ -78,7 +83,7 @@ def parse_threshold(text: str) -> Threshold:
         )
     span_ns = parse_duration_ns(match["span"]) if match["span"] else 0
     return Threshold(
-        text.strip(), metric, percent, (match["scope"] or "").strip(), match["compare"], limit, share, span_ns
+        text, metric, percent, (match["scope"] or "").strip(), match["compare"], limit, share, span_ns
     )
 
 

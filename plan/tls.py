@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from heyfleet.errors import InputError
-from heyfleet.plan.files import read_file
+from heyfleet.files import MAX_TEXT_BYTES, read_file
 from heyfleet.plan.options import RunOptions
 from heyfleet.plan.url import Url
 from heyfleet.proto.plan_pb2 import Tls
@@ -22,12 +25,13 @@ def make_tls(options: RunOptions, url: Url) -> Tls:
         version=options.tls_version or "",
     )
     if options.authorities:
-        tls.ca_pem = read_file(options.authorities, "--cacert")
-        _check_authorities(options.authorities)
+        tls.ca_pem = read_file(options.authorities, "--cacert", MAX_TEXT_BYTES)
+        _check_authorities(options.authorities, tls.ca_pem)
     if options.certificate:
-        tls.certificate_pem = read_file(options.certificate, "--cert")
-        tls.key_pem = read_file(options.key or options.certificate, "--key" if options.key else "--cert")
-        _check_certificate(options.certificate, options.key or options.certificate)
+        tls.certificate_pem = tls.key_pem = read_file(options.certificate, "--cert", MAX_TEXT_BYTES)
+        if options.key:
+            tls.key_pem = read_file(options.key, "--key", MAX_TEXT_BYTES)
+        _check_certificate(options.certificate, options.key or options.certificate, tls)
     return tls
 
 
@@ -40,28 +44,40 @@ def _host_name(host: str | None) -> str:
     return host.partition(":")[0]
 
 
-def _check_authorities(path: str) -> None:
+def _check_authorities(path: str, pem: bytes) -> None:
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+        with _memory_file(pem) as file:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
     except (ssl.SSLError, OSError) as error:
         raise InputError(
             f"--cacert: {path!r} has no certificates in PEM that can be trusted ({_reason(error)})"
         ) from None
 
 
-def _check_certificate(certificate: str, key: str) -> None:
+def _check_certificate(certificate: str, key: str, tls: Tls) -> None:
     def refuse_password() -> str:
         raise InputError(
             f"--key: {key!r} needs a password", f"give it a key without one (openssl pkey -in {key})"
         )
 
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=refuse_password)
+        with _memory_file(tls.certificate_pem) as chain, _memory_file(tls.key_pem) as key_file:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.load_cert_chain(chain, key_file, password=refuse_password)
     except (ssl.SSLError, OSError) as error:
         raise InputError(
             f"--cert: {certificate!r} and the key {key!r} can't be used together ({_reason(error)})",
             "both must be in PEM, and the key must belong to the certificate",
         ) from None
+
+
+@contextmanager
+def _memory_file(content: bytes) -> Iterator[str]:
+    """Return the path of a file in memory: ssl takes only paths, and a pipe can't be read a second time."""
+    with open(os.memfd_create("pem"), "wb") as file:
+        file.write(content)
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}"
 
 
 def _reason(error: OSError) -> str:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from heyfleet.plan.host_name import parse_address6, to_ascii
+from heyfleet.plan.mask import mask_url
+from heyfleet.plan.octets import to_octets, to_text
+from heyfleet.plan.places import check_host
+
 # RFC 3986, appendix B; scheme and authority are required here
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.DOTALL)
 _AUTHORITY = re.compile(
     r"(?:(?P<user>.*)@)?(?:\[(?P<ip6>[^\]]*)\]|(?P<host>[^:\[\]@]*))(?::(?P<port>[^:]*))?"
 )
-_HOST = re.compile(
-    r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
-)
 DEFAULT_PORTS = {"http": 80, "https": 443}
+WHOLE_SERVER = "*"  # the request target of OPTIONS that asks about no path (RFC 9112, 3.2.4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Url:
     scheme: str
     host: str  # a name in ASCII, or an address without brackets
     port: int
-    request_target: str  # origin-form (RFC 9112, 3.2.1)
+    request_target: str  # origin-form (RFC 9112, 3.2.1), or WHOLE_SERVER
     credentials: str | None  # user:password
 
     @property
@@ -33,24 +36,30 @@ class Url:
         host = f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
+    @property
+    def origin(self) -> str:
+        """Scheme and authority."""
+        return f"{self.scheme}://{self.authority}"
+
+    def __str__(self) -> str:
+        """Return the URL without credentials; that of a whole server has no path (RFC 9112, 3.3)."""
+        return self.origin + ("" if self.request_target == WHOLE_SERVER else self.request_target)
+
 
 def parse(text: str) -> Url:
     """Return the parts of an absolute http or https URL. Raises ValueError with one line for people."""
-    shown = re.sub(r"(?<=//)[^/?#]*@", "...@", text)  # keep the password out of error messages
-    blank = re.search(r"[\x00-\x20\x7f]", text)
-    if blank:
-        code = f"%{ord(blank[0]):02X}"
-        raise ValueError(f"URL {shown!r} has a space or control character; write it as {code}, or remove it")
+    shown = mask_url(text)
+    _check_blanks(text, f"URL {shown!r}")
     parts = _URL.fullmatch(text)
     if parts is None:
-        raise ValueError(_no_scheme(text, shown))
+        raise ValueError(_no_scheme(shown))
     scheme, authority, path, query = parts[1].lower(), parts[2], parts[3], parts[4]
     if scheme not in DEFAULT_PORTS:
         raise ValueError(f"URL {shown!r}: the scheme {scheme!r} is not supported; use http:// or https://")
     pieces = _AUTHORITY.fullmatch(authority)
     if pieces is None:
         raise ValueError(f"URL {shown!r} needs a host or host:port, with [...] around an IPv6 address")
-    host = _address6(pieces["ip6"]) if pieces["ip6"] is not None else _host(pieces["host"], shown)
+    host = parse_address6(pieces["ip6"]) if pieces["ip6"] is not None else _host(pieces["host"], shown)
     return Url(
         scheme=scheme,
         host=host,
@@ -60,34 +69,38 @@ def parse(text: str) -> Url:
     )
 
 
-def _no_scheme(url: str, shown: str) -> str:
+def parse_request_target(text: str) -> str:
+    """Return the request target of a path with its query, or of * for the whole server. Raises ValueError."""
+    if text == WHOLE_SERVER:
+        return text
+    shown = mask_url(text)
+    if not text.startswith("/"):
+        raise ValueError(f"{shown!r} does not begin with /; the host is the one of url")
+    _check_blanks(text, repr(shown))
+    return percent_encoded(text.partition("#")[0])
+
+
+def _check_blanks(text: str, shown: str) -> None:
+    if blank := re.search(r"[\x00-\x20\x7f]", text):
+        raise ValueError(
+            f"{shown} has a space or control character; write it as %{ord(blank[0]):02X}, or remove it"
+        )
+
+
+def _no_scheme(url: str) -> str:
     if not url:
         return "the URL is empty; write it like http://localhost:8080/"
     rest = re.sub(r"^(https?:/{0,2}|/+|:)", "", url)
-    return f"URL {shown!r} has no scheme; try http://{rest or 'localhost:8080/'}"
+    return f"URL {url!r} has no scheme; try http://{rest or 'localhost:8080/'}"
 
 
 def _host(host: str, url: str) -> str:
     if not host:
         raise ValueError(f"URL {url!r} has no host; write it like http://localhost:8080/")
-    if not host.isascii():
-        try:
-            host = host.encode("idna").decode()
-        except UnicodeError:
-            raise ValueError(f"URL {url!r}: the host {host!r} is not a name that IDNA can encode") from None
-    labels = host.rstrip(".").split(".")
-    if not _HOST.fullmatch(host) or len(host) > 253 or max(map(len, labels)) > 63:
-        raise ValueError(f"URL {url!r}: {host!r} is not a host name or address")
-    return host.lower()
-
-
-def _address6(text: str) -> str:
-    from ipaddress import IPv6Address
-
     try:
-        return str(IPv6Address(text.replace("%25", "%")))
-    except ValueError:
-        raise ValueError(f"[{text}] is not an IPv6 address") from None
+        return check_host(to_ascii(host)).lower()
+    except ValueError as error:
+        raise ValueError(f"URL {url!r}: {error}") from None
 
 
 def _port(text: str | None, url: str, default: int) -> int:
@@ -102,21 +115,20 @@ def basic(credentials: str) -> str:
     """Return the value of Authorization for user:password (RFC 7617)."""
     from base64 import b64encode
 
-    return "Basic " + b64encode(credentials.encode("utf-8", "surrogateescape")).decode()
+    return "Basic " + b64encode(to_octets(credentials)).decode()
 
 
 def percent_encoded(text: str) -> str:
     """Return the text with everything outside ASCII as percent-encoded UTF-8 (RFC 3986, section 2.5)."""
     if text.isascii():
         return text
-    octets = text.encode("utf-8", "surrogateescape")
-    return "".join(chr(octet) if octet < 0x80 else f"%{octet:02X}" for octet in octets)
+    return "".join(chr(octet) if octet < 0x80 else f"%{octet:02X}" for octet in to_octets(text))
 
 
 def _credentials(userinfo: str | None) -> str | None:
     if not userinfo:
         return None
-    from urllib.parse import unquote
+    from urllib.parse import unquote_to_bytes
 
     user, _, password = userinfo.partition(":")
-    return f"{unquote(user)}:{unquote(password)}"
+    return to_text(b":".join(unquote_to_bytes(to_octets(part)) for part in (user, password)))

@@ -17,6 +17,8 @@ ROLE_OPERATOR = "operator"
 LOCAL_PREFIX = "unix:"  # of a socket file on this host, which is protected by the permissions of its folder
 DEFAULT_PORT = 7700
 MESSAGE_BYTES_AT_MOST = 16 << 20
+# The lease that a controller may grant: an agent that hears nothing for this long stops its load.
+LEASE_NS_AT_LEAST, LEASE_NS_AT_MOST = 100_000_000, 3600_000_000_000
 OFFERS_AT_MOST = 16  # of held runs in one hello; later ones wait for the release of others
 TRACE_BYTES_A_SNAPSHOT = 1 << 20  # of per-request rows, so that every message stays small
 

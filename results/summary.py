@@ -195,7 +195,8 @@ def _stopped_by(measurements: Measurements) -> str:
     if measurements.interrupted:
         return "signal"
     return next(
-        (each for each in ("fault", "lease", "signal", "duration", "count") if each in reasons), "loss"
+        (each for each in ("fault", "lease", "limit", "signal", "duration", "count") if each in reasons),
+        "loss",
     )
 
 

@@ -59,7 +59,7 @@ def flags_page() -> str:
                 3. the [plan file](plan-file.md)
 
                 An empty variable counts as not set. Where a flag may be repeated, its variable has one value on
-                each line. `HEYFLEET_RUNS` names the folder that archives go to.
+                each line. `HEYFLEET_RUNS` names the folder that archives go to; `none` keeps no archives.
                 """
             ),
             *_value_table(),
@@ -278,6 +278,7 @@ def _value_table() -> list[str]:
         "| `DURATION` | 500ms, 10s, 3m, 1h30m, 1.5s |",
         "| `SECONDS` | 20, 0.5, or a `DURATION` |",
         "| `RATE` | 5000, 5k/s, 300/m, 0.5: requests per second, minute or hour |",
+        "| `FILE` | plan.yaml, or `-` for standard input, which only one option can read |",
         "",
     ]
 
@@ -330,6 +331,7 @@ def _meaning(code: ExitCode) -> str:
         or {
             ExitCode.OK: "the command did what was asked",
             ExitCode.INTERRUPTED: "interrupted by SIGINT (Ctrl-C)",
+            ExitCode.HUNG_UP: "ended by SIGHUP: its terminal was closed",
             ExitCode.TERMINATED: "ended by SIGTERM",
         }[code]
     )

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, settings
 
 from heyfleet.plan.options import OPTIONS
 
-os.environ["HEYFLEET_RUNS"] = ""  # no archives, except where a test asks for one
+os.environ["HEYFLEET_RUNS"] = "none"  # no archives, except where a test asks for one
 for _variable in [option.environment_variable for option in OPTIONS]:
     os.environ.pop(_variable, None)
 # The duration of an example depends on the machine and on sanitizers; it is no property of the code.

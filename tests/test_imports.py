@@ -19,7 +19,17 @@ FOLDERS = ("agent", "cli", "controller", "deploy", "ext", "lab", "plan", "proto"
 
 # Modules of heyfleet that each layer may import besides itself. The first key that is a prefix of a module's name applies; a
 # name includes everything below it. src/heyfleet/*.py, the public Python API, has no limits.
-EVERYONE = ("heyfleet.__version__", "heyfleet.errors", "heyfleet.durations")
+EVERYONE = (
+    "heyfleet.__version__",
+    "heyfleet.documents",
+    "heyfleet.durations",
+    "heyfleet.errors",
+    "heyfleet.files",
+    "heyfleet.private_files",
+    "heyfleet.surroundings",
+    "heyfleet.text",
+    "heyfleet.yaml_documents",
+)
 PLAN = ("heyfleet.plan", "heyfleet.proto")
 HISTOGRAMS = (
     "heyfleet.ext.Histogram",

@@ -6,6 +6,7 @@ import platform
 import resource
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ QUICK_SHARE = 0.4
 # Kernel memory of an idle connection; measured at 6 to 10 KB for both ends together.
 _BYTES_PER_CONNECTION = 8192
 _ENOUGH_FILES = 65536
+_MOST_FILES = 1 << 20  # per process, the default of fs.nr_open
 _ENOUGH_BYTES = 512 << 20
 _GOOD_CLOCKS = ("tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page", "hyperv_clocksource")
 _CLOCK = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
@@ -126,7 +128,10 @@ def _files() -> Check:
 
 
 def _ports() -> Check:
-    first, last = limits.port_range()
+    found = limits.port_range()
+    if found is None:
+        return Check("local ports", WARN, "unknown", "the kernel does not say how many there are")
+    first, last = found
     ports = last - first + 1
     effect = (
         f"{ports:,} connections from one address to another, {int(ports * QUICK_SHARE):,} of them quickly"
@@ -156,7 +161,9 @@ def _cores() -> Check:
 
 
 def _memory() -> Check:
-    free = _meminfo().get("MemAvailable", 0)
+    free = _meminfo().get("MemAvailable")
+    if free is None:
+        return Check("memory", WARN, "unknown", "the kernel does not say how much is free")
     state = OK if free > _ENOUGH_BYTES else WARN
     return Check(
         "memory",
@@ -226,28 +233,35 @@ def _ena() -> Iterator[Check]:
 
 
 def _capacity() -> Capacity:
+    """Return the capacity by those limits that the kernel tells."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    first, last = limits.port_range()
-    ports = last - first + 1
-    free = _meminfo().get("MemAvailable", 0)
-    limiting = [(free // _BYTES_PER_CONNECTION, "memory"), (_file_max(), "fs.file-max")]
-    if hard != resource.RLIM_INFINITY:
-        limiting.append((max(hard - 100, 0), "open files per process"))
+    limiting = [
+        (_MOST_FILES if hard == resource.RLIM_INFINITY else max(hard - 100, 0), "open files per process")
+    ]
+    if (free := _meminfo().get("MemAvailable")) is not None:
+        limiting.append((free // _BYTES_PER_CONNECTION, "memory"))
+    if (file_max := _file_max()) is not None:
+        limiting.append((file_max, "fs.file-max"))
     connections, limited_by = min(limiting)
+    ports = limits.local_ports() or connections
     return Capacity(
         connections, limited_by, min(ports, connections), min(int(ports * QUICK_SHARE), connections)
     )
 
 
-def _file_max() -> int:
-    return int(Path("/proc/sys/fs/file-max").read_text())
+def _file_max() -> int | None:
+    try:
+        return int(Path("/proc/sys/fs/file-max").read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _meminfo() -> dict[str, int]:
-    """Return the values of /proc/meminfo in bytes."""
+    """Return the values of /proc/meminfo in bytes; none of them where the kernel does not say."""
     values = {}
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        name, _, rest = line.partition(":")
-        words = rest.split()
-        values[name] = int(words[0]) * (1024 if len(words) > 1 else 1)
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            name, _, rest = line.partition(":")
+            words = rest.split()
+            values[name] = int(words[0]) * (1024 if len(words) > 1 else 1)
     return values

@@ -17,7 +17,7 @@ _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class LimitError(CannotStartError):
-    """A limit of the host that a plan exceeds; the text names the limit, its value and the largest -c possible."""
+    """A limit of the host that a plan exceeds; the text names the limit, its value, and how many connections it allows."""
 
 
 def cores() -> int:
@@ -39,41 +39,56 @@ def allow_sources(sources: Iterable[str]) -> None:
                 ) from None
 
 
-def allow(connections: int, routes: int, workers: int) -> None:
-    """Raise the limits as far as this many connections need, or raise LimitError.
+def allow(connections: int, routes: int, workers: int, flag: str = "-c") -> None:
+    """Raise the limits as far as this many connections need, or raise LimitError; `flag` is what sets their number.
 
     A route is a pair of a source and a target address; each has its own local ports. 0 routes take no ports.
     """
-    _allow_descriptors(connections, workers)
+    _allow_descriptors(connections, workers, flag)
     if routes == 0:
         return
     ports = local_ports() * routes
-    if connections > ports:
+    if 0 < ports < connections:
         raise LimitError(
-            f"-c {connections} is more than the {ports} local ports for connections from one address to another"
+            f"{flag} {connections} is more than the {ports} local ports for connections from one address to another"
             " (net.ipv4.ip_local_port_range)",
-            f"use -c {ports} at most, or widen the range with sysctl",
+            f"use {flag} {ports} at most, or widen the range with sysctl",
         )
 
 
+def no_memory(connections: int, streams: int) -> LimitError:
+    """Return the error of connections that do not fit in memory; `streams` is the number of --streams."""
+    of_streams = f" with --streams {streams} each" if streams > 1 else ""
+    return LimitError(
+        f"{connections} connections{of_streams} need more memory than there is",
+        "use fewer of them, or more agents",
+    )
+
+
 def open_descriptors() -> int:
-    """Return the number of descriptors that this process has open."""
-    return len(os.listdir("/proc/self/fd"))
+    """Return the number of descriptors that this process has open; 0 where the kernel does not say."""
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return 0
 
 
 def local_ports() -> int:
-    """Return the number of local ports that the kernel gives to outgoing connections."""
-    first, last = port_range()
+    """Return the number of local ports for outgoing connections; 0 where the kernel does not say."""
+    first, last = port_range() or (1, 0)
     return last - first + 1
 
 
-def port_range() -> tuple[int, int]:
-    """Return the first and the last local port that the kernel gives to outgoing connections."""
-    first, last = (int(word) for word in _PORT_RANGE.read_text().split())
+def port_range() -> tuple[int, int] | None:
+    """Return the first and the last local port for outgoing connections; None where the kernel does not say."""
+    try:
+        first, last = (int(word) for word in _PORT_RANGE.read_text().split())
+    except (OSError, ValueError):
+        return None
     return first, last
 
 
-def _allow_descriptors(connections: int, workers: int) -> None:
+def _allow_descriptors(connections: int, workers: int, flag: str) -> None:
     overhead = _FDS_OF_PROCESS + _FDS_PER_WORKER * workers + open_descriptors()
     required = connections + overhead
     # A redirect to another origin opens a second connection beside the first; whether there are any is not known yet.
@@ -83,8 +98,9 @@ def _allow_descriptors(connections: int, workers: int) -> None:
         limit = preferred if hard == resource.RLIM_INFINITY else min(preferred, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     if hard != resource.RLIM_INFINITY and hard < required:
+        fewer = f"use {flag} {hard - overhead} at most, or " if hard > overhead else ""
         raise LimitError(
-            f"-c {connections} needs {required} file descriptors, but this process may have {hard}"
+            f"{flag} {connections} needs {required} file descriptors, but this process may have {hard}"
             " (RLIMIT_NOFILE, hard limit)",
-            f"use -c {max(hard - overhead, 0)} at most, or raise it with ulimit -Hn",
+            f"{fewer}raise it to {required} (ulimit -Hn, as root)",
         )

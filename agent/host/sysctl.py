@@ -7,7 +7,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from heyfleet.documents import parse_json
 from heyfleet.errors import ExitCode, HeyfleetError
+from heyfleet.files import MAX_TEXT_BYTES, read_file
+from heyfleet.private_files import make_folder
 
 PORTS = "net.ipv4.ip_local_port_range"
 _ROOT = Path("/proc/sys")
@@ -70,7 +73,7 @@ def tune(state: Path) -> list[str]:
     for setting, value in changes:
         before.setdefault(setting.name, str(value))
     try:
-        state.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(state.parent, exist_ok=True)
         draft = state.with_suffix(".new")
         draft.write_text(json.dumps(before, indent=2) + "\n")
         draft.replace(state)
@@ -104,12 +107,10 @@ def _set(path: Path, value: str, line: str) -> str:
 
 
 def _read(state: Path) -> dict[str, str]:
-    try:
-        values = json.loads(state.read_text())
-    except FileNotFoundError:
+    if not state.exists():
         return {}
-    except (OSError, ValueError) as error:
-        raise TuningError(
-            f"{state} can't be read: {error}", "delete it to give up the earlier values"
-        ) from None
+    try:
+        values = parse_json(read_file(state, "earlier values", MAX_TEXT_BYTES, pipes=False))
+    except ValueError as error:
+        raise TuningError(f"{state}: {error}", "delete it to give up the earlier values") from None
     return {str(name): str(value) for name, value in values.items()} if isinstance(values, dict) else {}

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from heyfleet.agent.http.resolve import ResolveError, connection_endpoint, look_up_again
+from heyfleet.agent.http.resolve import ResolveError, look_up_again
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import Histogram
 from heyfleet.proto.plan_pb2 import Plan
@@ -17,7 +17,7 @@ Addresses = list[tuple[str, int]]
 class DnsRefresh:
     """A thread that calls `on_change` with the target's new addresses; `changes` and `failed` count its lookups.
 
-    `look_up` and `clock_ns` are the name server and the clock; tests replace them.
+    `look_up` returns the plan's addresses that are allowed. Tests replace it, and the clock.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class DnsRefresh:
         addresses: Addresses,
         on_change: Callable[[Addresses], None],
         *,
-        look_up: Callable[[Plan], Addresses] = look_up_again,
+        look_up: Callable[[Plan, HostPolicy], Addresses] = look_up_again,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._plan = plan
@@ -61,31 +61,30 @@ class DnsRefresh:
         return lookups
 
     def refresh(self) -> None:
-        """Look the name up once, and report its addresses if they are allowed and differ from the current ones."""
+        """Look the name up once, and report the addresses that are allowed if they differ from the current ones."""
         begin_ns = self._clock_ns()
         try:
-            addresses = self._look_up(self._plan)
-        except ResolveError:
+            addresses = self._look_up(self._plan, self._policy)
+        except (
+            ResolveError,
+            OSError,
+            RuntimeError,
+        ):  # also too few descriptors or threads to try addresses out
             self.failed += 1
             return
         with self._lock:
             self._lookups.record(self._clock_ns() - begin_ns)
-        allowed = [address for address in addresses if self._allows(address)]
         # Name servers rotate their answers: another order is no change.
-        if not allowed or set(allowed) == self._addresses or self._stop.is_set():
+        if not addresses or set(addresses) == self._addresses or self._stop.is_set():
             return
         try:
-            self._on_change(allowed)
+            self._on_change(addresses)
         except ValueError:  # an address that can't be connected to, such as a link-local one
             self.failed += 1
             return
-        self._addresses = set(allowed)
+        self._addresses = set(addresses)
         self.changes += 1
 
     def _run(self) -> None:
         while not self._stop.wait(self._plan.dns_ttl_ns / 1e9):
             self.refresh()
-
-    def _allows(self, address: tuple[str, int]) -> bool:
-        hosts, port = connection_endpoint(self._plan)
-        return all(self._policy.allows(host, port, [address[0]]) for host in hosts)

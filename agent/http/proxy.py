@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from dataclasses import replace
 
 from heyfleet.agent.http.resolve import server_endpoint
-from heyfleet.plan.template import parse
+from heyfleet.agent.http.single_request import check_single_request
 from heyfleet.plan.url import Url, basic
-from heyfleet.proto.plan_pb2 import Header, Plan, Request
-
-_METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-# What a proxy could read as a second request, or as another length of the body.
-_FORBIDDEN_IN_FIELDS = re.compile(r"[\r\n]|^(?i:content-length|transfer-encoding)\s*:")
+from heyfleet.proto.plan_pb2 import HTTP_2, Header, Plan, Request
 
 
 def request_through_proxy(plan: Plan, request: Request, url: Url) -> Request:
@@ -22,10 +17,12 @@ def request_through_proxy(plan: Plan, request: Request, url: Url) -> Request:
     """
     if not plan.HasField("proxy") or url.scheme == "https":
         return request
-    _check(plan, request)
+    if plan.http == HTTP_2:
+        raise ValueError("HTTP/2 goes through a proxy only to https targets, in a tunnel")
+    check_single_request(plan, request)
     proxied = Request()
     proxied.CopyFrom(request)
-    proxied.request_target = f"http://{url.authority}{request.request_target}"
+    proxied.request_target = str(replace(url, request_target=request.request_target))
     if not any(header.name.lower() == "proxy-authorization" for header in request.headers):
         proxied.headers.extend(Header(name=name, value=value) for name, value in _authorization(plan))
     return proxied
@@ -46,34 +43,6 @@ def tunnel_head(plan: Plan, url: Url) -> bytes:
 def target_url(plan: Plan, request: Request) -> Url:
     """Return the URL of one of the plan's own requests."""
     return Url(plan.target.scheme, plan.target.host, plan.target.port, request.request_target, None)
-
-
-def _check(plan: Plan, request: Request) -> None:
-    """Refuse what a proxy would read as another URL or a second request, which the host's policy has not checked."""
-    description = f"{request.method} {request.request_target!r}"
-    path = "".join(_possible_texts(plan, request.request_target))
-    if not _METHOD.fullmatch(request.method) or not path.startswith("/") or re.search(r"\s", path):
-        raise ValueError(f"{description} can't be sent through a proxy: its method or path is not valid")
-    for header in request.headers:
-        line = f"{header.name}:{''.join(_possible_texts(plan, header.value))}"
-        if _FORBIDDEN_IN_FIELDS.search(line):
-            raise ValueError(
-                f"{description} can't be sent through a proxy: {header.name!r} contains a line break or sets the"
-                " body's length"
-            )
-
-
-def _possible_texts(plan: Plan, text: str) -> Iterator[str]:
-    """Yield the fixed parts of a text, and a line break for each data value that contains one.
-
-    Spaces of data values do not matter: in a URL they are percent-encoded.
-    """
-    for piece in parse(text) if plan.template else [text]:
-        if isinstance(piece, str):
-            yield piece
-        elif piece.kind == "csv":
-            values = (value for column in plan.data if column.name == piece.column for value in column.values)
-            yield from ("\n" for value in values if b"\r" in value or b"\n" in value)
 
 
 def _authorization(plan: Plan) -> tuple[tuple[str, str], ...]:

@@ -1,26 +1,31 @@
-"""Follow redirects as Go's client, and therefore hey, does (RFC 9110 section 15.4, RFC 3986 section 5)."""
+"""Follow redirects as Go's client, and so hey, does (RFC 9110 section 15.4), with stricter rules for secrets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
-from urllib.parse import urljoin, urlsplit
 
+from heyfleet.agent.http.location import resolve_location
 from heyfleet.agent.http.proxy import request_through_proxy, target_url, tunnel_head
 from heyfleet.agent.http.request import IDEMPOTENT, http2_fields, render
-from heyfleet.agent.http.resolve import Resolution, ResolveError, look_up_all, server_endpoint
+from heyfleet.agent.http.resolve import (
+    Resolution,
+    ResolveError,
+    check_behind_proxy,
+    look_up_all,
+    server_endpoint,
+)
 from heyfleet.agent.http.transport import tls_context
-from heyfleet.agent.policy import HostPolicy
+from heyfleet.agent.policy import HostPolicy, NotAllowedError
 from heyfleet.ext import Engine, http2_request
-from heyfleet.plan.url import Url, basic, parse, percent_encoded
+from heyfleet.plan.mask import is_secret
+from heyfleet.plan.url import Url, basic
 from heyfleet.proto.plan_pb2 import Header, Plan, Request
 
 NOT_USABLE = "redirect: to no usable address"
 NOT_ALLOWED = "redirect: not allowed by the owner of the agent"
 UNKNOWN_HOST = "redirect: to an unknown host"
-# Fields that must not be sent to another host (the list of Go's client).
-_SECRET_FIELDS = frozenset({"authorization", "cookie", "cookie2", "www-authenticate"})
 _CONTENT_FIELDS = frozenset(
     {"content-type", "content-length", "content-encoding", "content-language", "expect"}
 )
@@ -69,9 +74,8 @@ class Follower:
     ) -> tuple[int, bytes, bool, bool, int] | str | None:
         """Return the request that follows a redirect, an error name, or None; ext.Engine describes the arguments."""
         visit = self._visits[message]
-        text = percent_encoded(location.decode("utf-8", "surrogateescape").replace(" ", "%20"))
         try:
-            url = _resolve_location(visit.url, text)
+            url, names_host = resolve_location(visit.url, location)
         except ValueError:
             return NOT_USABLE
         key = (url.scheme, url.host, url.port)
@@ -82,7 +86,7 @@ class Follower:
         origin = self._origins[key]
         if isinstance(origin, str):
             return origin
-        following = _Visit(_next_request(visit, url, status, bool(urlsplit(text).netloc)), url)
+        following = _Visit(_next_request(visit, url, status, names_host), url)
         number = next(self._numbers)
         self._visits[number] = following
         request = following.request
@@ -102,21 +106,25 @@ class Follower:
     def _origin(self, url: Url) -> int | str:
         """Look up an origin and add it to the engine; return its number, or the name of the error."""
         assert self._engine is not None
-        hosts, port = server_endpoint(self._plan, url.host, url.port, url.scheme)
         try:
-            addresses = look_up_all(hosts, port, self._plan.family)
+            addresses = self._addresses(url)
         except ResolveError:
-            if not self._proxy_addresses:
-                return UNKNOWN_HOST
-            addresses = []  # the proxy may be able to resolve it
-        if not all(self._policy.allows(host, port, [address for address, _ in addresses]) for host in hosts):
+            return UNKNOWN_HOST
+        except NotAllowedError:
             return NOT_ALLOWED
-        if not self._proxy_addresses:
-            addresses = Resolution(addresses, 0).accepting(_TRIAL_S).addresses
         try:
             return self._add_origin(addresses, url)
         except ValueError:
             return NOT_USABLE
+
+    def _addresses(self, url: Url) -> list[tuple[str, int]]:
+        """Return the addresses that connections for an origin go to; ResolveError, NotAllowedError."""
+        hosts, port = server_endpoint(self._plan, url.host, url.port, url.scheme)
+        if self._proxy_addresses:
+            check_behind_proxy(hosts, port, self._policy)
+            return self._proxy_addresses
+        addresses = look_up_all(hosts, port, self._policy, self._plan.family)
+        return Resolution(addresses, 0).accepting(_TRIAL_S).addresses
 
     def _add_origin(self, addresses: list[tuple[str, int]], url: Url) -> int:
         assert self._engine is not None
@@ -124,10 +132,10 @@ class Follower:
         if not self._proxy_addresses:
             return self._engine.add_origin(addresses, context)
         if url.scheme == "https":
-            return self._engine.add_origin(self._proxy_addresses, context, tunnel_head(self._plan, url))
+            return self._engine.add_origin(addresses, context, tunnel_head(self._plan, url))
         # Connections to the proxy serve every http URL.
         if self._proxy_origin is None:
-            self._proxy_origin = self._engine.add_origin(self._proxy_addresses, None)
+            self._proxy_origin = self._engine.add_origin(addresses, None)
         return self._proxy_origin
 
     def _render(self, visit: _Visit) -> bytes:
@@ -140,37 +148,23 @@ class Follower:
         )
 
 
-def _resolve_location(base: Url, reference: str) -> Url:
-    """Resolve a Location relative to the URL that it came from; ValueError."""
-    absolute = reference
-    if not urlsplit(reference).scheme:
-        absolute = urljoin(f"{base.scheme}://{base.authority}{base.request_target}", reference)
-    return parse(urlsplit(absolute)._replace(fragment="").geturl())
-
-
-def _next_request(visit: _Visit, url: Url, status: int, absolute: bool) -> Request:
-    """Return the request that follows a redirect to `url`; `absolute` says whether the Location named a host."""
+def _next_request(visit: _Visit, url: Url, status: int, names_host: bool) -> Request:
+    """Return the request that follows a redirect to `url`; `names_host` says whether the Location named a host."""
     before = visit.request
     keeps_method = status in _METHOD_KEPT_BY
     method = before.method if keeps_method or before.method in {"GET", "HEAD"} else "GET"
-    leaves_host = not _is_same_or_subdomain(url.host, visit.url.host)
     # A Host header set by the user is kept if the Location names no host.
     host = (
         url.authority
-        if absolute
+        if names_host
         else next(each.value for each in before.headers if each.name.lower() == "host")
     )
     headers = [Header(name="Host", value=host)]
-    dropped = {"host", "referer"}
-    dropped |= _SECRET_FIELDS if leaves_host else set()
-    dropped |= _CONTENT_FIELDS if not keeps_method else set()
-    headers += [header for header in before.headers if header.name.lower() not in dropped]
-    if not (visit.url.scheme == "https" and url.scheme == "http"):
-        headers.append(
-            Header(
-                name="Referer", value=f"{visit.url.scheme}://{visit.url.authority}{visit.url.request_target}"
-            )
-        )
+    headers += [
+        header for header in before.headers if _survives(header.name, visit.url, url, keeps_body=keeps_method)
+    ]
+    if not _is_downgrade(visit.url, url):
+        headers.append(Header(name="Referer", value=str(visit.url)))
     if url.credentials and not any(header.name.lower() == "authorization" for header in headers):
         headers.append(Header(name="Authorization", value=basic(url.credentials)))
     return Request(
@@ -182,5 +176,27 @@ def _next_request(visit: _Visit, url: Url, status: int, absolute: bool) -> Reque
     )
 
 
+def _survives(name: str, origin: Url, url: Url, *, keeps_body: bool) -> bool:
+    """Whether a header is sent again after a redirect from `origin` to `url`: the one rule for all headers.
+
+    Host and Referer are written anew. Headers about the body go where the body goes. A secret, whatever reports hide,
+    stays with the host that it was meant for and the hosts below it, and never leaves TLS. What was dropped once does not
+    come back when a chain returns.
+    """
+    lower = name.lower()
+    if lower in {"host", "referer"} or (lower in _CONTENT_FIELDS and not keeps_body):
+        return False
+    if not is_secret(name):
+        return True
+    if lower == "proxy-authorization" and origin.scheme != url.scheme:
+        return False  # in a tunnel, the server would read it, and not the proxy
+    return _is_same_or_subdomain(url.host, origin.host) and not _is_downgrade(origin, url)
+
+
 def _is_same_or_subdomain(host: str, other: str) -> bool:
-    return host == other or host.endswith(f".{other}")
+    """Whether a host is another one, or a name below it; the zone of an address is no name."""
+    return host == other or (":" not in host and host.endswith(f".{other}"))
+
+
+def _is_downgrade(origin: Url, url: Url) -> bool:
+    return origin.scheme == "https" and url.scheme == "http"

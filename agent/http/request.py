@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from heyfleet.ext import hpack_shared, http2_request
+from heyfleet.plan.octets import to_octets
 from heyfleet.proto.plan_pb2 import Request
 
 # Methods that usually carry a body; without one they are sent with Content-Length: 0 (RFC 9110 section 8.6).
@@ -21,8 +22,7 @@ _CONNECTION_FIELDS = frozenset(
 def render(request: Request, *, close: bool = False) -> bytes:
     """Render an HTTP/1.1 request: its header fields in their order, then the framing fields.
 
-    `close` adds Connection: close. Text is encoded as Latin-1, which keeps every octet that a field can hold, or as
-    UTF-8 if it has characters beyond.
+    `close` adds Connection: close.
     """
     present = {header.name.lower() for header in request.headers}
     lines = [f"{request.method} {request.request_target} HTTP/1.1"]
@@ -31,7 +31,7 @@ def render(request: Request, *, close: bool = False) -> bytes:
         lines.append(f"Content-Length: {len(request.body)}")
     if close and "connection" not in present:
         lines.append("Connection: close")
-    return b"\r\n".join([_octets(line) for line in lines] + [b"", b""]) + request.body
+    return b"\r\n".join([to_octets(line) for line in lines] + [b"", b""]) + request.body
 
 
 def render_http2(requests: Sequence[Request], scheme: str) -> list[bytes]:
@@ -59,11 +59,4 @@ def http2_fields(request: Request, scheme: str) -> list[tuple[bytes, bytes]]:
         name == "content-length" for name, _ in present
     ):
         fields.append(("content-length", str(len(request.body))))
-    return [(_octets(name), _octets(value)) for name, value in fields]
-
-
-def _octets(text: str) -> bytes:
-    try:
-        return text.encode("latin-1")
-    except UnicodeEncodeError:
-        return text.encode("utf-8")
+    return [(to_octets(name), to_octets(value)) for name, value in fields]

@@ -1,4 +1,8 @@
-"""Resolve the target's name to the addresses that connections are made to."""
+"""Resolve names to the addresses that connections are made to.
+
+A name is looked up once, and everything that connects gets the addresses found then: each of them has passed the policy of the
+host's owner, and none is looked up or read in another way later.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,13 @@ import os
 import socket
 import stat
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from heyfleet.agent.policy import HostPolicy
 from heyfleet.errors import CannotStartError
+from heyfleet.plan.places import check_host
 from heyfleet.proto.plan_pb2 import IPV4, IPV6, AddressFamily, Plan
 
 # Addresses that are tried out at once.
@@ -49,44 +56,75 @@ def server_endpoint(plan: Plan, host: str = "", port: int = 0, scheme: str = "")
     With a proxy, these are where the proxy's tunnel goes.
     """
     host, port = host or plan.target.host, port or plan.target.port
-    if plan.HasField("proxy") and (scheme or plan.target.scheme) == "http":
-        return [host], port  # the proxy gets the URL, and resolves it by itself
-    for rule in plan.resolve:
-        if rule.host in ("", host) and rule.port in (0, port):
-            return list(rule.to_hosts) or [host], rule.to_port or port
-    return [host], port
+    hosts = [host]
+    # Behind a proxy no rule applies to http: the proxy gets the URL, and resolves it by itself.
+    if not plan.HasField("proxy") or (scheme or plan.target.scheme) != "http":
+        for rule in plan.resolve:
+            if rule.host in ("", host) and rule.port in (0, port):
+                hosts, port = list(rule.to_hosts) or hosts, rule.to_port or port
+                break
+    return [_checked(each) for each in hosts], port
 
 
 def connection_endpoint(plan: Plan) -> tuple[list[str], int]:
     """Return the names or addresses, and the port, of the plan's connections: of its proxy, or of its server."""
-    return ([plan.proxy.host], plan.proxy.port) if plan.HasField("proxy") else server_endpoint(plan)
+    if plan.HasField("proxy"):
+        return [_checked(plan.proxy.host)], plan.proxy.port
+    return server_endpoint(plan)
 
 
-def resolve_plan(plan: Plan) -> Resolution:
-    """Resolve a plan's target, or its proxy, to the addresses that accept connections; ResolveError."""
+def resolve_plan(plan: Plan, policy: HostPolicy) -> Resolution:
+    """Resolve a plan's target, or its proxy, to the addresses that accept connections; ResolveError, NotAllowedError."""
+    if plan.HasField("proxy"):
+        check_behind_proxy(*server_endpoint(plan), policy)
     if plan.unix_socket:
+        policy.check_socket(plan.unix_socket)
         return Resolution([(_unix_address(plan.unix_socket), 0)], 0)
     hosts, port = connection_endpoint(plan)
     if not plan.sources or plan.family:
-        return resolve(hosts, port, plan.family)
+        return resolve(hosts, port, policy, plan.family)
     # A connection can only come from an address of its own family.
     source = plan.sources[0]
     try:
-        return resolve(hosts, port, IPV6 if ":" in source else IPV4)
+        return resolve(hosts, port, policy, IPV6 if ":" in source else IPV4)
     except ResolveError as error:
         raise ResolveError(f"--source {source} can't reach the target: {error.cause}", error.cure) from None
 
 
-def look_up_again(plan: Plan) -> list[tuple[str, int]]:
-    """Return all current addresses of a plan's target, without trying them out; ResolveError."""
+def look_up_again(plan: Plan, policy: HostPolicy) -> list[tuple[str, int]]:
+    """Return all current addresses of a plan's target that are allowed, without trying them out; ResolveError."""
     hosts, port = connection_endpoint(plan)
     family = plan.family
     if plan.sources and not family:
         family = IPV6 if ":" in plan.sources[0] else IPV4
-    return look_up_all(hosts, port, family)
+    return _unique(
+        (address, port)
+        for host in hosts
+        for address in _look_up(host, port, family)
+        if policy.allows(host, port, address)
+    )
+
+
+def check_behind_proxy(hosts: list[str], port: int, policy: HostPolicy) -> None:
+    """Raise NotAllowedError if a proxy could connect to a place that is not allowed.
+
+    The proxy looks names up by itself, so that a name must be allowed as such.
+    """
+    for host in hosts:
+        policy.check(host, port, host)
+
+
+def _checked(host: str) -> str:
+    """Return a host, or raise ResolveError for what name servers, kernels and proxies could read as another one."""
+    try:
+        return check_host(host)
+    except ValueError as error:
+        raise ResolveError(str(error), "check the URL, the proxy and --resolve") from None
 
 
 def _unix_address(path: str) -> str:
+    if "\0" in path:
+        raise ResolveError(f"--unix-socket {path!r} has a NUL character")
     if not path.startswith("@"):
         try:
             is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
@@ -99,22 +137,35 @@ def _unix_address(path: str) -> str:
     return f"unix:{path}"
 
 
-def resolve(hosts: list[str], port: int, family: AddressFamily = AddressFamily.EITHER) -> Resolution:
-    """Look the hosts up once, before the run; ResolveError.
+def resolve(
+    hosts: list[str], port: int, policy: HostPolicy, family: AddressFamily = AddressFamily.EITHER
+) -> Resolution:
+    """Look the hosts up once, before the run; ResolveError, NotAllowedError.
 
     Several addresses are tried out, and those that accept a connection are used. If none does, all are used, so that the
     report shows their refusals.
     """
     begin_ns = time.monotonic_ns()
-    addresses = look_up_all(hosts, port, family)
+    addresses = look_up_all(hosts, port, policy, family)
     lookup_ns = time.monotonic_ns() - begin_ns
     return Resolution(addresses, lookup_ns).accepting()
 
 
-def look_up_all(hosts: list[str], port: int, family: AddressFamily) -> list[tuple[str, int]]:
-    """Return all addresses of some hosts, each once, without trying them out; ResolveError."""
-    addresses = [address for host in hosts for address in _look_up(host, port, family)]
-    return list(dict.fromkeys((address, port) for address in addresses))
+def look_up_all(
+    hosts: list[str], port: int, policy: HostPolicy, family: AddressFamily
+) -> list[tuple[str, int]]:
+    """Return all addresses of some hosts, each once, without trying them out; ResolveError, NotAllowedError."""
+    addresses = []
+    for host in hosts:
+        policy.check_name(host, port)
+        for address in _look_up(host, port, family):
+            policy.check(host, port, address)
+            addresses.append((address, port))
+    return _unique(addresses)
+
+
+def _unique(addresses: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    return list(dict.fromkeys(addresses))
 
 
 def _look_up(host: str, port: int, family: AddressFamily) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from heyfleet.agent.http.request import METHODS_WITH_BODY, http2_fields
 from heyfleet.ext import hpack_encode
+from heyfleet.plan.octets import to_octets, to_text
 from heyfleet.plan.template import Piece, Value, parse
 from heyfleet.proto.plan_pb2 import Plan, Request
 
@@ -51,7 +52,7 @@ class Compiler:
             if name == b"content-length" and not has_length:
                 segments += self._field(name, [("length",)])
             else:
-                segments += self._field(name, self._texts(_text(value), url=name == b":path"))
+                segments += self._field(name, self._texts(to_text(value), url=name == b":path"))
         body = self._body(request)
         joined = _join(segments)
         if sum(map(self._longest, joined)) > _MAX_BLOCK_BYTES:
@@ -68,21 +69,21 @@ class Compiler:
         return [("text", hpack_encode([(name, b"")])[:-1]), ("string", len(value)), *value]
 
     def _body(self, request: Request) -> list[Segment]:
-        return self._segments(parse(request.body.decode("latin-1")), url=False)
+        return self._segments(parse(to_text(request.body)), url=False)
 
     def _texts(self, text: str, *, url: bool = False) -> list[Segment]:
         return self._segments(parse(text), url=url)
 
     @staticmethod
     def _plain(text: str) -> list[Segment]:
-        return [("text", text.encode())]
+        return [("text", to_octets(text))]
 
     def _segments(self, pieces: Sequence[Piece], *, url: bool) -> list[Segment]:
         return [self._segment(piece, url) for piece in pieces]
 
     def _segment(self, piece: Piece, url: bool) -> Segment:
         if not isinstance(piece, Value):
-            return ("text", _octets(piece))
+            return ("text", to_octets(piece))
         if piece.kind == "rand":
             return ("rand", piece.low, piece.high)
         if piece.kind == "csv":
@@ -132,14 +133,3 @@ def _ends_in_text(segments: Sequence[Segment]) -> bool:
             segment[0] == "string" and index + segment[1] >= last for index, segment in enumerate(segments)
         )
     )
-
-
-def _text(octets: bytes) -> str:
-    return octets.decode("latin-1")
-
-
-def _octets(text: str) -> bytes:
-    try:
-        return text.encode("latin-1")
-    except UnicodeEncodeError:
-        return text.encode("utf-8")

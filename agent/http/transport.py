@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from heyfleet.agent.http.proxy import target_url, tunnel_head
 from heyfleet.agent.http.request import render
@@ -16,10 +17,13 @@ _OFFERS = {False: ("http/1.1",), True: ("h2",)}
 _POLL_S = 0.0005
 
 
-def speaks_http2(plan: Plan, addresses: list[tuple[str, int]]) -> bool:
+def speaks_http2(
+    plan: Plan, addresses: list[tuple[str, int]], is_stopped: Callable[[], bool] = lambda: False
+) -> bool:
     """Whether requests go over HTTP/2: if the plan says so, unless an https server only offers HTTP/1.1 (RFC 7301).
 
     One connection finds that out before the others are opened. If it can't be opened, the run itself will show why.
+    `is_stopped` says that nobody waits for the answer any more.
     """
     if plan.http != HTTP_2 or plan.target.scheme != "https":
         return plan.http == HTTP_2
@@ -37,7 +41,7 @@ def speaks_http2(plan: Plan, addresses: list[tuple[str, int]]) -> bool:
     )
     thread = threading.Thread(target=_run, args=(engine,), name="protocol", daemon=True)
     thread.start()
-    while not engine.prepared:
+    while not engine.prepared and not is_stopped():
         time.sleep(_POLL_S)
     opened = engine.connections_open
     engine.stop()

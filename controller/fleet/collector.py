@@ -143,10 +143,17 @@ class Collector:
         if agent_run.done is not None and (agent_run.complete or agent_run.faults):
             agent_run.state = DONE
 
-    def lose(self, agent_run: AgentRun, reason: str) -> None:
-        """Expect nothing more of an agent."""
+    def lose(self, agent_run: AgentRun, reason: str, *, gave_up: bool = False) -> None:
+        """Expect nothing more of an agent. `gave_up`: the reason is its own."""
         agent_run.state = LOST
         agent_run.loss_reason = shorten(reason)
+        agent_run.gave_up = gave_up
+
+    def release(self) -> None:
+        """Let the agents that are through with the run delete their results, which are in safe hands."""
+        for agent_run in self.agent_runs.values():
+            if agent_run.state == DONE or agent_run.gave_up:
+                agent_run.connection.release(self.run_id)
 
     @property
     def settled(self) -> bool:

@@ -2,20 +2,18 @@
 
 waiting for agents    until enough agents are attached and their clocks are known
 preparing             each agent gets its assignment, opens its connections and reports that it is ready;
-                      if some refuse, the plan is dealt out again among the others
-running               all agents start at one instant and stream snapshots
+                      if some refuse, or take too long, the plan is dealt out again among the others
+running               all agents start at one instant and stream snapshots; one that sends none, or does not end, is lost
 collecting            agents that are away have until --lost-timeout to come back with their results
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 
 from heyfleet.controller.abort import AbortWatch
 from heyfleet.controller.fleet.agent_connection import (
-    DONE,
     PREPARING,
     READY,
     RUNNING,
@@ -26,6 +24,7 @@ from heyfleet.controller.fleet.collector import Collector
 from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.controller.fleet.share_seals import ShareSeals, digest_plan
 from heyfleet.errors import CannotStartError
+from heyfleet.plan.run_id import new_run_id
 from heyfleet.plan.sharding import Share, deal
 from heyfleet.proto.control_pb2 import FromAgent, Offer, RunRequest
 from heyfleet.proto.plan_pb2 import Assignment
@@ -37,6 +36,8 @@ _START_MARGIN_NS = 50_000_000
 _ROUND_TRIP_AWAITED_NS = 1_000_000_000  # an agent that is farther away starts late, and keeps nobody waiting
 _CLOCK_TIMEOUT_S = 5.0
 _LOSS_CHECK_S = 0.2
+_PREPARE_LIMIT_NS = 150_000_000_000  # the agent's own is shorter, so that its cause is heard
+_LATENESS_CHECK_S = 1.0
 _LOST_AFTER_STOP_NS = 2_000_000_000  # someone who stops a run by hand does not want to wait for absent agents
 
 
@@ -60,7 +61,7 @@ class RunCoordinator:
     ) -> None:
         self.registry = registry
         self.request = request
-        self.run_id = os.urandom(8).hex()
+        self.run_id = new_run_id()
         self.stage = "waiting for agents"
         self.stopped = False
         self.abort_reason = ""  # the threshold of --abort-on that stopped the load
@@ -96,6 +97,8 @@ class RunCoordinator:
     def on_attach(self, connection: AgentConnection) -> None:
         """Continue with an agent that was away."""
         agent_run = self.collector.agent_runs.get(connection.agent)
+        if agent_run is not None:
+            self._expect_results(agent_run, self.registry.now_ns())
         if connection.agent in self._excluded:
             # It must not keep connections open for a run that goes on without it.
             connection.stop(self.run_id)
@@ -117,6 +120,7 @@ class RunCoordinator:
         agent_run = self.collector.agent_runs.get(connection.agent)
         if message.run_id != self.run_id or agent_run is None:
             return
+        agent_run.heard_ns = self.registry.now_ns()
         match message.WhichOneof("message"):
             case "snapshot" | "done" if not self.collector.started_ns:
                 self.on_invalid_message(connection, message.run_id, "it sent results before the start")
@@ -130,9 +134,11 @@ class RunCoordinator:
                 self.collector.on_done(connection, message.done)
             case "ready" if agent_run.state == PREPARING:
                 agent_run.ready, agent_run.state = message.ready, READY
-            case "refusal" if agent_run.state == PREPARING:
+            case "refusal" if agent_run.state in (PREPARING, READY):
                 agent_run.state = ""
                 self._refusals[connection.agent] = message.refusal.reason
+            case "refusal" if not agent_run.settled:
+                self.collector.lose(agent_run, message.refusal.reason, gave_up=True)
         self.registry.changes.notify()
 
     def on_invalid_message(self, connection: AgentConnection, run_id: str, reason: str) -> None:
@@ -168,7 +174,7 @@ class RunCoordinator:
             failures = await self._prepare(connections)
             if self.stopped or not failures:
                 break
-            self._excluded.update(failures)
+            self._exclude(failures)
             connections = [each for each in connections if each.agent not in failures]
             if len(connections) < self._min_agents:
                 self._cancel()
@@ -187,6 +193,8 @@ class RunCoordinator:
         """Stop the load at once. Results up to here are still collected."""
         if not self.stopped:
             self.stopped = True
+            for agent_run in self.collector.agent_runs.values():
+                agent_run.stop_at(self.registry.now_ns())
             for agent_run in self.collector.attached:
                 agent_run.connection.stop(self.run_id)
             self.registry.changes.notify()
@@ -203,9 +211,7 @@ class RunCoordinator:
 
     def release(self) -> None:
         """Let the agents delete their results, which are in safe hands."""
-        for agent_run in self.collector.agent_runs.values():
-            if agent_run.state == DONE:
-                agent_run.connection.release(self.run_id)
+        self.collector.release()
 
     @property
     def _min_agents(self) -> int:
@@ -239,9 +245,11 @@ class RunCoordinator:
     async def _prepare(self, connections: list[AgentConnection]) -> dict[str, str]:
         """Take agents to the point where they can start. Return by name why some can't take part."""
         self._deal(connections)
+        deadline_ns = self.registry.now_ns() + _PREPARE_LIMIT_NS
         while True:
-            await self.registry.changes.until(lambda: self.stopped or not self._preparing())
-            failures = {**self._refusals, **self._departures()}
+            left_s = (deadline_ns - self.registry.now_ns()) / 1e9
+            await self.registry.changes.until(lambda: self.stopped or not self._preparing(), left_s)
+            failures = {**self._refusals, **self._departures(), **self._laggards()}
             if self.stopped or failures:
                 return failures
             await self._synchronize_clocks()
@@ -273,6 +281,16 @@ class RunCoordinator:
             for agent, agent_run in self.collector.agent_runs.items()
             if not agent_run.connection.attached
         }
+
+    def _laggards(self) -> dict[str, str]:
+        limit_s = _PREPARE_LIMIT_NS / 1e9
+        return {each.connection.agent: f"it was not ready after {limit_s:g} s" for each in self._preparing()}
+
+    def _exclude(self, failures: dict[str, str]) -> None:
+        """Go on without some agents, which must not keep connections open for the run."""
+        self._excluded.update(failures)
+        for agent in failures:
+            self.collector.agent_runs[agent].connection.stop(self.run_id)
 
     async def _synchronize_clocks(self) -> None:
         """Measure the agents' clocks again, shortly before the start."""
@@ -321,6 +339,7 @@ class RunCoordinator:
         self._abort_watch = AbortWatch(self.request.plan, self.collector.stats)
         for agent_run in agent_runs:
             agent_run.state = RUNNING
+            self._expect_results(agent_run, start_ns)
             agent_run.connection.start(self.run_id, start_ns, agent_run.seal)
         self.registry.changes.notify()
 
@@ -328,12 +347,29 @@ class RunCoordinator:
         """Wait until every agent is done or lost. While any is attached, absent agents have time to come back."""
         collector, changes = self.collector, self.registry.changes
         while not collector.settled:
-            await changes.until(lambda: collector.settled or not collector.attached)
+            await changes.until(lambda: collector.settled or not collector.attached, _LATENESS_CHECK_S)
+            self._lose_late_agents()
+            if collector.attached:
+                continue
             self.stage = "collecting"
             self._all_away_since_ns = self.registry.now_ns()
             while not collector.settled and not collector.attached:
                 self._lose_overdue_agents()
                 await changes.until(lambda: collector.settled or bool(collector.attached), _LOSS_CHECK_S)
+
+    def _expect_results(self, agent_run: AgentRun, since_ns: int) -> None:
+        plan = self.request.plan
+        end_ns = since_ns if self.stopped else 0
+        if plan.duration_ns and not self.stopped:
+            end_ns = self.collector.started_ns + plan.warmup_ns + plan.duration_ns
+        agent_run.expect_results(since_ns, end_ns)
+
+    def _lose_late_agents(self) -> None:
+        """Expect nothing more of agents that are attached, and neither deliver nor end."""
+        for agent_run in self.collector.attached:
+            if reason := agent_run.lateness(self.registry.now_ns()):
+                agent_run.connection.stop(self.run_id)
+                self.collector.lose(agent_run, reason)
 
     def _lose_overdue_agents(self) -> None:
         timeout_ns = self.request.lost_timeout_ns

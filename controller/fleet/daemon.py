@@ -14,7 +14,8 @@ from heyfleet.controller.fleet.finished_runs import FinishedRun, FinishedRuns
 from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.controller.fleet.share_seals import ShareSeals
 from heyfleet.controller.fleet.status import run_status, status_interval_s
-from heyfleet.errors import CannotStartError
+from heyfleet.errors import CannotStartError, HeyfleetError
+from heyfleet.plan.validation import validate_run_request
 from heyfleet.proto.control_pb2 import (
     CollectRequest,
     FromAgent,
@@ -35,6 +36,7 @@ from heyfleet.results.measurements import Measurements
 
 _CHUNK_BYTES = 1 << 20
 _QUEUE_STATUS_S = 1.0
+_CONFIRM_LIMIT_S = 60.0  # from the last of the result to the operator's word that it has it
 _QUEUED_AT_MOST = 16  # each run is held with its plan, which may have 15 MiB
 _NOT_WATCHED = "collected from the agents, because the controller that began this run did not see its end"
 _NOT_DELIVERED = "collected after the operator of this run had disconnected"
@@ -125,6 +127,11 @@ class Daemon:
         if refusal := _version_refusal(first.run.protocol, first.run.version):
             yield ToOperator(refusal=refusal)
             return
+        try:
+            validate_run_request(first.run)
+        except HeyfleetError as error:
+            yield _refusal(str(error))
+            return
         if self._queued >= _QUEUED_AT_MOST:
             yield _refusal(
                 f"{self._queued} runs are queued, and the controller holds no more; try again when one has ended"
@@ -197,6 +204,8 @@ class Daemon:
                 # The operator has disconnected: the load ends, and its results are kept.
                 coordinator.stop()
                 await run
+            elif not run.cancelled() and run.exception() is not None:
+                coordinator.stop()  # no load may go on that nobody coordinates
             if coordinator.collector.started_ns:
                 self._keep(coordinator)
         if measurements is None:
@@ -270,8 +279,9 @@ class OperatorStream:
             stop()
 
     async def result_received(self) -> bool:
-        """Wait until the operator confirms the result or closes its side; return whether it was confirmed."""
-        await self._is_over.wait()
+        """Wait until the operator confirms the result or closes its side, a minute at most; return whether it was confirmed."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._is_over.wait(), _CONFIRM_LIMIT_S)
         return self._is_result_received
 
     async def read(self) -> None:

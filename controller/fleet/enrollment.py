@@ -18,6 +18,7 @@ from heyfleet.proto.control_pb2 import JoinReply, JoinRequest
 from heyfleet.proto.protocol import DEFAULT_PORT, PROTOCOL
 
 _ANY_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104
+_ADDRESS = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]\s/]*))(?::([^:]*))?")
 _INVALID_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 _MAX_NAME_LENGTH = 40
 
@@ -34,17 +35,19 @@ def load_credentials(folder: str) -> Credentials:
         raise InputError(f"--credentials: {error.cause}", error.cure) from None
 
 
-def parse_listen_address(text: str) -> tuple[str, int]:
+def parse_listen_address(text: str, flag: str = "--listen") -> tuple[str, int]:
     """Split HOST:PORT, HOST, :PORT or "" into host and port; the defaults are all addresses and port 7700.
 
-    Raises InputError.
+    Raises InputError, which begins with `flag`.
     """
-    host, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
-    if not colon:
-        host, port = text, ""
-    host = host.removeprefix("[").removesuffix("]")
-    if port and (not port.isdecimal() or int(port) > 65535):
-        raise InputError(f"--listen: {text!r} has no port between 0 and 65535", "write HOST:PORT")
+    match = _ADDRESS.fullmatch(text)
+    if match is None:
+        raise InputError(
+            f"{flag}: {text!r} has no host name or address", "write HOST:PORT, or [ADDRESS]:PORT for IPv6"
+        )
+    host, port = match[1] or match[2], match[3]
+    if port and (not re.fullmatch(r"\d{1,9}", port, re.ASCII) or int(port) > 65535):
+        raise InputError(f"{flag}: {text!r} has no port between 0 and 65535", "write HOST:PORT")
     return host or _ANY_ADDRESSES[0], int(port) if port else DEFAULT_PORT
 
 
@@ -57,7 +60,7 @@ def with_default_port(address: str) -> str:
     """Return HOST:PORT, with port 7700 if `address` has none. Raises InputError."""
     if address.endswith("]"):
         return f"{address}:{DEFAULT_PORT}"
-    return format_address(*parse_listen_address(address))
+    return format_address(*parse_listen_address(address, "--controller"))
 
 
 def join_instructions(host: str, port: int, folder: str, agents: int) -> Iterator[str]:
@@ -96,7 +99,7 @@ class Enrollment:
         return JoinReply(agent=agent, certificate_pem=certificate)
 
     def _unique_name(self, requested_name: str) -> str:
-        base = _INVALID_IN_NAMES.sub("-", requested_name).strip("-")[:_MAX_NAME_LENGTH] or "agent"
+        base = _INVALID_IN_NAMES.sub("-", requested_name).strip("-.")[:_MAX_NAME_LENGTH] or "agent"
         while (name := f"{base}-{secrets.token_hex(2)}") in self._registry.connections:
             pass
         return name

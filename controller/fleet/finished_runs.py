@@ -64,6 +64,9 @@ class FinishedRun:
                 self.collector.on_snapshot(connection, message.snapshot)
             case "done":
                 self.collector.on_done(connection, message.done)
+            case "refusal" if (agent_run := self.collector.agent_runs.get(connection.agent)) is not None:
+                if agent_run.state != DONE:
+                    self.collector.lose(agent_run, message.refusal.reason, gave_up=True)
             case "ready" if agent_run := self.collector.agent_runs.get(connection.agent):
                 if not agent_run.settled:
                     agent_run.ready = message.ready
@@ -89,9 +92,7 @@ class FinishedRun:
 
     def release(self) -> None:
         """Let agents delete the results that have all arrived."""
-        for agent_run in self.collector.agent_runs.values():
-            if agent_run.state == DONE:
-                agent_run.connection.release(self.collector.run_id)
+        self.collector.release()
 
 
 class FinishedRuns:

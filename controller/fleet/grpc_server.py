@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 # heyfleet forks only to execute, so gRPC need not prepare for forks; when it can't, it complains on stderr.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -35,7 +35,9 @@ from heyfleet.proto.control_pb2 import (
 )
 
 _SHUTDOWN_GRACE_S = 1.0
-_HELLO_TIMEOUT_S = 60.0  # an agent sends its first message with the call
+_HELLO_LIMIT_S = 10.0
+# A controller sends the status of a run at least once a second.
+_ANSWER_LIMIT_S = 120.0
 
 if TYPE_CHECKING:  # generic in grpc's stubs, not at run time
     _Handler = grpc.RpcMethodHandler[Any, Any]
@@ -60,6 +62,8 @@ class OperatorService(Protocol):
 
 class Server:
     """Serves a fleet on one address, with mutual TLS, or on a socket file of this host if `tls` is None.
+
+    It is a context manager that ends every stream and stops listening.
 
     `tls` is (CA, key, certificate) in PEM. `join` answers a request to join or raises JoinRefusedError.
     """
@@ -100,8 +104,14 @@ class Server:
             )
         return handlers
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.stop()
+
     async def start(self, address: str) -> int:
-        """Listen on an address and return its port. Raises OSError."""
+        """Listen on an address and return its port. Raises CannotStartError."""
         try:
             if self._tls is None:
                 port = self._server.add_insecure_port(address)
@@ -114,7 +124,10 @@ class Server:
         except RuntimeError:
             port = 0
         if port == 0:
-            raise OSError(f"can't listen on {address}: it is in use, or not an address of this host")
+            raise CannotStartError(
+                f"can't listen on {address}: it is in use, or not an address of this host",
+                "use another --listen",
+            )
         await self._server.start()
         return port
 
@@ -150,9 +163,9 @@ class Server:
     async def _attach(self, messages: AsyncIterator[FromAgent], context: _Context) -> AsyncIterator[ToAgent]:
         identity = await self._authorize(context, protocol.ROLE_AGENT)
         try:
-            first = await asyncio.wait_for(anext(aiter(messages), None), _HELLO_TIMEOUT_S)
+            first = await asyncio.wait_for(anext(aiter(messages), None), _HELLO_LIMIT_S)
         except TimeoutError:
-            return
+            first = None
         if first is None:
             return
         try:
@@ -263,15 +276,20 @@ class OperatorChannel:
             response_deserializer=RosterReply.FromString,
         )
         try:
-            reply: RosterReply = await call(request)
+            reply: RosterReply = await call(request, timeout=_ANSWER_LIMIT_S)
         except grpc.aio.AioRpcError as error:
             raise self._translate_error(error) from None
         return reply
 
     async def _answers(self, answers: AsyncIterable[ToOperator]) -> AsyncGenerator[ToOperator, None]:
+        iterator = aiter(answers)
         try:
-            async for answer in answers:
+            while (answer := await asyncio.wait_for(anext(iterator, None), _ANSWER_LIMIT_S)) is not None:
                 yield answer
+        except TimeoutError:
+            raise CallFailedError(
+                f"the controller at {self._address} sent nothing for {_ANSWER_LIMIT_S:g} s"
+            ) from None
         except grpc.aio.AioRpcError as error:
             raise self._translate_error(error) from None
 

@@ -11,11 +11,13 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
+from heyfleet.errors import CannotStartError
 from heyfleet.proto.protocol import LOCAL_PREFIX
 
 _EXIT_TIMEOUT_S = 5.0
-# Long enough for a controller that is slow for once, and no longer: a controller that is gone never comes back here.
-_REJOIN_TIMEOUT = "15s"
+_SOCKET = "socket"
+_SOCKET_PATH_BYTES_AT_MOST = 107  # sun_path has 108, and its text ends with a zero
+_SHORT_FOLDER = "/tmp"  # noqa: S108 (for a private folder in it)
 
 
 def workers_per_agent(agents: int) -> int:
@@ -24,19 +26,23 @@ def workers_per_agent(agents: int) -> int:
 
 
 class LocalAgents:
-    """A context manager for agent processes; on exit the processes and the folder of the socket are gone."""
+    """A context manager for agent processes; on exit the processes and their temporary folder are gone.
+
+    The folder holds the socket, and the spool files unless `spool` names a folder for them. However this process ends,
+    the agents notice the end of their stdin, leave, and remove the folder.
+    """
 
     def __init__(self, count: int, spool: str = "") -> None:
         self._count = count
         self._spool = spool
         self._processes: dict[str, asyncio.subprocess.Process] = {}
-        # mkdtemp makes the folder accessible to this user only, which is what protects the socket.
-        self._folder = Path(tempfile.mkdtemp(prefix="heyfleet-"))
+        self._folder = _temporary_folder()
+        self._lifeline = os.pipe()
 
     @property
     def address(self) -> str:
         """The address that the controller must listen on."""
-        return f"{LOCAL_PREFIX}{self._folder / 'socket'}"
+        return f"{LOCAL_PREFIX}{self._folder / _SOCKET}"
 
     async def __aenter__(self) -> Self:
         return self
@@ -48,8 +54,8 @@ class LocalAgents:
             spool = ["--spool", self._spool, "--keep-results"] if self._spool else []
             self._processes[name] = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "heyfleet", "agent", "--join", self.address, "--name", name),
-                *("--rejoin-timeout", _REJOIN_TIMEOUT, "--quiet", *spool),
-                stdin=asyncio.subprocess.DEVNULL,
+                *("--lifeline", self._folder, "--quiet", *spool),
+                stdin=self._lifeline[0],
                 stdout=asyncio.subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C reaches the controller only, which stops the agents in order
             )
@@ -68,6 +74,8 @@ class LocalAgents:
         return [f"{name}: {reason}" for name in self._processes if (reason := self.exit_reason(name))]
 
     async def __aexit__(self, *error: object) -> None:
+        for descriptor in self._lifeline:
+            os.close(descriptor)
         for process in self._processes.values():
             try:
                 await asyncio.wait_for(process.wait(), _EXIT_TIMEOUT_S)
@@ -76,3 +84,16 @@ class LocalAgents:
                     process.kill()
                 await process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _temporary_folder() -> Path:
+    """Make a folder with room for a socket's path; CannotStartError, OSError."""
+    for parent in (tempfile.gettempdir(), _SHORT_FOLDER):
+        # mkdtemp makes the folder accessible to this user only, which is what protects the socket.
+        folder = Path(tempfile.mkdtemp(prefix="heyfleet-", dir=parent))
+        if len(os.fsencode(folder / _SOCKET)) <= _SOCKET_PATH_BYTES_AT_MOST:
+            return folder
+        folder.rmdir()
+    raise CannotStartError(
+        f"the path of a socket in {tempfile.gettempdir()} would be too long", "set TMPDIR to a shorter one"
+    )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import fcntl
 import json
-import os
 import secrets
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,7 +13,10 @@ from pathlib import Path
 
 from heyfleet.controller.security.authority import CA_VALID, Authority
 from heyfleet.controller.security.tokens import Entry, Tokens
+from heyfleet.documents import parse_json
 from heyfleet.errors import InputError
+from heyfleet.files import MAX_TEXT_BYTES, read_file
+from heyfleet.private_files import make_folder, open_file
 from heyfleet.proto.protocol import ROLE_OPERATOR
 
 CA, CA_KEY, OPERATOR, TOKENS, JOIN = "ca.pem", "ca.key", "operator.pem", "tokens.json", "join.token"
@@ -49,7 +50,7 @@ class Credentials:
     def write_join_files(self, folder: Path, uses: int, valid_s: float) -> None:
         """Write ca.pem and a new join.token for agents."""
         _, token = self.tokens.issue(self.authority, uses, valid_s)
-        make_folder(folder)
+        make_folder(folder, exist_ok=True)
         write_private(folder / CA, self.authority.ca_pem)
         write_private(folder / JOIN, token.encode())
 
@@ -62,7 +63,7 @@ def init(path: str, valid: timedelta = CA_VALID) -> None:
     authority = Authority.create(valid)
     key, certificate = authority.client(ROLE_OPERATOR, "operator", valid)
     try:
-        make_folder(folder)
+        make_folder(folder, exist_ok=True)
         write_private(folder / CA, authority.ca_pem)
         write_private(folder / OPERATOR, certificate + key)
         write_private(folder / TOKENS, b"[]\n")
@@ -74,17 +75,17 @@ def init(path: str, valid: timedelta = CA_VALID) -> None:
 def load_operator(path: str) -> tuple[bytes, bytes, bytes]:
     """Return the CA, and the operator's key and certificate, in PEM. Raises CredentialsError."""
     folder = Path(path)
-    certificate, end, key = _read(folder, OPERATOR).partition(_CERTIFICATE_END)
+    certificate, end, key = read_credential(folder, OPERATOR).partition(_CERTIFICATE_END)
     if not end or b"PRIVATE KEY" not in key:
         raise CredentialsError(
             f"{folder / OPERATOR} is not a certificate with its key", "copy the file again"
         )
-    return _read(folder, CA, private=False), key, certificate + end
+    return read_credential(folder, CA), key, certificate + end
 
 
 def _load_authority(folder: Path) -> Authority:
     try:
-        authority = Authority.from_pem(_read(folder, CA, private=False), _read(folder, CA_KEY))
+        authority = Authority.from_pem(read_credential(folder, CA), read_credential(folder, CA_KEY))
     except ValueError as error:
         raise CredentialsError(f"{folder}: {CA} and {CA_KEY} can't be used: {error}") from None
     if authority.expires < datetime.datetime.now(datetime.UTC):
@@ -95,32 +96,22 @@ def _load_authority(folder: Path) -> Authority:
     return authority
 
 
-def _read(folder: Path, name: str, *, private: bool = True) -> bytes:
+def read_credential(folder: Path, name: str) -> bytes:
+    """Return a file of the folder. Raises CredentialsError, also if other users may read what must be private."""
     path = folder / name
-    try:
-        data = path.read_bytes()
-        mode = path.stat().st_mode & 0o777
-    except FileNotFoundError:
-        raise CredentialsError(
-            f"{str(folder)!r} has no {name}", f"`heyfleet ca init {folder}` makes it"
-        ) from None
-    except OSError as error:
-        raise CredentialsError(f"can't read {path}: {error.strerror}") from None
-    if private and mode & 0o077:
+    if not path.exists():
+        raise CredentialsError(f"{str(folder)!r} has no {name}", f"`heyfleet ca init {folder}` makes it")
+    data = read_file(path, "credentials", MAX_TEXT_BYTES, pipes=False, error=CredentialsError)
+    if name != CA and path.stat().st_mode & 0o077:
         raise CredentialsError(f"other users may read {path}", f"run `chmod 600 {path}`")
     return data
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder that only this user may enter."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that only this user may read, completely or not at all."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with open(temporary, "xb", opener=_open_private) as file:
+        with open_file(temporary, "xb") as file:
             file.write(data)
         temporary.replace(path)
     finally:
@@ -135,17 +126,32 @@ class _FileStore:
 
     def change(self, work: Callable[[dict[str, Entry]], None]) -> None:
         """See tokens.Store."""
-        with open(self._path.with_name(f".{self._path.name}.lock"), "a", opener=_open_private) as lock:
+        with open_file(self._path.with_name(f".{self._path.name}.lock"), "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            rows = []
-            with contextlib.suppress(FileNotFoundError):
-                rows = json.loads(self._path.read_text())
-            entries = {row["token_id"]: Entry(**row) for row in rows}
+            entries = self._read()
+            rows = [dataclasses.asdict(entry) for entry in entries.values()]
             work(entries)
             changed_rows = [dataclasses.asdict(entry) for entry in entries.values()]
             if changed_rows != rows:
                 write_private(self._path, (json.dumps(changed_rows, indent=1) + "\n").encode())
 
+    def _read(self) -> dict[str, Entry]:
+        if not self._path.exists():
+            return {}
+        data = read_file(self._path, "credentials", MAX_TEXT_BYTES, pipes=False, error=CredentialsError)
+        try:
+            entries = [_checked_entry(Entry(**row)) for row in parse_json(data)]
+        except (ValueError, TypeError) as error:
+            raise CredentialsError(
+                f"{self._path} is damaged: {error}", "remove it to give up the tokens that were issued"
+            ) from None
+        return {entry.token_id: entry for entry in entries}
 
-def _open_private(name: str, flags: int) -> int:
-    return os.open(name, flags, 0o600)
+
+def _checked_entry(entry: Entry) -> Entry:
+    texts, numbers = (entry.token_id, entry.secret_sha256), (entry.uses, entry.uses_left, entry.expires_s)
+    if not all(isinstance(text, str) for text in texts) or not all(
+        isinstance(number, int | float) for number in numbers
+    ):
+        raise ValueError(f"the entry of token {entry.token_id!r} has values of other types")
+    return entry

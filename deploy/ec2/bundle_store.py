@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from heyfleet.errors import DeployError
+from heyfleet.files import read_file
 
 _PREFIX = "heyfleet/"
 _URL_VALID_S = 3600  # instances fetch the bundle at boot
@@ -68,7 +69,7 @@ class BundleStore:
         if "://" in self._bundle:
             return BundleSource(self._bundle, self._sha256)
         path = Path(self._bundle)
-        content = path.read_bytes()
+        content = read_file(path, "bundle", pipes=False)
         key = f"{_PREFIX}{fleet}/{expires_s}/{path.name}"
         self._s3.put_object(Bucket=self._bucket, Key=key, Body=content)
         url = self._s3.generate_presigned_url(

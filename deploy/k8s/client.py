@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -13,6 +14,8 @@ Json = dict[str, Any]
 
 _PAGE = 500
 _TIMEOUT_S = 30
+# What the kubernetes package raises for a kubeconfig that is not one; it checks little of what it reads.
+_MALFORMED = (OSError, ValueError, TypeError, LookupError, AttributeError)
 _NAMESPACE_IN_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -122,6 +125,7 @@ class Cluster:
 
 def connect(context: str, namespace: str) -> Cluster:
     """Connect by a context of the user's kubeconfig, or from inside a pod. Raises DeployError."""
+    import yaml
     from kubernetes import client
     from kubernetes import config as untyped
 
@@ -141,6 +145,12 @@ def connect(context: str, namespace: str) -> Cluster:
         raise DeployError(
             f"no cluster is configured: {_one_line(error)}",
             "set KUBECONFIG, or use --with context=NAME (kubectl config get-contexts lists them)",
+        ) from None
+    except (*_MALFORMED, yaml.YAMLError) as error:
+        files = os.environ.get("KUBECONFIG") or "~/.kube/config"
+        raise DeployError(
+            f"the kubeconfig {files} can't be used: {_one_line(error) or type(error).__name__}",
+            "correct it, or set KUBECONFIG (kubectl config view checks it)",
         ) from None
     return Cluster(client.ApiClient(configuration), namespace or default or "default")
 

@@ -12,6 +12,7 @@ from heyfleet.deploy.fleet_spec import FleetSpec
 from heyfleet.deploy.lifecycle.join_watch import JoinWatch, reason_of
 from heyfleet.deploy.provider import LaunchRequest, LaunchResult, LaunchSpec, Log
 from heyfleet.errors import DeployError
+from heyfleet.surroundings import translate
 
 _LISTED_AT_MOST = 8
 
@@ -83,10 +84,9 @@ class RunFleet:
             result = self._provider.launch(request, self._log_unless_over)
         except _LaunchCancelledError:
             return
-        except DeployError as error:
-            result = LaunchResult(failures=[f"fleet: {error}"])
         except Exception as error:
-            result = LaunchResult(failures=[f"fleet: fault: {type(error).__name__}: {error}"])
+            cause = translate(error) or f"fault: {type(error).__name__}: {error}"
+            result = LaunchResult(failures=[f"fleet: {cause}"])
         missing = self.agents - len(result.instances)
         for line in result.failures[missing:]:
             self._log_warning(f"replaced {line}")

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from heyfleet.errors import DeployError
+from heyfleet.files import open_file
 
 _STEP_TIMEOUT_S = 120.0
 _TUNNEL_ATTEMPTS = 8
@@ -47,7 +48,7 @@ class Host:
         command = self._command(line)
         try:
             if isinstance(stdin, Path):
-                with stdin.open("rb") as file:
+                with open_file(stdin, "bundle") as file:
                     run = subprocess.run(
                         command, stdin=file, capture_output=True, timeout=_STEP_TIMEOUT_S, check=False
                     )

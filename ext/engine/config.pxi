@@ -27,6 +27,7 @@ class ConnectionConfig(NamedTuple):
     plan_connections: int = 0
     first: int = 0
     stride: int = 1
+    single: bool = False
 
 
 class LoadConfig(NamedTuple):
@@ -39,6 +40,8 @@ class LoadConfig(NamedTuple):
     request_count: int = 0
     duration_ns: int = 0
     warmup_ns: int = 0
+    sends_per_s_at_most: float = 0.0
+    run_ns_at_most: int = 0
 
 
 class RecordingConfig(NamedTuple):
@@ -50,8 +53,8 @@ cdef check_configuration(target, connections, load, recording):
     """Raise ValueError for values that exclude each other or make no sense. The parts of the engine check the others."""
     if connections.connections < 1 or not target.addresses:
         raise ValueError("an engine needs at least one connection, one address and a request")
-    if min(load.duration_ns, connections.timeout_ns, load.warmup_ns) < 0:
-        raise ValueError("durations can't be negative")
+    if min(load.duration_ns, connections.timeout_ns, load.warmup_ns, load.run_ns_at_most, load.sends_per_s_at_most) < 0:
+        raise ValueError("durations and limits can't be negative")
     if load.request_count == 0 and load.duration_ns == 0:
         raise ValueError("an engine needs a number of requests or a duration")
     if load.model not in LOAD_MODELS:

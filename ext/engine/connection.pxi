@@ -17,6 +17,7 @@ cdef enum BodyState:
 cdef enum:  # lists; anonymous, since they index arrays
     LIST_EXPECTED
     LIST_CONTINUING
+    LIST_LIMITED
     LISTS
 
 cdef enum:

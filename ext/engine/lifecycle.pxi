@@ -23,6 +23,7 @@ cdef class Lifecycle:
         RequestTable requests
         RedirectCache redirects
         ExpectContinue expect
+        SendLimit limit
         Accounting accounting
         Conn *conns                 # the pool's
         Decoding *decodings         # the pool's
@@ -32,9 +33,10 @@ cdef class Lifecycle:
         int open_error              # of the last CONN_EVENT_NOT_OPENED: an error kind
 
     def __cinit__(self, ConnectionPool pool not None, RequestTable requests not None, RedirectCache redirects not None,
-                  Accounting accounting not None, bint keep_alive):
+                  Accounting accounting not None, bint keep_alive, double sends_per_s):
         self.io, self.pool, self.requests, self.redirects = pool.io, pool, requests, redirects
         self.expect = ExpectContinue(pool)
+        self.limit = SendLimit(pool, sends_per_s)
         self.accounting = accounting
         self.conns = pool.conns
         self.decodings = pool.decodings
@@ -78,7 +80,21 @@ cdef class Lifecycle:
             self.pool.open(index, now_ns)
 
     cdef inline void send(self, uint32_t index, Conn *conn, int64_t now_ns) noexcept nogil:
-        """Send the connection's message on its open slot."""
+        """Send the connection's message on its open slot, or let it wait there for the owner's limit."""
+        if self.limit.interval_ns > 0 and not self.limit.admits(index, now_ns):
+            conn.state = CONN_IDLE
+            self.accounting.metrics(conn.key).counters.rate_limited += 1
+            return
+        self.write(index, conn, now_ns)
+
+    cdef void release_limited(self, int64_t now_ns) noexcept nogil:
+        """Send the messages that waited for the owner's limit, as far as it allows."""
+        cdef uint32_t index = self.limit.release(now_ns)
+        while index != NO_CONN:
+            self.write(index, &self.conns[index], now_ns)
+            index = self.limit.release(now_ns)
+
+    cdef inline void write(self, uint32_t index, Conn *conn, int64_t now_ns) noexcept nogil:
         conn.state = CONN_BUSY
         conn.ready_ns = now_ns
         conn.written_ns = 0
@@ -162,8 +178,7 @@ cdef class Lifecycle:
         cdef size_t consumed = 0
         cdef Http1Result result
         if conn.state != CONN_BUSY:
-            self.on_received_idle(event)
-            return CONN_EVENT_NONE
+            return self.on_received_idle(event)
         if event.result <= 0:
             return self.on_stream_end(event, conn)
         self.accounting.metrics(conn.key).counters.bytes_received += <uint64_t> event.result
@@ -178,12 +193,22 @@ cdef class Lifecycle:
             self.expect.on_partial_response(event.slot, conn)
         return CONN_EVENT_NONE
 
-    cdef void on_received_idle(self, const IoEvent *event) noexcept nogil:
-        """Close an idle connection that has ended, or on which the server sent bytes that no request asked for."""
+    cdef ConnEvent on_received_idle(self, const IoEvent *event) noexcept nogil:
+        """Close an idle connection that has ended, or on which the server sent bytes that no request asked for.
+
+        A request that waits there for the owner's limit gets another one.
+        """
+        cdef Conn *conn = &self.conns[event.slot]
         if event.result > 0:
             self.accounting.counters().bytes_received += <uint64_t> event.result
             self.accounting.counters().unsolicited_responses += 1
-        self.drop(event.slot)
+        if conn.has_request and conn.retries == RETRIES_AT_MOST:
+            return self.fail(event.slot, ERROR_CLOSED_EARLY)
+        if conn.has_request:
+            self.retry(event.slot, True)
+        else:
+            self.drop(event.slot)
+        return CONN_EVENT_NONE
 
     cdef ConnEvent on_stream_end(self, const IoEvent *event, Conn *conn) noexcept nogil:
         cdef Http1Result result
@@ -330,6 +355,7 @@ cdef class Lifecycle:
 
     cdef inline void close(self, Conn *conn) noexcept nogil:
         self.expect.forget(conn)
+        self.limit.forget(conn)
         self.pool.close(conn)
 
     cdef void drop(self, uint32_t index) noexcept nogil:

@@ -10,6 +10,7 @@ cdef class ConnectionPool:
         uint32_t count              # of connections, times the streams of each
         uint32_t streams            # of a connection; more than 1 only over HTTP/2
         uint32_t slot_count
+        bint single                 # only one of a connection's two slots may be open
         uint32_t opening            # outstanding connects
         ConnList expected           # requests and connects that can time out
         int64_t timeout_ns          # 0: none
@@ -30,6 +31,7 @@ cdef class ConnectionPool:
         self.timeout_ns = config.timeout_ns
         self.first_number = config.first
         self.number_stride = config.stride
+        self.single = config.single
         conn_list_init(&self.expected)
         self.conns = <Conn *> calloc(config.connections * config.streams, sizeof(Conn))
         if self.conns == NULL:
@@ -148,13 +150,19 @@ cdef class ConnectionPool:
             event.slot = index
             return True
         if event.op == IO_RECV and conn.other_state != CONN_CLOSED:
-            self.io.top.close(event.slot)
-            conn.other_state = CONN_CLOSED
+            self.close_other(conn)
         return False
+
+    cdef inline uint32_t other_slot(self, const Conn *conn) noexcept nogil:
+        return conn.slot + self.count if conn.slot < self.count else conn.slot - self.count
+
+    cdef void close_other(self, Conn *conn) noexcept nogil:
+        self.io.top.close(self.other_slot(conn))
+        conn.other_state = CONN_CLOSED
 
     cdef void switch_slot(self, Conn *conn, uint32_t origin) noexcept nogil:
         """Use the other slot of a connection without a request under way. It leads to `origin` from then on."""
-        conn.slot = conn.slot + self.count if conn.slot < self.count else conn.slot - self.count
+        conn.slot = self.other_slot(conn)
         conn.state, conn.other_state = conn.other_state, conn.state
         conn.origin, conn.other_origin = conn.other_origin, conn.origin
         conn.address, conn.other_address = conn.other_address, conn.address
@@ -163,3 +171,5 @@ cdef class ConnectionPool:
             if conn.state != CONN_CLOSED:
                 self.close(conn)
             conn.origin = origin
+        if self.single and conn.other_state != CONN_CLOSED:
+            self.close_other(conn)

@@ -16,8 +16,9 @@ cdef enum StopReason:
     STOP_DURATION
     STOP_SIGNAL
     STOP_FAULT
+    STOP_LIMIT
 
-STOP_NAMES = ("", "count", "duration", "signal", "fault")
+STOP_NAMES = ("", "count", "duration", "signal", "fault", "limit")
 
 
 @final
@@ -35,8 +36,10 @@ cdef class Worker:
         uint64_t request_limit      # 0: none; the warm-up does not count
         int64_t duration_ns         # of the measured part; 0: no limit
         int64_t warmup_ns
+        int64_t run_ns_at_most      # the owner's limit on the whole load; 0: none
         int64_t start_ns            # 0: the load has not started
         int64_t stop_ns
+        StopReason stop_reason_then # why the load ends at `stop_ns`
         int64_t ended_ns
         uint64_t loop_turns
         int64_t cpu_ns              # of the worker's thread while it made load
@@ -57,6 +60,7 @@ cdef class Worker:
         self.request_limit = load.request_count
         self.duration_ns = load.duration_ns
         self.warmup_ns = load.warmup_ns
+        self.run_ns_at_most = load.run_ns_at_most
         self.io = IoStack(io, recording.kernel_timestamps, target, connections.streams)
         self.origins = Origins()
         self.origins.add(target.addresses, target.tls, target.tunnel)
@@ -70,7 +74,9 @@ cdef class Worker:
             self.io.set_decodings(self.pool.decodings)
         self.accounting = self.make_accounting(load.model, recording)
         redirects = RedirectCache(target.follower, target.http2, self.origins)
-        self.lifecycle = Lifecycle(self.pool, self.requests, redirects, self.accounting, connections.keep_alive)
+        self.lifecycle = Lifecycle(
+            self.pool, self.requests, redirects, self.accounting, connections.keep_alive, load.sends_per_s_at_most
+        )
         self.generator = self.make_generator(load, connections)
 
     cdef Accounting make_accounting(self, str model, recording):
@@ -203,6 +209,10 @@ cdef class Worker:
             self.start_ns = now_ns
         warm_until_ns = self.start_ns + self.warmup_ns
         self.stop_ns = warm_until_ns + self.duration_ns if self.duration_ns > 0 else NEVER_NS
+        self.stop_reason_then = STOP_DURATION
+        if 0 < self.run_ns_at_most < self.stop_ns - self.start_ns:
+            self.stop_ns = self.start_ns + self.run_ns_at_most
+            self.stop_reason_then = STOP_LIMIT
         self.lifecycle.last_event_ns = now_ns
         self.accounting.start_ns, self.accounting.warm_until_ns = self.start_ns, warm_until_ns
         self.generator.start(self.start_ns, warm_until_ns, self.stop_ns)
@@ -230,16 +240,19 @@ cdef class Worker:
             self.generator.on_not_opened(index, self.lifecycle.open_error, now_ns)
 
     cdef inline void expire(self, int64_t now_ns) noexcept nogil:
-        """End what has waited longer than its timeout, and send bodies that have waited long enough."""
+        """End what has waited longer than its timeout, and send what has waited long enough."""
         cdef uint32_t index
         while self.pool.next_timeout_ns() <= now_ns:
             index = self.pool.expected.oldest
             self.report(self.lifecycle.expire(index), index)
         if self.lifecycle.expect.next_release_ns() <= now_ns:
             self.lifecycle.expect.release_due(now_ns)
+        if self.lifecycle.limit.next_release_ns() <= now_ns:
+            self.lifecycle.release_limited(now_ns)
 
     cdef inline int64_t next_deadline(self) noexcept nogil:
         cdef int64_t deadline_ns = min(self.pool.next_timeout_ns(), self.lifecycle.expect.next_release_ns())
+        deadline_ns = min(deadline_ns, self.lifecycle.limit.next_release_ns())
         if self.start_ns != 0:
             deadline_ns = min(deadline_ns, min(self.stop_ns, self.generator.due_ns))
         return deadline_ns
@@ -251,5 +264,5 @@ cdef class Worker:
               and self.accounting.begun + self.accounting.dropped >= self.request_limit):
             self.stop_reason = STOP_COUNT
         elif now_ns >= self.stop_ns:
-            self.stop_reason = STOP_DURATION
+            self.stop_reason = self.stop_reason_then
         return self.stop_reason != STOP_NONE

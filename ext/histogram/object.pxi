@@ -27,7 +27,7 @@ cdef int hdr_claim(Hdr *claim, count, sum_ns, min_ns, max_ns, clamped) except -1
 
 @cython.final
 cdef class Histogram:
-    """An HDR histogram of nanoseconds: lowest discernible 100 ns, highest 1 hour, 3 significant digits."""
+    """An HDR histogram of nanoseconds. Documented in _core.pyi."""
 
     LOWEST_NS = HDR_LOWEST_NS
     HIGHEST_NS = <int64_t> HDR_HIGHEST_NS

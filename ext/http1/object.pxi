@@ -11,11 +11,7 @@ cdef struct ParserDecoding:
 
 @cython.final
 cdef class Http1Parser:
-    """A parser of one HTTP/1.x response; `start` makes it ready for the next.
-
-    head_request: the response answers a HEAD request, so that it has no content whatever its fields say
-    (RFC 9112 6.3). keep_location: keep the Location of a redirect. decode: decode content.
-    """
+    """A parser of one HTTP/1.x response. Documented in _core.pyi."""
 
     cdef Http1 parser
     cdef Http1Location kept_location

@@ -13,7 +13,7 @@ _OP_NAMES = {IO_CONNECT: "connect", IO_SEND: "send", IO_RECV: "recv"}
 @final
 @no_gc
 cdef class IoProbe:
-    """Drives a backend from Python, one method for each call of the io contract."""
+    """Drives a backend from Python. Documented in _core.pyi."""
 
     cdef Io io
     cdef uint32_t slots

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from hdrh.histogram import HdrHistogram
 
 from heyfleet.lab.vpc_lambda.account import Account, Call
 from heyfleet.lab.vpc_lambda.settings import Settings
+from heyfleet.surroundings import end_signals
 
 STATS = "/_lab/stats"
 _BACKLOG = 65535
@@ -157,7 +157,7 @@ async def serve(target: Target, host: str, port: int, announce: Callable[[str], 
     """Serve until SIGINT or SIGTERM; call `announce` with the URL when it listens. OSError if it can't."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in end_signals():
         loop.add_signal_handler(number, stopped.set)
     # Cancellation reports a client that disconnects at once, so that it is counted.
     server = web.Server(target.answer, handler_cancellation=True, access_log=None, keepalive_timeout=3600.0)

@@ -144,7 +144,7 @@ class Settings:
             "duration", "idle_expiry", "burst_refill", "eni_rate", "gateway_timeout", "api_rps", "reuse_after",
         ):  # fmt: skip
             if not 0 <= (getattr(self, name) or 0) <= _MAX:
-                raise ValueError(f"{_flag(name)}: must not be negative")
+                raise ValueError(f"{_flag(name)}: must be from 0 to {_MAX:.0f}")
         for name in ("eni_time", "placement", "runtime", "init", "overhead"):
             low, high = getattr(self, name)
             if not 0 <= low <= high <= 3600:

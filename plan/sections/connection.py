@@ -14,7 +14,7 @@ from heyfleet.plan.addresses import (
 )
 from heyfleet.plan.option_types import list_option, option, switch
 from heyfleet.plan.proxy import parse_proxy
-from heyfleet.plan.values import parse_small_count, parse_tls_version
+from heyfleet.plan.values import parse_streams, parse_tls_version
 from heyfleet.proto.plan_pb2 import Proxy, Resolve
 
 
@@ -40,7 +40,7 @@ class ConnectionOptions:
     h2c: bool = switch("--h2c", help="Use HTTP/2 without TLS (prior knowledge).")
     streams: int = option(
         "--streams",
-        parse=parse_small_count,
+        parse=parse_streams,
         default=1,
         metavar="N",
         plan_field="streams",

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from heyfleet.durations import parse_duration_ns
 from heyfleet.plan.option_types import list_option, option, switch
-from heyfleet.plan.values import parse_small_count
+from heyfleet.plan.values import parse_agents, parse_lease_ns, parse_local_agents
 
 _SECOND_NS = 1_000_000_000
 
@@ -25,14 +25,14 @@ class FleetOptions:
 
     agents: int = option(
         "--agents",
-        parse=parse_small_count,
+        parse=parse_agents,
         default=0,
         metavar="N",
         help="Number of agents that send the load; wait here until they have joined from other hosts.",
     )
     local_agents: int = option(
         "--local-agents",
-        parse=parse_small_count,
+        parse=parse_local_agents,
         default=0,
         metavar="N",
         help="Number of agents to start on this host to send the load.",
@@ -46,7 +46,7 @@ class FleetOptions:
     )
     min_agents: int = option(
         "--min-agents",
-        parse=parse_small_count,
+        parse=parse_agents,
         default=0,
         default_text="all of --agents",
         metavar="N",
@@ -70,7 +70,7 @@ class FleetOptions:
     )
     lease_ns: int = option(
         "--lease",
-        parse=parse_duration_ns,
+        parse=parse_lease_ns,
         default=10 * _SECOND_NS,
         default_text="10s",
         metavar="DURATION",

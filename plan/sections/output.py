@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from heyfleet.plan.option_types import option, switch
-from heyfleet.plan.values import parse_io_backend, parse_output, parse_small_count
+from heyfleet.plan.values import parse_io_backend, parse_output, parse_workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class GeneratorOptions:
 
     workers: int = option(
         "--cpus",
-        parse=parse_small_count,
+        parse=parse_workers,
         default=0,
         default_text="one for each core",
         metavar="N",

@@ -10,7 +10,7 @@ from typing import Protocol
 from heyfleet.errors import InputError
 from heyfleet.proto.control_pb2 import Interval
 from heyfleet.proto.plan_pb2 import Plan
-from heyfleet.results.archive.runs_folder import new_run_folder, runs_folder
+from heyfleet.results.archive.runs_folder import make_run_folder, runs_folder
 from heyfleet.results.intervals import IntervalSink, ignore
 from heyfleet.results.measurements import Measurements
 
@@ -84,7 +84,7 @@ class Archiver:
         if self._out:
             return ArchiveWriter(Path(self._out), plan)
         try:
-            return ArchiveWriter(new_run_folder(Path(runs), plan.target.host), plan)
+            return ArchiveWriter(make_run_folder(Path(runs), plan.target.host), plan, is_made=True)
         except InputError as error:
             self._warn(f"warning: {error.cause}; the run is not saved (use --out DIR or --no-archive)")
             return None

@@ -11,7 +11,7 @@ from heyfleet.proto.counters import ADDRESS_COUNTER_NAMES, COUNTER_NAMES
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.stats_pb2 import Snapshot
 from heyfleet.results.archive.layout import Tag, read_tag
-from heyfleet.results.metrics import histogram_totals
+from heyfleet.results.metrics import decode_histogram, histogram_totals
 
 # A line of the log: its tag, begin and end in ns since the start of the run, and its histogram.
 TaggedHistogram = tuple[Tag, int, int, stats_pb2.Histogram]
@@ -83,16 +83,18 @@ def from_record(record: dict[str, Any], index: PlanIndex, read_payload: Callable
         target = merged.warmup if tag.warmup else merged
         if tag.stage or tag.request:
             target = breakdowns.setdefault(index[tag.stage, tag.request], Snapshot())
-        target.histograms[tag.metric].CopyFrom(
-            stats_pb2.Histogram(
-                counts_v2=read_payload(text),
-                count=count,
-                sum_ns=sum_ns,
-                min_ns=min_ns,
-                max_ns=max_ns,
-                clamped=clamped,
-            )
+        histogram = stats_pb2.Histogram(
+            counts_v2=read_payload(text),
+            count=count,
+            sum_ns=sum_ns,
+            min_ns=min_ns,
+            max_ns=max_ns,
+            clamped=clamped,
         )
+        decode_histogram(
+            histogram
+        )  # refuses totals that its counts contradict, before anyone computes with it
+        target.histograms[tag.metric].CopyFrom(histogram)
     for (stage, request), metrics in breakdowns.items():
         merged.breakdowns.add(stage=stage, request=request, metrics=metrics)
     return Interval(second=record["second"], merged=merged)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -11,8 +10,12 @@ from typing import Any
 from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError
 
+from heyfleet.documents import parse_json
+from heyfleet.files import MAX_DATA_BYTES, open_file, read_file
+from heyfleet.plan.mask import mask_text
+from heyfleet.plan.url import DEFAULT_PORTS
 from heyfleet.proto.control_pb2 import AgentInterval, Interval, RunResult
-from heyfleet.proto.plan_pb2 import Assignment, Plan
+from heyfleet.proto.plan_pb2 import Assignment, LoadModel, Plan
 from heyfleet.proto.stats_pb2 import Ready
 from heyfleet.results.archive import layout, snapshot_rows
 from heyfleet.results.archive.errors import ArchiveError
@@ -24,7 +27,6 @@ from heyfleet.results.measurements import LOST, AgentMeasurements, Measurements
 from heyfleet.results.metrics import InvalidSnapshotError
 from heyfleet.results.stats import Stats
 
-_MAX_FILE_BYTES = 1 << 30
 _MAX_JSON_BYTES = 64 << 20
 _NumberedLines = Iterator[tuple[int, str]]
 _DAMAGE = (ValueError, TypeError, KeyError, AttributeError, IndexError)
@@ -70,15 +72,15 @@ class ArchivedRun:
 
     @property
     def url(self) -> str:
-        """Where its first request went."""
-        return str(self.facts.get("url", ""))
+        """Where its first request went, without secrets: earlier versions kept those of parameters."""
+        return mask_text(str(self.facts.get("url", "")))
 
     def plan(self) -> Plan:
         """Return the plan without secrets and large bodies."""
         try:
             values = self._version.plan(self._read_json(layout.PLAN))
-            return ParseDict(values, Plan(), ignore_unknown_fields=True)
-        except (ParseError, TypeError, AttributeError) as error:
+            return _checked_plan(ParseDict(values, Plan(), ignore_unknown_fields=True))
+        except (ParseError, ValueError, TypeError, AttributeError) as error:
             raise ArchiveError(f"{self._path(layout.PLAN)}: not a plan: {error}") from None
 
     def report(self) -> dict[str, Any]:
@@ -95,7 +97,8 @@ class ArchivedRun:
         if not self.complete:
             return self._measurements_until_cut_off()
         try:
-            result = RunResult.FromString(self._read_bytes(layout.RESULT, _MAX_FILE_BYTES))
+            result = RunResult.FromString(self._read_bytes(layout.RESULT, MAX_DATA_BYTES))
+            _checked_plan(result.plan)
             return from_message(self._version.result(result))
         except (DecodeError, InvalidSnapshotError, ValueError) as error:
             raise ArchiveError(f"{self._path(layout.RESULT)}: damaged: {error}") from None
@@ -108,7 +111,7 @@ class ArchivedRun:
             log = enumerate(stack.enter_context(closing(self.lines(layout.HISTOGRAMS))), 1)
             for number, row in enumerate(rows, 1):
                 try:
-                    record = self._version.interval(json.loads(row))
+                    record = self._version.interval(parse_json(row))
                     yield from_record(record, index, lambda tag: self._next_payload(log, tag))
                 except _DAMAGE as error:
                     if not row.endswith("\n"):
@@ -198,29 +201,29 @@ class ArchivedRun:
     def _read_json(self, name: str) -> Any:
         data = self._read_bytes(name, _MAX_JSON_BYTES)
         try:
-            return json.loads(data)
+            return parse_json(data)
         except ValueError as error:
             raise ArchiveError(f"{self._path(name)}: damaged: {error}") from None
 
     def _read_bytes(self, name: str, limit: int) -> bytes:
-        path = self._path(name)
-        try:
-            if path.stat().st_size > limit:
-                raise ArchiveError(f"{path}: larger than {limit >> 20} MiB")
-            return path.read_bytes()
-        except OSError as error:
-            raise ArchiveError(f"{path}: {error.strerror}") from None
+        return read_file(self._path(name), "archive", limit, pipes=False, error=ArchiveError)
 
     def lines(self, name: str) -> Generator[str, None, None]:
         """Return the lines of a file as they stand there; none if it does not exist."""
         path = self._path(name)
-        try:
-            with path.open(encoding="utf-8", errors="replace", newline="\n") as stream:
-                while line := stream.readline(MAX_LINE_BYTES):
-                    if len(line) == MAX_LINE_BYTES:
-                        raise ArchiveError(f"{path}: a line is longer than {MAX_LINE_BYTES >> 20} MiB")
-                    yield line
-        except FileNotFoundError:
+        if not path.exists():
             return  # nothing was written
-        except OSError as error:
-            raise ArchiveError(f"{path}: {error.strerror}") from None
+        with open_file(path, "archive", error=ArchiveError) as stream:
+            while line := stream.readline(MAX_LINE_BYTES):
+                if len(line) == MAX_LINE_BYTES:
+                    raise ArchiveError(f"{path}: a line is longer than {MAX_LINE_BYTES >> 20} MiB")
+                yield line.decode("utf-8", "replace")
+
+
+def _checked_plan(plan: Plan) -> Plan:
+    """Return a plan that names a target and requests; ValueError if it lacks them, as an empty message does."""
+    if plan.target.scheme not in DEFAULT_PORTS or not plan.requests:
+        raise ValueError("it has no plan with a target and requests")
+    if plan.load_model not in LoadModel.values():
+        raise ValueError(f"its load model {plan.load_model} is unknown")
+    return plan

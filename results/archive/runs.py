@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from heyfleet.documents import parse_json
+from heyfleet.errors import InputError
+from heyfleet.files import MAX_TEXT_BYTES, read_file
 from heyfleet.results.archive import layout
 from heyfleet.results.archive.errors import ArchiveError
 from heyfleet.results.archive.migration import version_of
@@ -35,7 +37,7 @@ def list_runs(runs: str) -> list[Path]:
 def _created_at(folder: Path) -> str:
     """Return when an archive was created, as text that sorts; "" if it is damaged."""
     try:
-        facts = json.loads((folder / layout.FACTS).read_bytes())
+        facts = parse_json(read_file(folder / layout.FACTS, "archive", MAX_TEXT_BYTES, pipes=False))
         return str(version_of(facts["version"]).facts(facts)["created_at"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (InputError, ValueError, KeyError, TypeError, AttributeError):
         return ""

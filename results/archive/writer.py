@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +16,7 @@ from heyfleet import __version__
 from heyfleet.errors import InputError
 from heyfleet.ext import Histogram
 from heyfleet.plan.redact import target_url, without_secrets
+from heyfleet.private_files import make_folder, open_file
 from heyfleet.proto import stats_pb2
 from heyfleet.proto.control_pb2 import Interval
 from heyfleet.proto.plan_pb2 import Plan
@@ -27,13 +28,14 @@ from heyfleet.results.archive.layout import Tag
 from heyfleet.results.codec import to_message
 from heyfleet.results.measurements import Measurements
 from heyfleet.results.metrics import decode_histogram, encode_histogram
+from heyfleet.text import dump_json
 
 
 class ArchiveWriter:
     """The folder of one run. An error of the disk ends the archive, not the run, and is kept in `error`."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
-        """Create the folder; InputError if it exists or can't be created."""
+    def __init__(self, folder: Path, plan: Plan, *, is_made: bool = False) -> None:
+        """Create the folder unless it `is_made` and empty; InputError if it exists or can't be written."""
         self.folder = folder
         self.error = ""
         self._plan = without_secrets(plan)
@@ -43,26 +45,33 @@ class ArchiveWriter:
         self._pending_begin_ns = 0
         self._end_ns = 0
         self._log: IO[str] | None = None
+        self._open_files: list[IO[str]] = []
         try:
-            folder.mkdir(parents=True)
-            self._facts: dict[str, Any] = {
-                "format": layout.FORMAT,
-                "version": layout.VERSION,
-                "heyfleet_version": __version__,
-                "state": layout.RUNNING,
-                "created_at": _iso(datetime.datetime.now(datetime.UTC).timestamp()),
-                "url": target_url(plan),
-            }
-            self._write_file(layout.FACTS, _json_text(self._facts))
-            plan_values = MessageToDict(self._plan, preserving_proto_field_name=True)
-            self._write_file(layout.PLAN, _json_text(plan_values))
-            self._intervals = (folder / layout.INTERVALS).open("w", encoding="utf-8")
-            self._snapshots = (folder / layout.SNAPSHOTS).open("w", encoding="utf-8")
-            self._snapshots.write(f"{snapshot_rows.HEADER}\n")
+            if not is_made:
+                make_folder(folder)
+            self._begin(plan)
         except FileExistsError:
             raise InputError(f"{folder} already exists", "an archive needs a new folder") from None
         except OSError as error:
+            self.discard()
             raise InputError(f"the archive {folder} can't be written: {error.strerror}") from None
+
+    def _begin(self, plan: Plan) -> None:
+        """Write what is known before the load; OSError."""
+        self._facts: dict[str, Any] = {
+            "format": layout.FORMAT,
+            "version": layout.VERSION,
+            "heyfleet_version": __version__,
+            "state": layout.RUNNING,
+            "created_at": _iso(datetime.datetime.now(datetime.UTC).timestamp()),
+            "url": target_url(plan),
+        }
+        self._write_file(layout.FACTS, dump_json(self._facts))
+        plan_values = MessageToDict(self._plan, preserving_proto_field_name=True)
+        self._write_file(layout.PLAN, dump_json(plan_values))
+        self._intervals = self._open(layout.INTERVALS)
+        self._snapshots = self._open(layout.SNAPSHOTS)
+        self._snapshots.write(f"{snapshot_rows.HEADER}\n")
 
     def add_interval(self, interval: Interval) -> None:
         """Write one second of the run."""
@@ -94,7 +103,7 @@ class ArchiveWriter:
         log.flush()
         self._snapshots.flush()
         # Last, because readers use only what has a record here.
-        self._intervals.write(_json_line(to_record(interval, histograms)))
+        self._intervals.write(dump_json(to_record(interval, histograms), indent=None))
         self._intervals.flush()
 
     def _finish(self, measurements: Measurements, report: str, exit_code: int | None) -> None:
@@ -103,38 +112,41 @@ class ArchiveWriter:
             self._log.writelines(write_line(*histogram) for histogram in histograms)
             self._log.flush()
             last = Interval(second=0, merged=Snapshot(begin_ns=self._end_ns, end_ns=self._end_ns))
-            self._intervals.write(_json_line(to_record(last, histograms)))
+            self._intervals.write(dump_json(to_record(last, histograms), indent=None))
         self.close()
         message = to_message(measurements)
         message.plan.CopyFrom(self._plan)
         agents = [MessageToDict(each, preserving_proto_field_name=True) for each in message.agents]
         for agent in agents:
             agent.pop("sums", None)
-        self._write_file(layout.AGENTS, _json_text(agents))
+        self._write_file(layout.AGENTS, dump_json(agents))
         self._write_file(layout.RESULT, message.SerializeToString())
         self._write_file(layout.REPORT, report)
         self._facts.update(state=layout.COMPLETE, run_id=measurements.run_id, exit_code=exit_code)
-        self._write_file(layout.FACTS, _json_text(self._facts))
+        self._write_file(layout.FACTS, dump_json(self._facts))
 
     def close(self) -> None:
         """Close the files, whether the archive is complete or not."""
-        for stream in (self._log, self._intervals, self._snapshots):
-            if stream:
-                stream.close()
+        for file in self._open_files:
+            file.close()
 
     def discard(self) -> None:
         """Remove the folder of a run that sent nothing."""
-        self.close()
+        with contextlib.suppress(OSError):  # what can't be removed stays
+            self.close()
         if self._log is None:
-            for path in self.folder.iterdir():
-                path.unlink()
-            self.folder.rmdir()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _open(self, name: str) -> IO[str]:
+        file = open_file(self.folder / name, "w")
+        self._open_files.append(file)
+        return file
 
     def _open_log(self, first: Interval) -> IO[str]:
-        self._log = (self.folder / layout.HISTOGRAMS).open("w", encoding="utf-8")
+        self._log = self._open(layout.HISTOGRAMS)
         began_unix_s = first.began_unix_ns / 1e9
         self._facts["started_at"] = _iso(began_unix_s)
-        self._write_file(layout.FACTS, _json_text(self._facts))
+        self._write_file(layout.FACTS, dump_json(self._facts))
         self._log.write(log_header(began_unix_s, _iso(began_unix_s)))
         return self._log
 
@@ -172,19 +184,11 @@ class ArchiveWriter:
         path = self.folder / name
         draft = path.with_name(f".{name}.new")
         data = content.encode() if isinstance(content, str) else content
-        with draft.open("wb") as stream:
+        with open_file(draft, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(path)
-
-
-def _json_line(value: dict[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n"
-
-
-def _json_text(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def _iso(unix_s: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from heyfleet.results.compare.comparison import Comparison, difference_text, estimate_text, verdict
 from heyfleet.results.compare.sample import Sample
 from heyfleet.results.export import html_page
+from heyfleet.results.export.html_page import text
 
 _STEPS_PER_DECADE = 24
 
@@ -20,7 +20,7 @@ def page(comparisons: Sequence[Comparison]) -> Iterator[str]:
     title = " and ".join(dict.fromkeys(each.after.name for each in comparisons))
     before = comparisons[0].before
     yield html_page.page_start(f"{before.name} compared with {title}")
-    yield f"<header><h1>{escape(before.name)} compared with {escape(title)}</h1></header>\n<main>\n"
+    yield f"<header><h1>{text(before.name)} compared with {text(title)}</h1></header>\n<main>\n"
     yield '<section class="charts one"><figure><figcaption>Latency by percentile</figcaption>'
     yield '<div class="chart" id="spectrum"></div></figure></section>\n'
     for each in comparisons:
@@ -33,10 +33,10 @@ def page(comparisons: Sequence[Comparison]) -> Iterator[str]:
             ]
             for row in each.rows
         ]
-        yield f"<p><strong>{escape(verdict(each))}</strong></p>\n"
-        header = ["", escape(before.name), escape(each.after.name), "difference [95 %]"]
-        yield html_page.table(f"{escape(each.after.source)}, {each.after.count:,} latencies", header, rows)
-        yield f"<p>Confidence intervals: {escape(each.method)}.</p>\n"
+        yield f"<p><strong>{text(verdict(each))}</strong></p>\n"
+        header = ["", text(before.name), text(each.after.name), "difference [95 %]"]
+        yield html_page.table(f"{text(each.after.source)}, {each.after.count:,} latencies", header, rows)
+        yield f"<p>Confidence intervals: {text(each.method)}.</p>\n"
     yield "</main>\n"
     samples = [before, *(each.after for each in comparisons)]
     yield html_page.page_end({"spectra": [_spectrum(each) for each in samples], "stages": []})
@@ -47,7 +47,7 @@ def _spectrum(sample: Sample) -> dict[str, Any]:
     steps = np.arange(0, int(np.ceil(np.log10(max(sample.count, 2)) * _STEPS_PER_DECADE)) + 1)
     tails = np.minimum(10 ** (steps / _STEPS_PER_DECADE), sample.count)
     return {
-        "name": sample.name,
+        "name": text(sample.name),
         "tail": [round(float(tail), 6) for tail in tails],
         "ms": [round(sample.quantile(1 - 1 / float(tail))[1] / 1e6, 5) for tail in tails],
     }

@@ -11,6 +11,7 @@ from heyfleet.results.archive import snapshot_rows
 from heyfleet.results.distribution import PERCENTILES, Distribution, distribution
 from heyfleet.results.export.run_view import RunView
 from heyfleet.results.export.series import COLUMNS, points
+from heyfleet.text import cell
 
 _METRIC_COLUMNS = (
     *("metric", "stage", "request", "count", "average_ns", "fastest_ns", "slowest_ns"),
@@ -50,15 +51,16 @@ def series_csv(view: RunView) -> Iterator[str]:
     """Return a row for each second, or for each snapshot of the selected agent."""
     if view.selection.agent:
         yield f"{snapshot_rows.HEADER}\n"
-        yield from map(snapshot_rows.format_row, view.agents())
+        yield from _lines(map(snapshot_rows.cells, view.agents()))
         return
     yield f"{','.join(COLUMNS)}\n"
     yield from _lines(point.values() for point in points(view))
 
 
 def _lines(rows: Iterable[Iterable[Any]]) -> Iterator[str]:
-    """Return rows as CSV, None as an empty cell."""
+    """Return rows as CSV, None as an empty cell. Texts are foreign: names of stages, requests and agents."""
     for row in rows:
         line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(row)
+        cells = (cell(value) if isinstance(value, str) else value for value in row)
+        csv.writer(line, lineterminator="\n").writerow(cells)
         yield line.getvalue()

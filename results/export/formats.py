@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from heyfleet.errors import InputError
+from heyfleet.private_files import open_file
 from heyfleet.results.export.run_view import RunView
 
 Chunks = Iterator[str] | Iterator[bytes]
@@ -58,12 +59,12 @@ def render(name: str, view: RunView) -> Chunks:
 
 
 def write_file(path: Path, chunks: Chunks) -> None:
-    """Write a new file, whole or not at all; InputError if it exists or can't be written."""
+    """Write a new file of mode 0600, whole or not at all; InputError if it exists or can't be written."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.exists():
             raise InputError(f"{path} already exists", "choose a new file")
-        with draft.open("xb") as stream:
+        with open_file(draft, "xb") as stream:
             for chunk in chunks:
                 stream.write(chunk.encode() if isinstance(chunk, str) else chunk)
         draft.rename(path)

@@ -10,6 +10,7 @@ from heyfleet.results.archive.histogram_log import write_line
 from heyfleet.results.archive.layout import LOG_HEADER_LINES, Tag
 from heyfleet.results.distribution import PERCENTILES, minimum_sample
 from heyfleet.results.export.run_view import RunView
+from heyfleet.text import printable
 
 _MS = 1e6
 _TICKS_PER_HALF = 5  # of the remaining distance to 100 %, as in HdrHistogram's own tools
@@ -45,12 +46,16 @@ def _ticks(count: int) -> Iterator[float]:
     yield 100.0
 
 
+def _shown(line: str) -> str:
+    return printable(line.removesuffix("\n")) + "\n"
+
+
 def hlog(view: RunView) -> Iterator[str]:
     """Return the archive's own interval log, or the lines of the selection."""
     if not view.selection:
-        yield from view.run.log_lines()
+        yield from map(_shown, view.run.log_lines())
         return
-    yield from islice(view.run.log_lines(), LOG_HEADER_LINES)
+    yield from map(_shown, islice(view.run.log_lines(), LOG_HEADER_LINES))
     for interval in view.intervals():
         merged = interval.merged
         for metric, histogram in sorted(merged.histograms.items()):

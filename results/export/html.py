@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
@@ -10,10 +9,12 @@ from typing import Any
 from heyfleet import __version__
 from heyfleet.results.distribution import Distribution, distribution
 from heyfleet.results.export import charts, html_page
+from heyfleet.results.export.html_page import text
 from heyfleet.results.export.run_view import RunView
 from heyfleet.results.report import text as hey_report
 from heyfleet.results.report.notes import notes
 from heyfleet.results.units import format_time
+from heyfleet.text import dump_json
 
 _SPARK_WIDTH, _SPARK_HEIGHT = 120, 24
 _PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99)
@@ -49,9 +50,9 @@ def _header(view: RunView, url: str) -> Iterator[str]:
         for name in view.selection.__slots__
         if (value := getattr(view.selection, name)) not in ("", None)
     )
-    started = view.run.started_at[:19].replace("T", " ")
-    yield f"<header><h1>{escape(url)}</h1>\n<p>{started} UTC, heyfleet {__version__}"
-    yield f"; only {escape(selection)}</p>\n" if selection else "</p>\n"
+    started = text(view.run.started_at[:19].replace("T", " "))
+    yield f"<header><h1>{text(url)}</h1>\n<p>{started} UTC, heyfleet {__version__}"
+    yield f"; only {text(selection)}</p>\n" if selection else "</p>\n"
     latency = distribution(metrics.histogram("latency"))
     cards = [
         ("requests", f"{metrics.completed:,}"),
@@ -64,7 +65,7 @@ def _header(view: RunView, url: str) -> Iterator[str]:
         f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in cards
     )
     yield "</dl>\n"
-    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in summary.trust.reasons)
+    reasons = "".join(f"<li>{text(reason)}</li>" for reason in summary.trust.reasons)
     yield f'<div class="trust {summary.trust.verdict}"><strong>Trust: {summary.trust.verdict}</strong>'
     yield f"<ul>{reasons}</ul></div></header>\n" if reasons else "</div></header>\n"
 
@@ -96,12 +97,12 @@ def _agents(view: RunView) -> Iterator[str]:
         p99_ms = max(chart.p99_ms, default=0)
         rows.append(
             [
-                escape(agent),
+                text(agent),
                 f"{chart.responses:,}",
                 f"{chart.errors:,}",
                 f"{_spark(chart.rates, max_rate)} up to {max(chart.rates, default=0):,.1f}/s",
                 f"{_spark(chart.p99_ms, max_p99)} up to {format_time(p99_ms * 1e6)}" if p99_ms else "-",
-                escape(reasons.get(agent, "")),
+                text(reasons.get(agent, "")),
             ]
         )
     header = ["agent", "responses", "errors", "rate", "p99 of each second", ""]
@@ -125,7 +126,7 @@ def _tables(view: RunView) -> Iterator[str]:
     completed = metrics.completed or 1
     outcomes = [
         *((str(status), count) for status, count in sorted(metrics.responses.items())),
-        *((escape(kind), count) for kind, count in metrics.errors.most_common()),
+        *((text(kind), count) for kind, count in metrics.errors.most_common()),
     ]
     rows = [[name, f"{count:,}", f"{count / completed:.2%}"] for name, count in outcomes]
     yield html_page.table("Outcomes", ["status or error", "requests", "share"], rows)
@@ -141,15 +142,14 @@ def _tables(view: RunView) -> Iterator[str]:
             yield html_page.table(title, ["", "responses", *_METRIC_HEADER], rows)
     if summary.thresholds:
         rows = [
-            [escape(verdict.text), verdict.result, escape(verdict.explanation)]
-            for verdict in summary.thresholds
+            [text(verdict.text), verdict.result, text(verdict.explanation)] for verdict in summary.thresholds
         ]
         yield html_page.table("Thresholds", ["threshold", "result", "value"], rows)
 
 
 def _metric_row(name: str, values: Distribution) -> list[str]:
     return [
-        escape(name.replace("_", " ")),
+        text(name.replace("_", " ")),
         f"{values.count:,}",
         format_time(values.average_ns),
         *(_percentile(values, percent) for percent in _PERCENTILES),
@@ -165,11 +165,11 @@ def _percentile(values: Distribution | None, percent: float) -> str:
 def _texts(view: RunView) -> Iterator[str]:
     summary = view.summary
     if lines := notes(summary):
-        items = "".join(f"<li>{escape(note)}</li>" for note in lines)
+        items = "".join(f"<li>{text(note)}</li>" for note in lines)
         yield f"<section><h2>Notes</h2><ul>{items}</ul></section>\n"
     yield '<section><h2>As text</h2><button type="button" id="copy">Copy</button>\n'
     yield f'<pre id="text">{escape(hey_report.render(summary).strip())}</pre></section>\n'
-    plan = json.dumps(summary.plan, indent=2, ensure_ascii=False)
+    plan = dump_json(summary.plan).strip()
     yield f"<section><details><summary>Plan</summary><pre>{escape(plan)}</pre></details></section>\n</main>\n"
 
 
@@ -189,7 +189,7 @@ def _stages(view: RunView) -> list[dict[str, Any]]:
         starts.append({"name": "warm-up", "at": 0.0})
     if len(view.plan.stages) > 1:
         for stage in view.plan.stages:
-            starts.append({"name": stage.name, "at": at_s})
+            starts.append({"name": text(stage.name), "at": at_s})
             at_s += stage.duration_ns / 1e9
     elif starts:
         starts.append({"name": "measurement", "at": at_s})

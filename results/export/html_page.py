@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from heyfleet.errors import InputError
+from heyfleet.text import printable
+
+
+def text(foreign: str) -> str:
+    """Return a text as HTML that shows it, whatever it contains."""
+    return escape(printable(foreign))
 
 
 def page_start(title: str) -> str:
@@ -18,7 +24,7 @@ def page_start(title: str) -> str:
     css = (files("heyfleet.results.export") / "page.css").read_text()
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"<title>{escape(title)} - heyfleet</title>\n"
+        f"<title>{text(title)} - heyfleet</title>\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         # The page loads nothing, whatever a server's responses have put into it.
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'unsafe-inline';"
@@ -30,9 +36,11 @@ def page_start(title: str) -> str:
 def page_end(data: dict[str, Any]) -> str:
     """Return everything after the content: the data of the charts, and the script that draws them."""
     script = (files("heyfleet.results.export") / "page.js").read_text()
-    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # so that it can't end its element
+    values = json.dumps(data, separators=(",", ":")).replace(
+        "<", "\\u003c"
+    )  # so that it can't end its element
     return (
-        f'<script type="application/json" id="data">{text}</script>\n'
+        f'<script type="application/json" id="data">{values}</script>\n'
         f"<script>{_plotly()}</script>\n<script>\n{script}</script>\n</body>\n</html>\n"
     )
 

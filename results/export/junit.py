@@ -9,23 +9,24 @@ from heyfleet.results.export.run_view import RunView
 from heyfleet.results.summary import Summary
 from heyfleet.results.thresholds import PASSED
 from heyfleet.results.trust import BAD
+from heyfleet.text import printable
 
 
 def junit(view: RunView) -> Iterator[str]:
-    """Return the XML of the whole run."""
+    """Return the XML of the whole run. XML has no way to write control characters, not even escaped."""
     summary = view.summary
     cases = _cases(summary)
     failures = sum(bool(reason) for _, reason in cases)
     seconds = f"{summary.total_ns / 1e9:.3f}"
     counts = {"tests": str(len(cases)), "failures": str(failures), "errors": "0", "time": seconds}
     suites = Element("testsuites", {"name": "heyfleet", **counts})
-    name = view.run.url or "heyfleet"
+    name = printable(view.run.url) or "heyfleet"
     suite = SubElement(
         suites,
         "testsuite",
-        {"name": name, **counts, "skipped": "0", "timestamp": view.run.started_at[:19]},
+        {"name": name, **counts, "skipped": "0", "timestamp": printable(view.run.started_at)[:19]},
     )
-    for text, reason in cases:
+    for text, reason in ((printable(text), printable(reason)) for text, reason in cases):
         case = SubElement(suite, "testcase", {"name": text, "classname": name, "time": seconds})
         if reason:
             SubElement(case, "failure", {"message": reason, "type": "threshold"}).text = reason

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 from heyfleet.errors import InputError
 from heyfleet.ext import Histogram
+from heyfleet.plan.mask import mask_url
 from heyfleet.plan.redact import target_url
 from heyfleet.proto.control_pb2 import Interval
 from heyfleet.proto.counters import COUNTER_NAMES
@@ -44,13 +45,13 @@ def _scrape_endpoint(plan: Plan, address: str) -> Iterator[IntervalSink]:
     host, _, port = address.rpartition(":")
     if not port.isdecimal() or int(port) > 65535:
         raise InputError(
-            f"--prometheus {address}: not an address to listen on", "use :9464 or 127.0.0.1:9464"
+            f"--prometheus {mask_url(address)}: not an address to listen on", "use :9464 or 127.0.0.1:9464"
         )
     scrape = Scrape(target_url(plan))
     try:
         server, thread = start_http_server(int(port), host.strip("[]") or "0.0.0.0", registry=scrape)  # noqa: S104
     except OSError as error:
-        raise InputError(f"--prometheus {address}: {error.strerror or error}") from None
+        raise InputError(f"--prometheus {mask_url(address)}: {error.strerror or error}") from None
 
     def update(interval: Interval) -> None:
         merged = interval.merged

@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from heyfleet.ext import Histogram
 from heyfleet.results.distribution import percentile_ns
 from heyfleet.results.export.run_view import RunView
+from heyfleet.text import printable
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999, 0.9999)
 METRICS = ("latency", "service_time", "lag", "connect", "handshake")
@@ -61,7 +62,7 @@ class Scrape:
 
     def _gauge(self, name: str, text: str, value: float) -> Metric:
         family = GaugeMetricFamily(f"heyfleet_{name}", text, labels=["url"])
-        family.add_metric([self.url], value)
+        family.add_metric([printable(self.url)], value)
         return family
 
     def _summary(self, metric: str) -> Metric:
@@ -72,9 +73,11 @@ class Scrape:
         for quantile in QUANTILES:
             value_ns = percentile_ns(histogram, quantile * 100)
             if value_ns is not None:
-                family.add_sample(name, {"url": self.url, "quantile": str(quantile)}, value_ns / 1e9)
+                family.add_sample(
+                    name, {"url": printable(self.url), "quantile": str(quantile)}, value_ns / 1e9
+                )
         count, sum_ns = self.sums[metric]
-        family.add_metric([self.url], count_value=count, sum_value=sum_ns / 1e9)
+        family.add_metric([printable(self.url)], count_value=count, sum_value=sum_ns / 1e9)
         return family
 
 
@@ -106,5 +109,5 @@ def _counter(name: str, text: str, samples: list[tuple[dict[str, str], int]]) ->
     names = list(samples[0][0]) if samples else ["url"]
     family = CounterMetricFamily(f"heyfleet_{name}", text, labels=names)
     for labels, value in samples:
-        family.add_metric(list(labels.values()), value)
+        family.add_metric(list(map(printable, labels.values())), value)
     return family

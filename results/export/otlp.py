@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 
 from heyfleet import __version__
 from heyfleet.errors import InputError
+from heyfleet.plan.mask import mask_url
 from heyfleet.proto.control_pb2 import Interval
 from heyfleet.proto.stats_pb2 import Histogram
 from heyfleet.results.intervals import IntervalSink
 from heyfleet.results.metrics import decode_histogram
+from heyfleet.text import printable
 
 try:
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -40,7 +42,9 @@ def otlp_sink(url: str, endpoint: str, warn: Callable[[str], object]) -> Iterato
     """A context with a sink whose intervals a thread sends to the collector; InputError if its URL is invalid."""
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError(f"--otlp {endpoint}: not the URL of a collector", "use http://localhost:4318")
+        raise InputError(
+            f"--otlp {mask_url(endpoint)}: not the URL of a collector", "use http://localhost:4318"
+        )
     if parts.path in ("", "/"):
         endpoint = f"{endpoint.rstrip('/')}/v1/metrics"
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # failures are reported once, by `warn`
@@ -58,7 +62,7 @@ class _Sender:
     """Sends counters since the start of the run (cumulative) and the latencies of each second (delta)."""
 
     def __init__(self, url: str, endpoint: str, warn: Callable[[str], object]) -> None:
-        self._attributes = {"url.full": url}
+        self._attributes = {"url.full": printable(url)}
         self._endpoint = endpoint
         self._warn = warn
         self._exporter = OTLPMetricExporter(endpoint=endpoint, timeout=_TIMEOUT_S)
@@ -88,7 +92,7 @@ class _Sender:
 
     def _warn_once(self, text: str) -> None:
         if not self._warned:
-            self._warn(f"warning: --otlp {self._endpoint}: {text}")
+            self._warn(f"warning: --otlp {mask_url(self._endpoint)}: {text}")
         self._warned = True
 
     def _metrics_data(self, interval: Interval) -> sdk.MetricsData:
@@ -98,7 +102,7 @@ class _Sender:
         for status, count in merged.responses.items():
             self._counters["heyfleet.responses", "http.response.status_code", str(status)] += count
         for kind, count in merged.errors.items():
-            self._counters["heyfleet.errors", "error.type", kind] += count
+            self._counters["heyfleet.errors", "error.type", printable(kind)] += count
         names = dict.fromkeys(name for name, _, _ in self._counters)
         metrics = [self._sum(name, began_ns, end_ns) for name in names]
         if "latency" in merged.histograms:

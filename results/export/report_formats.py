@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from heyfleet.results.distribution import distribution
 from heyfleet.results.export.run_view import RunView
 from heyfleet.results.report import json as json_report
 from heyfleet.results.report import text as hey_report
+from heyfleet.text import dump_json
 
 
 def json_document(view: RunView) -> Iterator[str]:
@@ -28,7 +28,7 @@ def json_document(view: RunView) -> Iterator[str]:
             for metric, histogram in sorted(metrics.histograms.items())
         },
     }
-    yield json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    yield dump_json(values)
 
 
 def text_report(view: RunView) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from heyfleet.plan.mask import mask_text
 from heyfleet.proto.control_pb2 import AgentInterval, Interval
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.stats_pb2 import Snapshot
@@ -151,7 +152,7 @@ class RunView:
             names = list(dict.fromkeys(pair[position] for pair in index))
             if name and name not in names:
                 available = ", ".join(names) if any(names) else "only one, without a name"
-                raise ArchiveError(f"--{kind}: the run has no {kind} {name!r}; it has {available}")
+                raise ArchiveError(f"--{kind}: the run has no {kind} {mask_text(name)!r}; it has {available}")
         return {
             indices
             for (stage_name, request_name), indices in index.items()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from heyfleet.ext import Histogram
 from heyfleet.results.distribution import percentile_ns
 from heyfleet.results.export.run_view import RunView
+from heyfleet.text import dump_json
 
 _PERCENTILES = (("50th", 50), ("90th", 90), ("95th", 95), ("99th", 99))
 
@@ -42,7 +42,7 @@ def vegeta(view: RunView) -> Iterator[str]:
         },
         "errors": sorted(metrics.errors) or sorted(view.summary.errors),
     }
-    yield json.dumps(values) + "\n"
+    yield dump_json(values, indent=None)
 
 
 def _total_and_mean(total: int, count: int) -> dict[str, float]:

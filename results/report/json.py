@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ from heyfleet.results.breakdown import BreakdownLine
 from heyfleet.results.distribution import Distribution
 from heyfleet.results.report.notes import notes
 from heyfleet.results.summary import Generator, Summary
+from heyfleet.text import dump_json
 
 SCHEMA_VERSION = 3
 
@@ -42,7 +42,7 @@ class SearchStep(Protocol):
 
 def render(summary: Summary) -> str:
     """Return the document as indented text that ends with a newline."""
-    return _dump(document(summary))
+    return dump_json(document(summary))
 
 
 def document(summary: Summary) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def document(summary: Summary) -> dict[str, Any]:
 
 def render_search(steps: Sequence[SearchStep], best: SearchStep | None) -> str:
     """Return the steps of --find-max and the whole report of the best run."""
-    return _dump(
+    return dump_json(
         {
             "schema_version": SCHEMA_VERSION,
             "heyfleet_version": __version__,
@@ -98,10 +98,6 @@ def render_search(steps: Sequence[SearchStep], best: SearchStep | None) -> str:
             "best": document(best.summary) if best else None,
         }
     )
-
-
-def _dump(values: dict[str, Any]) -> str:
-    return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _agent(summary: Summary) -> dict[str, Any]:

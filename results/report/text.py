@@ -14,6 +14,7 @@ from heyfleet.results.report.generator_section import generator_section
 from heyfleet.results.report.notes import notes
 from heyfleet.results.summary import Summary
 from heyfleet.results.units import format_time
+from heyfleet.text import printable
 
 BAR = "■"
 BAR_WIDTH = 40
@@ -60,7 +61,8 @@ def render(summary: Summary) -> str:
 
 
 def _join(sections: list[Iterator[str]]) -> str:
-    return "".join(f"\n{section}\n" for section in map("\n".join, sections) if section)
+    texts = ("\n".join(map(printable, section)) for section in sections)
+    return "".join(f"\n{text}\n" for text in texts if text)
 
 
 def _agent_report(summary: Summary) -> str:

@@ -12,8 +12,6 @@ docs/how-to/python.md has examples, docs/reference/python.md every name.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 __all__ = [
     "CannotStartError",
@@ -27,7 +25,11 @@ __all__ = [
     "run",
 ]
 
+# Type checkers take it for typing.TYPE_CHECKING, whose module would delay the start of the command `heyfleet`.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from heyfleet.api import arun, load, run
     from heyfleet.errors import CannotStartError, DeployError, ExitCode, HeyfleetError, InputError
     from heyfleet.result import Result

@@ -23,6 +23,7 @@ from heyfleet.keywords import RunKeywords
 from heyfleet.plan.keywords import texts_from_values
 from heyfleet.plan.options import Text, find_option, options_from_texts, suggest
 from heyfleet.result import Result
+from heyfleet.text import printable
 
 _log = logging.getLogger("heyfleet")
 _COMMAND = [sys.executable, "-m", "heyfleet.cli.api_process"]
@@ -141,7 +142,7 @@ def _exit_code(stdout: bytes, stderr: bytes, returncode: int) -> int:
         message = json.loads(line)
         match message["type"]:
             case "warning":
-                _log.warning("%s", message["text"])
+                _log.warning("%s", printable(message["text"]))
             case "finished":
                 return int(message["exit_code"])
             case "error" if message["classes"] == ["KeyboardInterrupt"]:

@@ -44,11 +44,14 @@ _BYTES_PER_UNIT = {
     "Gi": _KIB**3,
 }
 _INT64_MAX = 2**63 - 1
+# Two of them and the clock of a host that never restarts still fit a signed integer of 64 bits.
+MAX_DURATION_NS = 876_000 * _NS_PER_UNIT["h"]
 MAX_RATE_PER_S = 1e9
+MIN_RATE_PER_S = 1e-9  # a lower one sends its first request after decades
 
 
 def parse_duration_ns(text: str) -> int:
-    """Return the nanoseconds of a duration such as 500ms, 10s or 1h30m; 0 needs no unit."""
+    """Return the nanoseconds of a duration such as 500ms, 10s or 1h30m, of at most 100 years; 0 needs no unit."""
     text = text.strip()
     if text == "0":
         return 0
@@ -60,7 +63,9 @@ def parse_duration_ns(text: str) -> int:
     if not text or position < len(text):
         hint = f"; for seconds write {text}s" if _PLAIN_NUMBER.fullmatch(text) else ""
         raise ValueError(f"{text!r} is not a duration like 500ms, 10s, 3m or 1h30m{hint}")
-    return check_range(int(total_ns), text, 0, _INT64_MAX)
+    if total_ns > MAX_DURATION_NS:
+        raise ValueError(f"{text} is too large; the maximum is {format_duration(MAX_DURATION_NS)}")
+    return int(total_ns)
 
 
 def parse_seconds_ns(text: str) -> int:
@@ -70,7 +75,7 @@ def parse_seconds_ns(text: str) -> int:
 
 
 def parse_rate_per_s(text: str) -> float:
-    """Return the requests a second of a rate such as 5000, 5k/s, 300/m or 0.5; at most 1000M/s."""
+    """Return the requests a second of a rate such as 5000, 5k/s, 300/m or 0.5; at most 1000M/s, 0 or at least 1e-9/s."""
     text = text.strip()
     parts = _RATE.fullmatch(text)
     if parts is None:
@@ -78,6 +83,8 @@ def parse_rate_per_s(text: str) -> float:
     rate = float(parts[1]) * _MULTIPLES[parts[2]] / _SECONDS_PER_UNIT[parts[3]]
     if rate > MAX_RATE_PER_S:
         raise ValueError(f"{text} is too large; the maximum is 1000M/s")
+    if 0 < rate < MIN_RATE_PER_S:
+        raise ValueError(f"{text} is too small; the minimum is 0.000000001/s")
     return rate
 
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import ClassVar
 
+from heyfleet.text import printable
+
 
 class ExitCode(IntEnum):
     """What a command's exit code says to a script."""
@@ -25,6 +27,7 @@ class ExitCode(IntEnum):
     INCOMPLETE = 4  # agents were lost; the report says what is missing
     THRESHOLD = 5  # a threshold failed, --abort-on ended the load, or --find-max found no rate
     DIFFERENCE = 6  # `compare --fail-if` is sure that a limit was passed
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -40,8 +43,9 @@ class HeyfleetError(Exception):
         self.cure = cure
 
     def __str__(self) -> str:
-        """Return cause and cure as one line."""
-        return f"{self.cause}; {self.cure}" if self.cure else self.cause
+        """Return cause and cure as one line, in which everything can be seen: they may quote anything."""
+        whole = f"{self.cause}; {self.cure}" if self.cure else self.cause
+        return printable(" ".join(whole.splitlines()))
 
 
 class InputError(HeyfleetError):

@@ -287,7 +287,7 @@ def test_another_version_is_rejected(tmp_path: Path) -> None:
 
 
 def test_a_stream_without_a_hello_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(f"{Server.__module__}._HELLO_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(f"{Server.__module__}._HELLO_LIMIT_S", 0.1)
 
     async def scenario() -> None:
         server, address = Server(AgentRegistry(), None), f"unix:{tmp_path}/socket"

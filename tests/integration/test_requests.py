@@ -48,6 +48,65 @@ def test_the_report_shortens_many_targets(nginx: Nginx, tmp_path: Path) -> None:
     assert "... and 160 more; --json has all of them" in text
 
 
+def test_text_is_sent_as_typed_from_every_source(tmp_path: Path) -> None:
+    """é alone, in every place that takes text, is the two bytes that it has in UTF-8."""
+    (tmp_path / "plan.yaml").write_text("url: http://localhost/\nheaders: {X: é}\n", encoding="utf-8")
+    (tmp_path / "targets").write_text("GET /é\nX: é\n", encoding="utf-8")
+    with Recorder() as server:
+        url = server.url("/é?é")
+        for flags in (
+            ("-H", "X: é", url),
+            ("-f", str(tmp_path / "plan.yaml"), url),
+            ("--targets", str(tmp_path / "targets"), server.url("/")),
+            ("--template", "-H", "X: é", "-H", "Y: {seq}", url),
+            ("--template", "-H", "X: é", "-m", "POST", "-d", "é{seq}", url),
+            ("-H", "X: é", "-a", "é:é", "-H", "Host: é.test", url),
+            ("-H", "X: é", "-U", "é", "-A", "é", "-T", "é", "-host", "é.test", url),
+        ):
+            measure("-n", "1", "-c", "1", *flags)
+    heads = [head for head, _ in server.requests]
+    assert len(heads) == 7
+    assert all(b"X: \xc3\xa9\r\n" in head for head in heads)
+    assert all(b"GET /%C3%A9" in head or b"POST /%C3%A9" in head for head in heads)
+    assert server.requests[4][1] == b"\xc3\xa90"
+    assert b"Host: \xc3\xa9.test\r\n" in heads[5]
+    assert b"Authorization: Basic w6k6w6k=\r\n" in heads[5]
+    assert b"Host: xn--9ca.test\r\n" in heads[6]
+    for name in (b"User-Agent", b"Accept", b"Content-Type"):
+        assert name + b": \xc3\xa9\r\n" in heads[6]
+
+
+def test_a_column_may_have_any_name(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("größe,é\nä,1\n", encoding="utf-8")
+    with Recorder() as server:
+        data = ("--template", "--data", str(tmp_path / "rows.csv"), "-H", "X: é{csv:größe}")
+        measure(
+            "-n", "1", "-c", "1", *data, "-m", "POST", "-d", "é{csv:größe}{csv:é}", server.url("/{csv:größe}")
+        )
+    ((head, body),) = server.requests
+    assert body == "éä1".encode()
+    assert "X: éä\r\n".encode() in head
+    assert head.startswith(b"POST /%C3%A4 ")
+
+
+def test_the_whole_server_can_be_asked(tmp_path: Path) -> None:
+    with Recorder() as server:
+        (tmp_path / "plan.yaml").write_text(
+            f'url: {server.url("/")}\nrequests:\n  - {{method: OPTIONS, path: "*"}}\n'
+        )
+        (tmp_path / "targets").write_text("OPTIONS *\n")
+        report = measure("-n", "1", "-f", str(tmp_path / "plan.yaml"))
+        measure("-n", "1", "--targets", str(tmp_path / "targets"), server.url("/"))
+        measure("-n", "1", "-x", f"127.0.0.1:{server.port}", "-f", str(tmp_path / "plan.yaml"))
+        (tmp_path / "targets").write_text("GET *\n")
+        refused = heyfleet("run", "-n", "1", "--targets", str(tmp_path / "targets"), server.url("/"))
+    lines = [head.partition(b"\r\n")[0].decode() for head, _ in server.requests]
+    assert lines == ["OPTIONS * HTTP/1.1"] * 2 + [f"OPTIONS {server.url('')} HTTP/1.1"]
+    assert report["plan"]["url"] == server.url("")
+    assert refused.exit_code == 2
+    assert "only OPTIONS can ask about the whole server; give a path" in refused.stderr
+
+
 def test_headers_of_flags_apply_unless_a_target_has_its_own(tmp_path: Path) -> None:
     with Recorder() as server:
         (tmp_path / "targets").write_text(f"GET {server.url('/a')}\nX-A: own\n\nGET {server.url('/b')}\n")

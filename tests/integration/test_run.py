@@ -160,6 +160,21 @@ def test_a_hard_limit_of_descriptors_is_named(nginx: Any) -> None:
     assert 0 < int(limit[1]) < 128
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("-z", "876000h"),
+        ("--timeout", "876000h"),
+        ("--dns-ttl", "876000h"),
+        ("--stages", "876000h:1000"),
+        ("--rate", "0.000000001"),
+        ("-q", "0.000000001"),
+    ],
+)
+def test_a_run_with_a_value_at_its_limit_sends(nginx: Any, flags: tuple[str, ...]) -> None:
+    assert measure("-n", "1", *flags, nginx.url("/"))["statuses"] == {"200": 1}
+
+
 def test_more_connections_than_local_ports() -> None:
     outcome = heyfleet("run", "-n", "100000", "-c", "70000", "http://127.0.0.1:1/")
     assert outcome.exit_code == 2

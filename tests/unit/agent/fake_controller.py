@@ -25,9 +25,10 @@ from heyfleet.proto.control_pb2 import (
     ToAgent,
     Welcome,
 )
-from heyfleet.proto.plan_pb2 import Assignment, Plan, Target
+from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.proto.stats_pb2 import Done, Ready, Record, Refusal, Snapshot
 
+from ... import plans
 from ...virtual_time import current_loop
 
 LEASE_S = 3.0
@@ -35,14 +36,13 @@ LEASE_S = 3.0
 LEASE_SLACK_S = 0.16
 
 
-def assignment(run_id: str, *, duration_s: float = 3.0, connections: int = 4) -> Assignment:
+def assignment(
+    run_id: str, *, agent: str = "a1", duration_s: float = 3.0, connections: int = 4, **fields: Any
+) -> Assignment:
     """An assignment of a whole plan."""
-    plan = Plan(
-        target=Target(scheme="http", host="127.0.0.1", port=80),
-        duration_ns=round(duration_s * 1e9),
-        connections=connections,
-    )
-    return Assignment(run_id=run_id, agent="a1", plan=plan, connections=connections)
+    duration_ns = round(duration_s * 1e9)
+    whole_plan = plans.plan(request_count=0, duration_ns=duration_ns, connections=connections, **fields)
+    return plans.whole(whole_plan, run_id=run_id, agent=agent)
 
 
 class World:
@@ -53,6 +53,10 @@ class World:
         self.faulty = faulty  # whether runners refuse and fail now and then
         self.answer: Ready | Refusal | Exception = Ready(addresses=["127.0.0.1"], workers=1)
         self.stop_s = 0.05  # how long a load takes to stop, at most
+        self.prepare_s = 1.0  # how long a preparation takes, at most
+        self.start_error: Exception | None = None
+        self.results_error: Exception | None = None  # of the second snapshot
+        self.is_stuck = False  # whether loads give no results
         self.disk_error: OSError | None = None
         self.runners: list[FakeRunner] = []
         self.active: FakeRunner | None = None
@@ -119,7 +123,7 @@ class FakeRunner:
         """Take a while, and answer as the world says."""
         self._assignment = assignment
         world = self._world
-        await asyncio.sleep(world.random.uniform(0, 1.0))
+        await asyncio.sleep(world.random.uniform(0, 1.0) * world.prepare_s)
         answer = world.answer
         if world.faulty and world.random.random() < 0.1:
             faults = (Refusal(reason="no ports"), OSError("no io_uring"), MemoryError())
@@ -132,6 +136,8 @@ class FakeRunner:
         """Begin the load; no other may run."""
         assert self._world.active is None, "two loads at once"
         assert not self.stopped.is_set(), "a stopped run was started"
+        if self._world.start_error is not None:
+            raise self._world.start_error
         self._world.active = self
 
     def stop(self) -> None:
@@ -143,6 +149,12 @@ class FakeRunner:
         world, loop = self._world, current_loop()
         end_s = loop.time() + self._assignment.plan.duration_ns / 1e9
         while world.active is self:
+            if world.is_stuck:
+                await asyncio.sleep(1)
+                continue
+            if world.results_error is not None and self._sequence:
+                world.active = None
+                raise world.results_error
             try:
                 await asyncio.wait_for(self.stopped.wait(), min(1.0, max(end_s - loop.time(), 0.001)))
                 self._stopped_by = "signal"
@@ -188,6 +200,7 @@ class FakeController:
         self._break = asyncio.Event()
         self._queue: asyncio.Queue[ToAgent] | None = None
         self._pings = 0
+        self._agent = ""
         self.reachable = True
         self.denial = ""
         self.joins = 0
@@ -211,6 +224,7 @@ class FakeController:
         """Carry messages both ways until the service has left or the stream breaks."""
         await asyncio.sleep(self._latency_s)
         self._check_reachable()
+        self._agent = service.agent
         self.streams += 1
         self._break.clear()
         outgoing: asyncio.Queue[FromAgent] = asyncio.Queue()
@@ -272,7 +286,7 @@ class FakeController:
 
     def assign(self, run_id: str, **plan: Any) -> None:
         """Assign a run."""
-        self.send(ToAgent(assignment=assignment(run_id, **plan), run_id=run_id))
+        self.send(ToAgent(assignment=assignment(run_id, agent=self._agent, **plan), run_id=run_id))
 
     def start(self, run_id: str) -> None:
         """Start a run at once."""

@@ -14,7 +14,7 @@ RUNNER: Any = None
 
 def held(number: int, body_bytes: int = 0) -> HeldRun:
     plan = Plan(requests=[Request(body=bytes(body_bytes))])
-    run = HeldRun(Assignment(run_id=f"{number}", plan=plan), RUNNER)
+    run = HeldRun(Assignment(run_id=f"{number}", plan=plan), RUNNER, since_ns=0)
     run.seal = bytes([number])
     return run
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from heyfleet.agent.errors import UnreachableError
-from heyfleet.agent.policy import HostPolicy
 from heyfleet.agent.service import AgentService
 from heyfleet.agent.spool import read_records
 from heyfleet.proto.control_pb2 import Ack, ToAgent
@@ -155,37 +154,6 @@ def test_a_run_that_cannot_be_prepared_is_refused(
             assert at.files == ["r2.a1.records"]
 
     run(scenario())
-
-
-@pytest.mark.parametrize(
-    ("policy", "reason"),
-    [
-        (HostPolicy(max_connections=3), "does not allow 4 connections"),
-        (HostPolicy(targets=("127.0.0.1:81",)), "does not allow 127.0.0.1:80"),
-    ],
-)
-def test_a_run_that_the_policy_forbids_is_never_prepared(
-    tmp_path: Path, policy: HostPolicy, reason: str
-) -> None:
-    async def scenario() -> None:
-        async with attached(tmp_path, policy=policy) as at:
-            at.controller.assign("r1")
-            await until(lambda: at.controller.refusals)
-            assert reason in at.controller.refusals["r1"]
-            assert at.world.runners == []
-
-    run(scenario())
-
-
-@in_virtual_time
-async def test_the_addresses_that_were_resolved_must_be_allowed_too(tmp_path: Path) -> None:
-    async with attached(tmp_path, policy=HostPolicy(targets=("127.0.0.0/8",))) as at:
-        at.world.answer = Ready(addresses=["10.0.0.1"])
-        at.controller.assign("r1")
-        await until(lambda: at.controller.refusals)
-        assert "does not allow 10.0.0.1" in at.controller.refusals["r1"]
-        assert at.world.runners[0].stopped.is_set()
-        assert at.files == []
 
 
 @in_virtual_time

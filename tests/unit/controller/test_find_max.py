@@ -7,7 +7,12 @@ from typing import cast
 import pytest
 
 from heyfleet.cli.find_max import search_lines
-from heyfleet.controller.find_max import CLOSE, FAILED, MAX_STEPS, PASSED, UNRELIABLE, Search, Step
+from heyfleet.controller.find_max import CLOSE, FAILED, MAX_STEPS, PASSED, UNRELIABLE, Search, Step, find_max
+from heyfleet.controller.signals import Interrupted, Interrupts
+from heyfleet.errors import InputError
+from heyfleet.plan.keywords import options_from_values
+from heyfleet.proto.plan_pb2 import Plan
+from heyfleet.results.measurements import Measurements
 from heyfleet.results.summary import Summary
 
 
@@ -70,6 +75,74 @@ def test_a_search_ends_where_the_generator_is_never_reliable() -> None:
     found.run()
     assert [step.rate for step in found.steps] == [800, 800, 400, 400, 200, 200]
     assert found.limited_by_generator
+
+
+def test_no_rate_below_the_lowest_is_tried() -> None:
+    tried: list[float] = []
+
+    def try_rate(rate: float) -> Step:
+        tried.append(rate)
+        return Step(rate, FAILED, "", cast("Summary", None))
+
+    found = Search(100, try_rate, lowest_rate=20)
+    found.run()
+    assert set(tried) == {100, 50, 25}
+    assert "  no rate passed; the lowest that was tried is 25 requests/s" in search_lines(found)
+
+
+@pytest.mark.parametrize(
+    ("rate", "slo", "duration_s", "message"),
+    [
+        (0.5, "errors<1%", 5, "--rate 0.5/s: --find-max tries rates from 1/s on; begin with a higher rate"),
+        (
+            0.5,
+            "p99<1s",
+            5,
+            "--rate 0.5/s: a step of --find-max would take 4m to have the responses that its percentiles need;"
+            " begin with 2/s or more, or allow steps of that length with -z",
+        ),
+        (1, "p99.9<1s", 600, "would take 20m to have"),
+    ],
+)
+def test_a_first_rate_that_needs_endless_steps_is_refused(
+    rate: float, slo: str, duration_s: int, message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        durations_s({"rate": rate, "duration": duration_s}, slo)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "slo", "first_rate", "first_s"),
+    [
+        ({}, "errors<1%", 100, 5),
+        ({}, "p99<1s", 100, 5),
+        ({}, "p99.9<1s", 100, 12),
+        ({}, "p99.99<1s", 200, 60),
+        ({"rate": 2}, "p99<1s", 2, 60),
+        ({"rate": 1, "duration": 120}, "p99<1s", 1, 120),
+    ],
+)
+def test_a_step_is_as_long_as_its_percentiles_need_and_no_longer_than_a_minute(
+    values: dict[str, object], slo: str, first_rate: float, first_s: float
+) -> None:
+    assert durations_s(values, slo) == (first_rate, first_s)
+
+
+def durations_s(values: dict[str, object], slo: str) -> tuple[float, float]:
+    """Return the rate of a search's first step, and how long it is to take."""
+    plans: list[Plan] = []
+
+    class FirstPlan:
+        def execute(self, plan: Plan, interrupts: Interrupts, on_interval: object = None, /) -> Measurements:
+            plans.append(plan)
+            raise Interrupted
+
+    with Interrupts() as interrupts:
+        find_max(
+            options_from_values(values, "http://localhost/"), (slo,), FirstPlan, interrupts, lambda _: None
+        )
+    return plans[0].stages[0].first, plans[0].duration_ns / 1e9
 
 
 def test_a_search_without_a_result() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,11 @@ def test_lifetimes_use_the_grammar_of_all_durations(text: str, seconds: int) -> 
         ("", [], {"on": "local", "for_": "0s"}, "for: a fleet that ends at once"),
         ("on: local\nagents: many\n", [], {}, "agents: 'many' is not a whole number"),
         ("- on\n", [], {}, "is not a fleet file; write lines like"),
-        ("on: [\n", [], {}, "is not valid YAML"),
+        ("on: [\n", [], {}, "fleet.yaml:2: not YAML: "),
+        ("on: local\nfor: " + "[" * 5000, [], {}, "fleet.yaml:2: it nests deeper than 100 levels"),
+        ("on: local\nname: a\nname: b\n", [], {}, "fleet.yaml:3: name: it is there twice, first in line 2"),
+        ("on: local\nname: 2026-13-45\n", [], {}, "fleet.yaml:2: a value can't be used: month must be"),
+        ("on: local\nname: a\0b\n", [], {}, "fleet.yaml' is not text: line 2 has a NUL byte"),
     ],
 )
 def test_an_error_names_the_setting(
@@ -63,6 +68,21 @@ def test_an_error_names_the_setting(
         read_fleet_spec(str(file) if text else "", pairs, **flags)
     assert message in str(error.value)
     assert error.value.exit_code == ExitCode.CANNOT_START
+
+
+def test_a_device_is_neither_a_fleet_file_nor_a_list_of_hosts() -> None:
+    with pytest.raises(SettingError, match="fleet file: can't read '/dev/zero': it is a device"):
+        read_fleet_spec("/dev/zero", [])
+    with pytest.raises(SettingError, match="hosts: can't read '/dev/zero': it is a device"):
+        read_fleet_spec("", [], on="ssh", hosts="/dev/zero")
+
+
+def test_hosts_may_come_from_a_process_substitution() -> None:
+    reader_end, writer_end = os.pipe()
+    os.write(writer_end, "\ufeffh1\r\nh2 # the second\r\n".encode())
+    os.close(writer_end)
+    assert read_fleet_spec("", [], on="ssh", hosts=f"/dev/fd/{reader_end}").agents == 2
+    os.close(reader_end)
 
 
 def test_settings_lists_all_settings() -> None:

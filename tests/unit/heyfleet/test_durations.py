@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heyfleet.durations import (
+    MAX_DURATION_NS,
     format_duration,
     parse_count,
     parse_duration_ns,
@@ -62,12 +63,17 @@ def test_a_value_is_parsed(parse: Callable[[str], float], text: str, value: floa
         (parse_duration_ns, "1d", "is not a duration"),
         (parse_duration_ns, "-1s", "is not a duration"),
         (parse_duration_ns, "1sx", "is not a duration"),
-        (parse_duration_ns, "9999999h", "too large"),
+        (parse_duration_ns, "9999999h", "9999999h is too large; the maximum is 876000h$"),
+        (parse_duration_ns, "9223372036854775807ns", "the maximum is 876000h$"),
+        (parse_seconds_ns, "9" * 30, "the maximum is 876000h$"),
         (parse_seconds_ns, "soon", "is not a duration"),
         (parse_rate_per_s, "fast", "is not a rate"),
         (parse_rate_per_s, "-1", "is not a rate"),
         (parse_rate_per_s, "1e3", "is not a rate"),
         (parse_rate_per_s, "2000M", "too large"),
+        (parse_rate_per_s, "1e300", "is not a rate"),
+        (parse_rate_per_s, "0.0000000001", "too small; the minimum is 0.000000001/s"),
+        (parse_rate_per_s, "0.000001/h", "too small"),
         (parse_rate_per_s, "5/d", "is not a rate"),
         (parse_count, "1.5", "is not a whole number"),
         (parse_count, "-1", "too small; the minimum is 0"),
@@ -85,7 +91,7 @@ def test_a_bad_value_is_quoted_with_the_grammar(
         parse(text)
 
 
-@given(st.integers(0, 2**63 - 1))
+@given(st.integers(0, MAX_DURATION_NS))
 def test_a_formatted_duration_parses_to_itself(nanoseconds: int) -> None:
     assert parse_duration_ns(format_duration(nanoseconds)) == nanoseconds
 

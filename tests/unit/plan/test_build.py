@@ -115,7 +115,7 @@ def test_the_body_comes_from_a_flag_or_a_file(tmp_path: Path) -> None:
 def test_an_unreadable_body_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"-D: can't read '.*none': No such file"):
         plan_of(body_file=str(tmp_path / "none"))
-    with pytest.raises(InputError, match="Is a directory"):
+    with pytest.raises(InputError, match="it is a directory"):
         plan_of(body_file=str(tmp_path))
     with pytest.raises(InputError, match="null byte"):
         plan_of(body_file="\0")

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from heyfleet.cli.main import main
 from heyfleet.cli.run import planned, run_command
-from heyfleet.plan.plan_file import PlanFileError
+from heyfleet.plan.plan_file import PlanFileError, load
 from heyfleet.proto.plan_pb2 import IPV4, RATE, Plan
 
 from ...certificates import Authority
@@ -132,6 +132,7 @@ def test_files_are_relative_to_the_plan_file(file: Any, tmp_path: Path) -> None:
         ("url: http://h/\nstages: 1s\n", ":2: stages: '1s' is not a stage"),
         ("url: http://h/\nheaders: 5\n", ":2: headers: write them as fields"),
         ("url: http://h/\nheaders:\n  Content-Length: 5\n", ":3: headers: Content-Length can't be set"),
+        ("url: http://h/\nheaders:\n  A: 1\n  A: 2\n", ":4: headers: A: it is there twice, first in line 3"),
         ("url: http://h/\nrequests: many\n", ":2: requests: 'many' is not a whole number"),
         ("url: http://h/\nrequests: {a: 1}\n", ":2: requests: it takes a number of requests, or a list"),
         (
@@ -143,6 +144,7 @@ def test_files_are_relative_to_the_plan_file(file: Any, tmp_path: Path) -> None:
             "url: http://h/\nrequests:\n  - paht: /a\n",
             r":3: requests\[1\].paht: there is no such field; did you mean path",
         ),
+        ('url: http://h/\nrequests:\n  - path: "/a b"\n', r":3: requests\[1\].path: '/a b' has a space"),
         ("url: http://h/\nrequests:\n  - path: a\n", r":3: requests\[1\].path: 'a' does not begin with /"),
         ("url: http://h/\nrequests:\n  - weight: 0\n", r":3: requests\[1\].weight: '0' is not a weight"),
         ("url: http://h/\nrequests:\n  - expect: ok\n", r":3: requests\[1\].expect: 'ok' is not a status"),
@@ -165,7 +167,7 @@ def test_errors_name_line_and_field(file: Any, text: str, message: str) -> None:
 
 
 def test_a_missing_file() -> None:
-    with pytest.raises(PlanFileError, match=r"none\.yaml: can't be read: No such file"):
+    with pytest.raises(PlanFileError, match=r"plan file: can't read 'none.yaml': No such file"):
         plan_from(["-f", "none.yaml"])
 
 
@@ -196,8 +198,24 @@ def test_connection_options(file: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "spelled", ["for: 1h\nwith: [python=python3, port=22]", "for_: 1h\nwith_: {python: python3, port: 22}"]
+)
+def test_names_that_are_keywords_of_python(file: Any, spelled: str) -> None:
+    texts = load(file(f"url: http://a.test/\n{spelled}\n")).texts
+    assert (texts["for_"], texts["with_"]) == ("1h", ["python=python3", "port=22"])
+
+
+@pytest.mark.parametrize(
     ("text", "error"),
     [
+        ("for_: 1x", r"plan.yaml:2: for: '1x' is not a duration"),
+        ("for-: 1h", r"plan.yaml:2: for-: there is no such field; did you mean for"),
+        ("for: 1h\nfor_: 1h", r"plan.yaml:3: for: it is there twice, first in line 2"),
+        ("with: {python: [a]}", r"plan.yaml:2: with.python: it takes one value"),
+        ("with: {python: a, python: b}", r"plan.yaml:2: with.python: it is there twice"),
+        ('requests: [{name: "\\ud800"}]', r"plan.yaml:2: requests\[1\].name: .* half of a surrogate pair"),
+        ('requests: [{body: "\\ud800"}]', r"plan.yaml:2: requests\[1\].body: .* half of a surrogate pair"),
+        ('slo: "p99[\\ud800]<1s"', r"plan.yaml:2: slo: .* half of a surrogate pair"),
         ("cacert: none.pem", r"plan.yaml:2: cacert: there is no file '.*none.pem'"),
         ("resolve:\n  - a.test:443:127.0.0.1\n  - a.test", r"plan.yaml:4: resolve: 'a.test' is not like"),
         ("tls: 1.1", r"plan.yaml:2: tls: '1.1' is unknown; use 1.2 or 1.3"),
@@ -206,3 +224,35 @@ def test_connection_options(file: Any, tmp_path: Path) -> None:
 def test_bad_connection_options(file: Any, text: str, error: str) -> None:
     with pytest.raises(PlanFileError, match=error):
         plan_from(["-f", file(f"url: https://a.test/\n{text}\n")])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("url: http://h/\nbody: a\0b\n", "plan file: '.*plan.yaml' is not text: line 2 has a NUL byte"),
+        ("url: http://h/\nbody: a\x07\n", ":2: not YAML: it has a control character"),
+        ("url: http://h/\nslo: " + "[" * 5000, ":2: it nests deeper than 100 levels"),
+        ("{" * 100_000, ":1: it nests deeper than 100 levels"),
+    ],
+)
+def test_a_plan_file_of_a_stranger_has_limits(file: Any, text: str, message: str) -> None:
+    with pytest.raises(PlanFileError, match=message):
+        plan_from(["-f", file(text)])
+
+
+def test_a_device_is_no_plan_file() -> None:
+    with pytest.raises(PlanFileError, match="plan file: can't read '/dev/zero': it is a device"):
+        plan_from(["-f", "/dev/zero"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_plan_file_may_have_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "plan.yaml").write_bytes("url: http://h/\nbody: grün\n".encode(encoding))
+    assert plan_from(["-f", str(tmp_path / "plan.yaml")]).requests[0].body.decode() == "grün"
+
+
+def test_plan_show_quotes_what_nests_too_deeply(file: Any) -> None:
+    body = "[" * 5000
+    shown = CliRunner().invoke(main, ["plan", "show", "-m", "POST", "-d", body, "http://h/"])
+    assert shown.exit_code == 0, shown.output
+    assert plan_from(["-f", file(shown.output)]).requests[0].body.decode() == body

@@ -110,6 +110,15 @@ def test_bad_think_times(text: str) -> None:
         ({"poisson": True}, "--arrivals poisson needs a rate"),
         ({"catch_up": True, "users": 3}, "--catch-up needs a rate"),
         ({"stages": parse_stages("5s:1"), "warmup_ns": 5 * S}, "--warmup 5s leaves nothing of the stages"),
+        (
+            {"rate_per_connection": 1e9, "connections": 50},
+            "-q 1000000000 on each of 50 connections is more than 1000M/s together; use -q 20000000 at most",
+        ),
+        (
+            {"users": 10**9, "spawn_rate": 1e-9},
+            "--spawn-rate 1e-09 starts --users 1000000000 after more than 876000h",
+        ),
+        ({"stages": parse_stages("876000h:1,1h:1")}, "--stages take longer than 876000h together"),
         ({"kernel_timestamps": True, "io": "io_uring"}, "needs epoll"),
     ],
 )

@@ -33,7 +33,14 @@ DELETE http://a.test/four
 def test_the_http_format() -> None:
     assert parse(HTTP) == [
         Entry(2, "GET", "http://a.test/one", (("X-A", "1"), ("X-B", "two words"))),
-        Entry(6, "POST", "http://a.test/two", (("Content-Type", "application/json"),), body_file="body.json"),
+        Entry(
+            6,
+            "POST",
+            "http://a.test/two",
+            (("Content-Type", "application/json"),),
+            body_file="body.json",
+            body_line=8,
+        ),
         Entry(9, "GET", "http://a.test/three?x=1"),
         Entry(13, "DELETE", "http://a.test/four"),
     ]
@@ -58,11 +65,11 @@ def test_the_json_format() -> None:
         ("nonsense\n", "line 1: 'nonsense' is not a target like"),
         ("GET http://a/\n\nX: 1\n", "line 3: 'X: 1' is not a target like"),
         ("GET http://a/\nno header\n", "line 2"),
-        ("{\n", "line 1: not a JSON object"),
+        ("{\n", "line 1: not JSON: "),
         ('{"url": 3}', "line 1: it needs an object with a url"),
         ('{"url": "http://a/"}\n[]', "line 2"),
         ('{"url": "http://a/", "metod": "GET"}', "'metod' is unknown; known are body, header, method"),
-        ('{"url": "http://a/", "method": 3}', "method must be a string"),
+        ('{"url": "http://a/", "method": 3}', "method must be text, not a number"),
         ('{"url": "http://a/", "method": "a b"}', "line 1: "),
         ('{"url": "http://a/", "body": "%"}', "body must be base64"),
         ('{"url": "http://a/", "body": 3}', "body must be base64"),
@@ -71,6 +78,19 @@ def test_the_json_format() -> None:
         ('{"url": "http://a/", "header": {"A": "b\\nc"}}', "line 1"),
         ('{"url": "http://a/", "weight": 0}', "weight"),
         ('{"url": "http://a/", "weight": "x"}', "weight"),
+        ('{"url": "http://a/", "weight": null}', "line 1: weight must be a number, not null"),
+        ('{"url": "http://a/", "weight": true}', "line 1: weight must be a number, not true or false"),
+        ('{"url": "http://a/", "name": null}', "line 1: name must be text, not null"),
+        ('{"url": "http://a/", "header": {"A": null}}', "line 1: header A must be text, not null"),
+        ('{"url": "http://a/", "header": {"A": ["b", 1.0]}}', "line 1: header A must be text, not a number"),
+        ('{"url": "http://a/", "url": "http://b/"}', "line 1: 'url' is there twice"),
+        ('{"url": "http://a/", "weight": NaN}', "line 1: NaN is not a number"),
+        ('{"url": "http://a/", "method": ' + "[" * 100_000, "line 1: not usable: it nests deeper than"),
+        (
+            "GET http://a/\n@one\n@two\n",
+            "line 3: a second body for the target in line 1, after that in line 2",
+        ),
+        ("GET http://a/\n@ \n", "line 2: it names no file"),
     ],
 )
 def test_bad_files(text: str, words: str | None) -> None:
@@ -100,20 +120,63 @@ def test_paths_take_the_host_of_the_url(tmp_path: Path) -> None:
     assert [entry.url for entry in entries] == ["/x", "/y"]
 
 
+def test_a_base_may_have_a_query_and_no_path(tmp_path: Path) -> None:
+    _, entries = load(write(tmp_path, "GET /x?u=http://b/\n"), "http://a.test?q")
+    assert [entry.url for entry in entries] == ["/x?u=http://b/"]
+
+
+def test_the_whole_server_is_a_target(tmp_path: Path) -> None:
+    for text in ("OPTIONS *\n", '{"method": "OPTIONS", "url": "*"}\n'):
+        _, (entry,) = load(write(tmp_path, text), "http://a.test/")
+        assert (entry.method, entry.url) == ("OPTIONS", "*")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("GET http://a/\nGET http://b/\n", "line 2: http://b is not the host of line 1"),
         ("GET http://a/\nGET https://a/\n", "is not the host of"),
         ("GET /x\n", "line 1: '/x' is a path; give its host"),
+        ("OPTIONS *\n", "line 1: '*' is a path; give its host"),
         ("GET ftp://a/\n", "line 1: URL 'ftp://a/'"),
-        ("GET http://a/\n@nowhere\n", "line 1: can't read 'nowhere'"),
     ],
 )
 def test_targets_of_several_hosts_are_refused(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(InputError) as error:
         load(write(tmp_path, text), "")
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\u0085"])
+def test_line_ends_of_unicode_end_no_line(character: str) -> None:
+    text = f"GET http://a/\nX: 1{character}GET http://b/{character}2\n"
+    assert [entry.headers for entry in parse(text)] == [(("X", f"1{character}GET http://b/{character}2"),)]
+    in_json = json.dumps({"url": "http://a/", "name": f"a{character}b"}, ensure_ascii=False)
+    assert [entry.name for entry in parse(f"{in_json}\n")] == [f"a{character}b"]
+
+
+@pytest.mark.parametrize("character", ["\v", "\f", "\x1c", "\r"])
+def test_control_characters_end_no_line(character: str) -> None:
+    with pytest.raises(TargetsError, match=r"line 2: .* has a line break or control character"):
+        parse(f"GET http://a/\nX: 1{character}GET http://b/{character}no header\n")
+
+
+def test_lines_may_end_as_on_windows() -> None:
+    assert parse(HTTP.replace("\n", "\r\n")) == parse(HTTP)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_the_first_target(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "targets"
+    path.write_bytes("GET http://a.test/one\nX: grün\n".encode(encoding))
+    _, (entry,) = load(str(path), "")
+    assert (entry.url, entry.headers) == ("/one", (("X", "grün"),))
+
+
+def test_a_missing_body_is_reported_with_the_file_and_line_that_name_it(tmp_path: Path) -> None:
+    path = write(tmp_path, "GET http://a/one\n\nPUT http://a/two\nX: 1\n@nowhere\n")
+    with pytest.raises(InputError, match=rf"^--targets: {path}: line 5: can't read 'nowhere': No such file"):
+        load(path, "")
 
 
 @given(st.text())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from heyfleet.plan.url import parse
+from heyfleet.plan.url import basic, parse, parse_request_target
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,7 @@ def test_parts(text: str, host: str, port: int, request_target: str, authority: 
 def test_user_and_password() -> None:
     assert parse("http://me:p%40ss@a/").credentials == "me:p@ss"
     assert parse("http://me@a/").credentials == "me:"
+    assert parse("http://%E9:%C3%A9@a/").credentials == "\udce9:é"
     assert parse("http://a/").credentials is None
 
 
@@ -78,7 +81,8 @@ def test_user_and_password() -> None:
         ("http://a\\b/", "is not a host name"),
         ("http://" + "a" * 64 + "/", "is not a host name"),
         ("http://" + "a." * 127 + "aa/", "is not a host name"),
-        ("http://ü..b/", "IDNA"),
+        ("http://ü..b/", "is not a host name"),
+        ("http://straße.test/", "old and new rules encode differently"),
     ],
 )
 def test_bad_urls(text: str, words: str) -> None:
@@ -91,3 +95,24 @@ def test_errors_do_not_show_a_password() -> None:
     with pytest.raises(ValueError, match="not a port") as caught:
         parse("http://me:secret@a:b/")
     assert "secret" not in str(caught.value)
+
+
+def test_credentials_are_the_bytes_that_were_written() -> None:
+    assert basic(parse("http://%E9:%C3%A9@a/").credentials or "") == "Basic 6TrDqQ=="
+
+
+def test_request_targets() -> None:
+    assert parse_request_target("*") == "*"
+    assert parse_request_target("/ä?b#part") == "/%C3%A4?b"
+    for text, words in [
+        ("/a b", "write it as %20"),
+        ("/a\r\nX: y", "write it as %0D"),
+        ("a", "begin with /"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            parse_request_target(text)
+
+
+def test_a_url_is_shown_without_credentials() -> None:
+    assert str(parse("http://me:secret@a:80/b?c")) == "http://a/b?c"
+    assert str(replace(parse("http://a:81/b"), request_target="*")) == "http://a:81"

@@ -46,6 +46,22 @@ except limits.LimitError as error:
     assert "may have 300" in text
 
 
+def test_a_limit_below_the_process_itself_names_no_number_of_connections() -> None:
+    code = """
+import resource
+from heyfleet.agent.host import limits
+resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+try:
+    limits.allow(10, 1, 2, "--users")
+except limits.LimitError as error:
+    print(error)
+"""
+    text = in_process(code)
+    assert text.startswith("--users 10 needs ")
+    assert "may have 20 (RLIMIT_NOFILE, hard limit); raise it to " in text
+    assert "at most" not in text
+
+
 def test_ports_run_out_before_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     ports = limits.local_ports()

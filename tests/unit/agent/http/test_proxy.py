@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from heyfleet.agent.http.proxy import tunnel_head
+from heyfleet.agent.http.proxy import request_through_proxy, target_url, tunnel_head
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.agent.runner import Runner
 from heyfleet.plan.url import parse
-from heyfleet.proto.plan_pb2 import Assignment, Header, Plan, Proxy, Request, Resolve, Target
+from heyfleet.proto.plan_pb2 import HTTP_2, Assignment, Header, Plan, Proxy, Request, Resolve, Target
 from heyfleet.proto.stats_pb2 import Ready, Refusal
 
 POLICY = HostPolicy(("127.0.0.1", "shop.invalid"))
@@ -31,9 +31,9 @@ def assignment(**request: str) -> Assignment:
     return Assignment(plan=plan, connections=1, request_count=1)
 
 
-def reason(assigned: Assignment) -> str:
+def reason(assigned: Assignment, policy: HostPolicy = POLICY) -> str:
     """Return why an agent refuses an assignment, or ""."""
-    agent = Runner(POLICY)
+    agent = Runner(policy)
     answer = agent.prepare(assigned)
     agent.stop()
     assert isinstance(answer, Ready | Refusal)
@@ -41,10 +41,8 @@ def reason(assigned: Assignment) -> str:
 
 
 def test_proxy_and_target_must_both_be_allowed() -> None:
-    assert "shop.invalid:80" in HostPolicy(("127.0.0.1",)).refusal(assignment())
-    assert "127.0.0.1:1" in HostPolicy(("shop.invalid",)).refusal(assignment())
-    assert POLICY.refusal(assignment()) == ""
-    assert POLICY.refusal_of_addresses(assignment(), ["127.0.0.1"]) == ""
+    assert "shop.invalid:80" in reason(assignment(), HostPolicy(("127.0.0.1",)))
+    assert "127.0.0.1:1" in reason(assignment(), HostPolicy(("shop.invalid",)))
     assert reason(assignment()) == ""
 
 
@@ -52,12 +50,19 @@ def test_resolve_rules_do_not_apply_behind_a_proxy() -> None:
     assigned = assignment()
     assigned.plan.target.host = "other.invalid"
     assigned.plan.resolve.append(Resolve(to_hosts=["shop.invalid"]))
-    assert "other.invalid:80" in POLICY.refusal(assigned)
+    assert "other.invalid:80" in reason(assigned)
     assigned.plan.target.scheme = "https"
-    assert POLICY.refusal(assigned) == ""
+    assert reason(assigned) == ""
     assert tunnel_head(assigned.plan, parse("https://other.invalid/")).startswith(
         b"CONNECT shop.invalid:443 "
     )
+
+
+def test_http2_without_a_tunnel_is_refused() -> None:
+    """Its requests name the server in a field that the policy has not checked."""
+    assigned = assignment()
+    assigned.plan.http = HTTP_2
+    assert "goes through a proxy only to https" in reason(assigned)
 
 
 @pytest.mark.parametrize(
@@ -95,3 +100,9 @@ def test_data_that_would_make_another_request_is_refused() -> None:
     assert reason(assigned) == ""
     assigned.plan.requests[0].headers.add(name="X", value="{csv:a}")
     assert "contains a line break or sets the body's length" in reason(assigned)
+
+
+def test_the_whole_server_has_a_url_without_a_path() -> None:
+    plan = assignment(method="OPTIONS", request_target="*").plan
+    request = request_through_proxy(plan, plan.requests[0], target_url(plan, plan.requests[0]))
+    assert request.request_target == "http://shop.invalid"

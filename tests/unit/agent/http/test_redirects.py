@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from heyfleet.agent.http.redirects import Follower
+from heyfleet.agent.http.location import resolve_location
+from heyfleet.agent.http.redirects import Follower, _survives
 from heyfleet.agent.policy import HostPolicy
+from heyfleet.plan.url import parse
 from heyfleet.proto.plan_pb2 import HTTP_2, Header, Plan, Request, Resolve, Target
 
 
@@ -105,6 +107,41 @@ def test_the_method_and_the_body_stay(status: int, method: str) -> None:
     assert fields["Content-Length"] == "3"
 
 
+SECRETS = ("Authorization", "Cookie", "Proxy-Authorization", "X-Api-Key", "X-Auth-Token", "Session-Id")
+
+
+@pytest.mark.parametrize(
+    ("base", "location", "survive"),
+    [
+        ("http://shop.test/", b"/there", True),
+        ("http://shop.test/", b"http://shop.test:8080/", True),
+        ("http://shop.test/", b"http://www.shop.test:8080/", True),
+        ("https://shop.test/", b"https://www.shop.test/", True),
+        ("http://shop.test/", b"http://other.test/", False),
+        ("http://shop.test/", b"http://test/", False),
+        ("http://shop.test/", b"http://evilshop.test/", False),
+        ("http://shop.test/", b"http://[::1%25.shop.test]/", False),
+        ("https://shop.test/", b"http://shop.test/", False),
+        ("https://shop.test/", b"http://www.shop.test/", False),
+        ("https://shop.test/", b"https://other.test/", False),
+    ],
+)
+def test_which_headers_survive_a_redirect_to_which_origin(base: str, location: bytes, survive: bool) -> None:
+    origin = parse(base)
+    url, _ = resolve_location(origin, location)
+    assert {_survives(name, origin, url, keeps_body=True) for name in SECRETS} == {survive}
+    assert {_survives(name.lower(), origin, url, keeps_body=True) for name in SECRETS} == {survive}
+    assert _survives("Accept", origin, url, keeps_body=True)
+    assert _survives("Content-Type", origin, url, keeps_body=True)
+    assert not _survives("Content-Type", origin, url, keeps_body=False)
+
+
+def test_credentials_for_a_proxy_do_not_enter_a_tunnel() -> None:
+    plain, secure = parse("http://shop.test/"), parse("https://shop.test/")
+    assert not _survives("Proxy-Authorization", plain, secure, keeps_body=True)
+    assert _survives("Authorization", plain, secure, keeps_body=True)
+
+
 def test_secrets_are_not_sent_to_another_host() -> None:
     follow = follower()
     _, fields, _, origin = next_request(follow, 302, b"http://other.test/")
@@ -116,6 +153,15 @@ def test_secrets_are_not_sent_to_another_host() -> None:
     assert fields["Host"] == "www.shop.test:8080"
     assert fields["Authorization"] == "Basic x"
     assert next_request(follow, 302, b"http://other.test/again")[3] == 1
+
+
+def test_secrets_do_not_come_back_with_a_chain() -> None:
+    follow = follower()
+    answer = follow(0, 302, b"http://other.test/")
+    assert isinstance(answer, tuple)
+    again = follow(answer[0], 302, b"http://shop.test/")
+    assert isinstance(again, tuple)
+    assert b"Basic x" not in again[1]
 
 
 def test_credentials_in_a_location_are_sent() -> None:

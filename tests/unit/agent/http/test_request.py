@@ -2,7 +2,7 @@
 
 import pytest
 
-from heyfleet.agent.http.request import render
+from heyfleet.agent.http.request import http2_fields, render
 from heyfleet.proto.plan_pb2 import Header, Request
 
 
@@ -41,8 +41,10 @@ def test_without_keepalive_requests_say_close() -> None:
     assert b"\r\nConnection: close\r\n\r\n" in render(request(), close=True)
 
 
-def test_octets_beyond_ascii() -> None:
-    latin = request(headers=[Header(name="X", value="é")])
-    beyond = request(headers=[Header(name="X", value="日")])
-    assert b"X: \xe9\r\n" in render(latin)
-    assert "X: 日\r\n".encode() in render(beyond)
+@pytest.mark.parametrize("value", ["é", "日", "é✓"])
+def test_text_is_sent_in_utf_8_whatever_stands_beside_it(value: str) -> None:
+    made = request(headers=[Header(name="Host", value="é.test"), Header(name="X", value=value)])
+    assert f"Host: é.test\r\nX: {value}\r\n".encode() in render(made)
+    fields = http2_fields(made, "http")
+    assert (b":authority", "é.test".encode()) in fields
+    assert (b"x", value.encode()) in fields

@@ -5,17 +5,20 @@ from typing import Any
 
 import pytest
 
-from heyfleet.agent.http.resolve import ResolveError, resolve, resolve_plan, server_endpoint
-from heyfleet.proto.plan_pb2 import IPV4, IPV6, Plan, Resolve, Target
+from heyfleet.agent.http.resolve import ResolveError, look_up_again, resolve, resolve_plan, server_endpoint
+from heyfleet.agent.policy import HostPolicy, NotAllowedError
+from heyfleet.proto.plan_pb2 import IPV4, IPV6, Plan, Proxy, Resolve, Target
+
+ANY = HostPolicy()
 
 
 def test_a_literal_address_needs_no_lookup() -> None:
-    assert resolve(["127.0.0.1"], 80).addresses == [("127.0.0.1", 80)]
+    assert resolve(["127.0.0.1"], 80, ANY).addresses == [("127.0.0.1", 80)]
 
 
 def test_an_unknown_name_is_an_error_with_its_name() -> None:
     with pytest.raises(ResolveError, match=r"can't resolve the host 'no-such-host\.invalid'"):
-        resolve(["no-such-host.invalid"], 80)
+        resolve(["no-such-host.invalid"], 80, ANY)
 
 
 def name_with_addresses(monkeypatch: pytest.MonkeyPatch, hosts: list[str]) -> None:
@@ -34,7 +37,7 @@ def test_addresses_that_accept_are_preferred(monkeypatch: pytest.MonkeyPatch) ->
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with socket.create_server(("127.0.0.2", port)):
-            found = resolve(["name.test"], port)
+            found = resolve(["name.test"], port, ANY)
     assert found.addresses == [("127.0.0.1", port), ("127.0.0.2", port)]
     assert found.unused == ("127.0.0.9 (Connection refused)", "127.0.0.8 (Connection refused)")
 
@@ -43,15 +46,15 @@ def test_all_addresses_are_used_if_none_accepts(monkeypatch: pytest.MonkeyPatch)
     name_with_addresses(monkeypatch, ["127.0.0.9", "127.0.0.8"])
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    found = resolve(["name.test"], port)
+    found = resolve(["name.test"], port, ANY)
     assert found.addresses == [("127.0.0.9", port), ("127.0.0.8", port)]
     assert found.unused == ()
 
 
 def test_one_family_only(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ResolveError, match=r"an IPv6 address of the host '127\.0\.0\.1'"):
-        resolve(["127.0.0.1"], 80, IPV6)
-    assert resolve(["localhost"], 80, IPV4).addresses == [("127.0.0.1", 80)]
+        resolve(["127.0.0.1"], 80, ANY, IPV6)
+    assert resolve(["localhost"], 80, ANY, IPV4).addresses == [("127.0.0.1", 80)]
 
 
 def plan(*rules: Resolve, **more: Any) -> Plan:
@@ -76,4 +79,76 @@ def test_sources_choose_the_family(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         made = Plan(target=Target(host="localhost", port=port), sources=["127.0.0.5"])
-        assert resolve_plan(made).addresses == [("127.0.0.1", port)]
+        assert resolve_plan(made, ANY).addresses == [("127.0.0.1", port)]
+
+
+LOOPBACK_2 = HostPolicy(("127.0.0.2/32",))
+
+
+def connects_to_no_one(server: socket.socket) -> bool:
+    server.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        server.accept()
+    return True
+
+
+def test_no_address_is_tried_out_before_all_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    name_with_addresses(monkeypatch, ["127.0.0.2", "127.0.0.1"])
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        with pytest.raises(NotAllowedError, match=r"name\.test:\d+ at 127\.0\.0\.1, only 127\.0\.0\.2/32"):
+            resolve(["name.test"], server.getsockname()[1], LOOPBACK_2)
+        assert connects_to_no_one(server)
+
+
+def test_an_allowed_name_does_not_allow_where_a_rule_leads_it() -> None:
+    policy = HostPolicy(("name.test", "127.0.0.1"))
+    led = plan(Resolve(host="name.test", to_hosts=["127.0.0.1"]))
+    assert resolve_plan(led, policy).addresses == [("127.0.0.1", 80)]
+    led.resolve[0].to_hosts.append("127.0.0.2")
+    with pytest.raises(NotAllowedError, match=r"does not allow 127\.0\.0\.2:80"):
+        resolve_plan(led, policy)
+
+
+def test_a_later_lookup_yields_allowed_addresses_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    name_with_addresses(monkeypatch, ["127.0.0.2", "127.0.0.1"])
+    assert look_up_again(plan(), LOOPBACK_2) == [("127.0.0.2", 80)]
+    assert look_up_again(plan(), HostPolicy(("*.test",))) == [("127.0.0.2", 80), ("127.0.0.1", 80)]
+
+
+def test_a_name_behind_a_proxy_must_be_allowed_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy looks it up by itself, so that its addresses here say nothing."""
+    name_with_addresses(monkeypatch, ["127.0.0.2"])
+    made = plan(proxy=Proxy(host="127.0.0.1", port=1))
+    with pytest.raises(NotAllowedError, match=r"does not allow name\.test:80"):
+        resolve_plan(made, HostPolicy(("127.0.0.0/8",)))
+    assert resolve_plan(made, HostPolicy(("127.0.0.0/8", "name.test"))).addresses == [("127.0.0.1", 1)]
+    made.target.host = "127.0.0.2"
+    assert resolve_plan(made, HostPolicy(("127.0.0.0/8",))).addresses == [("127.0.0.1", 1)]
+
+
+MISREAD = (
+    "127.0.0.1\0.name.test",
+    "127.0.0.1\r\nX: name.test",
+    "fe80::1%lo\r\n",
+    "name.test ",
+    "n\u0661.test",
+    "",
+)
+
+
+@pytest.mark.parametrize("host", MISREAD)
+@pytest.mark.parametrize("policy", [ANY, HostPolicy(("*.test", "*"))])
+def test_a_host_that_could_be_read_as_another_is_no_host(host: str, policy: HostPolicy) -> None:
+    for made in (
+        Plan(target=Target(scheme="http", host=host or " ", port=80)),
+        plan(Resolve(to_hosts=[host])),
+        plan(proxy=Proxy(host=host, port=80)),
+        Plan(target=Target(scheme="http", host=host or " ", port=80), proxy=Proxy(host="127.0.0.1", port=80)),
+    ):
+        with pytest.raises(ResolveError, match="is not a host name or address"):
+            resolve_plan(made, policy)
+
+
+def test_a_socket_path_is_not_cut() -> None:
+    with pytest.raises(ResolveError, match="has a NUL character"):
+        resolve_plan(plan(unix_socket="/run/a.sock\0/run/b.sock"), ANY)

@@ -41,6 +41,7 @@ class Operator:
     stop_s: float | None = None
     disconnect_s: float | None = None
     confirms: bool = True
+    closes: bool = True  # its side, when it has the result
     pause_s: float = 0.0  # between reading two answers
     answers: Answers = field(default_factory=Answers)
 
@@ -77,7 +78,8 @@ class Operator:
                         self.answers.measurements = from_message(RunResult.FromString(b"".join(chunks)))
                         if self.confirms:
                             outgoing.put_nowait(FromOperator(result_received=ResultReceived()))
-                        outgoing.put_nowait(None)
+                        if self.closes:
+                            outgoing.put_nowait(None)
 
 
 async def _messages(outgoing: asyncio.Queue[FromOperator | None]) -> AsyncIterator[FromOperator]:

@@ -10,6 +10,7 @@ from heyfleet.results.ledger import balance
 from heyfleet.results.measurements import DONE, AgentMeasurements, Measurements
 from heyfleet.results.stats import Stats
 
+from ....plans import get
 from .simulation import NS, Behavior, Simulation
 
 _MAX_CLOCK_OFFSET_NS = 10**15
@@ -20,6 +21,7 @@ def random_request(source: random.Random, agents: int) -> RunRequest:
     count = source.choice([0, source.randrange(1, 80)])
     plan = Plan(
         target=Target(scheme="http", host="simulated", port=80),
+        requests=[get()],
         connections=source.randrange(1, 9),
         request_count=count,
         duration_ns=source.randrange(1, 7) * NS if not count or source.random() < 0.5 else 0,

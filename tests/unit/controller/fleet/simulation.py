@@ -87,6 +87,9 @@ class Behavior:
     die_s: float | None = None
     restart_s: float | None = None  # when its process is replaced by a new one of the same name
     leave_s: float | None = None
+    fail_s: float | None = None  # when it gives its loads up
+    mute_s: float | None = None  # from when it sends nothing of its loads, although it is attached
+    is_endless: bool = False  # whether its loads go on until they are stopped
 
 
 @dataclass
@@ -98,6 +101,7 @@ class HeldRun:
     is_prepared: bool = False
     is_running: bool = False
     stopped_by: str = ""
+    failure: str = ""
     started_s: float = 0.0
     start_lead_s: float = 0.0  # from the arrival of the start to the start itself
     in_flight: int = 0
@@ -208,6 +212,7 @@ class SimulatedAgent:
         self._heard_s = 0.0
         self._draining = ""
         loop = simulation.loop
+        self._began_s = loop.time()
         loop.call_later(behavior.join_s, self._attach)
         loop.call_later(behavior.join_s, self._check_lease)
         for at_s in behavior.break_s:
@@ -216,6 +221,7 @@ class SimulatedAgent:
             (behavior.die_s, self._die),
             (behavior.restart_s, self._restart),
             (behavior.leave_s, self._leave),
+            (behavior.fail_s, self._fail),
         ):
             if event_s is not None:
                 loop.call_later(event_s, event)
@@ -256,6 +262,17 @@ class SimulatedAgent:
         self.break_stream()
         self._link = None
         self._attach_later()
+
+    def _fail(self) -> None:
+        for run in self.held.values():
+            run.is_running = False
+            run.failure = "its disk is full"
+            self._refuse(run.run_id, run.failure)
+
+    def _send_result(self, message: FromAgent) -> None:
+        mute_s = self.behavior.mute_s
+        if mute_s is None or self.simulation.loop.time() - self._began_s < mute_s:
+            self._send(message)
 
     def _leave(self) -> None:
         """End as on SIGTERM: stop the load, deliver the results for at most 5 s, say goodbye."""
@@ -435,7 +452,9 @@ class SimulatedAgent:
             sent = min(sent, share - sent_before)
         self._take_snapshot(run, sent)
         is_complete = bool(share) and sent_before + sent == share
-        is_over = len(run.snapshots) * NS >= (run.assignment.plan.duration_ns or 20 * NS)
+        is_over = not self.behavior.is_endless and len(run.snapshots) * NS >= (
+            run.assignment.plan.duration_ns or 20 * NS
+        )
         if is_complete or is_over:
             run.stopped_by = "count" if is_complete else "duration"
             self.simulation.loop.call_later(self.random.uniform(0, 0.2), self._end_load, run)
@@ -453,7 +472,7 @@ class SimulatedAgent:
         run.in_flight -= ended
         run.snapshots.append(snapshot)
         for _ in range(2 if self.random.random() < self.behavior.duplicate_probability else 1):
-            self._send(FromAgent(snapshot=snapshot, run_id=run.run_id))
+            self._send_result(FromAgent(snapshot=snapshot, run_id=run.run_id))
 
     def _end_load(self, run: HeldRun) -> None:
         if not run.is_running or self.held.get(run.run_id) is not run:
@@ -466,7 +485,7 @@ class SimulatedAgent:
             planned=run.assignment.request_count,
             stopped_by=run.stopped_by,
         )
-        self._send(FromAgent(done=run.done, run_id=run.run_id))
+        self._send_result(FromAgent(done=run.done, run_id=run.run_id))
 
     def _send_again(self, run_id: str, after_sequence: int) -> None:
         run = self.held.get(run_id)
@@ -476,6 +495,8 @@ class SimulatedAgent:
             self._send(FromAgent(snapshot=snapshot, run_id=run_id))
         if run.done is not None:
             self._send(FromAgent(done=run.done, run_id=run_id))
+        if run.failure:
+            self._refuse(run_id, run.failure)
 
 
 class Simulation:

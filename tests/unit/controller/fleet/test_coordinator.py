@@ -24,7 +24,7 @@ from .simulation import NS, Behavior, Link, Simulation
 
 SCHEDULES = 2000
 CHUNK = 250
-LONGEST_RUN_S = 600.0
+LONGEST_RUN_S = 1000.0
 SETTLE_S = 1.0  # longer than any message takes
 
 

@@ -16,6 +16,7 @@ from heyfleet.proto.plan_pb2 import Assignment, Plan, Target
 from heyfleet.proto.protocol import PROTOCOL
 from heyfleet.results.measurements import DONE
 
+from ....plans import get
 from ....virtual_time import current_loop, run
 from .operators import Operator, collect
 from .schedules import check_measurements, random_behavior, random_request
@@ -77,7 +78,7 @@ def request(agents: int = 2, **plan: Any) -> RunRequest:
     target = Target(scheme="http", host="simulated", port=80)
     fields = {"connections": 4, "duration_ns": 3 * NS, **plan}
     return RunRequest(
-        plan=Plan(target=target, **fields),
+        plan=Plan(target=target, requests=[get()], **fields),
         agents=agents,
         join_timeout_ns=10 * NS,
         lost_timeout_ns=15 * NS,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,42 @@ def test_unusable_folders_are_refused(tmp_path: Path) -> None:
     (path / "ca.key").write_bytes(Authority.create().key_pem)
     with pytest.raises(folders.CredentialsError, match="can't be used"):
         folders.Credentials.load(str(path))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{}x",
+        b"null",
+        b"[1]",
+        b'[{"token_id": "a"}]',
+        b"[" * 5000,
+        json.dumps(
+            [{"token_id": "a", "secret_sha256": "b", "uses": "1", "uses_left": 1, "expires_s": 1.0}]
+        ).encode(),
+    ],
+)
+def test_damaged_tokens_are_reported_with_their_file(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "fleet"
+    folders.init(str(path))
+    (path / "tokens.json").write_bytes(content)
+    with pytest.raises(folders.CredentialsError, match=r"tokens\.json is damaged: .*; remove it"):
+        folders.Credentials.load(str(path)).tokens.entries()
+
+
+def test_credentials_are_regular_files(tmp_path: Path) -> None:
+    path = tmp_path / "fleet"
+    folders.init(str(path))
+    (path / "ca.pem").unlink()
+    (path / "ca.pem").symlink_to("/dev/zero")
+    with pytest.raises(folders.CredentialsError, match=r"can't read '.*ca\.pem': it is a device"):
+        folders.Credentials.load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("read", "flag"), [(identity.read_token, "--token-file"), (identity.read_ca, "--ca")]
+)
+def test_a_device_holds_no_credentials(read: Callable[[str], object], flag: str) -> None:
+    with pytest.raises(identity.CredentialsError, match=f"{flag}: can't read '/dev/zero': it is a device"):
+        read("/dev/zero")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import errno
 import json
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 
 from heyfleet.errors import InputError
 from heyfleet.plan.build import make_plan
+from heyfleet.plan.mask import HIDDEN
 from heyfleet.plan.options import RunOptions
-from heyfleet.plan.redact import HIDDEN
 from heyfleet.proto.plan_pb2 import Header, Plan, Request, Stage
 from heyfleet.proto.stats_pb2 import Snapshot
 from heyfleet.results.archive import layout
@@ -27,8 +28,11 @@ from heyfleet.results.archive.layout import Tag, read_tag
 from heyfleet.results.archive.reader import ArchivedRun
 from heyfleet.results.archive.runs import find_run, list_runs
 from heyfleet.results.archive.writer import ArchiveWriter
+from heyfleet.results.compare.archive_reader import read_archive
+from heyfleet.results.export.run_view import Selection
 from heyfleet.results.intervals import Intervals
 from heyfleet.results.stats import Stats
+from heyfleet.results.summary import summarize
 
 MS = 1_000_000
 SECONDS = 24
@@ -264,3 +268,77 @@ def test_runs_are_listed_and_found(kit: Any, tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="no run"):
         find_run("", str(tmp_path / "other"))
     assert json.loads((tmp_path / "a" / layout.AGENTS).read_text())[0]["agent"] == "local"
+
+
+STRANGE_CONTENT = {
+    "nothing": b"",
+    "an empty object": b"{}",
+    "a list": b"[]",
+    "null": b"null",
+    "a NUL": b"\0\0",
+    "a word": b"hello\n",
+    "5,000 levels": b"[" * 5000,
+    "NaN": b'{"version": NaN}',
+}
+
+
+def use(folder: Path) -> None:
+    """Do with an archive what the commands do."""
+    run = find_run(str(folder))
+    list_runs(str(folder.parent))
+    summarize(run.measurements())
+    read_archive(folder, Selection())
+    list(run.agents())
+
+
+@pytest.mark.parametrize("content", STRANGE_CONTENT)
+@pytest.mark.parametrize(
+    "name", [layout.FACTS, layout.PLAN, layout.RESULT, layout.INTERVALS, layout.HISTOGRAMS, layout.SNAPSHOTS]
+)
+def test_a_file_with_strange_content_is_refused_or_unused(
+    kit: Any, tmp_path: Path, name: str, content: str
+) -> None:
+    write(kit, tmp_path / "run")
+    (tmp_path / "run" / name).write_bytes(STRANGE_CONTENT[content])
+    try:
+        use(tmp_path / "run")
+    except ArchiveError:
+        return
+    # The result has everything that a whole run needs, and these only its seconds.
+    assert name in (layout.INTERVALS, layout.SNAPSHOTS)
+
+
+@pytest.mark.parametrize(("kind", "words"), [("device", "it is a device"), ("pipe", "it is a pipe")])
+@pytest.mark.parametrize(
+    "name", [layout.PLAN, layout.RESULT, layout.INTERVALS, layout.HISTOGRAMS, layout.SNAPSHOTS]
+)
+def test_an_archive_has_regular_files_only(
+    kit: Any, tmp_path: Path, name: str, kind: str, words: str
+) -> None:
+    write(kit, tmp_path / "run")
+    path = tmp_path / "run" / name
+    path.unlink()
+    if kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        os.mkfifo(path)
+    with pytest.raises(ArchiveError, match=words):
+        use(tmp_path / "run")
+
+
+def test_an_empty_result_is_no_result(kit: Any, tmp_path: Path) -> None:
+    write(kit, tmp_path / "run")
+    (tmp_path / "run" / layout.RESULT).write_bytes(b"")
+    with pytest.raises(ArchiveError, match=r"run\.pb: damaged: it has no plan with a target and requests"):
+        find_run(str(tmp_path / "run")).measurements()
+
+
+def test_totals_that_contradict_the_histogram_are_refused(kit: Any, tmp_path: Path) -> None:
+    write(kit, tmp_path / "run")
+    path = tmp_path / "run" / layout.INTERVALS
+    row, *others = path.read_text().splitlines(keepends=True)
+    record = json.loads(row)
+    record["histograms"][0][3] += 1
+    path.write_text(json.dumps(record) + "\n" + "".join(others))
+    with pytest.raises(ArchiveError, match=r"intervals\.jsonl, line 1: damaged"):
+        read_archive(tmp_path / "run", Selection())

@@ -1,0 +1,144 @@
+"""What is secret in a plan, and texts with every secret replaced.
+
+The one list of what counts as a secret is here; everything that is shown or kept of a plan goes through these functions.
+They rather hide too much than too little. What no name gives away, such as a token within a path, they can't know.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+HIDDEN = "(hidden)"
+_MAX_BODY_BYTES = 4096
+_MAX_WORD_LENGTH = 20
+
+# Anywhere in a name; an author is no secret.
+_PARTS = re.compile(
+    r"auth(?!or(?!i[sz]))|token|secret|cookie|passw|passphrase|passcode|jwt|session|sessid|signature|credential|bearer|csrf|xsrf"
+    r"|assertion",
+    re.IGNORECASE,
+)
+# One word of a name such as X-Pin, apiKey, user_pass or connect.sid.
+_WORDS = frozenset({"hmac", "jws", "jwe", "otp", "totp", "pin", "pins", "psk", "pw", "saml", "sid", "sig"})
+_ENDINGS = ("key", "keys", "pass", "pwd")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+# Values that are secret under any name: credentials with their scheme (RFC 9110, section 11.4), and JSON Web Tokens.
+_CREDENTIALS = re.compile(r"(?:basic|bearer|digest|negotiate|ntlm|token|apikey|aws4-\S+)\s+\S", re.IGNORECASE)
+_JWT = re.compile(r"\beyJ[\w-]{4,}\.[\w-]+\.[\w-]*")
+_USERINFO = re.compile(r"(?<=//)[^/?#\s@]*(?:@[^/?#\s@]*)*@")
+_PARAMETER = re.compile(r"(?:^|(?<=[?&;#/,\s]))([^=&;?#/,\s]+)=")
+_VALUE = re.compile(r'"[^"]*"|[^&#\s]*')
+_FORM = re.compile(r"[^=&\s]+=[^&\s]*(?:&[^=&\s]+=[^&\s]*)*&?\s*")
+
+
+def is_secret(name: str) -> bool:
+    """Return whether a header, parameter, field or column of this name holds a secret."""
+    if "%" in name:
+        from urllib.parse import unquote
+
+        name = unquote(name)
+    words = [word.lower() for word in _WORD.findall(name)]
+    return bool(_PARTS.search(name)) or any(word in _WORDS or word.endswith(_ENDINGS) for word in words)
+
+
+def mask_text(text: str) -> str:
+    """Return a text without the userinfo and the secret parameters of the URLs in it."""
+    return _mask_parameters(_JWT.sub(HIDDEN, _USERINFO.sub("...@", text)))
+
+
+def mask_url(url: str) -> str:
+    """Return a URL for an error text: it may have no scheme, and a slash in its password."""
+    scheme, slashes, rest = url.partition("//")
+    if not slashes:
+        scheme, rest = "", url
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    port = re.sub(r"\[[^\]]*\]", "", authority).partition(":")[2]
+    if "@" in authority:
+        rest = f"...@{authority.rpartition('@')[2]}{rest[len(authority) :]}"
+    elif "@" in rest and (not slashes or (port and not port.isdigit())):
+        rest = f"...@{rest.rpartition('@')[2]}"
+    return mask_text(f"{scheme}{slashes}{rest}")
+
+
+def mask_header(name: str, value: str) -> str:
+    """Return the value of a header, or a sign that it is hidden."""
+    return HIDDEN if value and (is_secret(name) or _CREDENTIALS.match(value)) else mask_text(value)
+
+
+def mask_line(line: str) -> str:
+    """Return a malformed line for an error text: only its first word if it may be a header with a secret.
+
+    A long word that stands alone may be a secret whose name was forgotten.
+    """
+    word, *rest = re.split(r"[\s=:]", line, maxsplit=1)
+    if not is_secret(line) and not _CREDENTIALS.match(line) and (rest or len(word) <= _MAX_WORD_LENGTH):
+        return mask_text(line)
+    return f"{word} ..." if rest else "..."
+
+
+def mask_body(body: bytes) -> bytes:
+    """Return a body without the values of secret fields, in JSON or a form.
+
+    A body that is long, not text, or that mentions a secret in another format is replaced by its size.
+    """
+    size = f"({len(body)} bytes)".encode()
+    if len(body) > _MAX_BODY_BYTES:
+        return size
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return size
+    if text.lstrip()[:1] in ("{", "["):
+        import json  # most commands have no body
+
+        from heyfleet.documents import parse_json
+
+        try:
+            value = parse_json(text)
+            masked = _mask_json(value)
+        except ValueError:
+            pass
+        else:
+            return body if masked == value else json.dumps(masked, ensure_ascii=False).encode()
+    if _FORM.fullmatch(text):
+        return mask_text(text).encode()
+    return size if any(map(is_secret, re.findall(r"[\w.%-]+", text))) else mask_text(text).encode()
+
+
+def _mask_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: HIDDEN if is_secret(name) else _mask_json(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_mask_json(each) for each in value]
+    return mask_text(value) if isinstance(value, str) else value
+
+
+def _mask_parameters(text: str) -> str:
+    """Return a text without the values of secret parameters; a value ends at the next & or blank."""
+    shown, at = "", 0
+    while match := _PARAMETER.search(text, at):
+        found = _VALUE.match(text, match.end())
+        value = found[0] if found else ""
+        end = match.end() + len(value)
+        shown += text[at : match.end()]
+        if is_secret(match[1]):
+            shown += HIDDEN if value else ""
+            at = end
+        elif (nested := _mask_nested(value)) != value:
+            shown += nested
+            at = end
+        else:
+            at = match.end()  # the value itself may have parameters, behind another sign
+    return shown + text[at:]
+
+
+def _mask_nested(value: str) -> str:
+    """Return a percent-encoded value that may be a URL of its own."""
+    if "%" not in value:
+        return value
+    from urllib.parse import quote, unquote
+
+    plain = unquote(value)
+    masked = mask_text(plain) if plain != value else plain
+    return value if masked == plain else quote(masked, safe="()")

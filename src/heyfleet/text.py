@@ -1,0 +1,54 @@
+"""Text of foreign origin on its way out: agents' facts, names, error texts, headers, file names.
+
+Whatever is shown or written goes through `printable`, `cell` or `dump_json`. A terminal, a log or a parser then sees each
+text as one line of visible characters, whoever wrote it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# A spreadsheet takes a cell that begins with one of these, also in full width, for a formula.
+_FORMULA_SIGNS = tuple("=+-@\t\uff1d\uff0b\uff0d\uff20")
+_ESCAPED_BYTES = range(0xDC80, 0xDD00)  # of file names and arguments that are not UTF-8 (PEP 383)
+
+
+def printable(text: str) -> str:
+    r"""Return a text as one line in which everything invisible is escaped: `\x1b`, `\n`, `\u202e`.
+
+    Escaped are control characters (C0, DEL, C1), format characters (bidirectional controls, zero-width characters), line
+    and paragraph separators, blanks other than the space, lone surrogates, and code points without a character. A tab stays,
+    because it only moves to the right. Applied twice, it changes nothing more.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each == "\t" else _escape(each) for each in text)
+
+
+def cell(text: str) -> str:
+    """Return a text as a cell of a table that a spreadsheet may open; an apostrophe keeps it from being a formula."""
+    shown = printable(text)
+    return f"'{shown}" if shown.startswith(_FORMULA_SIGNS) else shown
+
+
+def dump_json(value: Any, *, indent: int | None = 2) -> str:
+    r"""Return a value as JSON with a final newline; strings keep their values, invisible characters are written as `\u202e`.
+
+    Without `indent` it is one line. ValueError if a number is not finite.
+    """
+    import json  # many commands print no JSON
+
+    def escape(character: str) -> str:
+        return json.dumps(character)[1:-1]
+
+    separators = None if indent else (",", ":")
+    text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)
+    if not text.isprintable():  # outside of strings JSON has only newlines of its own
+        text = "".join(each if each.isprintable() or each == "\n" else escape(each) for each in text)
+    return text + "\n"
+
+
+def _escape(character: str) -> str:
+    if ord(character) in _ESCAPED_BYTES:
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
