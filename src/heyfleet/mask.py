@@ -92,12 +92,10 @@ def mask_body(body: bytes) -> bytes:
     if text.lstrip()[:1] in ("{", "["):
         import json  # most commands have no body
 
-        from heyfleet.documents import parse_json
-
         try:
-            value = parse_json(text)
+            value = json.loads(text)
             masked = _mask_json(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         else:
             return body if masked == value else json.dumps(masked, ensure_ascii=False).encode()
