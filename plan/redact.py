@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from heyfleet.errors import InputError
-from heyfleet.plan.mask import HIDDEN, mask_body, mask_header, mask_text
+from heyfleet.mask import HIDDEN, mask_body, mask_header, mask_text
 from heyfleet.plan.options import OPTIONS
 from heyfleet.plan.url import Url
 from heyfleet.proto.plan_pb2 import (

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from heyfleet.errors import InputError
+from heyfleet.mask import mask_text
 
 STANDARD_INPUT = "-"
 MAX_DATA_BYTES = 1 << 30  # bodies, targets, data, results of other tools
@@ -135,7 +136,7 @@ def _check_kind(
     if stat.S_ISREG(mode) or (pipes and (stat.S_ISFIFO(mode) or status.st_rdev == _NULL_DEVICE)):
         return
     kind = "a directory" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device"
-    raise error(f"{source}: can't read {name!r}: it is {kind}", "name a regular file")
+    raise error(f"{source}: can't read {_display(name)}: it is {kind}", "name a regular file")
 
 
 def _read_standard_input(source: str, limit_bytes: int, error: type[InputError]) -> bytes:
@@ -179,14 +180,15 @@ def _read(
             may_lack_writer = False  # one came and went
         elif time.monotonic() > deadline_s:
             raise error(
-                f"{source}: can't read {name!r}: nothing opened this pipe for writing within {WRITER_WAIT_S:g} s",
+                f"{source}: can't read {_display(name)}: nothing opened this pipe for writing within {WRITER_WAIT_S:g} s",
                 "start the command that writes to it",
             )
     raise _too_large(name, source, limit_bytes, error)
 
 
 def _display(name: str) -> str:
-    return "standard input" if name == STANDARD_INPUT else repr(name)
+    """Return a name for an error text; it may be a body that was given to the flag of a file."""
+    return "standard input" if name == STANDARD_INPUT else repr(mask_text(name))
 
 
 def _unreadable(name: str, source: str, reason: Exception, error: type[InputError]) -> InputError:

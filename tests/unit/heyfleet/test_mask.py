@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heyfleet.errors import InputError
+from heyfleet.mask import HIDDEN, is_secret, mask_body, mask_header, mask_line, mask_text, mask_url
 from heyfleet.plan.build import make_plan
-from heyfleet.plan.mask import HIDDEN, is_secret, mask_body, mask_header, mask_line, mask_text, mask_url
 from heyfleet.plan.options import RunOptions
 from heyfleet.plan.redact import echo, target_url, without_secrets
 from heyfleet.plan.request_spec import RequestSpec
