@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # most runs read no document, and should start at once
 
 MAX_DEPTH = 100  # levels of nesting; deeper ones would exhaust the stack of whatever walks through them
 _MAX_DIGITS = 40  # of a whole number; all that a schema of heyfleet can hold have fewer
+_CSV_LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n)|[^\r\n]++")
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{\]}]', re.DOTALL)
 
 
@@ -35,16 +36,25 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError(f"not JSON: {error.msg} in {place}") from None
 
 
+def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
+    r"""Yield the lines of a text, without \n or \r\n, behind their numbers; no list of all lines is made."""
+    begin, number = 0, 1
+    while (end := text.find("\n", begin)) >= 0:
+        yield number, text[begin:end].removesuffix("\r")
+        begin, number = end + 1, number + 1
+    if begin < len(text):
+        yield number, text[begin:]
+
+
 def csv_rows(text: str, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a CSV text, without empty ones, each behind the number of its last line. ValueError names the line.
 
     Fields may have any length. With `strict`, quotes that are not closed or stand within a field are errors.
     """
     import csv
-    import io
 
     csv.field_size_limit(MAX_DATA_BYTES)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=strict)
+    reader = csv.reader((match[0] for match in _CSV_LINE.finditer(text)), strict=strict)
     try:
         yield from ((reader.line_num, row) for row in reader if row)
     except csv.Error as error:
