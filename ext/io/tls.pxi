@@ -157,7 +157,10 @@ cdef class TlsIo(Io):
     cdef inline void make_records(self, uint32_t slot, TlsSlot *at) noexcept nogil:
         """Encrypt as much as may be encrypted ahead, and give the records to the inner backend."""
         cdef int bytes
-        while at.plain_left > 0 and at.out_bytes < TLS_AHEAD_BYTES:
+        # At first one record at a time: they carry the acknowledgements of tickets, without which a server with Nagle's algorithm
+        # would hold an early answer back, and lose it when it closes.
+        cdef size_t ahead_bytes = TLS_AHEAD_BYTES if at.answered else TLS_RECORD_BYTES
+        while at.plain_left > 0 and at.out_bytes < ahead_bytes:
             bytes = <int> min(at.plain_left, <size_t> TLS_RECORD_BYTES)
             if tls.SSL_write(at.ssl, at.plain, bytes) != bytes:
                 self.broken_kind = self.failure(at, -1)
@@ -216,6 +219,7 @@ cdef class TlsIo(Io):
             tls.SSL_set_session(at.ssl, at.terms.session)
         at.state = TLS_SHAKING
         at.empty_records = 0
+        at.answered = False
         at.connected_ns = event.time_ns
         return self.shake(at, event)
 
@@ -332,6 +336,7 @@ cdef class TlsIo(Io):
         got = tls.SSL_read(at.ssl, self.plain, TLS_PLAIN_BYTES)
         while got > 0:
             at.empty_records = 0
+            at.answered = True
             total += got
             if total == TLS_PLAIN_BYTES or (at.source_bytes == 0 and not tls.SSL_has_pending(at.ssl)):
                 break

@@ -30,6 +30,7 @@ cdef struct TlsSlot:
     size_t source_bytes
     bint starved                # OpenSSL needs more than that
     uint32_t empty_records      # since the last content
+    bint answered               # content has come
     const uint8_t *plain        # the rest of the caller's send, not encrypted yet
     size_t plain_left
     size_t plain_bytes
