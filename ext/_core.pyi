@@ -557,11 +557,16 @@ class Http1Parser:
     """A parser of one HTTP/1.x response; `start` makes it ready for the next.
 
     head_request: the response answers a HEAD request, so that it has no content whatever its fields say
-    (RFC 9112 6.3). keep_location: keep the Location of a redirect. decode: decode content.
+    (RFC 9112 6.3). keep_location: keep the Location of a redirect. decode: decode content. work: units of
+    decoding that each call of `feed` may do.
     """
 
     def __init__(
-        self, head_request: bool = False, keep_location: bool = False, decode: bool = False
+        self,
+        head_request: bool = False,
+        keep_location: bool = False,
+        decode: bool = False,
+        work: int = 1 << 62,
     ) -> None: ...
     def start(self, head_request: bool = False) -> None:
         """Forget everything and expect a status line."""
@@ -570,6 +575,7 @@ class Http1Parser:
         """Read an object with the buffer protocol; return the result and how many of its bytes were consumed.
 
         "more": all of them. "done": those up to the response's last byte. "bad", "too large": those up to the fault.
+        "paused": the rest must be passed again.
         """
 
     def finish(self) -> str:

@@ -80,6 +80,7 @@ cdef extern from "<openssl/ssl.h>" nogil:
     enum: SSL_AD_REASON_OFFSET
     enum: SSL_ERROR_WANT_READ
     enum: SSL_ERROR_ZERO_RETURN
+    enum: SSL_MODE_AUTO_RETRY
     enum: SSL_MODE_RELEASE_BUFFERS
     enum: SSL_OP_IGNORE_UNEXPECTED_EOF
     enum: SSL_SESS_CACHE_CLIENT
@@ -95,6 +96,7 @@ cdef extern from "<openssl/ssl.h>" nogil:
     int SSL_CTX_set_min_proto_version(SSL_CTX *context, int version)
     int SSL_CTX_set_max_proto_version(SSL_CTX *context, int version)
     long SSL_CTX_set_mode(SSL_CTX *context, long mode)
+    long SSL_CTX_clear_mode(SSL_CTX *context, long mode)
     uint64_t SSL_CTX_set_options(SSL_CTX *context, uint64_t options)
     long SSL_CTX_set_session_cache_mode(SSL_CTX *context, long mode)
     void SSL_CTX_sess_set_new_cb(SSL_CTX *context, int (*taken)(SSL *, SSL_SESSION *) noexcept nogil)

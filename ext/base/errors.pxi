@@ -83,6 +83,15 @@ cdef enum:
     TLS_FAILURE = 10000
 
 
+cdef inline bint send_met_reset(int64_t result) noexcept nogil:
+    """Whether a send has failed because the peer has closed or reset the connection.
+
+    That alone ends nothing: what the peer said before, such as an early answer, is still to be read, and after it the stream ends.
+    Who reads the stream learns then what became of the connection.
+    """
+    return result == -ECONNRESET or result == -EPIPE
+
+
 cdef int error_from_errno(int error) noexcept nogil:
     """The error kind of a positive errno, or of a failure of TLS, HTTP/2 or a proxy."""
     if error >= TLS_FAILURE:

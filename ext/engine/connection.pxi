@@ -66,6 +66,25 @@ cdef struct Conn:
     Http1 parser
 
 
+# What is left of an event whose content was more work to decode than a turn may do. Until it is read, no other event is taken.
+cdef struct Unread:
+    uint8_t *data               # a copy, since the backend will overwrite it; NULL: there was never any
+    size_t bytes                # 0: nothing is left
+    uint32_t index              # of its connection
+    int64_t time_ns             # of the event
+
+
+cdef bint unread_keep(Unread *unread, uint32_t index, const uint8_t *data, size_t bytes, int64_t time_ns) noexcept nogil:
+    """Keep bytes for the next turn. False: no memory."""
+    if unread.data == NULL:
+        unread.data = <uint8_t *> malloc(TLS_STASH_BYTES)
+        if unread.data == NULL:
+            return False
+    memmove(unread.data, data, bytes)  # it may be there already
+    unread.bytes, unread.index, unread.time_ns = bytes, index, time_ns
+    return True
+
+
 # Connections in the order in which their wait began. All waits of a list are equally long, so that the oldest expires first.
 cdef struct ConnList:
     uint32_t oldest

@@ -73,6 +73,8 @@ cdef class IoStack:
             result = self.top.open(slots)
         if result < 0:
             raise OSError(-result, f"{self.name} is not available here: {strerror(-result).decode()}")
+        if self.decodings != NULL:
+            self.decodings[0].pool.work = self.top.work
 
     cdef add_tunnels(self):
         """Let connections to other origins use tunnels from now on. Raises ValueError and MemoryError."""

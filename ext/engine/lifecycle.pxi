@@ -31,6 +31,7 @@ cdef class Lifecycle:
         bint keep_alive             # False: each request has a connection of its own
         int64_t last_event_ns
         int open_error              # of the last CONN_EVENT_NOT_OPENED: an error kind
+        Unread unread
 
     def __cinit__(self, ConnectionPool pool not None, RequestTable requests not None, RedirectCache redirects not None,
                   Accounting accounting not None, bint keep_alive, double sends_per_s):
@@ -42,6 +43,9 @@ cdef class Lifecycle:
         self.decodings = pool.decodings
         self.follows_redirects = redirects.follower is not None
         self.keep_alive = keep_alive
+
+    def __dealloc__(self):
+        free(self.unread.data)
 
     # Requests begin.
 
@@ -163,8 +167,7 @@ cdef class Lifecycle:
 
     cdef ConnEvent on_sent(self, const IoEvent *event) noexcept nogil:
         cdef Conn *conn = &self.conns[event.slot]
-        if event.result < 0 and self.closed_while_idle(conn):
-            self.retry(event.slot, True)
+        if send_met_reset(event.result):
             return CONN_EVENT_NONE
         if event.result < 0:
             return self.fail(event.slot, error_from_errno(<int> -event.result))
@@ -175,8 +178,6 @@ cdef class Lifecycle:
 
     cdef inline ConnEvent on_received(self, const IoEvent *event) noexcept nogil:
         cdef Conn *conn = &self.conns[event.slot]
-        cdef size_t consumed = 0
-        cdef Http1Result result
         if conn.state != CONN_BUSY:
             return self.on_received_idle(event)
         if event.result <= 0:
@@ -184,14 +185,31 @@ cdef class Lifecycle:
         self.accounting.metrics(conn.key).counters.bytes_received += <uint64_t> event.result
         if conn.first_byte_ns == 0:
             conn.first_byte_ns = event.time_ns
-        result = http1_feed(&conn.parser, event.data, <size_t> event.result, &consumed)
+        return self.read(event.slot, event.data, <size_t> event.result, event.time_ns)
+
+    cdef inline ConnEvent read(self, uint32_t index, const uint8_t *data, size_t bytes, int64_t time_ns) noexcept nogil:
+        """Parse what has come of a response."""
+        cdef Conn *conn = &self.conns[index]
+        cdef size_t consumed = 0
+        cdef Http1Result result = http1_feed(&conn.parser, data, bytes, &consumed)
         if result == HTTP1_DONE:
-            return self.complete(event.slot, event.time_ns, consumed < <size_t> event.result)
+            return self.complete(index, time_ns, consumed < bytes)
+        if result == HTTP1_PAUSED:
+            if not unread_keep(&self.unread, index, data + consumed, bytes - consumed, time_ns):
+                return self.fail(index, ERROR_OTHER)
+            return CONN_EVENT_NONE
         if result != HTTP1_MORE:
-            return self.fail_response(event.slot, result)
+            return self.fail_response(index, result)
         if conn.body != BODY_NONE:
-            self.expect.on_partial_response(event.slot, conn)
+            self.expect.on_partial_response(index, conn)
         return CONN_EVENT_NONE
+
+    cdef ConnEvent read_on(self) noexcept nogil:
+        """Go on with what an earlier turn left unread."""
+        cdef size_t bytes = self.unread.bytes
+        self.unread.bytes = 0
+        self.last_event_ns = self.io.top.now()
+        return self.read(self.unread.index, self.unread.data, bytes, self.unread.time_ns)
 
     cdef ConnEvent on_received_idle(self, const IoEvent *event) noexcept nogil:
         """Close an idle connection that has ended, or on which the server sent bytes that no request asked for.
@@ -356,6 +374,8 @@ cdef class Lifecycle:
     cdef inline void close(self, Conn *conn) noexcept nogil:
         self.expect.forget(conn)
         self.limit.forget(conn)
+        if self.unread.bytes > 0 and &self.conns[self.unread.index] == conn:
+            self.unread.bytes = 0
         self.pool.close(conn)
 
     cdef void drop(self, uint32_t index) noexcept nogil:

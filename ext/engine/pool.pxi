@@ -57,7 +57,7 @@ cdef class ConnectionPool:
         """Let the content of responses be decoded. Raises MemoryError."""
         cdef uint32_t index
         self.decodings = <Decoding *> calloc(self.count, sizeof(Decoding))
-        if self.decodings == NULL or not decode_pool_init(&self.decode_pool):
+        if self.decodings == NULL or not decode_pool_init(&self.decode_pool, self.io.top.work):
             raise MemoryError
         for index in range(self.count):
             self.decodings[index].pool = &self.decode_pool

@@ -39,13 +39,14 @@ cdef class RedirectCache:
         object follower             # None: redirects are not followed
         bint http2
         Origins origins
+        IoStack io
         Redirect **buckets
         uint32_t count
 
-    def __cinit__(self, follower, bint http2, Origins origins not None):
+    def __cinit__(self, follower, bint http2, Origins origins not None, IoStack io not None):
         self.follower = follower
         self.http2 = http2
-        self.origins = origins
+        self.origins, self.io = origins, io
         self.buckets = <Redirect **> calloc(REDIRECT_BUCKETS, sizeof(Redirect *))
         if self.buckets == NULL:
             raise MemoryError
@@ -73,6 +74,7 @@ cdef class RedirectCache:
     cdef Redirect *add(self, const Message *message, uint16_t status, const Http1Location *location,
                        Redirect **bucket) noexcept with gil:
         cdef Redirect *redirect
+        self.io.top.work.left -= WORK_REDIRECT
         if self.count >= CACHED_REDIRECTS_AT_MOST:
             ids = self.remove(False)
             if ids:

@@ -2,9 +2,6 @@
 # Python only starts it, stops it and swaps its buffers.
 
 cdef enum:
-    # Events handled before the loop looks at its clock, stop rules and timeouts again: connects that fail at once would
-    # otherwise keep it busy for ever.
-    EVENTS_A_TURN = 1024
     # Outstanding connects while a worker prepares: below the listen backlog of common servers, so that none is dropped.
     OPENING_AT_ONCE = 100
     # How often a prepared worker looks for the order to start.
@@ -73,7 +70,7 @@ cdef class Worker:
             self.pool.add_decoders()
             self.io.set_decodings(self.pool.decodings)
         self.accounting = self.make_accounting(load.model, recording)
-        redirects = RedirectCache(target.follower, target.http2, self.origins)
+        redirects = RedirectCache(target.follower, target.http2, self.origins, self.io)
         self.lifecycle = Lifecycle(
             self.pool, self.requests, redirects, self.accounting, connections.keep_alive, load.sends_per_s_at_most
         )
@@ -220,14 +217,22 @@ cdef class Worker:
     cdef inline void handle_events(self) noexcept nogil:
         cdef IoEvent event
         cdef ConnEvent conn_event
-        cdef int left = EVENTS_A_TURN
         event.handshake_ns = 0
         event.resumed = event.joined = False
-        while left > 0 and self.io.top.next(&event):
-            left -= 1
+        if self.lifecycle.unread.bytes > 0 and not self.read_on():
+            return
+        while self.io.top.next(&event):
             conn_event = self.lifecycle.handle(&event)
             if conn_event != CONN_EVENT_NONE:
                 self.report(conn_event, event.slot)
+
+    cdef bint read_on(self) noexcept nogil:
+        """Go on with content that was more work than a turn may do; return whether it is read."""
+        cdef uint32_t index = self.lifecycle.unread.index
+        cdef ConnEvent conn_event = self.lifecycle.read_on()
+        if conn_event != CONN_EVENT_NONE:
+            self.report(conn_event, index)
+        return self.lifecycle.unread.bytes == 0
 
     cdef inline void report(self, ConnEvent event, uint32_t index) noexcept nogil:
         """Tell the generator what became of a connection."""
@@ -251,6 +256,8 @@ cdef class Worker:
             self.lifecycle.release_limited(now_ns)
 
     cdef inline int64_t next_deadline(self) noexcept nogil:
+        if self.lifecycle.unread.bytes > 0:
+            return 0
         cdef int64_t deadline_ns = min(self.pool.next_timeout_ns(), self.lifecycle.expect.next_release_ns())
         deadline_ns = min(deadline_ns, self.lifecycle.limit.next_release_ns())
         if self.start_ns != 0:

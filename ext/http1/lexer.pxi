@@ -67,6 +67,34 @@ cdef inline Http1State http1_end_line(
     return next_state
 
 
+cdef inline Http1Literal http1_member(const Http1 *parser, uint8_t first) noexcept nogil:
+    """The only member of this list with this first letter that matters."""
+    first |= 0x20
+    if parser.field == HTTP1_TRANSFER_ENCODING:
+        return HTTP1_TEXT_CHUNKED if first == c"c" else HTTP1_TEXT_IDENTITY if first == c"i" else HTTP1_TEXT_OTHER
+    return HTTP1_TEXT_CLOSE if first == c"c" else HTTP1_TEXT_KEEP_ALIVE if first == c"k" else HTTP1_TEXT_OTHER
+
+
+cdef inline bint http1_end_member(Http1 *parser) noexcept nogil:
+    """Take a member of Connection or Transfer-Encoding."""
+    if parser.index == HTTP1_TEXT_CLOSE_END:
+        parser.flags |= HTTP1_FLAG_CLOSE
+    elif parser.index == HTTP1_TEXT_KEEP_ALIVE_END:
+        parser.flags |= HTTP1_FLAG_KEEP_ALIVE
+    elif parser.field == HTTP1_TRANSFER_ENCODING and parser.index != HTTP1_TEXT_NONE:
+        if parser.index == HTTP1_TEXT_IDENTITY_END:
+            parser.flags &= ~(0 if parser.flags & HTTP1_FLAG_CODINGS else HTTP1_FLAG_CODED)
+            return True
+        parser.flags |= HTTP1_FLAG_CODED | HTTP1_FLAG_CODINGS
+        if parser.index != HTTP1_TEXT_CHUNKED_END:
+            parser.flags &= ~HTTP1_FLAG_CHUNKED
+        elif parser.flags & HTTP1_FLAG_CHUNKED:
+            return False
+        else:
+            parser.flags |= HTTP1_FLAG_CHUNKED
+    return True
+
+
 cdef bint http1_append_location(Http1Location *location, const uint8_t *text, size_t length) noexcept nogil:
     """Append to a Location, without leading spaces. False: it is too long, or no memory."""
     cdef void *grown

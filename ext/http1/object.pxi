@@ -7,6 +7,8 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 cdef struct ParserDecoding:
     Decoding answer
     DecodePool pool
+    WorkBudget work
+    int64_t work_a_feed
 
 
 @cython.final
@@ -18,13 +20,16 @@ cdef class Http1Parser:
     cdef bint keeps
     cdef ParserDecoding *decoding
 
-    def __cinit__(self, head_request: bool = False, keep_location: bool = False, decode: bool = False) -> None:
+    def __cinit__(
+        self, head_request: bool = False, keep_location: bool = False, decode: bool = False, work: int = 1 << 62
+    ) -> None:
         self.keeps = keep_location
         if decode:
             self.decoding = <ParserDecoding *> calloc(1, sizeof(ParserDecoding))
-            if self.decoding == NULL or not decode_pool_init(&self.decoding.pool):
+            if self.decoding == NULL or not decode_pool_init(&self.decoding.pool, &self.decoding.work):
                 raise MemoryError
             self.decoding.answer.pool = &self.decoding.pool
+            self.decoding.work_a_feed = work
         self.start(head_request)
 
     def __dealloc__(self):
@@ -42,11 +47,14 @@ cdef class Http1Parser:
     def feed(self, data) -> tuple[str, int]:
         """Read on in any object with the buffer protocol; the result and how many of its bytes were consumed.
 
-        "more": all of them. "done": up to the response's last byte. "bad", "too large": up to what is wrong.
+        "more": all of them. "done": up to the response's last byte. "bad", "too large": up to what is wrong. "paused": the
+        rest must be passed again.
         """
         cdef Py_buffer view
         cdef size_t consumed
         cdef Http1Result result
+        if self.decoding != NULL:
+            self.decoding.work.left = self.decoding.work_a_feed
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         result = http1_feed(&self.parser, <const uint8_t *> view.buf, view.len, &consumed)
         PyBuffer_Release(&view)

@@ -8,7 +8,8 @@
 # - An empty line before the status line is bad: 2.2 tolerates it from clients, not from servers.
 # - A reason phrase may be missing together with the space before it.
 # - A fold in a field value (5.2) reads as a space; in the three fields that frame the message it is bad.
-# - Transfer-Encoding that does not end in chunked is read to the close (6.3); chunked twice in a row is bad (7.1).
+# - Transfer-Encoding that does not end in chunked is read to the close (6.3); chunked twice in a row is bad (7.1). The coding
+#   identity, which RFC 2616 had, changes nothing.
 # - Chunk extensions are skipped unread; trailer fields are checked, then discarded (7.1.1, 7.1.2).
 
 cdef inline Http1State http1_version(Http1 *parser, Http1Cursor *cursor) noexcept nogil:
@@ -162,30 +163,6 @@ cdef inline Http1State http1_length(Http1 *parser, Http1Cursor *cursor) noexcept
     return HTTP1_IN_LENGTH
 
 
-cdef inline Http1Literal http1_member(const Http1 *parser, uint8_t first) noexcept nogil:
-    """The only member of this list with this first letter that matters."""
-    first |= 0x20
-    if parser.field == HTTP1_TRANSFER_ENCODING:
-        return HTTP1_TEXT_CHUNKED if first == c"c" else HTTP1_TEXT_OTHER
-    return HTTP1_TEXT_CLOSE if first == c"c" else HTTP1_TEXT_KEEP_ALIVE if first == c"k" else HTTP1_TEXT_OTHER
-
-
-cdef inline bint http1_end_member(Http1 *parser) noexcept nogil:
-    """Take a member of Connection or Transfer-Encoding."""
-    if parser.index == HTTP1_TEXT_CLOSE_END:
-        parser.flags |= HTTP1_FLAG_CLOSE
-    elif parser.index == HTTP1_TEXT_KEEP_ALIVE_END:
-        parser.flags |= HTTP1_FLAG_KEEP_ALIVE
-    elif parser.field == HTTP1_TRANSFER_ENCODING and parser.index != HTTP1_TEXT_NONE:
-        if parser.index != HTTP1_TEXT_CHUNKED_END:
-            parser.flags &= ~HTTP1_FLAG_CHUNKED
-        elif parser.flags & HTTP1_FLAG_CHUNKED:
-            return False
-        else:
-            parser.flags |= HTTP1_FLAG_CHUNKED
-    return True
-
-
 cdef inline Http1State http1_list(Http1 *parser, Http1Cursor *cursor) noexcept nogil:
     """Read the members of Connection or Transfer-Encoding (RFC 9110 5.6.1: empty ones are none)."""
     cdef uint8_t byte
@@ -233,7 +210,7 @@ cdef inline Http1State http1_text(
 
 cdef inline Http1State http1_end_head(Http1 *parser) noexcept nogil:
     """Decide, at the empty line, on the length of the content (RFC 9112, 6.3) and on the connection's reuse (9.3)."""
-    cdef uint8_t flags = parser.flags
+    cdef uint16_t flags = parser.flags
     if flags & HTTP1_FLAG_TRAILERS:
         return HTTP1_ENDED
     if parser.status == 101:
@@ -343,6 +320,10 @@ cdef inline Http1State http1_content(Http1 *parser, Http1Cursor *cursor, Http1St
         parser.left_bytes -= taken
     if parser.decoding != NULL:
         decoded = decode_feed(parser.decoding, cursor.at, taken)
+        if decoded == DECODE_PAUSED:
+            parser.left_bytes += taken if state != HTTP1_TO_CLOSE else 0
+            parser.next_state = state
+            return HTTP1_IN_PAUSE
         if decoded != DECODE_GOOD:
             return http1_broken(parser, <Http1Reason> (HTTP1_REASON_CODING_BROKEN + decoded - DECODE_BROKEN))
     cursor.at += taken
@@ -360,8 +341,10 @@ cdef inline Http1State http1_content(Http1 *parser, Http1Cursor *cursor, Http1St
 cdef inline Http1Result http1_result(const Http1 *parser) noexcept nogil:
     if parser.state == HTTP1_ENDED:
         return HTTP1_DONE
-    if parser.state != HTTP1_BROKEN:
+    if parser.state < HTTP1_IN_PAUSE:
         return HTTP1_MORE
+    if parser.state == HTTP1_IN_PAUSE:
+        return HTTP1_PAUSED
     return HTTP1_TOO_LARGE if parser.reason == HTTP1_REASON_TOO_LARGE else HTTP1_BAD
 
 
@@ -369,13 +352,16 @@ cdef Http1Result http1_feed(
     Http1 *parser, const uint8_t *data, size_t length, size_t *consumed
 ) noexcept nogil:
     """Read more of a response. HTTP1_MORE: all bytes are consumed. HTTP1_DONE: those up to the last byte of the response.
-    HTTP1_BAD: those up to the offending byte. Nothing is consumed after the end."""
+    HTTP1_BAD: those up to the offending byte. HTTP1_PAUSED: the rest must be passed again, in a later turn. Nothing is consumed
+    after the end."""
     cdef Http1Cursor cursor
     cdef Http1State state = <Http1State> parser.state
     cdef const uint8_t *start
     cdef const uint8_t *end = data + length
     cursor.at = data
-    while cursor.at < end and state < HTTP1_ENDED:
+    if state == HTTP1_IN_PAUSE:
+        state = <Http1State> parser.next_state
+    while cursor.at < end and state < HTTP1_IN_PAUSE:
         cursor.end = end
         if state < HTTP1_IN_SIZED:
             start = cursor.at

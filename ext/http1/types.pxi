@@ -19,6 +19,7 @@ cdef enum:
 
 cdef enum Http1Result:
     HTTP1_MORE
+    HTTP1_PAUSED
     HTTP1_DONE
     HTTP1_BAD
     HTTP1_TOO_LARGE
@@ -46,7 +47,7 @@ cdef enum Http1Reason:
     HTTP1_REASONS
 
 # In the order of Http1Result and of Http1Reason.
-HTTP1_RESULT_NAMES = ("more", "done", "bad", "too large", "closed early")
+HTTP1_RESULT_NAMES = ("more", "paused", "done", "bad", "too large", "closed early")
 HTTP1_REASON_NAMES = (
     "",
     "not HTTP/1",
@@ -89,6 +90,8 @@ cdef enum Http1State:
     HTTP1_IN_CHUNK
     HTTP1_BEFORE_CHUNKS
     HTTP1_TO_CLOSE
+    # The work is spent; `next_state` is where the content goes on.
+    HTTP1_IN_PAUSE
     # Final states.
     HTTP1_ENDED
     HTTP1_BROKEN
@@ -105,11 +108,12 @@ cdef enum Http1Flag:
     HTTP1_FLAG_HEAD_REQUEST = 1
     HTTP1_FLAG_MINOR = 2              # HTTP/1.1 and above: persistent unless it says otherwise
     HTTP1_FLAG_LENGTH = 4
-    HTTP1_FLAG_CODED = 8              # has a Transfer-Encoding
+    HTTP1_FLAG_CODED = 8              # has a Transfer-Encoding, which is not only identity
     HTTP1_FLAG_CHUNKED = 16           # and its last coding is chunked
     HTTP1_FLAG_CLOSE = 32
     HTTP1_FLAG_KEEP_ALIVE = 64
     HTTP1_FLAG_TRAILERS = 128
+    HTTP1_FLAG_CODINGS = 256          # it has named a coding other than identity
 
 cdef enum Http1Number:
     HTTP1_NO_DIGIT
@@ -140,12 +144,12 @@ cdef struct Http1:
     uint8_t keep_alive
     uint8_t reason
     uint8_t state
-    # After the line whose LF is awaited.
+    # After the line whose LF is awaited, or after a pause.
     uint8_t next_state
     uint8_t field
     # In a word that may be a literal, an Http1Literal and how far it is read; in a number, its Http1Number.
     uint8_t index
-    uint8_t flags
+    uint16_t flags
     # 100 (Continue) was among the interim responses.
     uint8_t continued
 
@@ -177,9 +181,11 @@ cdef enum Http1Literal:
     HTTP1_TEXT_LOCATION_END = 91
     HTTP1_TEXT_CONTENT_ENCODING = 92
     HTTP1_TEXT_CONTENT_ENCODING_END = 108
+    HTTP1_TEXT_IDENTITY = 109
+    HTTP1_TEXT_IDENTITY_END = 117
     # No word, only spaces and commas since the word before.
-    HTTP1_TEXT_NONE = 109
-    HTTP1_TEXTS_BYTES = 125
+    HTTP1_TEXT_NONE = 118
+    HTTP1_TEXTS_BYTES = 134
     HTTP1_NO_TOKEN = 255
 
 # Texts, then as many bytes of masks. A byte matches if it equals the text's once the bits of the mask are set:
@@ -195,6 +201,7 @@ cdef void http1_make_tables():
     cdef int index, byte
     cdef bytes texts = (
         b"\0content-length\0connection\0transfer-encoding\0close\0keep-alive\0chunked\0HTTP/1.1 200\0location\0content-encoding"
+        b"\0identity"
     )
     memset(http1_texts + HTTP1_TEXTS_BYTES, 0x80, HTTP1_TEXTS_BYTES)
     for index in range(len(texts)):

@@ -17,6 +17,7 @@ cdef class Http2Io(H2Receiver):
         if streams == 0:
             raise ValueError("a connection needs at least one stream")
         self.inner = inner
+        self.work = inner.work
         self.streams_per_connection = streams
         self.keeps_location = keep_location
         self.first_pending = self.last_pending = self.reporting = self.reading = NO_SLOT
@@ -164,7 +165,7 @@ cdef class Http2Io(H2Receiver):
     cdef bint next(self, IoEvent *event) noexcept nogil:
         event.handshake_ns = 0
         event.resumed = event.joined = False
-        while True:
+        while self.work.left > 0:
             if self.first_pending != NO_SLOT:
                 if self.take_pending(event):
                     return True
@@ -179,11 +180,13 @@ cdef class Http2Io(H2Receiver):
                 if not self.inner.next(event):
                     return False
                 self.on_inner_event(event)
+        return False
 
     cdef bint take_pending(self, IoEvent *event) noexcept nogil:
         """Return the first of the events that wait for the caller. False: it has become void."""
         cdef H2Stream *stream = &self.streams[self.first_pending]
         cdef H2Connection *connection
+        self.work.left -= 1
         event.slot = self.first_pending
         self.first_pending = stream.next_pending
         stream.listed = False
@@ -211,6 +214,7 @@ cdef class Http2Io(H2Receiver):
         while self.reporting_at < connection.sent_count:
             stream = &self.streams[connection.sent[self.reporting_at]]
             self.reporting_at += 1
+            self.work.left -= 1
             if stream.connection == self.reporting and stream.state == STREAM_BUSY and stream.last_batch == connection.batch:
                 event.slot = self.slot_of(stream)
                 event.op = IO_SEND
@@ -232,6 +236,8 @@ cdef class Http2Io(H2Receiver):
                 self.end_connection(number, event.result, event.time_ns)
             else:
                 self.on_connected(number, event)
+        elif event.op == IO_SEND and send_met_reset(event.result):
+            return  # what the server said before is read first; no more is sent
         elif event.result < 0 or (event.op == IO_RECV and event.result == 0):
             self.end_connection(number, event.result, event.time_ns)
         elif event.op == IO_SEND:
@@ -244,6 +250,7 @@ cdef class Http2Io(H2Receiver):
                 self.mark_dirty(number, connection)
         else:
             connection.last_received_ns = event.time_ns
+            self.work.left -= event.result >> WORK_FRAMED_SHIFT
             self.reading = number
             self.at = event.data
             self.left = <size_t> event.result

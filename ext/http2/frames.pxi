@@ -97,7 +97,8 @@ cdef struct H2Stream:
     size_t request_bytes
     const uint8_t *body             # the rest that is not sent yet
     size_t body_left
-    int64_t window                  # the server's, for what heyfleet sends
+    int64_t credit                  # the server's window for what heyfleet sends, beyond the initial one of its connection
+    uint32_t fields_bytes           # of the blocks so far, interim ones too
     uint64_t body_bytes
     int64_t content_length          # -1: unknown
     int64_t sent_ns
@@ -112,6 +113,8 @@ cdef struct H2Connection:
     bint sending                    # a batch is with the inner backend
     bint dirty                      # listed among those with output
     bint settled                    # the server's settings have come
+    bint broken                     # the server has violated the protocol
+    bint unblocked                  # bodies may go on: a window has grown
     bint primed                     # its table holds the fields that requests share
     uint32_t table_bytes            # the smallest size that it has allowed for the table
     uint32_t attached               # streams, open or not, that use the connection

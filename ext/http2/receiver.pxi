@@ -18,11 +18,14 @@ cdef class H2Receiver(H2Sender):
         """Read frames until one yields an event, or no bytes are left, which ends `reading`."""
         cdef uint32_t number = self.reading
         cdef H2Connection *connection = &self.connections[number]
-        while self.reading == number and self.left > 0:
+        while self.reading == number and self.left > 0 and self.work.left > 0:
             if self.read_piece(number, connection, event):
                 return True
-        if self.reading == number:
+        if self.reading == number and self.left == 0:
             self.reading = NO_SLOT
+            if connection.unblocked:
+                connection.unblocked = False
+                self.push_bodies(number, connection)
             return self.report_progress(connection, event)
         return False
 
@@ -109,7 +112,7 @@ cdef class H2Receiver(H2Sender):
         """Read content (6.1); return whether that yields an event."""
         cdef H2Stream *stream = self.stream_of(number, connection.id)
         cdef uint32_t taken, content
-        cdef const uint8_t *data
+        cdef DecodeResult decoded = DECODE_GOOD
         if connection.padded:
             if connection.left_bytes == 0 or (self.left > 0 and self.at[0] >= connection.left_bytes):
                 self.break_connection(number, ERROR_H2_PROTOCOL)
@@ -123,9 +126,12 @@ cdef class H2Receiver(H2Sender):
             self.take(connection, 1)
         taken = <uint32_t> min(<size_t> connection.left_bytes, self.left)
         content = min(taken, connection.left_bytes - connection.padding_bytes if connection.left_bytes > connection.padding_bytes else 0)
+        if self.decodings != NULL and stream != NULL and stream.status != 0:
+            decoded = decode_feed(&self.decodings[self.slot_of(stream)], self.at, content)
+            if decoded == DECODE_PAUSED:
+                return False  # the bytes stay unread
         connection.left_bytes -= taken
         connection.unreturned_bytes += taken
-        data = self.at
         self.take(connection, taken)
         if connection.unreturned_bytes >= H2_WINDOW_BYTES // 2:
             self.put_number(number, H2_WINDOW_UPDATE, 0, connection.unreturned_bytes)
@@ -138,7 +144,9 @@ cdef class H2Receiver(H2Sender):
             self.reject_stream(number, stream)
             return False
         stream.body_bytes += content
-        if self.decodings != NULL and not self.decode(number, stream, data, content):
+        if decoded != DECODE_GOOD:
+            self.put_number(number, H2_RST_STREAM, stream.id, H2_CANCEL)
+            self.fail_stream(stream, error_from_decode(decoded), self.reading_ns)
             return False
         stream.unreturned_bytes += taken
         if connection.left_bytes == 0 and connection.flags & H2_END_STREAM:
@@ -146,15 +154,6 @@ cdef class H2Receiver(H2Sender):
         if stream.unreturned_bytes >= H2_WINDOW_BYTES // 2:
             self.put_number(number, H2_WINDOW_UPDATE, connection.id, stream.unreturned_bytes)
             stream.unreturned_bytes = 0
-        return False
-
-    cdef bint decode(self, uint32_t number, H2Stream *stream, const uint8_t *data, uint32_t bytes) noexcept nogil:
-        """Decode more content. False: it is broken, and its stream has ended."""
-        cdef DecodeResult result = decode_feed(&self.decodings[self.slot_of(stream)], data, bytes)
-        if result == DECODE_GOOD:
-            return True
-        self.put_number(number, H2_RST_STREAM, stream.id, H2_CANCEL)
-        self.fail_stream(stream, error_from_decode(result), self.reading_ns)
         return False
 
     cdef void set_codings(self, H2Stream *stream, const HpackHead *head) noexcept nogil:
@@ -203,6 +202,7 @@ cdef class H2Receiver(H2Sender):
         if self.reading == number:
             self.reading = NO_SLOT
             self.left = 0
+        self.connections[number].broken = True
         self.end_connection(number, -(TLS_FAILURE + kind), self.reading_ns)
 
     cdef bint on_frame(self, uint32_t number, H2Connection *connection, const uint8_t *payload, IoEvent *event) noexcept nogil:
@@ -247,7 +247,8 @@ cdef class H2Receiver(H2Sender):
         event.result = 0
         event.data = NULL
         event.time_ns = self.reading_ns
-        self.drain(number, last_id, self.reading_ns)
+        if connection.state == H2_OPEN or last_id < connection.last_id:
+            self.drain(number, last_id, self.reading_ns)
         return True
 
     cdef bint on_settings(self, uint32_t number, H2Connection *connection, const uint8_t *payload, uint32_t bytes) noexcept nogil:
@@ -270,28 +271,16 @@ cdef class H2Receiver(H2Sender):
             elif name == H2_TABLE_BYTES:
                 connection.table_bytes = min(value, connection.table_bytes)
             elif name == H2_INITIAL_WINDOW:
-                if value > H2_WINDOW_LIMIT_BYTES or not self.move_windows(number, connection, <int64_t> value):
+                if value > H2_WINDOW_LIMIT_BYTES:
                     return False
+                connection.initial_window = <int64_t> value
             elif name == H2_MAX_FRAME:
                 if not H2_FRAME_BYTES <= value <= H2_FRAME_LIMIT_BYTES:
                     return False
                 connection.max_frame_bytes = value
         self.put_frame(number, H2_SETTINGS, H2_ACK, 0, NULL, 0)
         self.start_queued(connection)
-        self.push_bodies(number, connection)
-        return True
-
-    cdef bint move_windows(self, uint32_t number, H2Connection *connection, int64_t value) noexcept nogil:
-        """Move the windows of open streams as a new initial window demands (6.9.2). False: one becomes too large."""
-        cdef uint32_t slot = number % self.connection_count
-        cdef int64_t by = value - connection.initial_window
-        connection.initial_window = value
-        while slot < self.slots:
-            if self.streams[slot].connection == number and self.streams[slot].state == STREAM_BUSY:
-                self.streams[slot].window += by
-                if self.streams[slot].window > H2_WINDOW_LIMIT_BYTES:
-                    return False
-            slot += self.connection_count
+        connection.unblocked = True
         return True
 
     cdef bint on_window_update(self, uint32_t number, H2Connection *connection, uint32_t bytes) noexcept nogil:
@@ -301,16 +290,16 @@ cdef class H2Receiver(H2Sender):
             return False
         if connection.id == 0:
             connection.window += bytes
-            if connection.window > H2_WINDOW_LIMIT_BYTES:
-                return False
-        else:
-            stream = self.stream_of(number, connection.id)
-            if stream == NULL:
-                return connection.id < connection.next_id
-            stream.window += bytes
-            if stream.window > H2_WINDOW_LIMIT_BYTES:
-                return False
-        self.push_bodies(number, connection)
+            connection.unblocked = True
+            return connection.window <= H2_WINDOW_LIMIT_BYTES
+        stream = self.stream_of(number, connection.id)
+        if stream == NULL:
+            return connection.id < connection.next_id
+        stream.credit += bytes
+        if connection.initial_window + stream.credit > H2_WINDOW_LIMIT_BYTES:
+            return False
+        if stream.body_left > 0:
+            self.push_body(stream, connection)
         return True
 
     # Blocks of fields.
@@ -336,6 +325,9 @@ cdef class H2Receiver(H2Sender):
                        IoEvent *event) noexcept nogil:
         """Handle a block of fields, once its last fragment has come."""
         cdef bint whole = connection.flags & H2_END_HEADERS != 0
+        if not whole and bytes == 0 and connection.type == H2_CONTINUATION:
+            self.break_connection(number, ERROR_H2_PROTOCOL)  # the block might never end
+            return False
         if not whole or connection.block_bytes > 0:
             if connection.block_bytes + bytes > H2_BLOCK_LIMIT_BYTES:
                 self.break_connection(number, ERROR_HEADER_TOO_LARGE)
@@ -357,10 +349,16 @@ cdef class H2Receiver(H2Sender):
         cdef HpackHead head
         cdef HpackResult result = hpack_read(block, block + bytes, &head)
         cdef H2Stream *stream = self.stream_of(number, connection.id)
+        self.work.left -= bytes >> WORK_FIELDS_SHIFT
         if result == HPACK_BROKEN:
             self.break_connection(number, ERROR_H2_PROTOCOL)
             return False
         if stream == NULL:
+            return False
+        stream.fields_bytes += bytes
+        if stream.fields_bytes > H2_BLOCK_LIMIT_BYTES:
+            self.put_number(number, H2_RST_STREAM, stream.id, H2_CANCEL)
+            self.fail_stream(stream, ERROR_HEADER_TOO_LARGE, self.reading_ns)
             return False
         if result != HPACK_GOOD or (stream.status != 0) != (head.status == 0) or (stream.status != 0 and not connection.block_ends):
             self.reject_stream(number, stream)

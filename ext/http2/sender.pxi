@@ -189,7 +189,8 @@ cdef class H2Sender(Io):
         stream.content_length = -1
         stream.body = h2_body_of(stream.request)
         stream.body_left = stream.request_bytes - <size_t> (stream.body - stream.request)
-        stream.window = connection.initial_window
+        stream.credit = 0
+        stream.fields_bytes = 0
         if stream.body_left == 0:
             self.finish_request(stream, connection)
         else:
@@ -229,7 +230,8 @@ cdef class H2Sender(Io):
         cdef int64_t bytes
         cdef uint8_t *at
         while stream.body_left > 0 and connection.out_bytes < H2_AHEAD_BYTES:
-            bytes = min(min(<int64_t> stream.body_left, <int64_t> connection.max_frame_bytes), min(stream.window, connection.window))
+            bytes = min(<int64_t> stream.body_left, <int64_t> connection.max_frame_bytes)
+            bytes = min(bytes, min(connection.initial_window + stream.credit, connection.window))
             if bytes <= 0:
                 return
             at = self.room(stream.connection, H2_HEAD_BYTES + <size_t> bytes)
@@ -239,7 +241,7 @@ cdef class H2Sender(Io):
             memcpy(at + H2_HEAD_BYTES, stream.body, <size_t> bytes)
             stream.body += bytes
             stream.body_left -= <size_t> bytes
-            stream.window -= bytes
+            stream.credit -= bytes
             connection.window -= bytes
         if stream.body_left == 0:
             connection.blocked -= 1
@@ -248,6 +250,7 @@ cdef class H2Sender(Io):
     cdef void push_bodies(self, uint32_t number, H2Connection *connection) noexcept nogil:
         """Go on with bodies that waited for a window, or for room."""
         cdef uint32_t slot = number % self.connection_count
+        self.count_search()
         while slot < self.slots and connection.blocked > 0 and connection.out_bytes < H2_AHEAD_BYTES:
             if self.streams[slot].connection == number and self.streams[slot].state == STREAM_BUSY and self.streams[slot].body_left > 0:
                 self.push_body(&self.streams[slot], connection)
@@ -276,6 +279,10 @@ cdef class H2Sender(Io):
 
     # Connections.
 
+    cdef inline void count_search(self) noexcept nogil:
+        """Count the work of looking at all streams of a connection."""
+        self.work.left -= self.streams_per_connection >> WORK_STREAMS_SHIFT
+
     cdef void open_connection(self, uint32_t number, const sockaddr *address, socklen_t length,
                            const sockaddr *source) noexcept nogil:
         self.connections[number].state = H2_CONNECTING
@@ -288,7 +295,8 @@ cdef class H2Sender(Io):
         cdef uint8_t *at
         cdef bint joined = False
         connection.state = H2_OPEN
-        connection.settled = connection.sending = connection.primed = False
+        connection.settled = connection.sending = connection.primed = connection.broken = connection.unblocked = False
+        self.count_search()
         connection.table_bytes = HPACK_TABLE_BYTES
         connection.allowed = min(self.streams_per_connection, <uint32_t> H2_STREAMS_START)
         connection.open_streams = connection.blocked = connection.unreturned_bytes = 0
@@ -323,6 +331,7 @@ cdef class H2Sender(Io):
         cdef bint connecting = connection.state == H2_CONNECTING
         cdef H2Stream *stream
         self.inner.close(number)
+        self.count_search()
         connection.state = H2_CLOSED
         connection.out_bytes = connection.ending_count = 0
         connection.sending = False
@@ -340,6 +349,9 @@ cdef class H2Sender(Io):
             connection.attached -= 1
             if stream.state == STREAM_WAITING:
                 self.post(stream, H2_EVENT_CONNECT, result, time_ns)
+            elif connection.broken and (stream.state != STREAM_IDLE or stream.event == H2_EVENT_CONNECT):
+                # Another connection would be broken too: the request must not be sent again.
+                self.post(stream, H2_EVENT_CONNECT if stream.state == STREAM_IDLE else H2_EVENT_ANSWER, result, time_ns)
             elif stream.state == STREAM_QUEUED:
                 self.post(stream, H2_EVENT_ANSWER, -(TLS_FAILURE + <int> ERROR_H2_REFUSED), time_ns)
             elif stream.state == STREAM_BUSY and stream.status != 0:
@@ -356,6 +368,7 @@ cdef class H2Sender(Io):
         cdef H2Connection *connection = &self.connections[number]
         cdef uint32_t slot = number % self.connection_count
         cdef H2Stream *stream
+        self.count_search()
         connection.state = H2_DRAINING
         connection.last_id = last_id
         while slot < self.slots:

@@ -9,55 +9,24 @@
 from libc.stdlib cimport malloc
 from libc.string cimport memcpy
 
-from heyfleet.ext cimport c_codings as codings
-from heyfleet.ext.c_codings cimport BrotliDecoderState, ZSTD_DCtx, ZSTD_inBuffer, ZSTD_outBuffer, z_stream
-
 cdef enum:
     DECODED_BYTES_AT_MOST = 1073741824  # of one response, by all of its codings together
     CODINGS_AT_MOST = 4
     CODING_TEXT_BYTES = 128
-    DECODE_BYTES = 65536                # decoded at a time
-    ZLIB_WINDOW = 15
-    ZLIB_GZIP = 16                      # added to the window: with gzip's wrapper
-    ZSTD_MAGIC = 4                      # bytes
-    ZSTD_WINDOW = 23                    # 8 MiB (RFC 9659, 3)
-
-cdef enum DecodeResult:
-    DECODE_GOOD
-    DECODE_BROKEN
-    DECODE_UNKNOWN
-    DECODE_TOO_LARGE
-    DECODE_NO_MEMORY
-
-cdef enum Coding:
-    CODING_GZIP
-    CODING_DEFLATE
-    CODING_BROTLI
-    CODING_ZSTD
-
-# One coding of a response. The state that a library can reuse stays for later responses.
-cdef struct Decoder:
-    Coding coding
-    bint ended                  # at the end of a member, frame or stream
-    bint decided                # deflate: whether there is a wrapper is known
-    uint8_t first               # deflate: the first byte, while there is no second; zstd: bytes of a frame so far, up to ZSTD_MAGIC
-    bint first_there
-    bint zlib_made
-    z_stream zlib
-    BrotliDecoderState *brotli
-    ZSTD_DCtx *zstd
 
 # Decoders in the order of decoding: the coding that was applied last is the first.
 cdef struct DecodeChain:
     DecodeChain *next_free
     uint64_t decoded_bytes_of_all         # by all of its decoders, since the last one may yield little
     uint32_t count
+    uint8_t *between            # DECODE_BYTES for each decoder but the last; NULL: there was never more than one
     Decoder[CODINGS_AT_MOST] decoders
 
 # The decoders of a worker that are not in use.
 cdef struct DecodePool:
     DecodeChain *free
-    uint8_t *out                # DECODE_BYTES for each decoder of a chain
+    uint8_t *out                # DECODE_BYTES, which the last decoder of a chain fills
+    WorkBudget *work            # what decoding spends
 
 # The content of the response on one connection.
 cdef struct Decoding:
@@ -68,9 +37,10 @@ cdef struct Decoding:
     uint8_t[CODING_TEXT_BYTES] text  # of Content-Encoding; several values are joined by commas
 
 
-cdef inline bint decode_pool_init(DecodePool *pool) noexcept nogil:
+cdef inline bint decode_pool_init(DecodePool *pool, WorkBudget *work) noexcept nogil:
     pool.free = NULL
-    pool.out = <uint8_t *> malloc(CODINGS_AT_MOST * DECODE_BYTES)
+    pool.work = work
+    pool.out = <uint8_t *> malloc(DECODE_BYTES)
     return pool.out != NULL
 
 
@@ -85,6 +55,7 @@ cdef void decode_pool_free(DecodePool *pool) noexcept nogil:
             if chain.decoders[index].zlib_made:
                 codings.inflateEnd(&chain.decoders[index].zlib)
             codings.ZSTD_freeDCtx(chain.decoders[index].zstd)
+        free(chain.between)
         free(chain)
         chain = next
     free(pool.out)
@@ -187,33 +158,6 @@ cdef DecodeResult decode_list(const Decoding *decoding, DecodeChain *chain) noex
         end = begin - 1
 
 
-cdef bint decoder_begin(Decoder *decoder) noexcept nogil:
-    """Prepare a decoder for a stream. False: no memory."""
-    decoder.ended = decoder.decided = decoder.first_there = False
-    decoder.first = 0
-    if decoder.coding == CODING_GZIP:
-        return decoder_zlib(decoder, ZLIB_WINDOW + ZLIB_GZIP)
-    if decoder.coding == CODING_BROTLI:
-        decoder.brotli = codings.BrotliDecoderCreateInstance(NULL, NULL, NULL)
-        return decoder.brotli != NULL
-    if decoder.coding == CODING_ZSTD:
-        if decoder.zstd == NULL:
-            decoder.zstd = codings.ZSTD_createDCtx()
-            if decoder.zstd == NULL:
-                return False
-            codings.ZSTD_DCtx_setParameter(decoder.zstd, codings.ZSTD_d_windowLogMax, ZSTD_WINDOW)
-        codings.ZSTD_DCtx_reset(decoder.zstd, codings.ZSTD_reset_session_only)
-    return True
-
-
-cdef bint decoder_zlib(Decoder *decoder, int window) noexcept nogil:
-    if decoder.zlib_made:
-        return codings.inflateReset2(&decoder.zlib, window) == codings.Z_OK
-    memset(&decoder.zlib, 0, sizeof(decoder.zlib))
-    decoder.zlib_made = codings.inflateInit2(&decoder.zlib, window) == codings.Z_OK
-    return decoder.zlib_made
-
-
 cdef DecodeResult decode_begin(Decoding *decoding) noexcept nogil:
     """Set up decoders for a response whose encoded content begins."""
     cdef DecodeChain *chain = decoding.pool.free
@@ -230,6 +174,11 @@ cdef DecodeResult decode_begin(Decoding *decoding) noexcept nogil:
     if result != DECODE_GOOD:
         chain.count = 0
         return result
+    if chain.count > 1 and chain.between == NULL:
+        chain.between = <uint8_t *> malloc((CODINGS_AT_MOST - 1) * DECODE_BYTES)
+        if chain.between == NULL:
+            chain.count = 0
+            return DECODE_NO_MEMORY
     for index in range(chain.count):
         if not decoder_begin(&chain.decoders[index]):
             return DECODE_NO_MEMORY
@@ -237,7 +186,7 @@ cdef DecodeResult decode_begin(Decoding *decoding) noexcept nogil:
 
 
 cdef DecodeResult decode_feed(Decoding *decoding, const uint8_t *data, size_t bytes) noexcept nogil:
-    """Decode more content."""
+    """Decode more content. DECODE_PAUSED: nothing of it is taken until the same bytes have been passed again, in a later turn."""
     cdef DecodeResult result
     if decoding.text_bytes == 0 or bytes == 0:
         decoding.decoded_bytes += bytes
@@ -246,7 +195,7 @@ cdef DecodeResult decode_feed(Decoding *decoding, const uint8_t *data, size_t by
         result = decode_begin(decoding)
         if result != DECODE_GOOD:
             return result
-    return decode_from(decoding, 0, data, bytes)
+    return decode_piece(decoding, data, bytes)
 
 
 cdef DecodeResult decode_end(Decoding *decoding) noexcept nogil:
@@ -262,133 +211,50 @@ cdef DecodeResult decode_end(Decoding *decoding) noexcept nogil:
     return result
 
 
-cdef DecodeResult decode_from(Decoding *decoding, uint32_t index, const uint8_t *data, size_t bytes) noexcept nogil:
-    """Give bytes to a decoder of the chain; behind the last one they are only counted."""
+cdef DecodeResult decode_piece(Decoding *decoding, const uint8_t *data, size_t bytes) noexcept nogil:
+    """Pass a piece through the chain, the output of each decoder before it makes more; behind the last one bytes are only counted.
+
+    DECODE_PAUSED: the decoders know how far they got, and go on when they get the same piece again.
+    """
     cdef DecodeChain *chain = decoding.chain
     cdef Decoder *decoder
-    if index > 0:
-        chain.decoded_bytes_of_all += bytes
-        if chain.decoded_bytes_of_all > DECODED_BYTES_AT_MOST:
-            return DECODE_TOO_LARGE
-    if index == chain.count:
+    cdef DecodeResult result
+    cdef uint32_t index = 0
+    if chain.count == 0:
         decoding.decoded_bytes += bytes
         return DECODE_GOOD
-    decoder = &chain.decoders[index]
-    if decoder.coding == CODING_BROTLI:
-        return decode_brotli(decoding, index, data, bytes)
-    if decoder.coding == CODING_ZSTD:
-        return decode_zstd(decoding, index, data, bytes)
-    if decoder.coding == CODING_DEFLATE and not decoder.decided:
-        return decode_wrapped(decoding, index, data, bytes)
-    return decode_zlib(decoding, index, data, bytes)
-
-
-cdef DecodeResult decode_wrapped(Decoding *decoding, uint32_t index, const uint8_t *data, size_t bytes) noexcept nogil:
-    """Detect the wrapper of deflate: its first two bytes are divisible by 31 (RFC 1950, 2.2)."""
-    cdef Decoder *decoder = &decoding.chain.decoders[index]
-    cdef uint8_t first = decoder.first
-    cdef uint8_t second
-    cdef bint alone = decoder.first_there
-    cdef DecodeResult result
-    if not alone and bytes < 2:
-        decoder.first = data[0]
-        decoder.first_there = True
-        return DECODE_GOOD
-    if alone:
-        second = data[0]
-    else:
-        first, second = data[0], data[1]
-    decoder.decided = True
-    if not decoder_zlib(decoder, ZLIB_WINDOW if first & 15 == 8 and (first << 8 | second) % 31 == 0 else -ZLIB_WINDOW):
-        return DECODE_NO_MEMORY
-    if alone:
-        result = decode_zlib(decoding, index, &first, 1)
+    while index + 1 < chain.count and chain.decoders[index].out_bytes > 0:
+        index += 1
+    while True:
+        decoder = &chain.decoders[index]
+        if decoder.drained:
+            decoder.drained = False
+            decoder.read_bytes = 0
+            if index == 0:
+                return DECODE_GOOD
+            index -= 1
+            chain.decoders[index].out_bytes = 0
+            continue
+        if decoding.pool.work.left <= 0:
+            return DECODE_PAUSED
+        if index > 0:
+            result = decoder_step(decoder, decode_output(decoding, index - 1), chain.decoders[index - 1].out_bytes,
+                                  decode_output(decoding, index))
+        else:
+            result = decoder_step(decoder, data, bytes, decode_output(decoding, 0))
         if result != DECODE_GOOD:
             return result
-    return decode_zlib(decoding, index, data, bytes)
+        decoding.pool.work.left -= 1 + (<int64_t> decoder.out_bytes >> WORK_MOVED_SHIFT)
+        chain.decoded_bytes_of_all += decoder.out_bytes
+        if chain.decoded_bytes_of_all > DECODED_BYTES_AT_MOST:
+            return DECODE_TOO_LARGE
+        if index + 1 == chain.count:
+            decoding.decoded_bytes += decoder.out_bytes
+            decoder.out_bytes = 0
+        elif decoder.out_bytes > 0:
+            index += 1
 
 
-cdef DecodeResult decode_zlib(Decoding *decoding, uint32_t index, const uint8_t *data, size_t bytes) noexcept nogil:
-    cdef Decoder *decoder = &decoding.chain.decoders[index]
-    cdef uint8_t *out = decoding.pool.out + index * DECODE_BYTES
-    cdef z_stream *stream = &decoder.zlib
-    cdef DecodeResult result
-    cdef int status
-    stream.next_in = <unsigned char *> data  # zlib only reads it
-    stream.avail_in = <unsigned int> bytes  # at most what a backend hands out at a time, or DECODE_BYTES
-    while True:
-        if decoder.ended:
-            if stream.avail_in == 0:
-                return DECODE_GOOD
-            if decoder.coding != CODING_GZIP or codings.inflateReset2(stream, ZLIB_WINDOW + ZLIB_GZIP) != codings.Z_OK:
-                return DECODE_BROKEN
-            decoder.ended = False
-        stream.next_out = out
-        stream.avail_out = DECODE_BYTES
-        status = codings.inflate(stream, codings.Z_NO_FLUSH)
-        if status not in (codings.Z_OK, codings.Z_STREAM_END, codings.Z_BUF_ERROR):
-            return DECODE_BROKEN
-        decoder.ended = status == codings.Z_STREAM_END
-        if stream.avail_out < DECODE_BYTES:
-            result = decode_from(decoding, index + 1, out, DECODE_BYTES - stream.avail_out)
-            if result != DECODE_GOOD:
-                return result
-        if not decoder.ended and stream.avail_out > 0:
-            return DECODE_GOOD
-
-
-cdef DecodeResult decode_brotli(Decoding *decoding, uint32_t index, const uint8_t *data, size_t bytes) noexcept nogil:
-    cdef Decoder *decoder = &decoding.chain.decoders[index]
-    cdef uint8_t *out = decoding.pool.out + index * DECODE_BYTES
-    cdef uint8_t *next
-    cdef size_t room
-    cdef codings.BrotliDecoderResult status
-    cdef DecodeResult result
-    if decoder.ended:
-        return DECODE_BROKEN
-    while True:
-        next = out
-        room = DECODE_BYTES
-        status = codings.BrotliDecoderDecompressStream(decoder.brotli, &bytes, &data, &room, &next, NULL)
-        if status == codings.BROTLI_DECODER_RESULT_ERROR:
-            return DECODE_BROKEN
-        if room < DECODE_BYTES:
-            result = decode_from(decoding, index + 1, out, DECODE_BYTES - room)
-            if result != DECODE_GOOD:
-                return result
-        if status == codings.BROTLI_DECODER_RESULT_SUCCESS:
-            decoder.ended = True
-            return DECODE_GOOD if bytes == 0 else DECODE_BROKEN
-        if status == codings.BROTLI_DECODER_RESULT_NEEDS_MORE_INPUT:
-            return DECODE_GOOD
-
-
-cdef DecodeResult decode_zstd(Decoding *decoding, uint32_t index, const uint8_t *data, size_t bytes) noexcept nogil:
-    cdef Decoder *decoder = &decoding.chain.decoders[index]
-    cdef ZSTD_inBuffer taken
-    cdef ZSTD_outBuffer output
-    cdef size_t left
-    cdef DecodeResult result
-    taken.src = data
-    taken.pos = 0
-    while True:
-        # Pass a frame's first bytes one by one. libzstd reads whole frames in another way, with other errors, and looks for its
-        # formats before version 1 wherever a piece begins.
-        taken.size = bytes if decoder.first == ZSTD_MAGIC else taken.pos + 1
-        output.dst = decoding.pool.out + index * DECODE_BYTES
-        output.size = DECODE_BYTES
-        output.pos = 0
-        left = codings.ZSTD_decompressStream(decoder.zstd, &output, &taken)
-        if codings.ZSTD_isError(left):
-            return DECODE_BROKEN
-        decoder.ended = left == 0
-        if decoder.ended:
-            decoder.first = 0
-        elif decoder.first < ZSTD_MAGIC:
-            decoder.first += 1
-        if output.pos > 0:
-            result = decode_from(decoding, index + 1, <const uint8_t *> output.dst, output.pos)
-            if result != DECODE_GOOD:
-                return result
-        if taken.pos == bytes and (decoder.ended or output.pos < output.size):
-            return DECODE_GOOD
+cdef inline uint8_t *decode_output(const Decoding *decoding, uint32_t index) noexcept nogil:
+    """Where a decoder of the chain writes to."""
+    return decoding.pool.out if index + 1 == decoding.chain.count else decoding.chain.between + index * DECODE_BYTES

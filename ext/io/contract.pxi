@@ -5,6 +5,7 @@
 # of the stream, an error or `close`. A multishot receive does that natively, and it saves a call a response.
 # Failures are events too: no call fails at once, so that a caller never recurses. After `close` no event of the slot's
 # past is delivered: backends drop stale completions by comparing generations. One thread uses a backend, from `open` on.
+# Between two calls of `wait` a backend and all layers above it share one budget of work (base/work.pxi).
 
 from libc.errno cimport errno
 from heyfleet.ext.c_posix cimport (
@@ -23,7 +24,8 @@ cdef enum IoOp:
 cdef struct IoEvent:
     uint32_t slot
     IoOp op
-    # connect: 0; send: the whole length, never less; recv: bytes, 0 at the end of the stream. A negative errno on failure.
+    # connect: 0; send: the whole length, never less; recv: bytes, 0 at the end of the stream. A negative errno on failure. After a
+    # send that met a reset, the stream is delivered to its end all the same.
     # answer, progress: bytes received since the last of them.
     int64_t result
     # recv: the bytes, valid until the next call of next() or wait().
@@ -57,6 +59,13 @@ cdef inline int bind_source(int fd, const sockaddr *source, socklen_t length) no
 
 cdef class Io:
     """The interface of every backend. The contract stands at the top of this file."""
+
+    cdef WorkBudget own_work
+    cdef WorkBudget *work           # of the backend that talks to the kernel
+
+    def __cinit__(self):
+        self.own_work.left = WORK_A_TURN
+        self.work = &self.own_work
 
     cdef int open(self, uint32_t slots) noexcept nogil:
         """Allocate what the backend needs, in the thread that will use it. 0 or a negative errno."""
@@ -95,10 +104,13 @@ cdef class Io:
         """Submit what is queued, then sleep until an event is there or the deadline is reached. 0 or a negative errno.
 
         It never sleeps longer than about MAX_WAIT_NS, so that the caller can look at its flags; and not at all where events
-        are left from before, which are not lost.
+        are left from before, which are not lost. The budget of work is full again.
         """
         return 0
 
     cdef bint next(self, IoEvent *event) noexcept nogil:
-        """Take the next event, or return False: then call wait(). Invalidates the data of the event before."""
+        """Take the next event, or return False where none is left or the work is spent: then call wait().
+
+        Invalidates the data of the event before.
+        """
         return False

@@ -12,7 +12,7 @@ from libc.stdlib cimport calloc, free, malloc
 
 from heyfleet.ext cimport c_posix as posix
 from heyfleet.ext.c_posix cimport (
-    EAGAIN, EINPROGRESS, EINTR, EINVAL, ENOMEM, ENOSYS, EPERM, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP,
+    EAGAIN, ECONNRESET, EINPROGRESS, EINTR, EINVAL, ENOMEM, ENOSYS, EPERM, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP,
     IPPROTO_TCP, MSG_NOSIGNAL, SO_ERROR, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY,
     epoll_event,
 )
@@ -20,9 +20,6 @@ from heyfleet.ext.c_posix cimport (
 cdef enum:
     EPOLL_BATCH = 256
     EPOLL_BUFFER_BYTES = 65536
-    # Work between two calls of epoll_wait: a turn costs 1, and 1 more for each 4 KiB moved.
-    EPOLL_BUDGET = 1024
-    EPOLL_BUDGET_SHIFT = 12
     # Bits of EpollSlot.state.
     SLOT_QUEUED = 1
     SLOT_CONNECTING = 2
@@ -47,6 +44,7 @@ cdef struct EpollSlot:
     const uint8_t *data
     SendProgress progress
     int64_t result  # Of the connect or send, if it succeeds.
+    int error  # A reset that a send has met, and so taken from the socket; the stream ends with it.
 
 
 cdef inline bint has_turn(const EpollSlot *at) noexcept nogil:
@@ -72,7 +70,6 @@ cdef class EpollIo(Io):
     cdef uint32_t mask
     cdef uint32_t head
     cdef uint32_t tail
-    cdef int64_t budget
     cdef int epoll_fd
     cdef bint milliseconds
     cdef bint stamped
@@ -106,7 +103,6 @@ cdef class EpollIo(Io):
         for slot in range(slots):
             self.table[slot].fd = -1
         self.slots = slots
-        self.budget = EPOLL_BUDGET
         self.epoll_fd = posix.epoll_create1(posix.EPOLL_CLOEXEC)
         if self.epoll_fd < 0:
             slot = <uint32_t> errno
@@ -138,6 +134,7 @@ cdef class EpollIo(Io):
         cdef int error
         at.state = (at.state & SLOT_QUEUED) | SLOT_CONNECTING
         at.ready = 0
+        at.error = 0
         error = self.start_connect(slot, at, address, length, source)
         if error == EINPROGRESS:
             return
@@ -179,7 +176,7 @@ cdef class EpollIo(Io):
         cdef int count, error
         cdef int64_t left_ns
         cdef int64_t now_ns = monotonic_ns()
-        self.budget = EPOLL_BUDGET
+        self.work.left = WORK_A_TURN
         deadline_ns = min(deadline_ns, now_ns + MAX_WAIT_NS)
         while True:
             left_ns = max(deadline_ns - now_ns, 0) if self.head == self.tail else 0
@@ -199,8 +196,8 @@ cdef class EpollIo(Io):
         cdef uint32_t slot
         cdef EpollSlot *at
         cdef bint there
-        while self.head != self.tail and self.budget > 0:
-            self.budget -= 1
+        while self.head != self.tail and self.work.left > 0:
+            self.work.left -= 1
             slot = self.turns[self.head & self.mask]
             self.head += 1
             at = &self.table[slot]
@@ -330,8 +327,10 @@ cdef class EpollIo(Io):
                 at.ready &= ~<uint32_t> EPOLLOUT
                 return False
             at.result = -errno
+            at.error = ECONNRESET if errno == ECONNRESET else 0
+            at.ready |= 0 if at.state & SLOT_ENDED else EPOLLIN
         else:
-            self.budget -= sent >> EPOLL_BUDGET_SHIFT
+            self.work.left -= sent >> WORK_MOVED_SHIFT
             at.data += sent
             if self.stamps != NULL:
                 self.stamps[at - self.table].sent_bytes += <uint32_t> sent
@@ -353,6 +352,8 @@ cdef class EpollIo(Io):
                 at.ready &= ~<uint32_t> EPOLL_READ
                 return False
             got = -errno
+        elif got == 0:
+            got = -at.error
         event.time_ns = monotonic_ns()
         event.op = IO_RECV
         event.result = got
@@ -361,7 +362,7 @@ cdef class EpollIo(Io):
             at.state |= SLOT_ENDED
             at.ready &= EPOLLOUT
             return True
-        self.budget -= got >> EPOLL_BUDGET_SHIFT
+        self.work.left -= got >> WORK_MOVED_SHIFT
         # A short read has emptied the socket, and what comes later is a new edge; but no edge follows a hang-up.
         if got < EPOLL_BUFFER_BYTES and not at.ready & EPOLL_HANGUP:
             at.ready &= ~<uint32_t> EPOLLIN

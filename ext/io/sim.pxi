@@ -172,6 +172,7 @@ cdef class SimIo(Io):
 
     cdef int wait(self, int64_t deadline_ns) noexcept nogil:
         self.poison()
+        self.work.left = WORK_A_TURN
         deadline_ns = min(deadline_ns, self.now_ns + MAX_WAIT_NS)
         if self.heap_top_is_live():
             deadline_ns = min(deadline_ns, self.heap[0].time_ns)
@@ -181,8 +182,9 @@ cdef class SimIo(Io):
     cdef bint next(self, IoEvent *event) noexcept nogil:
         cdef SimEntry entry
         self.poison()
-        if not self.heap_top_is_live() or self.heap[0].time_ns > self.now_ns:
+        if self.work.left <= 0 or not self.heap_top_is_live() or self.heap[0].time_ns > self.now_ns:
             return False
+        self.work.left -= 1
         entry = self.heap[0]
         self.heap_pop()
         event.slot = entry.slot
@@ -300,6 +302,7 @@ cdef class SimIo(Io):
             size = min(size, 1 + self.below(at.peer.split_bytes))
         memcpy(self.piece, source + at.position, size)
         self.handed_out = size
+        self.work.left -= <int64_t> size >> WORK_MOVED_SHIFT
         self.bytes_out += size
         at.position += size
         if at.position < at.until or at.then != SIM_STAY:

@@ -22,6 +22,7 @@ cdef class TlsIo(Io):
 
     def __cinit__(self, Io inner not None, TlsContext context not None):
         self.inner = inner
+        self.work = inner.work
         self.context = context
         self.reading = self.late = self.broken = NO_SLOT
 
@@ -128,9 +129,9 @@ cdef class TlsIo(Io):
         event.handshake_ns = 0
         event.resumed = False
         self.send_late()
-        if self.broken != NO_SLOT:
+        if self.broken != NO_SLOT and self.work.left > 0:
             return self.tell_broken(event)
-        while True:
+        while self.work.left > 0:
             if self.reading != NO_SLOT:
                 if self.read_on(self.reading, event):
                     return True
@@ -138,6 +139,7 @@ cdef class TlsIo(Io):
                 return False
             elif self.on_inner_event(event):
                 return True
+        return False
 
     cdef inline void release(self, TlsSlot *at) noexcept nogil:
         """Forget a connection. Its buffers stay for the next one, and because the kernel may still read them."""
@@ -155,7 +157,10 @@ cdef class TlsIo(Io):
     cdef inline void make_records(self, uint32_t slot, TlsSlot *at) noexcept nogil:
         """Encrypt as much as may be encrypted ahead, and give the records to the inner backend."""
         cdef int bytes
-        while at.plain_left > 0 and at.out_bytes < TLS_AHEAD_BYTES:
+        # At first one record at a time: they carry the acknowledgements of tickets, without which a server with Nagle's algorithm
+        # would hold an early answer back, and lose it when it closes.
+        cdef size_t ahead_bytes = TLS_AHEAD_BYTES if at.answered else TLS_RECORD_BYTES
+        while at.plain_left > 0 and at.out_bytes < ahead_bytes:
             bytes = <int> min(at.plain_left, <size_t> TLS_RECORD_BYTES)
             if tls.SSL_write(at.ssl, at.plain, bytes) != bytes:
                 self.broken_kind = self.failure(at, -1)
@@ -213,12 +218,15 @@ cdef class TlsIo(Io):
         if at.terms.session != NULL:
             tls.SSL_set_session(at.ssl, at.terms.session)
         at.state = TLS_SHAKING
+        at.empty_records = 0
+        at.answered = False
         at.connected_ns = event.time_ns
         return self.shake(at, event)
 
     cdef bint shake(self, TlsSlot *at, IoEvent *event) noexcept nogil:
         """Go on with the handshake as far as possible; return whether it has ended."""
         cdef int result = tls.SSL_do_handshake(at.ssl)
+        self.work.left -= WORK_HANDSHAKE
         if result != 1:
             if tls.SSL_get_error(at.ssl, result) != tls.SSL_ERROR_WANT_READ:
                 return self.failed(at, event, self.failure(at, result))
@@ -267,6 +275,7 @@ cdef class TlsIo(Io):
             return self.stream_ended(at, event)
         at.source = event.data
         at.source_bytes = <size_t> event.result
+        self.work.left -= event.result >> WORK_FRAMED_SHIFT
         if at.state == TLS_SHAKING:
             return self.shake(at, event)
         if at.state != TLS_OPEN:
@@ -286,12 +295,15 @@ cdef class TlsIo(Io):
         if at.state != TLS_OPEN:
             return False
         at.state = TLS_ENDED
+        if event.result == 0:
+            # Without close_notify anybody can have ended the stream: what it delimits is cut off (RFC 8446, 6.1).
+            event.result = -(TLS_FAILURE + ERROR_CLOSED_EARLY)
         return True
 
     cdef inline bint sent(self, TlsSlot *at, IoEvent *event) noexcept nogil:
         at.sending = False
         if event.result < 0:
-            if at.state == TLS_SHAKING:
+            if at.state == TLS_SHAKING and not send_met_reset(event.result):
                 event.op = IO_CONNECT
                 self.close(event.slot)
                 return True
@@ -313,20 +325,30 @@ cdef class TlsIo(Io):
         """Decrypt more received bytes; return whether that yields an event. `reading` ends when there are no more."""
         cdef TlsSlot *at = &self.table[slot]
         cdef int total = 0
-        cdef int got = tls.SSL_read(at.ssl, self.plain, TLS_PLAIN_BYTES)
-        while got > 0:
-            total += got
-            if total == TLS_PLAIN_BYTES or (at.source_bytes == 0 and not tls.SSL_has_pending(at.ssl)):
-                break
-            got = tls.SSL_read(at.ssl, self.plain + total, TLS_PLAIN_BYTES - total)
+        cdef int got
         event.slot = slot
         event.op = IO_RECV
         event.time_ns = self.reading_ns
         event.data = self.plain
+        if at.empty_records > TLS_EMPTY_RECORDS_AT_MOST or at.out_bytes > TLS_FLOOD_BYTES:
+            return self.end_reading(at, event, -(TLS_FAILURE + ERROR_TLS_PROTOCOL))
+        at.starved = False
+        got = tls.SSL_read(at.ssl, self.plain, TLS_PLAIN_BYTES)
+        while got > 0:
+            at.empty_records = 0
+            at.answered = True
+            total += got
+            if total == TLS_PLAIN_BYTES or (at.source_bytes == 0 and not tls.SSL_has_pending(at.ssl)):
+                break
+            got = tls.SSL_read(at.ssl, self.plain + total, TLS_PLAIN_BYTES - total)
         event.result = total
         if got <= 0 and tls.SSL_get_error(at.ssl, got) != tls.SSL_ERROR_WANT_READ:
             # The next call reports it, if there is content before it.
             return total > 0 or self.reading_failed(at, event, got)
+        if got <= 0 and not at.starved:
+            at.empty_records += 1
+            self.work.left -= WORK_RECORD
+            return total > 0  # there may be more
         if got <= 0 or total < TLS_PLAIN_BYTES:
             self.reading = NO_SLOT
             # A reply to a message of the peer, such as a change of keys.
@@ -334,14 +356,16 @@ cdef class TlsIo(Io):
         return total > 0
 
     cdef bint reading_failed(self, TlsSlot *at, IoEvent *event, int result) noexcept nogil:
+        cdef bint closed = tls.SSL_get_error(at.ssl, result) == tls.SSL_ERROR_ZERO_RETURN
+        cdef int64_t ended = 0 if closed else -(TLS_FAILURE + self.failure(at, result))
+        tls.ERR_clear_error()
+        return self.end_reading(at, event, ended)
+
+    cdef inline bint end_reading(self, TlsSlot *at, IoEvent *event, int64_t result) noexcept nogil:
         self.reading = NO_SLOT
         at.source_bytes = 0
         at.state = TLS_ENDED
-        if tls.SSL_get_error(at.ssl, result) == tls.SSL_ERROR_ZERO_RETURN:
-            event.result = 0
-        else:
-            event.result = -(TLS_FAILURE + self.failure(at, result))
-        tls.ERR_clear_error()
+        event.result = result
         return True
 
     cdef bint tell_broken(self, IoEvent *event) noexcept nogil:

@@ -9,6 +9,8 @@ cdef enum:
     TLS_STASH_BYTES = 65536     # no less than a backend hands out at a time
     TLS_RECORD_BYTES = 16384    # of content, at most (RFC 8446, 5.1)
     TLS_AHEAD_BYTES = 65536     # of records encrypted before the inner backend has taken them
+    TLS_FLOOD_BYTES = 1048576   # of records for a peer that keeps changing keys and reads nothing
+    TLS_EMPTY_RECORDS_AT_MOST = 32  # records without content in a row: new keys, tickets, alerts
 
 cdef enum TlsState:
     TLS_CLOSED
@@ -26,6 +28,9 @@ cdef struct TlsSlot:
     bint telling                # a send of the caller is outstanding
     const uint8_t *source       # received bytes that OpenSSL has not read yet
     size_t source_bytes
+    bint starved                # OpenSSL needs more than that
+    uint32_t empty_records      # since the last content
+    bint answered               # content has come
     const uint8_t *plain        # the rest of the caller's send, not encrypted yet
     size_t plain_left
     size_t plain_bytes
@@ -44,6 +49,7 @@ cdef int tls_bio_read(tls.BIO *bio, char *out, int bytes) noexcept nogil:
     cdef size_t taken = min(at.source_bytes, <size_t> bytes)
     tls.BIO_clear_retry_flags(bio)
     if taken == 0:
+        at.starved = True
         tls.BIO_set_retry_read(bio)
         return -1
     memcpy(out, at.source, taken)

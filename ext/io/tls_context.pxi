@@ -87,6 +87,8 @@ cdef class TlsContext:
         tls.SSL_CTX_set_max_proto_version(self.shared.context, _TLS_VERSIONS[version or "1.3"])
         # HTTP's own framing detects truncated responses.
         tls.SSL_CTX_set_options(self.shared.context, tls.SSL_OP_IGNORE_UNEXPECTED_EOF)
+        # SSL_read returns after each record without content, so that a flood of them can be counted.
+        tls.SSL_CTX_clear_mode(self.shared.context, tls.SSL_MODE_AUTO_RETRY)
         # A close sends nothing to the peer, and the session stays valid for the next connection.
         tls.SSL_CTX_set_quiet_shutdown(self.shared.context, 1)
         self.shared.resume = resume

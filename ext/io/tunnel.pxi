@@ -42,6 +42,7 @@ cdef class TunnelIo(Io):
 
     def __cinit__(self, Io inner not None, bytes head not None):
         self.inner = inner
+        self.work = inner.work
         self.head_object = head
         self.head.data = head
         self.head.bytes = <size_t> len(head)
@@ -134,7 +135,7 @@ cdef class TunnelIo(Io):
         return self.inner.wait(0 if self.stashed != NO_SLOT else deadline_ns)
 
     cdef bint next(self, IoEvent *event) noexcept nogil:
-        if self.stashed != NO_SLOT:
+        if self.stashed != NO_SLOT and self.work.left > 0:
             event.slot = self.stashed
             event.op = IO_RECV
             event.result = <int64_t> self.stash_bytes
@@ -169,6 +170,8 @@ cdef class TunnelIo(Io):
             return True
         at.asking = False
         at.data = NULL
+        if send_met_reset(event.result) and at.state == TUNNEL_ASKING:
+            return False  # the proxy may have answered before
         if event.result < 0:
             return self.failed(event, ERROR_PROXY_CLOSED) if at.state == TUNNEL_ASKING else data != NULL
         if data != NULL:

@@ -291,6 +291,7 @@ cdef class UringIo(Io):
         cdef io_uring_cqe *cqe
         cdef bint untold = self.reported_quiet != self.submitted_quiet
         self.release()
+        self.work.left = WORK_A_TURN
         now_ns = monotonic_ns()
         left_ns = min(max(deadline_ns - now_ns, 0), MAX_WAIT_NS)
         self.mark_submitted(now_ns)
@@ -316,10 +317,11 @@ cdef class UringIo(Io):
     cdef bint next(self, IoEvent *event) noexcept nogil:
         cdef io_uring_cqe cqe
         self.release()
-        while self.reported_quiet != self.submitted_quiet:
+        while self.reported_quiet != self.submitted_quiet and self.work.left > 0:
             if self.tell_quiet(event):
                 return True
-        while self.head != io_uring_smp_load_acquire(self.ring.cq.ktail):
+        while self.work.left > 0 and self.head != io_uring_smp_load_acquire(self.ring.cq.ktail):
+            self.work.left -= 1
             cqe = self.ring.cq.cqes[self.head & self.ring.cq.ring_mask]
             event.time_ns = self.reaped_ns if <int32_t> (self.reaped_tail - self.head) > 0 else self.submitted_ns
             self.head += 1
@@ -332,6 +334,7 @@ cdef class UringIo(Io):
         cdef UringQuiet *quiet = &self.quiet[self.reported_quiet & self.quiet_mask]
         cdef UringSlot *slot = &self.slots[quiet.slot]
         self.reported_quiet += 1
+        self.work.left -= 1
         if slot.generation != quiet.generation:
             return False
         event.slot = quiet.slot
@@ -378,6 +381,8 @@ cdef class UringIo(Io):
                 self.send_rest(index, slot, IO_SEND, 0)
                 return False
             event.result = slot.send_bytes
+        elif event.result == -ECONNRESET:
+            slot.error = ECONNRESET
         return True
 
     cdef inline bint deliver_received(self, IoEvent *event, uint32_t index, UringSlot *slot,
@@ -389,5 +394,6 @@ cdef class UringIo(Io):
         if cqe.res <= 0 and cqe.res != -ENOBUFS:
             slot.ended = True
         if cqe.res > 0:
+            self.work.left -= cqe.res >> WORK_MOVED_SHIFT
             event.data = self.buffers + <size_t> self.held_buffer * URING_BUFFER_BYTES
         return cqe.res != -ENOBUFS

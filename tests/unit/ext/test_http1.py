@@ -148,6 +148,9 @@ GOOD = [
         0,
         False,
     ),
+    good("identity", OK + "Transfer-Encoding: identity\nContent-Length: 5\n\nhello", 5),
+    good("identity, odd case", OK + "Content-Length: 2\nTransfer-Encoding: ,Identity\n\nhi", 2),
+    good("identity, then chunked", OK + "Transfer-Encoding: identity, chunked\n\n1\nx\n0\n\n", 1),
     good("bare LF", b"HTTP/1.1 200 OK\nX: 1\nContent-Length: 2\n\n\r\n", 2),
     good("bare LF, no reason", b"HTTP/1.1 200\nContent-Length: 0\r\n\n"),
     good(
@@ -183,6 +186,11 @@ GOOD = [
     ),
     to_close("to close, two words", OK + "Transfer-Encoding: not chunked\n\n0\n\n", 5),
     to_close("to close, empty coding", OK + "Transfer-Encoding:\nContent-Length: 5\n\nhello!", 6),
+    to_close("to close, identity", OK + "Transfer-Encoding: identity\n\nhello", 5),
+    to_close(
+        "to close, not only identity", OK + "Transfer-Encoding: gzip, identity\nContent-Length: 2\n\nhello", 5
+    ),
+    to_close("to close, like identity", OK + "Transfer-Encoding: identit\nContent-Length: 2\n\nhello", 5),
     to_close("to close, HTTP/1.0", "HTTP/1.0 200 OK\n\nhello", 5),
 ]
 
@@ -290,6 +298,14 @@ H11_DIFFERS = {
         "to close, like chunked",
         "to close, two words",
         "to close, empty coding",
+        "to close, identity",
+        "to close, not only identity",
+        "to close, like identity",
+    ),
+    "it takes no other coding than chunked; RFC 2616 had identity, and servers still send it": (
+        "identity",
+        "identity, odd case",
+        "identity, then chunked",
     ),
     "it takes no empty members of a list; RFC 9110 5.6.1.2 does": ("chunked, empty members",),
     "it takes chunk sizes up to 20 digits; 7.1 sets no limit to zeros": ("chunked, leading zeros",),
@@ -314,7 +330,13 @@ HTTPTOOLS_DIFFERS = {
         "chunked, empty members",
         "to close, empty coding",
     ),
-    "it refuses Content-Length beside chunked; 6.3 lets the coding win": ("chunked and length",),
+    "it refuses Content-Length beside a coding; 6.3 lets the coding win, and identity is none": (
+        "chunked and length",
+        "identity",
+        "identity, odd case",
+        "to close, not only identity",
+        "to close, like identity",
+    ),
     "it wants CR LF everywhere; 2.2 takes a bare LF": ("bare LF", "bare LF, no reason", "bare LF, list"),
     "it reads a body after an interim head; 6.3 has none": ("framing in 103",),
     "it takes any three digits; RFC 9110 15 begins with 100": ("status '099 OK'",),
