@@ -52,7 +52,7 @@ def parse(text: str) -> list[Entry]:
     if len(entries) > MAX_BREAKDOWNS:
         raise TargetsError(
             f"it has more than {MAX_BREAKDOWNS} targets, each with statistics of its own;"
-            " use one request with placeholders and --data"
+            " one request with a placeholder takes any number of rows: --template and --data"
         )
     if not entries:
         raise TargetsError("it has no targets; write each on a line like: GET http://localhost:8080/")

@@ -24,6 +24,7 @@ EVERYONE = (
     "heyfleet.documents",
     "heyfleet.durations",
     "heyfleet.errors",
+    "heyfleet.encodings",
     "heyfleet.files",
     "heyfleet.mask",
     "heyfleet.private_files",

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from heyfleet.files import MAX_DATA_BYTES, decode
+from heyfleet.encodings import decode
 
 if TYPE_CHECKING:  # most runs read no document, and should start at once
     import json
 
 MAX_DEPTH = 100  # levels of nesting; deeper ones would exhaust the stack of whatever walks through them
+_MAX_FIELD_CHARACTERS = 1 << 30  # of CSV: as many as the largest file has
 _MAX_DIGITS = 40  # of a whole number; all that a schema of heyfleet can hold have fewer
 _CSV_LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n)|[^\r\n]++")
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{\]}]', re.DOTALL)
@@ -53,7 +54,7 @@ def csv_rows(text: str, *, strict: bool = False) -> Iterator[tuple[int, list[str
     """
     import csv
 
-    csv.field_size_limit(MAX_DATA_BYTES)
+    csv.field_size_limit(_MAX_FIELD_CHARACTERS)
     reader = csv.reader((match[0] for match in _CSV_LINE.finditer(text)), strict=strict)
     try:
         yield from ((reader.line_num, row) for row in reader if row)

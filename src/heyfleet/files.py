@@ -10,7 +10,6 @@ Every error is one InputError that begins with `source`, the flag or line that n
 
 from __future__ import annotations
 
-import codecs
 import os
 import select
 import stat
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+from heyfleet.encodings import decode
 from heyfleet.errors import InputError
 from heyfleet.mask import mask_text
 
@@ -29,15 +29,6 @@ WRITER_WAIT_S = 10.0
 _NULL_DEVICE = os.makedev(1, 3)  # /dev/null, which stands for an empty file
 _POLL_MS = 50
 _PIECE_BYTES = 1 << 20
-
-# The byte order marks, and the encodings that they announce. That of UTF-32 begins with that of UTF-16.
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 
 # What came from standard input, by the source that read it: it can be read only once, but a plan may be made again.
 _standard_input: dict[str, bytes] = {}
@@ -73,30 +64,12 @@ def read_text_file(
     pipes: bool = True,
     error: type[InputError] = InputError,
 ) -> str:
-    """Return the text of a file in UTF-8, or in the encoding that its byte order mark announces, without the mark.
-
-    `undecodable` names what becomes of bytes that are not in that encoding, as for `bytes.decode`. Where that is
-    "strict", they are refused, and so are NULs, which only binary files have.
-    """
+    """Return the text of a file in UTF-8, or in the encoding that its byte order mark announces; see `decode`."""
     data = read_file(path, source, limit_bytes, pipes=pipes, error=error)
     try:
         return decode(data, undecodable)
     except ValueError as reason:
         raise error(f"{source}: {_display(os.fspath(path))} {reason}", "save it as UTF-8") from None
-
-
-def decode(data: bytes, undecodable: str = "strict") -> str:
-    """Return bytes as text by the rules of `read_text_file`. ValueError names the line that is not text."""
-    mark, encoding = next(((mark, name) for mark, name in _MARKS if data.startswith(mark)), (b"", "utf-8"))
-    try:
-        text = data[len(mark) :].decode(encoding, undecodable)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, len(mark) + error.start) + 1
-        raise ValueError(f"is not text in {encoding.upper()}: line {line}") from None
-    if undecodable == "strict" and "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise ValueError(f"is not text: line {line} has a NUL byte")
-    return text
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from hdrh.histogram import HdrHistogram
 
 from heyfleet.agent.http.template import Compiler
 from heyfleet.documents import parse_json
+from heyfleet.encodings import decode
 from heyfleet.errors import InputError
 from heyfleet.ext import Engine, Http1Parser, SimIo, SimPeer, hpack_decode, hpack_encode, http2_request
-from heyfleet.files import decode
 from heyfleet.plan import targets_file as targetsfile
 from heyfleet.plan import url as urls
 from heyfleet.plan.template import TemplateError, Value, parse

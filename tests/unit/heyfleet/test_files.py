@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from heyfleet import files
+from heyfleet.encodings import decode
 from heyfleet.errors import InputError
-from heyfleet.files import decode, open_file, read_file, read_text_file
+from heyfleet.files import open_file, read_file, read_text_file
 
 LIMIT_BYTES = 1000
 
