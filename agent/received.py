@@ -12,6 +12,7 @@ from heyfleet.proto.protocol import LEASE_NS_AT_LEAST, LEASE_NS_AT_MOST
 
 # How far a start may lie from the agent's clock: it is sent a moment ahead, and clocks are synchronized.
 _START_NS_FROM_NOW = 60_000_000_000
+_MAX_SEAL_BYTES = 1024
 
 
 class InvalidMessageError(HeyfleetError):
@@ -37,6 +38,8 @@ def check_message(message: ToAgent, agent: str, now_ns: int) -> None:
             if assignment.agent != agent:
                 raise InvalidMessageError(f"the assignment is for another agent, {assignment.agent}")
         case "start":
+            if len(message.start.seal) > _MAX_SEAL_BYTES:
+                raise InvalidMessageError(f"the start has a seal of more than {_MAX_SEAL_BYTES} bytes")
             ahead_ns = message.start.at_ns - now_ns
             if abs(ahead_ns) > _START_NS_FROM_NOW:
                 raise InvalidMessageError(

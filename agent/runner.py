@@ -19,7 +19,7 @@ from heyfleet.agent.policy import HostPolicy
 from heyfleet.agent.snapshots import encode_histogram, merge_workers
 from heyfleet.agent.worker import Setup, Worker, build_engine
 from heyfleet.errors import CannotStartError
-from heyfleet.plan.sharding import deal
+from heyfleet.plan.sharding import deal, request_order
 from heyfleet.proto.plan_pb2 import USERS, Assignment, Plan
 from heyfleet.proto.protocol import TRACE_BYTES_A_SNAPSHOT
 from heyfleet.proto.stats_pb2 import Done, Ready, Refusal, Snapshot
@@ -100,6 +100,7 @@ class Runner:
             resolution=resolution,
             http2=http2,
             messages=messages,
+            order=request_order([request.weight for request in plan.requests]),
             columns=columns,
             workers=len(shares),
             connections=sum(share.connections for share in shares),

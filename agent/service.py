@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from heyfleet import __version__
+from heyfleet.agent.delivery import Delivery
 from heyfleet.agent.errors import DeniedError, cause_of
 from heyfleet.agent.held_run import AsyncRunner, HeldRun, newest_offers
 from heyfleet.agent.host.info import host_facts
@@ -23,7 +24,7 @@ from heyfleet.agent.threaded_runner import ThreadedRunner
 from heyfleet.proto.control_pb2 import Bye, FromAgent, Hello, Pong, ToAgent
 from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.proto.protocol import PROTOCOL
-from heyfleet.proto.stats_pb2 import Ready, Record, Refusal
+from heyfleet.proto.stats_pb2 import Ready, Refusal
 
 _LEASE_CHECK_S = 0.1
 _DEFAULT_LEASE_NS = 10_000_000_000  # until a controller grants another
@@ -61,10 +62,10 @@ class AgentService:
         self._folder = folder
         self._policy = policy or HostPolicy()
         self._keep_results = keep_results
-        self._log = log
+        self._write_log = log
         self._new_runner = new_runner
         self._clock_ns = clock_ns
-        self._in_thread = in_thread
+        self._delivery = Delivery(self._send, self._log, clock_ns, in_thread)
         self.heard_ns = clock_ns()  # when the controller's last message arrived
         self.lease_ns = _DEFAULT_LEASE_NS
         self._leaving = ""
@@ -117,15 +118,13 @@ class AgentService:
             self._handle(message)
         except DeniedError:
             raise
-        except (
-            Exception
-        ) as error:  # whatever a message leads to, the agent goes on and the controller learns of it
+        except Exception as error:  # the agent goes on, and the controller learns of it
             kind = message.WhichOneof("message")
             reason = f"it can't carry out the {kind}: {cause_of(error)}"
             if (run := self._run(message.run_id)) is not None and kind != "assignment":
                 self._fail(run, reason)
             else:
-                self._log(f"refused run {message.run_id}: {reason}")
+                self._log(f"refused run {message.run_id[:32]!r}: {reason}")
                 self._refuse(message.run_id, reason)
 
     def _handle(self, message: ToAgent) -> None:
@@ -165,6 +164,10 @@ class AgentService:
             self._refuse(run_id, f"it is still busy with run {busy.run_id}")
         elif run_id in self._runs:
             self._refuse(run_id, f"it still holds the results of run {run_id}")
+        elif self._pending is not None and self._pending.assignment == assignment:
+            # The controller repeats it on a new stream. A start for the preparation that it has heard of may be on its way.
+            if self._pending.ready is not None:
+                self._send(FromAgent(ready=self._pending.ready, run_id=run_id))
         else:
             self._cancel_pending()
             self._forget_old_runs()
@@ -269,69 +272,30 @@ class AgentService:
     # Results
 
     async def _collect(self, run: HeldRun) -> None:
-        """Spool and send a run's snapshots and totals as they come; whatever fails ends the run."""
+        """Keep and send a run's results as they come; whatever fails ends the run."""
         try:
-            await self._collect_results(run)
+            await self._delivery.collect(run)
         except Exception as error:
             self._fail(run, f"its results can't be collected: {cause_of(error)}")
         finally:
             run.running = False
             self._changed.set()
 
-    async def _collect_results(self, run: HeldRun) -> None:
-        async for snapshot in run.runner.snapshots():
-            await self._spool(run, Record(snapshot=snapshot))
-            run.last_sequence = snapshot.sequence
-            run.since_ns = self._clock_ns()
-            self._send(FromAgent(snapshot=snapshot, run_id=run.run_id))
-        done = await run.runner.done()
-        if run.ended_by:
-            done.stopped_by = run.ended_by
-        await self._spool(run, Record(done=done))
-        run.done, run.running = done, False
-        self._send(FromAgent(done=done, run_id=run.run_id))
-        self._log(f"run {run.run_id}: {done.sent} requests sent, ended by {done.stopped_by}")
-
-    async def _spool(self, run: HeldRun, record: Record) -> None:
-        """Append to the spool file, before the record is sent: the controller never has more than the file.
-
-        After a write that failed the file gets nothing more, so that it has no gap.
-        """
-        if run.spool_fault:
-            return
-        try:
-            await self._in_thread(run.append, record)
-        except OSError as error:
-            assert run.spool is not None
-            run.spool_fault = cause_of(error)
-            self._log(f"can't write {run.spool.path}: {run.spool_fault}; results are sent, but not kept here")
-
     async def _resend(self, run_id: str, after_sequence: int) -> None:
-        """Send a run's records again from the spool file, without the snapshots that the controller has."""
+        """Send again what the controller has not received of a run."""
         run = self._runs.get(run_id)
         if run is None:
             return
-        last_sequence = run.last_sequence
         try:
-            records = await self._in_thread(run.records)
-        except OSError as error:
-            if run_id in self._runs:  # else it was released meanwhile
-                self._fail(run, f"can't read the results kept here: {cause_of(error)}")
+            loss = await self._delivery.resend(run, after_sequence)
+        except Exception as error:  # a disk that fails, or no memory for all of it
+            loss = f"can't read the results kept here: {cause_of(error)}"
+        if run_id not in self._runs:  # released meanwhile
             return
-        for record in records:
-            if record.HasField("ready") and not after_sequence:
-                self._send(FromAgent(ready=record.ready, run_id=run_id))
-            elif record.HasField("snapshot") and record.snapshot.sequence > after_sequence:
-                self._send(FromAgent(snapshot=record.snapshot, run_id=run_id))
-        if run.done is not None:
-            self._send(FromAgent(done=run.done, run_id=run_id))
-        kept = max((record.snapshot.sequence for record in records), default=0)
         if run.failure:
             self._refuse(run_id, run.failure)
-        elif max(kept, after_sequence) < last_sequence:
-            self._fail(
-                run, f"results that could not be kept here were lost with the stream: {run.spool_fault}"
-            )
+        elif loss:
+            self._fail(run, loss)
 
     # Lease and end
 
@@ -392,6 +356,11 @@ class AgentService:
     def kept_files(self) -> list[Path]:
         """Spool files of runs that no controller has released."""
         return [run.spool.path for run in self._runs.values() if run.spool is not None]
+
+    def _log(self, line: str) -> None:
+        """Log a line, if anybody reads the log: a closed stderr must not end a lease that is being enforced."""
+        with suppress(OSError, ValueError):
+            self._write_log(line)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

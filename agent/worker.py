@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from heyfleet.agent.errors import cause_of
 from heyfleet.agent.host import monitor
 from heyfleet.agent.http.messages import Message
 from heyfleet.agent.http.proxy import target_url, tunnel_head
@@ -13,7 +14,7 @@ from heyfleet.agent.http.resolve import Resolution
 from heyfleet.agent.http.transport import tls_context
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.ext import ConnectionConfig, Engine, LoadConfig, RecordingConfig, RequestConfig, TargetConfig
-from heyfleet.plan.sharding import Share, request_order
+from heyfleet.plan.sharding import Share
 from heyfleet.proto.plan_pb2 import CLOSED, CONNECTION_RATE, RATE, USERS, Assignment, Think
 from heyfleet.proto.stats_pb2 import WorkerFacts
 
@@ -29,6 +30,7 @@ class Setup:
     resolution: Resolution
     http2: bool
     messages: list[Message]
+    order: list[int]
     columns: list[list[bytes]]
     workers: int
     connections: int  # of all workers
@@ -72,8 +74,8 @@ class Worker:
         before_ns, before = monitor.run_queue_wait()
         try:
             self.engine.run()
-        except OSError as error:
-            self.fault = error.strerror or str(error)
+        except Exception as error:  # such as no memory for the ring; the run ends with its cause
+            self.fault = cause_of(error)
         finally:
             after_ns, after = monitor.run_queue_wait()
             self._run_queue_ns, self._switched_out = after_ns - before_ns, after - before
@@ -99,7 +101,7 @@ def build_engine(setup: Setup, share: Share) -> Engine:
         ),
         RequestConfig(
             messages=setup.messages,
-            order=request_order([request.weight for request in plan.requests]),
+            order=setup.order,
             columns=setup.columns,
             decode=plan.decode,
         ),

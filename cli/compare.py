@@ -10,13 +10,14 @@ import click
 
 from heyfleet import console
 from heyfleet.errors import ExitCode, InputError
+from heyfleet.files import STANDARD_INPUT, is_readable_file
 from heyfleet.results.archive.runs import find_run
 from heyfleet.results.archive.runs_folder import runs_folder
 from heyfleet.results.compare.archive_reader import read_archive
 from heyfleet.results.compare.comparison import Comparison, Limit, compare, describe, parse_limit
-from heyfleet.results.compare.foreign_readers import read_file
+from heyfleet.results.compare.foreign_readers import read_sample_file
 from heyfleet.results.compare.report import document, text_lines
-from heyfleet.results.compare.sample import Sample
+from heyfleet.results.compare.sample import FileOptions, Sample
 from heyfleet.results.export.run_view import Selection
 from heyfleet.text import dump_json
 
@@ -55,8 +56,15 @@ def compare_command() -> click.Command:
             click.Option(
                 ["--unit"],
                 type=click.Choice(list(UNITS_NS)),
-                default="ns",
-                help="Unit of the values in histogram logs of other tools. Default ns.",
+                help="Unit of the values in files of other tools that don't say it. Default: ns in histogram logs, ms in"
+                " percentiles (hgrm); wrk2 writes ms.",
+            ),
+            click.Option(
+                ["--tag"],
+                metavar="NAME",
+                default="",
+                help="Compare the lines of a histogram log that have this tag. Default: those without a tag, or else with"
+                " the tag latency, or with the only one there is.",
             ),
             click.Option(["--runs"], metavar="DIR", default=runs_folder, help="Folder of archived runs."),
         ],
@@ -69,8 +77,9 @@ def compare_command() -> click.Command:
 def _compare(before: str, after: Sequence[str], limits: Sequence[str], **options: Any) -> None:
     checks = [parse_limit(text) for text in limits]
     selection = Selection(stage=options["stage"], request=options["request"])
+    file_options = FileOptions(UNITS_NS[options["unit"]] if options["unit"] else None, options["tag"])
     first, *others = (
-        read_sample(name, selection, options["unit"], options["runs"]) for name in (before, *after)
+        read_sample(name, selection, file_options, options["runs"]) for name in (before, *after)
     )
     comparisons = [compare(first, other) for other in others]
     if options["html"]:
@@ -92,13 +101,15 @@ def _compare(before: str, after: Sequence[str], limits: Sequence[str], **options
         raise click.exceptions.Exit(ExitCode.DIFFERENCE)
 
 
-def read_sample(name: str, selection: Selection, unit: str = "ns", runs: str = "") -> Sample:
+def read_sample(name: str, selection: Selection, options: FileOptions, runs: str = "") -> Sample:
     """Return the sample of a file or an archived run; InputError if it can't be read."""
     path = Path(name)
-    if path.is_file():
+    if name == STANDARD_INPUT or is_readable_file(path):
         if selection:
             raise InputError(f"{name}: --stage and --request apply to archived runs, and this is a file")
-        return read_file(path, UNITS_NS[unit])
+        return read_sample_file(name, options)
+    if options.tag:
+        raise InputError(f"{name}: --tag applies to histogram logs, and this is an archived run")
     if not path.is_dir():
         path = find_run(name, runs).folder
     sample = read_archive(path, selection)

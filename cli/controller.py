@@ -113,15 +113,15 @@ async def _serve_until_signal(listen: str, credentials_folder: str, lease_ns: in
     registry = AgentRegistry(lease_ns, console.info)
     key, certificate = credentials.authority.server()
     seals = ShareSeals(credentials.authority.derived_key("shares of runs"))
+    signals: asyncio.Queue[int] = asyncio.Queue()
+    for number in end_signals():
+        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     server = Server(
         registry,
         (credentials.authority.ca_pem, key, certificate),
         join=enrollment.Enrollment(credentials, registry).join,
         operator_service=Daemon(registry, console.info, seals),
     )
-    signals: asyncio.Queue[int] = asyncio.Queue()
-    for number in end_signals():
-        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     port = await server.start(enrollment.format_address(host, port))
     console.info(f"listening on {enrollment.format_address(host, port)}")
     async with background(registry.renew_leases):

@@ -10,14 +10,15 @@ import click
 import yaml
 
 from heyfleet import console
+from heyfleet.mask import mask_text
 from heyfleet.plan.build import warnings
-from heyfleet.plan.mask import mask_text
 from heyfleet.plan.options import OPTIONS, Text
 from heyfleet.plan.plan_file import PlanFile
 from heyfleet.plan.redact import echo, without_secrets
 from heyfleet.plan.stages import peak_rate_per_s, stage_ends_ns
 from heyfleet.proto.plan_pb2 import CONNECTION_RATE, RATE, USERS, Plan
 from heyfleet.text import dump_json
+from heyfleet.yaml_documents import YamlError, compose_yaml
 
 Planned = Callable[[list[str]], tuple[Plan, dict[str, Text], PlanFile | None]]
 
@@ -84,11 +85,11 @@ def _scalar(value: Any) -> str:
         return "true" if value else "false"
     text = str(value)
     try:
-        root = yaml.compose(f"key: {text}", Loader=yaml.SafeLoader)
+        root = compose_yaml(f"key: {text}")
         node = root.value[0][1] if root is not None else None
         same = isinstance(node, yaml.ScalarNode) and node.value == text and not node.tag.endswith(":null")
         plain = same and text.isprintable()
-    except yaml.YAMLError:
+    except YamlError:
         plain = False
     return text if plain else json.dumps(text, ensure_ascii=False)
 

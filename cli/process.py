@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import click
@@ -32,10 +34,19 @@ def _interruptible() -> Iterator[None]:
     outside = signal.getsignal(signal.SIGINT)
     if outside == signal.SIG_DFL:  # see __main__.py; a program that calls `main` keeps its own handler
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.unraisablehook = _raise_again
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, outside)
+
+
+def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Repeat a Ctrl-C that arrived where Python drops exceptions, such as in a callback of its import system."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        threading.Timer(0.001, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _exit_code(command: Callable[[], int]) -> int:
@@ -55,9 +66,18 @@ def _exit_code(command: Callable[[], int]) -> int:
     except Exception as error:
         if os.environ.get("HEYFLEET_DEBUG") == "1" and not isinstance(error, HeyfleetError):
             raise
+        if _is_interrupt(error):
+            return ExitCode.INTERRUPTED
         known = translate(error)
         console.error(str(known) if known else f"{fault(error)} (HEYFLEET_DEBUG=1 shows where)")
         return known.exit_code if known else ExitCode.FAULT
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Return whether Ctrl-C is behind an error: Python itself wraps it in some places, as when a class is made."""
+    while error is not None and not isinstance(error, HeyfleetError | KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return isinstance(error, KeyboardInterrupt)
 
 
 def fault(error: BaseException) -> str:

@@ -74,11 +74,11 @@ class Controller:
         outgoing.put_nowait(FromOperator(run=request))
         loop = asyncio.get_running_loop()
         stop = FromOperator(stop=Stop())
-        interrupts.stop_with(lambda: loop.call_soon_threadsafe(outgoing.put_nowait, stop))
         channel = OperatorChannel(self._address, self._tls)
         answers = channel.run(_messages(outgoing))
         try:
-            measurements = await _read_result(answers, interrupts, on_status, on_interval)
+            with interrupts.stop_with(lambda: loop.call_soon_threadsafe(outgoing.put_nowait, stop)):
+                measurements = await _read_result(answers, interrupts, on_status, on_interval)
             outgoing.put_nowait(FromOperator(result_received=ResultReceived()))
             outgoing.put_nowait(None)
             async for _ in answers:

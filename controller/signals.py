@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -13,6 +14,10 @@ from heyfleet.surroundings import end_signals
 
 class Interrupted(KeyboardInterrupt):
     """A signal arrived before the load had started."""
+
+
+def _load_has_ended() -> None:
+    """Stop nothing."""
 
 
 class Interrupts:
@@ -28,9 +33,19 @@ class Interrupts:
         """The exit code that shells give to a process ended by the signal; 0 without a signal."""
         return 128 + self.signum if self.signum else 0
 
-    def stop_with(self, stop: Callable[[], object]) -> None:
-        """Call `stop` on a signal from now on. Before, a signal raises Interrupted."""
+    @contextmanager
+    def stop_with(self, stop: Callable[[], object]) -> Iterator[None]:
+        """Call `stop` on a signal within the context, or at once if there was one.
+
+        Before the first such context, a signal raises Interrupted; after one, the load has ended, and nothing is called.
+        """
         self._stop = stop
+        if self.signum:
+            stop()
+        try:
+            yield
+        finally:
+            self._stop = _load_has_ended
 
     def __enter__(self) -> Interrupts:
         for number in end_signals():

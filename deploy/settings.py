@@ -31,7 +31,7 @@ class Setting:
     def read(self, value: object) -> Any:
         """Return the value in the setting's type. Raises SettingError."""
         try:
-            return _READERS[self.type](value)
+            return read_list(value, self.name) if self.type is list else _READERS[self.type](value)
         except OSError as error:
             raise SettingError(f"{self.name}: {value}: {error.strerror}") from None
         except (ValueError, KeyError):
@@ -51,13 +51,13 @@ def read(provider: str, settings: Iterable[Setting], values: Mapping[str, object
     }
 
 
-def read_list(value: object) -> list[str]:
-    """Return a list as text; split text at commas, or read the lines of the file that it names."""
+def read_list(value: object, source: str) -> list[str]:
+    """Return a list as text; split text at commas, or read the lines of the file that it names. Raises SettingError."""
     if isinstance(value, list):
         return [str(item) for item in value]
     text = str(value)
     if "," not in text and is_readable_file(text):
-        content = read_text_file(text, "list", error=SettingError)
+        content = read_text_file(text, source, error=SettingError)
         lines = (line.partition("#")[0].strip() for line in content.split("\n"))
         return [line for line in lines if line]
     return [word.strip() for word in text.split(",") if word.strip()]
@@ -72,5 +72,4 @@ _READERS: dict[type, Any] = {
     str: str,
     int: lambda value: int(str(value)),
     bool: lambda value: value if isinstance(value, bool) else _BOOLEANS[str(value).lower()],
-    list: read_list,
 }

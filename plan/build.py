@@ -22,7 +22,7 @@ from heyfleet.plan.stages import (
 )
 from heyfleet.plan.url import Url
 from heyfleet.plan.url import parse as parse_url
-from heyfleet.plan.validation import MAX_TRACE_ROWS, validate_plan
+from heyfleet.plan.validation import MAX_TRACE_ROWS, check_streams, validate_plan
 from heyfleet.proto.plan_pb2 import (
     CLOSED,
     CONNECTION_RATE,
@@ -50,6 +50,16 @@ _WARN_RATE_PER_CONNECTION = 1000.0
 def make_plan(options: RunOptions) -> Plan:
     """Return the plan that the options describe. Raises InputError if they can't work together."""
     try:
+        plan = _compose_plan(options)
+    except UnicodeEncodeError as error:  # protobuf takes only text that is UTF-8
+        raise InputError(f"{error.object!r} is not UTF-8") from None
+    validate_plan(plan)
+    check_nothing_hidden(plan)
+    return plan
+
+
+def _compose_plan(options: RunOptions) -> Plan:
+    try:
         url = parse_url(options.url)
     except ValueError as error:
         raise InputError(str(error)) from None
@@ -76,8 +86,6 @@ def make_plan(options: RunOptions) -> Plan:
         **_copied_fields(options),
     )
     _add_template(plan, options)
-    validate_plan(plan)
-    check_nothing_hidden(plan)
     return plan
 
 
@@ -92,8 +100,8 @@ def warnings(plan: Plan) -> Iterator[str]:
 
 
 def whole_plan(plan: Plan) -> Assignment:
-    """Return the whole plan as the assignment of a single agent."""
-    return Assignment(
+    """Return the whole plan as the assignment of a single agent. Raises InputError if it is too much for one."""
+    assignment = Assignment(
         run_id=new_run_id(),
         agent="local",
         plan=plan,
@@ -101,6 +109,8 @@ def whole_plan(plan: Plan) -> Assignment:
         connections=plan.connections,
         trace_rows=plan.trace_rows,
     )
+    check_streams(assignment)
+    return assignment
 
 
 def _copied_fields(options: RunOptions) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from heyfleet.plan.octets import to_octets, to_text
 from heyfleet.plan.options import RunOptions
 from heyfleet.proto.plan_pb2 import Column, Plan, Request
 
+_MAX_NAME_SHOWN = 20
+
 
 def add_template(plan: Plan, options: RunOptions) -> None:
     """Turn on the placeholders of a plan, and add the columns that they name. Raises InputError."""
@@ -23,6 +25,8 @@ def add_template(plan: Plan, options: RunOptions) -> None:
             )
         return
     plan.template = True
+    for request in plan.requests:
+        request.request_target = template.with_column_names(request.request_target)
     columns = _referenced_columns(plan)
     if options.seed is None and _is_random(plan):
         plan.seed = int.from_bytes(os.urandom(4))  # so that the next run draws other values
@@ -70,7 +74,7 @@ def _texts(request: Request) -> list[tuple[str, bool]]:
 def _read_columns(path: str, referenced: dict[str, bool]) -> list[Column]:
     text = read_text_file(path, "--data", MAX_DATA_BYTES, undecodable="surrogateescape")
     try:
-        rows = [row for row in csv_rows(text, strict=True) if row]
+        rows = [row for _, row in csv_rows(text, strict=True)]
     except ValueError as error:
         raise InputError(f"--data: {path}: {error}") from None
     if len(rows) < 2:
@@ -84,7 +88,9 @@ def _read_columns(path: str, referenced: dict[str, bool]) -> list[Column]:
     columns = []
     for name, one_line in referenced.items():
         if name not in names:
-            raise InputError(f"{{csv:{name}}}: {path} has no such column", f"known are {', '.join(names)}")
+            # Without a row of names, the first row has values, which may be secret.
+            known = ", ".join(each if len(each) <= _MAX_NAME_SHOWN else "..." for each in names)
+            raise InputError(f"{{csv:{name}}}: {path} has no such column", f"known are {known}")
         values = [row[names.index(name)] for row in rows]
         for number, value in enumerate(values, 2):
             if one_line and HEADER_BREAKS.search(value):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from heyfleet.plan import places, template, values
+from heyfleet.plan.octets import to_text
 from heyfleet.plan.url import WHOLE_SERVER, parse_request_target
 from heyfleet.proto.plan_pb2 import Plan, Request
 
@@ -23,7 +24,7 @@ def check_request(request: Request, *, is_template: bool) -> None:
         raise ValueError(f"the method {request.method!r} must be in capitals")
     if request.body_bytes:
         raise ValueError("its body was left out of this copy; a plan to execute has the body itself")
-    _check_request_target(request)
+    _check_request_target(request, is_template=is_template)
     _check_headers(request, is_template=is_template)
     if len(request.expected) > _MAX_RANGES:
         raise ValueError(f"{len(request.expected)} ranges of expected statuses are more than {_MAX_RANGES}")
@@ -32,11 +33,12 @@ def check_request(request: Request, *, is_template: bool) -> None:
             raise ValueError(f"{status.first} to {status.last} is not a range of status codes")
 
 
-def _check_request_target(request: Request) -> None:
+def _check_request_target(request: Request, *, is_template: bool) -> None:
     target = request.request_target
     if target == WHOLE_SERVER and request.method != "OPTIONS":
-        raise ValueError("only OPTIONS can ask about the whole server")
-    if parse_request_target(target) != target:
+        raise ValueError("only OPTIONS can ask about the whole server; give a path")
+    fixed = _fixed_text(target) if is_template else target
+    if parse_request_target(fixed) != fixed:
         raise ValueError(f"the path {target[:80]!r} must be percent-encoded, and end before its fragment")
 
 
@@ -78,7 +80,7 @@ def _check_placeholders(plan: Plan, known: set[str]) -> set[str]:
     used_in_headers: set[str] = set()
     for request in plan.requests:
         in_headers = _columns(header.value for header in request.headers)
-        elsewhere = _columns((request.request_target, request.body.decode("latin-1")))
+        elsewhere = _columns((request.request_target, to_text(request.body)))
         if unknown := (in_headers | elsewhere) - known:
             raise ValueError(f"{request.name}: there is no column {min(unknown)!r}")
         used_in_headers |= in_headers

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 def to_octets(text: str) -> bytes:
     """Return the bytes of a text. Raises ValueError for half of a surrogate pair, which has none."""
-    return text.encode("utf-8", "surrogateescape")
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise ValueError(f"{text!r} has half of a surrogate pair, which no encoding can send") from None
 
 
 def to_text(octets: bytes) -> str:

@@ -89,7 +89,7 @@ def parse_text(option: Option, text: Text, source: str) -> object:
     """Return the value of an option's text. The InputError of a bad one begins with `source`."""
     try:
         for each in [text] if isinstance(text, str) else [] if isinstance(text, bool) else text:
-            _check_octets(each)
+            to_octets(each)  # raises ValueError
         if isinstance(text, bool):
             if not option.is_switch:
                 raise ValueError("a value is missing")
@@ -101,13 +101,6 @@ def parse_text(option: Option, text: Text, source: str) -> object:
         return tuple(option.parse(item) for item in text)
     except ValueError as error:
         raise InputError(f"{source}: {error}") from None
-
-
-def _check_octets(text: str) -> None:
-    try:
-        to_octets(text)
-    except UnicodeEncodeError:
-        raise ValueError(f"{text!r} has half of a surrogate pair, which no encoding can send") from None
 
 
 def environment_texts(environ: Mapping[str, str]) -> dict[str, Text]:

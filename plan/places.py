@@ -14,7 +14,7 @@ _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 # The resolver reads 127.1, 0x7f000001 and 2130706433 as IPv4 addresses (inet_aton), so they are no names.
 _NUMBER = re.compile(r"\d+|0[xX][0-9A-Fa-f]*")
 _ZONE = re.compile(r"[A-Za-z0-9._-]{1,15}")  # the name of an interface, or its number
-_AGENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_AGENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _MAX_NAME_CHARACTERS = 253
 _MAX_LABEL_CHARACTERS = 63
 _MAX_PORT = 65535
@@ -24,8 +24,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 def check_host(text: str) -> str:
     """Check a host: a name in ASCII, or an address without brackets."""
-    if ":" in text:
-        return check_address(text)
+    if ":" in text and _is_address(text):
+        return text
     name = text.removesuffix(".")
     labels = name.split(".")
     if (
@@ -39,16 +39,20 @@ def check_host(text: str) -> str:
 
 def check_address(text: str) -> str:
     """Check an IPv4 address, or an IPv6 address without brackets, perhaps with a zone."""
+    if not _is_address(text):
+        raise ValueError(f"{_shown(text)} is not an IPv4 or IPv6 address")
+    return text
+
+
+def _is_address(text: str) -> bool:
     from ipaddress import ip_address
 
     address, percent, zone = text.partition("%")
     try:
         ip_address(address)
     except ValueError:
-        address = ""
-    if not address or (percent and (":" not in address or not _ZONE.fullmatch(zone))):
-        raise ValueError(f"{_shown(text)} is not an IPv4 or IPv6 address")
-    return text
+        return False
+    return not percent or (":" in address and _ZONE.fullmatch(zone) is not None)
 
 
 def check_port(port: int, minimum: int = 1) -> int:
@@ -84,7 +88,7 @@ def check_agent_name(name: str) -> str:
     """Check the name of an agent, which is part of file names, certificates and log lines."""
     if not _AGENT.fullmatch(name):
         raise ValueError(
-            f"{_shown(name)} is not an agent's name, which has 1 to 128 letters, digits, dots, - and _"
+            f"{_shown(name)} is not an agent's name, which has 1 to 64 letters, digits, dots, - and _"
         )
     return name
 

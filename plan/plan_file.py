@@ -12,8 +12,9 @@ import yaml
 
 from heyfleet.errors import InputError
 from heyfleet.files import is_readable_file, read_text_file
+from heyfleet.mask import mask_text
 from heyfleet.plan import url as urls
-from heyfleet.plan.mask import mask_text
+from heyfleet.plan.octets import to_octets
 from heyfleet.plan.option_types import Option
 from heyfleet.plan.options import OPTIONS, Text, parse_text, spell_key, suggest
 from heyfleet.plan.stages import parse_weight
@@ -139,6 +140,7 @@ class _Loader:
             raise self._error(line, key, "it takes one value, not a list or fields")
         if node.tag.endswith(":null"):
             raise self._error(line, key, "it has no value; give one, or leave the line out")
+        self._convert(to_octets, key, line, node.value)
         return str(node.value)
 
     def _headers(self, key: str, node: yaml.Node, line: int) -> list[tuple[tuple[str, str], str]]:

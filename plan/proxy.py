@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from heyfleet.plan.mask import mask_url
+from heyfleet.mask import mask_url
 from heyfleet.plan.url import parse as parse_url
 from heyfleet.proto.plan_pb2 import Proxy
 
@@ -31,4 +31,7 @@ def parse_proxy(text: str) -> Proxy | None:
         raise ValueError(f"{shown!r} has a path; a proxy is HOST:PORT")
     if not re.search(r":\d+/?$", rest):
         raise ValueError(f"{shown!r} has no port; write it like proxy.internal:3128")
-    return Proxy(host=url.host, port=url.port, credentials=url.credentials or "")
+    try:
+        return Proxy(host=url.host, port=url.port, credentials=url.credentials or "")
+    except UnicodeEncodeError:  # protobuf takes only text that is UTF-8
+        raise ValueError(f"{shown!r}: its user and password are not UTF-8") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from heyfleet.errors import InputError
-from heyfleet.plan.mask import HIDDEN, mask_body, mask_header, mask_text
+from heyfleet.mask import HIDDEN, mask_body, mask_header, mask_text
 from heyfleet.plan.options import OPTIONS
 from heyfleet.plan.url import Url
 from heyfleet.proto.plan_pb2 import (
@@ -110,7 +110,7 @@ def without_secrets(plan: Plan) -> Plan:
         copy.proxy.credentials = HIDDEN
     if copy.HasField("tls"):
         copy.tls.key_pem = HIDDEN.encode() if copy.tls.key_pem else b""
-    copy.data.extend(Column(name=column.name, values=[b""] * len(column.values)) for column in plan.data[:1])
+    copy.data.extend(Column(values=[b""] * len(column.values)) for column in plan.data[:1])
     return copy
 
 

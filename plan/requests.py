@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from heyfleet.errors import InputError
 from heyfleet.files import read_file
-from heyfleet.plan.mask import mask_text
+from heyfleet.mask import mask_text
 from heyfleet.plan.octets import to_octets
 from heyfleet.plan.options import RunOptions
 from heyfleet.plan.request_spec import RequestSpec
 from heyfleet.plan.sections.request import DEFAULT_USER_AGENT
 from heyfleet.plan.stages import whole_weights
-from heyfleet.plan.url import WHOLE_SERVER, Url, basic
+from heyfleet.plan.url import Url, basic
 from heyfleet.proto.plan_pb2 import Header, Request, StatusRange
 
 if TYPE_CHECKING:
@@ -45,15 +44,10 @@ def make_requests(url: Url, options: RunOptions) -> Iterator[Request]:
         weights = whole_weights(spec.weight for spec in specs)
     except ValueError as error:
         raise InputError(str(error)) from None
-    names: set[str] = set()
+    occurrences: dict[str, int] = {}
     for spec, weight in zip(specs, weights, strict=True):
         path = url.request_target if spec.path is None else spec.path
-        if path == WHOLE_SERVER and spec.method != "OPTIONS":
-            raise InputError(
-                f"{spec.method} {path}: only OPTIONS can ask about the whole server", "give a path"
-            )
-        name = _new_name(mask_text(spec.name or f"{spec.method} {path}"), names)
-        names.add(name)
+        name = _new_name(mask_text(spec.name or f"{spec.method} {path}"), occurrences)
         yield Request(
             name=name,
             weight=weight,
@@ -65,10 +59,14 @@ def make_requests(url: Url, options: RunOptions) -> Iterator[Request]:
         )
 
 
-def _new_name(name: str, names: set[str]) -> str:
+def _new_name(name: str, occurrences: dict[str, int]) -> str:
     """Return the name, with a number if it is taken: targets may repeat, and differ in a masked secret only."""
-    numbered = (name if number == 1 else f"{name} ({number})" for number in count(1))
-    return next(each for each in numbered if each not in names)
+    new = name
+    while new in occurrences:
+        occurrences[name] += 1
+        new = f"{name} ({occurrences[name]})"
+    occurrences[new] = 1
+    return new
 
 
 def _option_spec(options: RunOptions) -> RequestSpec:

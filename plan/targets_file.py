@@ -12,8 +12,8 @@ from typing import Any
 from heyfleet.documents import parse_json
 from heyfleet.errors import InputError
 from heyfleet.files import MAX_DATA_BYTES, read_file, read_text_file
+from heyfleet.mask import mask_line, mask_url
 from heyfleet.plan import url as urls
-from heyfleet.plan.mask import mask_line, mask_url
 from heyfleet.plan.stages import Weight, parse_weight
 from heyfleet.plan.values import parse_header, parse_method
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from heyfleet.plan.octets import to_text
 
 KNOWN = "{seq}, {rand:LOW-HIGH}, {uuid} and {csv:COLUMN}"
 # A lowercase word directly after a brace is a placeholder, or was meant to be one; JSON has a quote there.
@@ -60,6 +63,13 @@ def _value(whole: str, kind: str, argument: str | None) -> Value:
             raise TemplateError(f"{whole}: the range ends before it begins; write {{rand:{high}-{low}}}")
         return Value(kind, low, high)
     raise TemplateError(f"{whole} is not a placeholder; use {KNOWN}, or {{{whole}}} for the text itself")
+
+
+def with_column_names(request_target: str) -> str:
+    """Return a request target whose columns have the names that were typed: the URL's parser has percent-encoded them."""
+    return _PLACEHOLDER.sub(
+        lambda match: to_text(unquote_to_bytes(match[0])) if match[2] == "csv" else match[0], request_target
+    )
 
 
 def values(text: str) -> list[Value]:

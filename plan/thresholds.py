@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from heyfleet.durations import parse_duration_ns, parse_rate_per_s
 from heyfleet.errors import InputError
-from heyfleet.plan.mask import mask_text
+from heyfleet.mask import mask_text
 from heyfleet.proto.plan_pb2 import Plan
 
 _THRESHOLD = re.compile(
@@ -47,14 +47,18 @@ class Threshold:
 
 
 def parse_thresholds(text: str) -> tuple[str, ...]:
-    """Return the thresholds of a list, each as it was written. Raises ValueError if one is malformed."""
+    """Return the thresholds of a list, each as it was written, but without secrets, as the names of requests have none.
+
+    Raises ValueError if one is malformed.
+    """
+    text = _SCOPE.sub(lambda match: mask_text(match[0]), text)
     items = re.split(r",(?![^\[]*\])", text)
     return tuple(parse_threshold(item).text for item in items if item.strip())
 
 
 def parse_threshold(text: str) -> Threshold:
-    """Return one threshold. Raises ValueError. Names of requests have no secrets (`plan.requests`), so it has none either."""
-    text = _SCOPE.sub(lambda match: mask_text(match[0]), text.strip())
+    """Return one threshold. Raises ValueError."""
+    text = text.strip()
     match = _THRESHOLD.fullmatch(text)
     if match is None:
         raise ValueError(

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
-from heyfleet.durations import MAX_DURATION_NS, MAX_RATE_PER_S, format_duration
+from heyfleet.durations import MAX_DURATION_NS, MAX_RATE_PER_S, MIN_RATE_PER_S, format_duration
 from heyfleet.errors import InputError
 from heyfleet.plan import conflicts, places, values
 from heyfleet.plan.message_checks import check_data, check_request
@@ -40,7 +40,6 @@ if TYPE_CHECKING:  # a local run does not need the schema of the control plane
 
 MAX_WAIT_NS = 7 * 86_400 * 1_000_000_000  # of what a controller waits for
 MAX_COUNT = 2**63 - 1
-MAX_CONNECTIONS = 2**31 - 1  # of a plan; an agent's share is also limited by its host's descriptors
 MAX_TRACE_ROWS = 1_000_000
 _MAX_SOURCES = 4096
 _MAX_RULES = 1024
@@ -88,8 +87,18 @@ def validate_assignment(assignment: Assignment) -> None:
         f"the assignment's {share.request_count} requests are no share of the plan's {plan.request_count}",
     )
     _within("the assignment's trace rows", share.trace_rows, 0, plan.trace_rows)
-    if plan.streams > 1:
-        _within("the assignment's HTTP/2 streams", share.connections * plan.streams, 1, values.MAX_STREAMS)
+    check_streams(assignment)
+
+
+def check_streams(assignment: Assignment) -> None:
+    """Check that one agent's connections do not have too many streams together."""
+    connections, streams = assignment.connections, assignment.plan.streams
+    if connections * max(streams, 1) > values.MAX_STREAMS and streams > 1:
+        raise InvalidPlanError(
+            f"-c {connections} with --streams {streams} are {connections * streams} HTTP/2 streams on one agent; the maximum is"
+            f" {values.MAX_STREAMS}",
+            "lower one of them, or use more agents",
+        )
 
 
 def validate_run_request(request: RunRequest) -> None:
@@ -113,7 +122,7 @@ def _check_numbers(plan: Plan) -> None:
         value = getattr(plan, name)
         _require(value in known.values(), f"the plan's {name} is {value}, which this version doesn't know")
     _within("the plan's number of requests", plan.request_count, 0, MAX_COUNT)
-    _within("the plan's number of connections", plan.connections, 1, MAX_CONNECTIONS)
+    _within("the plan's number of connections", plan.connections, 1, values.MAX_CONNECTIONS)
     _within("the plan's number of workers", plan.workers, 0, values.MAX_WORKERS)
     _within("the plan's number of streams", plan.streams, 0, values.MAX_STREAMS)
     _within("the plan's trace rows", plan.trace_rows, 0, MAX_TRACE_ROWS)
@@ -165,10 +174,12 @@ def _check_stages(plan: Plan) -> None:
 def _check_stage(stage: Stage, *, is_last: bool, in_users: bool) -> None:
     where = f"stage {stage.name[:80]!r}"
     _duration(where, stage.duration_ns)
-    highest = MAX_CONNECTIONS if in_users else MAX_RATE_PER_S
+    highest = values.MAX_CONNECTIONS if in_users else MAX_RATE_PER_S
     for level in (stage.first, stage.last):
         is_level = math.isfinite(level) and 0 <= level <= highest
         _require(is_level, f"{where}: its level is {level:g}; it must be from 0 to {highest:g}")
+        is_slow = not in_users and 0 < level < MIN_RATE_PER_S
+        _require(not is_slow, f"{where}: its level is {level:g}; the lowest rate is {MIN_RATE_PER_S:g}")
     if not stage.duration_ns:
         _require(
             is_last and stage.first == stage.last,

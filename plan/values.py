@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 
 from heyfleet.durations import check_range, format_duration, parse_count, parse_duration_ns, parse_rate_per_s
+from heyfleet.mask import mask_header, mask_line, mask_url
 from heyfleet.plan.host_name import to_ascii
-from heyfleet.plan.mask import mask_header, mask_line, mask_url
 from heyfleet.plan.places import check_host_header
 from heyfleet.proto.protocol import LEASE_NS_AT_LEAST, LEASE_NS_AT_MOST
 
@@ -17,7 +17,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # The agent writes these itself; a second one would contradict the first.
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding"})
-_MAX_SMALL_COUNT = 1_000_000_000
+MAX_CONNECTIONS = 1_000_000_000  # of a plan; an agent's share is also limited by its host's descriptors
 _MAX_LOCAL_AGENTS = 1000
 MAX_AGENTS = 10_000
 MAX_WORKERS = 4096
@@ -32,7 +32,7 @@ def parse_positive_count(text: str) -> int:
 
 def parse_small_count(text: str) -> int:
     """Return a whole number of at least 1 of things that a host has few of, such as connections or threads."""
-    return parse_count(text, 1, _MAX_SMALL_COUNT)
+    return parse_count(text, 1, MAX_CONNECTIONS)
 
 
 def parse_agents(text: str) -> int:
@@ -66,7 +66,7 @@ def parse_lease_ns(text: str) -> int:
 
 def parse_users(text: str) -> float:
     """Return a number of users; 0 is allowed."""
-    return float(parse_count(text, 0, _MAX_SMALL_COUNT))
+    return float(parse_count(text, 0, MAX_CONNECTIONS))
 
 
 def parse_positive_rate(text: str) -> float:

@@ -65,7 +65,11 @@ class DnsRefresh:
         begin_ns = self._clock_ns()
         try:
             addresses = self._look_up(self._plan, self._policy)
-        except ResolveError:
+        except (
+            ResolveError,
+            OSError,
+            RuntimeError,
+        ):  # also too few descriptors or threads to try addresses out
             self.failed += 1
             return
         with self._lock:

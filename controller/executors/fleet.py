@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import uvloop
@@ -62,10 +63,11 @@ class FleetExecutor:
                 absent=agents.absent,
                 on_interval=on_interval,
             )
-            await agents.start()
-            server = Server(registry, None)
-            await server.start(agents.address)
-            return await _coordinate(coordinator, server, interrupts, live)
+            with _stopping(coordinator, interrupts):
+                await agents.start()
+                async with Server(registry, None) as server:
+                    await server.start(agents.address)
+                    return await _coordinate(coordinator, live)
 
     async def _run_remote(
         self, plan: Plan, interrupts: Interrupts, live: Live, on_interval: IntervalSink
@@ -87,32 +89,36 @@ class FleetExecutor:
         )
         is_loopback = deployment is not None and deployment.loopback and not options.listen
         host, port = ("127.0.0.1", 0) if is_loopback else enrollment.parse_listen_address(options.listen)
-        port = await server.start(enrollment.format_address(host, port))
         valid_s = options.join_timeout_ns / 1e9
-        if deployment is not None:
-            _, token = credentials.tokens.issue(credentials.authority, options.agents, valid_s)
-            deployment.start(port, credentials.authority.ca_pem, token.encode(), live.log)
-            return await _coordinate(coordinator, server, interrupts, live, deployment)
-        with contextlib.ExitStack() as stack:
-            folder = options.join_files or stack.enter_context(
-                tempfile.TemporaryDirectory(prefix="heyfleet-join-")
-            )
-            credentials.write_join_files(Path(folder), uses=options.agents, valid_s=valid_s)
-            for line in enrollment.join_instructions(host, port, folder, options.agents):
-                live.log(line)
-            return await _coordinate(coordinator, server, interrupts, live)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(_stopping(coordinator, interrupts))
+            await stack.enter_async_context(server)
+            port = await server.start(enrollment.format_address(host, port))
+            if deployment is not None:
+                _, token = credentials.tokens.issue(credentials.authority, options.agents, valid_s)
+                deployment.start(port, credentials.authority.ca_pem, token.encode(), live.log)
+            else:
+                folder = options.join_files or stack.enter_context(
+                    tempfile.TemporaryDirectory(prefix="heyfleet-join-")
+                )
+                credentials.write_join_files(Path(folder), uses=options.agents, valid_s=valid_s)
+                for line in enrollment.join_instructions(host, port, folder, options.agents):
+                    live.log(line)
+            return await _coordinate(coordinator, live, deployment)
+
+
+def _stopping(coordinator: RunCoordinator, interrupts: Interrupts) -> AbstractContextManager[None]:
+    """Let a signal stop the run, also before it begins: an exception would leave gRPC half started."""
+    loop = asyncio.get_running_loop()
+    return interrupts.stop_with(lambda: loop.call_soon_threadsafe(coordinator.stop))
 
 
 async def _coordinate(
     coordinator: RunCoordinator,
-    server: Server,
-    interrupts: Interrupts,
     live: Live,
     deployment: Deployment | None = None,
 ) -> Measurements | None:
-    """Carry out a run on a server that listens, then dismiss the agents and stop the server."""
-    loop = asyncio.get_running_loop()
-    interrupts.stop_with(lambda: loop.call_soon_threadsafe(coordinator.stop))
+    """Carry out a run, then dismiss the agents."""
     registry = coordinator.registry
     registry.run_handler = coordinator
     async with background(registry.renew_leases), background(lambda: _show(coordinator, live, deployment)):
@@ -126,7 +132,6 @@ async def _coordinate(
         finally:
             registry.dismiss_all("the run is over")
             await registry.changes.until(lambda: not registry.attached, _DISMISSAL_TIMEOUT_S)
-            await server.stop()
 
 
 async def _show(coordinator: RunCoordinator, live: Live, deployment: Deployment | None) -> None:

@@ -34,9 +34,9 @@ class LocalExecutor:
             answer = agent.prepare(assignment)
             if isinstance(answer, Refusal):
                 raise InputError(answer.reason)
-            interrupts.stop_with(agent.stop)
-            agent.start()
-            abort_reason = self._merge_snapshots(plan, stats, progress, on_interval)
+            with interrupts.stop_with(agent.stop):
+                agent.start()
+                abort_reason = self._merge_snapshots(plan, stats, progress, on_interval)
             done = agent.done()
         except BaseException:
             agent.stop()

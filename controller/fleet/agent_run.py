@@ -10,6 +10,9 @@ from heyfleet.results.sequence_set import SequenceSet
 from heyfleet.results.stats import Stats
 
 _FAULTS_LISTED = 10
+# How long an attached agent may take. Its own limits are shorter (agent/held_run.py), so that its cause is heard.
+_SILENCE_LIMIT_NS = 90_000_000_000  # between two messages about the run
+_OVERRUN_LIMIT_NS = 600_000_000_000  # from the end of the load, or from attaching again, to the last result
 
 
 class AgentRun:
@@ -52,6 +55,24 @@ class AgentRun:
     def settled(self) -> bool:
         """Whether nothing more is expected of the agent."""
         return self.state in (DONE, LOST)
+
+    def expect_results(self, since_ns: int, end_ns: int) -> None:
+        """Set from when the agent must send results, and when its load ends; 0 for a load without a fixed end."""
+        self.heard_ns = since_ns
+        self.deadline_ns = max(end_ns, since_ns) + _OVERRUN_LIMIT_NS if end_ns else 0
+
+    def stop_at(self, now_ns: int) -> None:
+        """Expect the end of a load that was stopped at an instant."""
+        end_ns = now_ns + _OVERRUN_LIMIT_NS
+        self.deadline_ns = min(self.deadline_ns or end_ns, end_ns)
+
+    def lateness(self, now_ns: int) -> str:
+        """Return what takes an attached agent too long, or ""."""
+        if now_ns - self.heard_ns > _SILENCE_LIMIT_NS:
+            return f"it is attached, but sent no results for {_SILENCE_LIMIT_NS / 1e9:g} s"
+        if self.deadline_ns and now_ns > self.deadline_ns:
+            return f"its load did not end {_OVERRUN_LIMIT_NS / 1e9:g} s after it should have"
+        return ""
 
     def add_fault(self, line: str) -> None:
         """Record a contradiction in the agent's messages."""

@@ -9,7 +9,6 @@ collecting            agents that are away have until --lost-timeout to come bac
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from heyfleet.controller.abort import AbortWatch
@@ -18,6 +17,7 @@ from heyfleet.controller.fleet.agent_connection import (
     READY,
     RUNNING,
     AgentConnection,
+    in_natural_order,
 )
 from heyfleet.controller.fleet.agent_run import AgentRun
 from heyfleet.controller.fleet.collector import Collector
@@ -36,11 +36,8 @@ _START_MARGIN_NS = 50_000_000
 _ROUND_TRIP_AWAITED_NS = 1_000_000_000  # an agent that is farther away starts late, and keeps nobody waiting
 _CLOCK_TIMEOUT_S = 5.0
 _LOSS_CHECK_S = 0.2
-# How long each state of a run may take. An agent's own limits are shorter (agent/held_run.py), so that its cause is heard.
-_PREPARE_LIMIT_NS = 150_000_000_000
-_SILENCE_LIMIT_NS = 90_000_000_000  # between two messages of an attached agent about the run
-_OVERRUN_LIMIT_NS = 600_000_000_000  # from the end of the load, or from attaching again, to the last result
-_SILENCE_CHECK_S = 1.0
+_PREPARE_LIMIT_NS = 150_000_000_000  # the agent's own is shorter, so that its cause is heard
+_LATENESS_CHECK_S = 1.0
 _LOST_AFTER_STOP_NS = 2_000_000_000  # someone who stops a run by hand does not want to wait for absent agents
 
 
@@ -125,6 +122,8 @@ class RunCoordinator:
             return
         agent_run.heard_ns = self.registry.now_ns()
         match message.WhichOneof("message"):
+            case "snapshot" | "done" if not self.collector.started_ns:
+                self.on_invalid_message(connection, message.run_id, "it sent results before the start")
             case "snapshot":
                 was_settled = agent_run.settled
                 self.collector.on_snapshot(connection, message.snapshot)
@@ -147,7 +146,7 @@ class RunCoordinator:
         agent_run = self.collector.agent_runs.get(connection.agent)
         if run_id != self.run_id or agent_run is None or agent_run.settled:
             return
-        if agent_run.state == PREPARING:
+        if not self.collector.started_ns:
             agent_run.state = ""
             self._refusals[connection.agent] = reason
             connection.stop(self.run_id)
@@ -194,9 +193,8 @@ class RunCoordinator:
         """Stop the load at once. Results up to here are still collected."""
         if not self.stopped:
             self.stopped = True
-            end_ns = self.registry.now_ns() + _OVERRUN_LIMIT_NS
             for agent_run in self.collector.agent_runs.values():
-                agent_run.deadline_ns = min(agent_run.deadline_ns or end_ns, end_ns)
+                agent_run.stop_at(self.registry.now_ns())
             for agent_run in self.collector.attached:
                 agent_run.connection.stop(self.run_id)
             self.registry.changes.notify()
@@ -242,7 +240,7 @@ class RunCoordinator:
         for line in absent:
             who, _, reason = line.partition(": ")
             self.registry.reject(who, reason)
-        return sorted(usable[:requested], key=lambda connection: _natural_order(connection.agent))
+        return in_natural_order(usable[:requested])
 
     async def _prepare(self, connections: list[AgentConnection]) -> dict[str, str]:
         """Take agents to the point where they can start. Return by name why some can't take part."""
@@ -349,7 +347,7 @@ class RunCoordinator:
         """Wait until every agent is done or lost. While any is attached, absent agents have time to come back."""
         collector, changes = self.collector, self.registry.changes
         while not collector.settled:
-            await changes.until(lambda: collector.settled or not collector.attached, _SILENCE_CHECK_S)
+            await changes.until(lambda: collector.settled or not collector.attached, _LATENESS_CHECK_S)
             self._lose_late_agents()
             if collector.attached:
                 continue
@@ -360,26 +358,18 @@ class RunCoordinator:
                 await changes.until(lambda: collector.settled or bool(collector.attached), _LOSS_CHECK_S)
 
     def _expect_results(self, agent_run: AgentRun, since_ns: int) -> None:
-        """Set until when an attached agent must send something of this run, and all of it."""
         plan = self.request.plan
-        load_ns = plan.warmup_ns + plan.duration_ns if plan.duration_ns else 0
-        agent_run.heard_ns = since_ns
-        if self.stopped or load_ns:
-            end_ns = self.collector.started_ns + load_ns if not self.stopped else 0
-            agent_run.deadline_ns = max(end_ns, since_ns) + _OVERRUN_LIMIT_NS
+        end_ns = since_ns if self.stopped else 0
+        if plan.duration_ns and not self.stopped:
+            end_ns = self.collector.started_ns + plan.warmup_ns + plan.duration_ns
+        agent_run.expect_results(since_ns, end_ns)
 
     def _lose_late_agents(self) -> None:
         """Expect nothing more of agents that are attached, and neither deliver nor end."""
-        now_ns = self.registry.now_ns()
         for agent_run in self.collector.attached:
-            if now_ns - agent_run.heard_ns > _SILENCE_LIMIT_NS:
-                reason = f"it is attached, but sent no results for {_SILENCE_LIMIT_NS / 1e9:g} s"
-            elif agent_run.deadline_ns and now_ns > agent_run.deadline_ns:
-                reason = f"its load did not end {_OVERRUN_LIMIT_NS / 1e9:g} s after it should have"
-            else:
-                continue
-            agent_run.connection.stop(self.run_id)
-            self.collector.lose(agent_run, reason)
+            if reason := agent_run.lateness(self.registry.now_ns()):
+                agent_run.connection.stop(self.run_id)
+                self.collector.lose(agent_run, reason)
 
     def _lose_overdue_agents(self) -> None:
         timeout_ns = self.request.lost_timeout_ns
@@ -405,8 +395,3 @@ def _summary(failures: dict[str, str]) -> str:
     for agent, reason in failures.items():
         agents_by_reason.setdefault(reason, []).append(agent)
     return "; ".join(f"{', '.join(agents)}: {reason}" for reason, agents in agents_by_reason.items())
-
-
-def _natural_order(name: str) -> list[tuple[int, str]]:
-    """Return a sort key that orders numbers within names by value."""
-    return [(int(text), "") if text.isdecimal() else (0, text) for text in re.split(r"(\d+)", name)]

@@ -204,6 +204,8 @@ class Daemon:
                 # The operator has disconnected: the load ends, and its results are kept.
                 coordinator.stop()
                 await run
+            elif not run.cancelled() and run.exception() is not None:
+                coordinator.stop()  # no load may go on that nobody coordinates
             if coordinator.collector.started_ns:
                 self._keep(coordinator)
         if measurements is None:

@@ -99,7 +99,7 @@ class Enrollment:
         return JoinReply(agent=agent, certificate_pem=certificate)
 
     def _unique_name(self, requested_name: str) -> str:
-        base = _INVALID_IN_NAMES.sub("-", requested_name).strip("-")[:_MAX_NAME_LENGTH] or "agent"
+        base = _INVALID_IN_NAMES.sub("-", requested_name).strip("-.")[:_MAX_NAME_LENGTH] or "agent"
         while (name := f"{base}-{secrets.token_hex(2)}") in self._registry.connections:
             pass
         return name

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 # heyfleet forks only to execute, so gRPC need not prepare for forks; when it can't, it complains on stderr.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -35,6 +35,10 @@ from heyfleet.proto.control_pb2 import (
 )
 
 _SHUTDOWN_GRACE_S = 1.0
+_HELLO_LIMIT_S = 10.0
+_READ_LIMIT_S = 60.0
+# A controller sends the status of a run at least once a second.
+_ANSWER_LIMIT_S = 120.0
 
 if TYPE_CHECKING:  # generic in grpc's stubs, not at run time
     _Handler = grpc.RpcMethodHandler[Any, Any]
@@ -59,6 +63,8 @@ class OperatorService(Protocol):
 
 class Server:
     """Serves a fleet on one address, with mutual TLS, or on a socket file of this host if `tls` is None.
+
+    It is a context manager that ends every stream and stops listening.
 
     `tls` is (CA, key, certificate) in PEM. `join` answers a request to join or raises JoinRefusedError.
     """
@@ -98,6 +104,12 @@ class Server:
                 self._roster, RosterRequest.FromString, RosterReply.SerializeToString
             )
         return handlers
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.stop()
 
     async def start(self, address: str) -> int:
         """Listen on an address and return its port. Raises CannotStartError."""
@@ -151,7 +163,10 @@ class Server:
 
     async def _attach(self, messages: AsyncIterator[FromAgent], context: _Context) -> AsyncIterator[ToAgent]:
         identity = await self._authorize(context, protocol.ROLE_AGENT)
-        first = await anext(aiter(messages), None)
+        try:
+            first = await asyncio.wait_for(anext(aiter(messages), None), _HELLO_LIMIT_S)
+        except TimeoutError:
+            first = None
         if first is None:
             return
         try:
@@ -181,14 +196,14 @@ class Server:
             self._registry.detach(connection, stream)
             stream.close()
 
-    async def _run(
-        self, messages: AsyncIterator[FromOperator], context: _Context
-    ) -> AsyncGenerator[ToOperator, None]:
+    async def _run(self, messages: AsyncIterator[FromOperator], context: _Context) -> None:
         await self._authorize(context, protocol.ROLE_OPERATOR)
         assert self._operator_service is not None
         async with aclosing(self._operator_service.run(messages)) as answers:
             async for answer in answers:
-                yield answer
+                # An operator that does not read counts as one that has gone: other runs wait for the end of this one.
+                async with asyncio.timeout(_READ_LIMIT_S):
+                    await context.write(answer)
 
     async def _collect(self, request: CollectRequest, context: _Context) -> AsyncGenerator[ToOperator, None]:
         await self._authorize(context, protocol.ROLE_OPERATOR)
@@ -262,15 +277,20 @@ class OperatorChannel:
             response_deserializer=RosterReply.FromString,
         )
         try:
-            reply: RosterReply = await call(request)
+            reply: RosterReply = await call(request, timeout=_ANSWER_LIMIT_S)
         except grpc.aio.AioRpcError as error:
             raise self._translate_error(error) from None
         return reply
 
     async def _answers(self, answers: AsyncIterable[ToOperator]) -> AsyncGenerator[ToOperator, None]:
+        iterator = aiter(answers)
         try:
-            async for answer in answers:
+            while (answer := await asyncio.wait_for(anext(iterator, None), _ANSWER_LIMIT_S)) is not None:
                 yield answer
+        except TimeoutError:
+            raise CallFailedError(
+                f"the controller at {self._address} sent nothing for {_ANSWER_LIMIT_S:g} s"
+            ) from None
         except grpc.aio.AioRpcError as error:
             raise self._translate_error(error) from None
 

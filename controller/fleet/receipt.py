@@ -41,22 +41,26 @@ def bound(message: Message) -> None:
         if field.message_type in _LEFT_AS_THEY_ARE:
             continue
         if field.is_repeated:
-            _bound_list(message, field, value)
+            _bound_list(field, value)
         elif field.message_type is not None:
             bound(value)
         elif (bounded := _bounded(field.name, value)) is not value:
             setattr(message, field.name, bounded)
 
 
-def _bound_list(message: Message, field: FieldDescriptor, values: Any) -> None:
+def _bound_list(field: FieldDescriptor, values: Any) -> None:
     if len(values) > _LIST_LENGTH:
         raise InvalidMessageError(f"it has {len(values)} {field.name}, and {_LIST_LENGTH} are the most")
     if field.message_type is None:
         values[:] = [_bounded(field.name, value) for value in values]
     elif field.message_type.GetOptions().map_entry:
-        entries = {_bounded(field.name, key): _bounded(field.name, value) for key, value in values.items()}
-        message.ClearField(field.name)
-        values.update(entries)
+        for key, value in list(values.items()):
+            if _bounded(field.name, key) != key:
+                raise InvalidMessageError(f"its {field.name} have a name of {len(key)} characters")
+            if isinstance(value, Message):
+                bound(value)
+            else:
+                values[key] = _bounded(field.name, value)
     else:
         for value in values:
             bound(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -13,6 +12,7 @@ from heyfleet.controller.fleet.agent_connection import AgentConnection, Stream
 from heyfleet.controller.fleet.condition import Condition
 from heyfleet.controller.fleet.receipt import InvalidMessageError, bound, shorten
 from heyfleet.errors import HeyfleetError
+from heyfleet.plan.places import check_agent_name
 from heyfleet.proto.control_pb2 import Dismissal, FromAgent, Hello, Offer, ResumeFrom, ToAgent, Welcome
 from heyfleet.proto.protocol import OFFERS_AT_MOST, PROTOCOL
 
@@ -21,7 +21,6 @@ _PING_AFTER_NS = 1_000_000_000
 _PING_CHECK_S = 0.5
 _AGENTS_AT_MOST = 10_000
 _REJECTIONS_AT_MOST = 100
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class AttachRejectedError(HeyfleetError):
@@ -100,10 +99,10 @@ class AgentRegistry:
             raise AttachRejectedError(
                 f"the agent calls itself {hello.agent!r}, but its certificate is for {identity!r}"
             )
-        if not _NAME.fullmatch(hello.agent):
-            raise AttachRejectedError(
-                f"{hello.agent!r} can't be an agent's name", "names have letters, digits, and any of . _ -"
-            )
+        try:
+            check_agent_name(hello.agent)
+        except ValueError as error:
+            raise AttachRejectedError(str(error)) from None
         connection = self.connections.get(hello.agent)
         is_back = connection is not None
         if connection is None:

@@ -47,7 +47,7 @@ def _spectrum(sample: Sample) -> dict[str, Any]:
     steps = np.arange(0, int(np.ceil(np.log10(max(sample.count, 2)) * _STEPS_PER_DECADE)) + 1)
     tails = np.minimum(10 ** (steps / _STEPS_PER_DECADE), sample.count)
     return {
-        "name": sample.name,
+        "name": text(sample.name),
         "tail": [round(float(tail), 6) for tail in tails],
         "ms": [round(sample.quantile(1 - 1 / float(tail))[1] / 1e6, 5) for tail in tails],
     }

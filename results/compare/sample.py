@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+_MAX_COUNT = 1 << 62
+_MAX_NS = 1e19  # 317 years
 MAX_BLOCKS = 200  # longer runs have longer blocks
 
 
@@ -55,6 +57,14 @@ def _rank(quantile: float, count: int) -> int:
     return max(int(np.ceil(round(quantile * count, 6))), 1)
 
 
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """What a person says about a file that does not say it: the unit of its values, and which tag of a log to read."""
+
+    unit_ns: float | None = None  # of histogram logs and percentiles of other tools
+    tag: str = ""
+
+
 def sample_of_values(name: str, source: str, values_ns: Iterable[float]) -> Sample:
     """Return a sample of single latencies."""
     marks, counts = np.unique(np.fromiter(values_ns, float), return_counts=True)
@@ -77,3 +87,26 @@ def sample_of_timed_values(name: str, source: str, ended_s: Floats, values_ns: F
     sample.block_completed = blocks.sum(axis=1)
     sample.block_seconds = np.full(len(blocks), float(width))
     return sample
+
+
+def check_sums(count: int, highest_ns: float) -> None:
+    """Check that the number of latencies and the highest of them are within the limits of arithmetic. Raises ValueError."""
+    if count >= _MAX_COUNT:
+        raise ValueError(f"it has {count} latencies, which is too many to be true")
+    if not highest_ns < _MAX_NS:
+        raise ValueError(f"a latency of {highest_ns / 1e9:g} s is too long to be true")
+
+
+def binned_sample(
+    name: str, source: str, low_ns: list[float], high_ns: list[float], counts: list[int]
+) -> Sample:
+    """Return a sample of counts between marks, without blocks. ValueError if it can't be computed with."""
+    check_sums(sum(counts), max(high_ns, default=0.0))
+    return Sample(
+        name,
+        source,
+        np.array(low_ns, float),
+        np.array(high_ns, float),
+        np.array(counts, np.int64),
+        requests=sum(counts),
+    )

@@ -189,7 +189,7 @@ def _stages(view: RunView) -> list[dict[str, Any]]:
         starts.append({"name": "warm-up", "at": 0.0})
     if len(view.plan.stages) > 1:
         for stage in view.plan.stages:
-            starts.append({"name": stage.name, "at": at_s})
+            starts.append({"name": text(stage.name), "at": at_s})
             at_s += stage.duration_ns / 1e9
     elif starts:
         starts.append({"name": "measurement", "at": at_s})

@@ -1,14 +1,14 @@
 """The program: `heyfleet`, or `python -m heyfleet`."""
 
-import signal
+import _signal  # the signal module without its enums, whose import is a large part of the time before the next line
 
 
 def program() -> None:
     """Run the command line."""
     # Python would answer Ctrl-C during the imports with a traceback. There is nothing to clean up yet, so let the signal
     # end the process; the command line takes it over as soon as it runs.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
     from heyfleet.cli.main import main
 

@@ -5,15 +5,16 @@ JSON has one meaning for every reader: names that are there twice, NaN and numbe
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 import re
 from collections.abc import Iterator
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from heyfleet.files import MAX_DATA_BYTES, decode
+
+if TYPE_CHECKING:  # most runs read no document, and should start at once
+    import json
 
 MAX_DEPTH = 100  # levels of nesting; deeper ones would exhaust the stack of whatever walks through them
 _MAX_DIGITS = 40  # of a whole number; all that a schema of heyfleet can hold have fewer
@@ -25,22 +26,27 @@ def parse_json(text: str | bytes) -> Any:
     if isinstance(text, bytes):
         text = decode(text)
     _check_depth(text)
+    from json import JSONDecodeError
+
     try:
-        return _DECODER.decode(text)
-    except json.JSONDecodeError as error:
+        return _decoder().decode(text)
+    except JSONDecodeError as error:
         place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}"
         raise ValueError(f"not JSON: {error.msg} in {place}") from None
 
 
-def csv_rows(text: str, *, strict: bool = False) -> Iterator[list[str]]:
-    """Yield the rows of a CSV text, empty ones too, with fields of any length. ValueError names the line.
+def csv_rows(text: str, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a CSV text, without empty ones, each behind the number of its last line. ValueError names the line.
 
-    With `strict`, quotes that are not closed or stand within a field are errors.
+    Fields may have any length. With `strict`, quotes that are not closed or stand within a field are errors.
     """
+    import csv
+    import io
+
     csv.field_size_limit(MAX_DATA_BYTES)
     reader = csv.reader(io.StringIO(text, newline=""), strict=strict)
     try:
-        yield from reader
+        yield from ((reader.line_num, row) for row in reader if row)
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num}: not CSV: {error}") from None
 
@@ -85,9 +91,13 @@ def _refuse_constant(text: str) -> None:
     raise ValueError(f"{text} is not a number in JSON")
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique_names,
-    parse_int=_integer,
-    parse_float=_number,
-    parse_constant=_refuse_constant,
-)
+@cache
+def _decoder() -> json.JSONDecoder:
+    from json import JSONDecoder
+
+    return JSONDecoder(
+        object_pairs_hook=_unique_names,
+        parse_int=_integer,
+        parse_float=_number,
+        parse_constant=_refuse_constant,
+    )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
@@ -30,21 +33,27 @@ def compose_yaml(text: str) -> yaml.Node | None:
 
     Names that are there twice are left to the caller, who knows which names mean the same.
     """
-    return _read(text, construct=False)
+    with _yaml_errors(text):
+        return _BoundedLoader(text, unique_names=False).get_single_node()
 
 
 def load_yaml(text: str) -> Any:
     """Return the value of a YAML text. Raises YamlError."""
-    return _read(text, construct=True)
+    with _yaml_errors(text):
+        return _BoundedLoader(text, unique_names=True).get_single_data()
 
 
-def _read(text: str, *, construct: bool) -> Any:
+@contextmanager
+def _yaml_errors(text: str) -> Iterator[None]:
     try:
-        loader = _BoundedLoader(text, unique_names=construct)
-        return loader.get_single_data() if construct else loader.get_single_node()
+        yield
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise YamlError(line, f"not YAML: {error.problem or error.context}") from None
+        # A value that begins with * or ! is quoted in the error as an alias or a tag, and may be a secret.
+        problem = re.sub(
+            r"\b(alias|tag handle) .*", r"\1; quote the value", str(error.problem or error.context)
+        )
+        raise YamlError(line, f"not YAML: {problem}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise YamlError(line, "not YAML: it has a control character") from None
@@ -59,7 +68,7 @@ class _BoundedLoader(yaml.SafeLoader):
         self._nodes_below: dict[int, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        line = self.peek_event().start_mark.line + 1
+        line = int(self.peek_event().start_mark.line) + 1  # type: ignore[no-untyped-call]
         if self.check_event(yaml.AliasEvent):
             node = super().compose_node(parent, index)
             if id(node) not in self._nodes_below:

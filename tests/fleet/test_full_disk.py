@@ -24,6 +24,17 @@ def test_a_disk_that_is_full_before_the_run_is_a_refusal(fleet: Fleet, faulty: A
     assert "File too large" in run.stderr
 
 
+def test_an_agent_without_any_folder_for_its_results_says_what_to_do(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(fleet.folder / "file" / "state"))
+    (fleet.folder / "file").write_text("")
+    agent = fleet.start("agent", "--join", f"unix:{fleet.folder}/socket", prefix=prefix(0))
+    assert agent.end() == 2
+    assert "no folder can be written for the results" in agent.stderr
+    assert "--spool" in agent.stderr
+
+
 def test_a_disk_that_fills_during_the_run_costs_no_result(fleet: Fleet, faulty: Any) -> None:
     spool = fleet.folder / "spool"
     arguments = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import PurePath
+from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -13,7 +14,7 @@ from heyfleet.agent.http.resolve import Resolution
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.agent.worker import Setup, build_engine
 from heyfleet.errors import CannotStartError, InputError
-from heyfleet.plan.sharding import deal
+from heyfleet.plan.sharding import deal, request_order
 from heyfleet.plan.validation import validate_assignment
 from heyfleet.proto.plan_pb2 import (
     CONNECTION_RATE,
@@ -147,7 +148,7 @@ def _edit(assignment: Assignment, edits: bytes) -> None:
             setattr(owner, field.name, value)
 
 
-def _scalar_fields(message: Message) -> Iterator[tuple[Message, FieldDescriptor]]:
+def _scalar_fields(message: Message) -> Iterator[tuple[Message, Any]]:
     for field in message.DESCRIPTOR.fields:
         if field.message_type is None:
             yield message, field
@@ -158,7 +159,7 @@ def _scalar_fields(message: Message) -> Iterator[tuple[Message, FieldDescriptor]
             yield from _scalar_fields(getattr(message, field.name))
 
 
-def _value(field: FieldDescriptor, choice: int) -> object:
+def _value(field: Any, choice: int) -> object:
     if field.type == FieldDescriptor.TYPE_STRING:
         return _TEXTS[choice % len(_TEXTS)]
     if field.type == FieldDescriptor.TYPE_BYTES:
@@ -196,7 +197,17 @@ def _prepare(assignment: Assignment) -> None:
     http2 = of.http == HTTP_2
     messages, columns = render_plan(of, http2)
     addresses = Resolution([("127.0.0.1", 80)], 0)
-    setup = Setup(assignment, HostPolicy(), addresses, http2, messages, columns, len(shares))
+    setup = Setup(
+        assignment=assignment,
+        policy=HostPolicy(),
+        resolution=addresses,
+        http2=http2,
+        messages=messages,
+        order=request_order([request.weight for request in of.requests]),
+        columns=columns,
+        workers=len(shares),
+        connections=share.connections,
+    )
     build_engine(setup, share)
 
 

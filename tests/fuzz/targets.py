@@ -10,16 +10,23 @@ import zlib
 from collections.abc import Callable, Iterator
 
 import hpack
+from hdrh.histogram import HdrHistogram
 
 from heyfleet.agent.http.template import Compiler
+from heyfleet.documents import parse_json
+from heyfleet.errors import InputError
 from heyfleet.ext import Engine, Http1Parser, SimIo, SimPeer, hpack_decode, hpack_encode, http2_request
+from heyfleet.files import decode
 from heyfleet.plan import targets_file as targetsfile
 from heyfleet.plan import url as urls
 from heyfleet.plan.template import TemplateError, Value, parse
 from heyfleet.proto.plan_pb2 import Column, Header, Plan, Request, Target
 from heyfleet.proto.stats_pb2 import Snapshot
+from heyfleet.results.compare.foreign_readers import parse_sample
+from heyfleet.results.compare.sample import FileOptions
 from heyfleet.results.metrics import InvalidSnapshotError
 from heyfleet.results.stats import Stats
+from heyfleet.yaml_documents import YamlError, compose_yaml, load_yaml
 
 from ..codings import raw_deflate
 from ..engines import make_engine
@@ -38,6 +45,7 @@ from ..http2_peer import (
     settings,
     window_update,
 )
+from .agent_messages import agent_messages, agent_messages_seeds
 from .plans import plan_seeds, plans
 
 REQUESTS = 6
@@ -211,6 +219,32 @@ def targets(data: bytes) -> None:
         assert all(name and "\n" not in name + value for name, value in entry.headers)
 
 
+def documents(data: bytes) -> None:
+    """Read JSON and YAML: there is a value, or an error of one line that names a place."""
+    try:
+        parse_json(data)
+    except ValueError as error:
+        assert "\n" not in str(error)
+    for read in (compose_yaml, load_yaml):
+        try:
+            read(data.decode("utf-8", "replace"))
+        except YamlError as error:
+            assert error.line >= 1
+
+
+def foreign(data: bytes) -> None:
+    """Read a file of another tool: there is a sample to compute with, or an InputError that names the file."""
+    try:
+        sample = parse_sample("file", decode(data, "replace"), FileOptions())
+    except InputError as error:
+        assert str(error).startswith("file: ")
+        return
+    assert sample.count > 0
+    assert sample.seconds is None or sample.seconds > 0
+    low_ns, high_ns = sample.quantile(0.99)
+    assert 0 <= low_ns <= high_ns
+
+
 def snapshot(data: bytes) -> None:
     """Merge a message of an agent wholly or not at all."""
     message = Snapshot()
@@ -240,7 +274,20 @@ def _runs_to_its_end(engine: Engine) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    each.__name__: each for each in (http1, content, http2, fields, template, targets, snapshot, plans)
+    each.__name__: each
+    for each in (
+        http1,
+        content,
+        http2,
+        fields,
+        template,
+        targets,
+        documents,
+        foreign,
+        snapshot,
+        plans,
+        agent_messages,
+    )
 }
 
 
@@ -253,8 +300,11 @@ def seeds(name: str) -> Iterator[bytes]:
         "fields": _fields_seeds,
         "template": _template_seeds,
         "targets": _targets_seeds,
+        "documents": _documents_seeds,
+        "foreign": _foreign_seeds,
         "snapshot": _snapshot_seeds,
         "plans": plan_seeds,
+        "agent_messages": agent_messages_seeds,
     }[name]()
 
 
@@ -311,6 +361,27 @@ def _template_seeds() -> Iterator[bytes]:
 def _targets_seeds() -> Iterator[bytes]:
     yield b"GET http://localhost/a\nHost: x\n\nPOST http://localhost/b\n@body\n# word\nGET /c\n"
     yield b'{"method": "GET", "url": "http://localhost/", "header": {"A": ["b"]}, "body": "eA==", "weight": 2}\n'
+
+
+def _documents_seeds() -> Iterator[bytes]:
+    yield b'{"a": [1, 2.5e3, null, true], "b": {"c": "\\u00e4"}}'
+    yield b"a: &a [1, b]\nc: {<<: {d: 2026-11-25}, e: *a}\nf: |\n  text\n"
+
+
+def _foreign_seeds() -> Iterator[bytes]:
+    yield b"response-time,offset,status-code\n0.1,0.2,200\n"
+    yield b'{"latency": 5, "code": 200, "timestamp": "2026-11-25T10:00:00.123456789+01:00"}\n'
+    yield b"1795600000000000000,200,5000,5,5,,aGV5,,1\n"
+    yield b"Summary:\n  Total: 1.5 secs\nResponse time histogram:\n  0.1 [1]\n  0.2 [5]\n"
+    table = b"Detailed Percentile spectrum:\nValue Percentile TotalCount\n 1.0 0.5 50\n 2.0 1.0 100 inf\n"
+    yield (
+        table
+        + b"  100 requests in 1.00s\nSocket errors: connect 1, read 2, write 3, timeout 4\nRequests/sec: 100\n"
+    )
+    histogram = HdrHistogram(1, 1 << 40, 2)
+    histogram.record_value(5000)
+    begin = b'# text\n"StartTimestamp","EndTimestamp"\n'
+    yield begin + b"Tag=a,1.5,2.5,0.1," + bytes(histogram.encode()) + b"\n"
 
 
 def _snapshot_seeds() -> Iterator[bytes]:

@@ -76,6 +76,19 @@ def test_text_is_sent_as_typed_from_every_source(tmp_path: Path) -> None:
         assert name + b": \xc3\xa9\r\n" in heads[6]
 
 
+def test_a_column_may_have_any_name(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("größe,é\nä,1\n", encoding="utf-8")
+    with Recorder() as server:
+        data = ("--template", "--data", str(tmp_path / "rows.csv"), "-H", "X: é{csv:größe}")
+        measure(
+            "-n", "1", "-c", "1", *data, "-m", "POST", "-d", "é{csv:größe}{csv:é}", server.url("/{csv:größe}")
+        )
+    ((head, body),) = server.requests
+    assert body == "éä1".encode()
+    assert "X: éä\r\n".encode() in head
+    assert head.startswith(b"POST /%C3%A4 ")
+
+
 def test_the_whole_server_can_be_asked(tmp_path: Path) -> None:
     with Recorder() as server:
         (tmp_path / "plan.yaml").write_text(
@@ -91,7 +104,7 @@ def test_the_whole_server_can_be_asked(tmp_path: Path) -> None:
     assert lines == ["OPTIONS * HTTP/1.1"] * 2 + [f"OPTIONS {server.url('')} HTTP/1.1"]
     assert report["plan"]["url"] == server.url("")
     assert refused.exit_code == 2
-    assert "GET *: only OPTIONS can ask about the whole server; give a path" in refused.stderr
+    assert "only OPTIONS can ask about the whole server; give a path" in refused.stderr
 
 
 def test_headers_of_flags_apply_unless_a_target_has_its_own(tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from heyfleet.agent.credentials import Token
+from heyfleet.agent.credentials import Certificate, Token
 from heyfleet.agent.errors import DeniedError, UnreachableError
 from heyfleet.agent.lifecycle import AgentProcess, Options
 from heyfleet.agent.service import AgentService
 from heyfleet.agent.spool import read_records
 from heyfleet.errors import ExitCode, HeyfleetError
+from heyfleet.proto.control_pb2 import ToAgent, Welcome
 
 from ...virtual_time import current_loop, run
 from .fake_controller import LEASE_S, FakeController, World, until
@@ -415,3 +416,44 @@ def test_random_schedules(tmp_path: Path, block: int) -> None:
 
 def test_the_lease_of_the_schedules_is_shorter_than_their_silences() -> None:
     assert LEASE_S < 5
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b", "", "a\0b", "a" * 200])
+def test_a_name_that_is_no_file_name_ends_the_agent(tmp_path: Path, name: str) -> None:
+    async def scenario() -> None:
+        harness = ProcessHarness(tmp_path)
+
+        async def join(*_: object) -> tuple[str, Certificate]:
+            return name, Certificate(b"", b"", b"")
+
+        harness.controller.join = join  # type: ignore[assignment,method-assign]
+        assert await harness.end() == ExitCode.CANNOT_START
+        assert "gave this agent no name" in harness.world.log[-1]
+
+    run(scenario())
+
+
+@with_process
+async def test_a_lease_without_sense_ends_the_process(harness: ProcessHarness) -> None:
+    await harness.attached()
+    harness.controller.send(ToAgent(welcome=Welcome(lease_ns=2**64 - 1)))
+    assert await harness.end() == ExitCode.CANNOT_START
+    assert "the controller grants a lease of" in harness.world.log[-1]
+
+
+@with_process
+async def test_a_log_that_can_not_be_written_changes_nothing(harness: ProcessHarness) -> None:
+    await harness.attached()
+    assert harness.service is not None
+
+    def fail(line: str) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    harness.service._write_log = fail  # as with a stderr that is closed
+    await harness.started("r1", duration_s=3600)
+    harness.controller.reachable = False
+    await until(lambda: harness.world.active is None, 3600)
+    harness.controller.reachable = True
+    await until(lambda: harness.controller.runs["r1"].done)
+    harness.controller.dismiss()
+    await harness.end()

@@ -35,3 +35,30 @@ def test_the_error_of_too_many_users_names_their_flag() -> None:
     assert isinstance(answer, Refusal)
     assert answer.reason.startswith("--users 1000000000 needs ")
     assert "-c " not in answer.reason
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), ValueError("no ring"), OSError(12, "Cannot allocate memory")]
+)
+def test_an_engine_that_ends_at_once_is_a_refusal_with_its_cause(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        prepared = True
+        connections_open = 0
+        io_name = io_note = ""
+
+        def run(self) -> NoReturn:
+            raise error
+
+        def stop(self) -> None:
+            pass
+
+    monkeypatch.setattr(runner, "build_engine", lambda *_: Broken())
+    plan = make_plan(options_from_values({"connections": 1}, "http://127.0.0.1:1/"))
+    broken = runner.Runner()
+    answer = broken.prepare(whole_plan(plan))
+    for worker in broken._workers:
+        worker.join()
+    answer = answer if isinstance(answer, Refusal) else Refusal(reason=broken._fault())
+    assert answer.reason.startswith((str(error), "MemoryError", "Cannot allocate memory"))

@@ -24,6 +24,13 @@ sys.modules[module.__name__] = module
 from heyfleet.cli.main import main
 """
 
+PRINTING = """
+import sys
+from heyfleet.cli.process import run_process
+from heyfleet.console import write_stdout
+sys.exit(run_process(lambda: {} or 0))
+"""
+
 
 def python(*args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -57,8 +64,11 @@ def test_bad_input_gives_one_line_and_an_exit_code() -> None:
 @pytest.mark.parametrize(
     ("args", "code"),
     [
-        (["-m", "heyfleet", "run", "-h"], 1),
-        (["-c", "from heyfleet.console import write_stdout; write_stdout(['x' * 9] * 99_999)"], 0),
+        (["-m", "heyfleet", "run", "-h"], 0),
+        (["-m", "heyfleet", "--help"], 0),
+        (["-m", "heyfleet", "completion", "bash"], 0),
+        (["-c", PRINTING.format("write_stdout(['x' * 9] * 99_999)")], 0),
+        (["-c", PRINTING.format("write_stdout(['x' * 9] * 99_999) or 7")], 7),
     ],
 )
 def test_a_closed_pipe_is_not_an_error(args: list[str], code: int) -> None:
@@ -93,7 +103,7 @@ def test_the_second_signal_leaves_at_once() -> None:
         "import os, signal\n"
         "from heyfleet.controller.signals import Interrupts\n"
         "with Interrupts() as interrupts:\n"
-        "    interrupts.stop_with(lambda: print('stop', flush=True))\n"
+        "  with interrupts.stop_with(lambda: print('stop', flush=True)):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    print('still here', flush=True)\n",

@@ -59,11 +59,20 @@ def test_bad_input_reaches_no_agent(kit: Any, capsys: Streams) -> None:
 
 
 @pytest.mark.parametrize(
-    "snapshot",
-    [{"errors": {"connect refused": 200}}, {"abandoned": 50}, {"errors": {"reset": 1}, "abandoned": 1}],
+    ("requests", "snapshot"),
+    [
+        (200, {"errors": {"connect refused": 200}}),
+        (50, {"abandoned": 50}),
+        (2, {"errors": {"reset": 1}, "abandoned": 1}),
+    ],
 )
-def test_no_response_at_all(kit: Any, capsys: Streams, snapshot: dict[str, Any]) -> None:
-    assert run_and_report(flags(), LocalExecutor(kit.agent([kit.snapshot(**snapshot)]))) == 3
+def test_no_response_at_all(kit: Any, capsys: Streams, requests: int, snapshot: dict[str, Any]) -> None:
+    assert (
+        run_and_report(
+            flags(requests=requests, connections=1), LocalExecutor(kit.agent([kit.snapshot(**snapshot)]))
+        )
+        == 3
+    )
     out = capsys.readouterr().out
     assert "Ledger:" in out
     assert "NaN" not in out
@@ -71,7 +80,10 @@ def test_no_response_at_all(kit: Any, capsys: Streams, snapshot: dict[str, Any])
 
 def test_status_500_is_a_response(kit: Any, capsys: Streams) -> None:
     assert (
-        run_and_report(flags(), LocalExecutor(kit.agent([kit.snapshot(latencies_ns=[1000], status=500)])))
+        run_and_report(
+            flags(requests=1, connections=1),
+            LocalExecutor(kit.agent([kit.snapshot(latencies_ns=[1000], status=500)])),
+        )
         == 0
     )
 

@@ -73,7 +73,7 @@ def test_an_error_names_the_setting(
 def test_a_device_is_neither_a_fleet_file_nor_a_list_of_hosts() -> None:
     with pytest.raises(SettingError, match="fleet file: can't read '/dev/zero': it is a device"):
         read_fleet_spec("/dev/zero", [])
-    with pytest.raises(SettingError, match="can't read '/dev/zero': it is a device"):
+    with pytest.raises(SettingError, match="hosts: can't read '/dev/zero': it is a device"):
         read_fleet_spec("", [], on="ssh", hosts="/dev/zero")
 
 

@@ -106,11 +106,11 @@ def test_a_yaml_value_that_python_refuses_has_a_line(text: str) -> None:
 
 def test_csv_fields_have_any_length() -> None:
     field = "x" * 1_000_000
-    assert list(csv_rows(f'a,b\n"{field}","1\n2"\n\n')) == [["a", "b"], [field, "1\n2"], []]
+    assert list(csv_rows(f'a,b\n"{field}","1\n2"\n\n')) == [(1, ["a", "b"]), (3, [field, "1\n2"])]
 
 
 def test_line_ends_of_unicode_end_no_row() -> None:
-    assert list(csv_rows("a\u2028b\u0085c\vd\n")) == [["a\u2028b\u0085c\vd"]]
+    assert list(csv_rows("a\u2028b\u0085c\vd\n")) == [(1, ["a\u2028b\u0085c\vd"])]
 
 
 def test_open_quotes_are_refused_with_their_line() -> None:

@@ -41,7 +41,8 @@ def test_the_bytes_of_a_file_without_a_size_are_bounded() -> None:
     ("path", "words"),
     [
         ("/dev/zero", "'/dev/zero': it is a device; name a regular file"),
-        ("/dev/null", "'/dev/null': it is a device"),
+        ("/dev/tty", "/dev/tty"),
+        ("/dev/full", "'/dev/full': it is a device"),
         ("/", "'/': it is a directory"),
         ("/nowhere/at/all", "'/nowhere/at/all': No such file or directory"),
         ("a\0b", "embedded null byte"),
@@ -53,6 +54,10 @@ def test_what_is_no_file_is_refused(path: str, words: str) -> None:
         read_file(path, "--cacert")
     assert str(caught.value).startswith("--cacert: can't read ")
     assert words in str(caught.value)
+
+
+def test_the_null_device_is_an_empty_file() -> None:
+    assert read_file("/dev/null", "-D") == b""
 
 
 def test_a_socket_is_refused(tmp_path: Path) -> None:
@@ -80,7 +85,12 @@ def test_a_pipe_is_read_until_its_writer_closes_it(tmp_path: Path, monkeypatch: 
     os.mkfifo(path)
     reader_end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     writer_end = os.open(path, os.O_WRONLY)
-    threading.Timer(0.3, lambda: (os.write(writer_end, b"late"), os.close(writer_end))).start()
+
+    def write() -> None:
+        os.write(writer_end, b"late")
+        os.close(writer_end)
+
+    threading.Timer(0.3, write).start()
     assert read_file(path, "-D") == b"late"
     os.close(reader_end)
 

@@ -213,6 +213,9 @@ def test_names_that_are_keywords_of_python(file: Any, spelled: str) -> None:
         ("for: 1h\nfor_: 1h", r"plan.yaml:3: for: it is there twice, first in line 2"),
         ("with: {python: [a]}", r"plan.yaml:2: with.python: it takes one value"),
         ("with: {python: a, python: b}", r"plan.yaml:2: with.python: it is there twice"),
+        ('requests: [{name: "\\ud800"}]', r"plan.yaml:2: requests\[1\].name: .* half of a surrogate pair"),
+        ('requests: [{body: "\\ud800"}]', r"plan.yaml:2: requests\[1\].body: .* half of a surrogate pair"),
+        ('slo: "p99[\\ud800]<1s"', r"plan.yaml:2: slo: .* half of a surrogate pair"),
         ("cacert: none.pem", r"plan.yaml:2: cacert: there is no file '.*none.pem'"),
         ("resolve:\n  - a.test:443:127.0.0.1\n  - a.test", r"plan.yaml:4: resolve: 'a.test' is not like"),
         ("tls: 1.1", r"plan.yaml:2: tls: '1.1' is unknown; use 1.2 or 1.3"),
@@ -246,3 +249,10 @@ def test_a_device_is_no_plan_file() -> None:
 def test_a_plan_file_may_have_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "plan.yaml").write_bytes("url: http://h/\nbody: grün\n".encode(encoding))
     assert plan_from(["-f", str(tmp_path / "plan.yaml")]).requests[0].body.decode() == "grün"
+
+
+def test_plan_show_quotes_what_nests_too_deeply(file: Any) -> None:
+    body = "[" * 5000
+    shown = CliRunner().invoke(main, ["plan", "show", "-m", "POST", "-d", body, "http://h/"])
+    assert shown.exit_code == 0, shown.output
+    assert plan_from(["-f", file(shown.output)]).requests[0].body.decode() == body

@@ -10,6 +10,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from heyfleet.errors import InputError
+from heyfleet.plan.build import whole_plan
 from heyfleet.plan.validation import (
     InvalidPlanError,
     validate_assignment,
@@ -88,7 +89,7 @@ def full_assignment() -> Assignment:
     return whole(whole_plan)
 
 
-def fields(message: Message, prefix: str = "") -> Iterator[tuple[str, Message, FieldDescriptor]]:
+def fields(message: Message, prefix: str = "") -> Iterator[tuple[str, Message, Any]]:
     """Yield each scalar field of a message and of the first of each message below it, with its path."""
     for field in message.DESCRIPTOR.fields:
         name = f"{prefix}{field.name}"
@@ -193,6 +194,8 @@ BAD_PLANS: list[tuple[str, dict[str, Any]]] = [
     ("a closed loop has no stages", {"stages": [Stage(name="1", first=1, last=1)]}),
     ("every stage is 0", {"load_model": RATE, "stages": [Stage(name="1")]}),
     ("it must be from 0", {"load_model": RATE, "stages": [Stage(name="1", first=-1, last=-1)]}),
+    ("the lowest rate is 1e-09", {"load_model": RATE, "stages": [Stage(name="1", first=1e-10, last=1e-10)]}),
+    ("longer than 8760h", {"think": Think(kind=Think.EXPONENTIAL, low_ns=10**17)}),
     ("has no end", {"load_model": RATE, "stages": [Stage(name="1", first=1, last=2)]}),
     ("has no end", {"load_model": RATE, "stages": [Stage(name=n, first=1, last=1) for n in "ab"]}),
     ("two stages", {"load_model": RATE, "stages": [Stage(name="a", duration_ns=1, last=1)] * 2}),
@@ -268,8 +271,12 @@ def test_streams_are_bounded_over_all_connections() -> None:
     of = plan(connections=1000, http=HTTP_2, streams=1000, request_count=10**7)
     validate_assignment(whole(of))
     of.connections += 1
-    with pytest.raises(InvalidPlanError, match="HTTP/2 streams"):
+    with pytest.raises(
+        InvalidPlanError, match="-c 1001 with --streams 1000 are 1001000 HTTP/2 streams on one agent"
+    ):
         validate_assignment(whole(of))
+    with pytest.raises(InvalidPlanError, match="lower one of them, or use more agents"):
+        whole_plan(of)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +291,7 @@ def test_streams_are_bounded_over_all_connections() -> None:
     ],
 )
 def test_a_request_for_a_run_is_checked(changes: dict[str, Any]) -> None:
-    values = {
+    values: dict[str, Any] = {
         "plan": plan(),
         "agents": 2,
         "min_agents": 1,

@@ -120,7 +120,7 @@ def test_the_reports(result: RunResult) -> None:
     assert HOSTILE in json.loads(json_report.render(summary))["fleet"]["agents"][1]["agent"]
 
 
-def exported(archive: Path, name: str, **selected: str) -> str:
+def exported(archive: Path, name: str, **selected: Any) -> str:
     chunks: Iterator[Any] = render(name, RunView(ArchivedRun(archive), Selection(**selected)))
     return b"".join(chunk.encode() if isinstance(chunk, str) else chunk for chunk in chunks).decode()
 
@@ -184,6 +184,7 @@ def test_the_commands(archive: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_the_controller_s_log(capsys: pytest.CaptureFixture[str]) -> None:
     registry = AgentRegistry(log=console.info)
     hello = planted(Hello(protocol=PROTOCOL, facts=HostFacts(host="h")))
+    hello.agent = "a1"  # other names are rejected
     connection, stream = registry.attach(hello, None)
     registry.on_message(connection, FromAgent(bye=planted(Bye())))
     registry.detach(connection, stream)
@@ -200,8 +201,7 @@ def test_the_live_view_and_the_progress_line(
     for is_terminal in (False, True):
         monkeypatch.setattr("sys.stderr.isatty", lambda answer=is_terminal: answer, raising=False)
         monkeypatch.setenv("TERM", "xterm")
-        ticks = iter(range(0, 1000, 100))
-        live = Live(quiet=False, now_s=lambda times=ticks: float(next(times)))
+        live = Live(quiet=False, now_s=map(float, range(0, 1000, 100)).__next__)
         live.log(HOSTILE)
         live.show(status)
         live.close()

@@ -17,8 +17,8 @@ FIRST, SECOND, THIRD = ("192.0.2.1", 80), ("192.0.2.2", 80), ("192.0.2.3", 80)
 class NameServer:
     """Answers each lookup with the next of its answers; a lookup takes 5 ms of a clock of its own."""
 
-    def __init__(self, *answers: Addresses | ResolveError) -> None:
-        self._answers: Iterator[Addresses | ResolveError] = iter(answers)
+    def __init__(self, *answers: Addresses | Exception) -> None:
+        self._answers: Iterator[Addresses | Exception] = iter(answers)
         self.now_ns = 0
         self.changes: list[Addresses] = []
 
@@ -26,7 +26,7 @@ class NameServer:
         """Return the next answer."""
         self.now_ns += 5_000_000
         answer = next(self._answers)
-        if isinstance(answer, ResolveError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
@@ -59,12 +59,15 @@ def test_new_addresses_are_reported_once() -> None:
 
 
 def test_after_a_failed_lookup_the_old_addresses_stay() -> None:
-    server = NameServer(ResolveError("SERVFAIL"), [("fe80::1%eth0", 80)], [FIRST])
+    no_descriptor, no_thread = OSError(24, "Too many open files"), RuntimeError("can't start new thread")
+    server = NameServer(
+        ResolveError("SERVFAIL"), [("fe80::1%eth0", 80)], no_descriptor, no_thread, [FIRST], [SECOND]
+    )
     refresh = server.refresh()
-    for _ in range(3):
+    for _ in range(6):
         refresh.refresh()
-    assert server.changes == []
-    assert (refresh.changes, refresh.failed) == (0, 2)
+    assert server.changes == [[SECOND]]
+    assert (refresh.changes, refresh.failed) == (1, 4)
 
 
 def test_a_name_without_allowed_addresses_changes_nothing() -> None:

@@ -145,9 +145,7 @@ def test_a_host_that_could_be_read_as_another_is_no_host(host: str, policy: Host
         plan(proxy=Proxy(host=host, port=80)),
         Plan(target=Target(scheme="http", host=host or " ", port=80), proxy=Proxy(host="127.0.0.1", port=80)),
     ):
-        with pytest.raises(
-            ResolveError, match=r"is not a host name or address|is not an IPv4 or IPv6 address"
-        ):
+        with pytest.raises(ResolveError, match="is not a host name or address"):
             resolve_plan(made, policy)
 
 

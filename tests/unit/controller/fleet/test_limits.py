@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from heyfleet.controller.fleet.coordinator import RunCoordinator
 from heyfleet.proto.control_pb2 import FromAgent
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.stats_pb2 import Refusal
@@ -134,5 +137,24 @@ def test_a_refusal_after_the_end_of_a_run_is_heard() -> None:
         answers = await collect(fleet.daemon, run_id)
         assert answers.measurements is not None
         assert [part.reason for part in answers.measurements.agents] == ["", "no memory"]
+
+    play_daemon(scenario())
+
+
+def test_no_load_goes_on_after_a_fault_of_the_controller(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        fleet = Fleet(Behavior())
+        fleet.call(Operator(request=daemon_request(1, duration_ns=3600 * NS)))
+        await asyncio.sleep(10)
+        assert fleet.simulation.agents["a0"].is_loading
+
+        def fail(coordinator: RunCoordinator) -> None:
+            raise KeyError("x")
+
+        monkeypatch.setattr(RunCoordinator, "_lose_late_agents", fail)
+        with pytest.raises(KeyError):
+            await fleet.finish()
+        await asyncio.sleep(3)
+        assert not fleet.simulation.agents["a0"].is_loading
 
     play_daemon(scenario())

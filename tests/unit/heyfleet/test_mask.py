@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heyfleet.errors import InputError
+from heyfleet.mask import HIDDEN, is_secret, mask_body, mask_header, mask_line, mask_text, mask_url
 from heyfleet.plan.build import make_plan
-from heyfleet.plan.mask import HIDDEN, is_secret, mask_body, mask_header, mask_line, mask_text, mask_url
 from heyfleet.plan.options import RunOptions
 from heyfleet.plan.redact import echo, target_url, without_secrets
 from heyfleet.plan.request_spec import RequestSpec
@@ -107,6 +107,7 @@ def test_a_header_is_masked(name: str, value: str, shown: str) -> None:
         (b"\x00\xff s3cret", b"(9 bytes)"),
         (b"x" * 4097, b"(4097 bytes)"),
         (b'{"a": 1,  "b": 2}', b'{"a": 1,  "b": 2}'),
+        (b'{"note": {"token": "s3cret"}, "note": "a"}', b"(42 bytes)"),
         (b"[" * 4000 + b"]" * 4, b"[" * 4000 + b"]" * 4),
         (b"plain text", b"plain text"),
         (b"", b""),
@@ -201,3 +202,9 @@ def test_a_plan_copied_from_a_report_asks_for_its_secrets_again() -> None:
     ):
         with pytest.raises(InputError, match="stands for a secret that was not kept; give its value again"):
             plan(spec)
+
+
+def test_a_number_does_not_make_a_name_that_is_taken() -> None:
+    names = ["a", "a (2)", "a", "a", "a (2)"]
+    made = plan(*(RequestSpec(name=name, user_agent="x") for name in names))
+    assert len({request.name for request in made.requests}) == len(names)

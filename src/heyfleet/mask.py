@@ -90,10 +90,10 @@ def mask_body(body: bytes) -> bytes:
     except UnicodeDecodeError:
         return size
     if text.lstrip()[:1] in ("{", "["):
-        import json
+        import json  # most commands have no body
 
         try:
-            value = json.loads(text)
+            value = json.loads(text, object_pairs_hook=_unique_names)
             masked = _mask_json(value)
         except (ValueError, RecursionError):
             pass
@@ -102,6 +102,14 @@ def mask_body(body: bytes) -> bytes:
     if _FORM.fullmatch(text):
         return mask_text(text).encode()
     return size if any(map(is_secret, re.findall(r"[\w.%-]+", text))) else mask_text(text).encode()
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object. Raises ValueError for a name that stands twice: only one of the values would be looked at."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a name stands twice")
+    return fields
 
 
 def _mask_json(value: Any) -> Any:

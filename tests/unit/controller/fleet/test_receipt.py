@@ -1,0 +1,66 @@
+"""Whatever field a message has, its texts are cut, and its numbers and lists are within bounds."""
+
+from __future__ import annotations
+
+import pytest
+
+from heyfleet.controller.fleet.receipt import TEXT_LENGTH, InvalidMessageError, bound, shorten
+from heyfleet.proto.control_pb2 import FromAgent, Hello, HostFacts, JoinRequest, Offer, Pong
+from heyfleet.proto.plan_pb2 import Assignment, Plan, Target
+from heyfleet.proto.stats_pb2 import Done, HostState, Ready, WorkerFacts
+
+
+def test_what_an_honest_agent_sends_stays_as_it_is() -> None:
+    host = HostState(cores=2, steal_ns=10**15, allowance_exceeded={"bw_in": 7, "pps": 9})
+    done = Done(
+        agent="a1", sent=2**40, workers=[WorkerFacts(cpu_ns=10**12)], host=host, fault="é" * TEXT_LENGTH
+    )
+    for message in (FromAgent(done=done, run_id="r1"), FromAgent(pong=Pong(received_ns=-(10**18)))):
+        before = message.SerializeToString(deterministic=True)
+        bound(message)
+        assert message.SerializeToString(deterministic=True) == before
+
+
+def test_texts_are_cut() -> None:
+    long = "x" * 10**6
+    message = FromAgent(
+        done=Done(fault=long, tls=long, workers=[WorkerFacts()]),
+        run_id=long,
+    )
+    bound(message)
+    assert message.ByteSize() < 1000
+    assert message.done.fault == shorten(long) == "x" * (TEXT_LENGTH - 3) + "..."
+    request = JoinRequest(name=long, secret=long)
+    bound(request)
+    assert request.ByteSize() < 1000
+
+
+def test_offered_shares_are_not_changed() -> None:
+    assignment = Assignment(
+        run_id="x" * 1000, plan=Plan(target=Target(host="y" * 1000), duration_ns=2**64 - 1)
+    )
+    hello = Hello(offers=[Offer(assignment=assignment)])
+    bound(hello)
+    assert hello.offers[0].assignment == assignment
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (Done(planned=2**63), "its planned is 9223372036854775808"),
+        (Done(elapsed_ns=-(2**63)), "its elapsed_ns is -9223372036854775808"),
+        (Done(workers=[WorkerFacts(cpu_ns=2**64 - 1)]), "its cpu_ns is"),
+        (Done(host=HostState(allowance_exceeded={"a": 2**63})), "its allowance_exceeded is"),
+        (Done(host=HostState(allowance_exceeded={"a" * 301: 1})), "a name of 301 characters"),
+        (Ready(addresses=["a"] * 1025), "it has 1025 addresses"),
+        (Hello(facts=HostFacts(open_files=2**64 - 1)), "its open_files is"),
+        (Hello(offers=[Offer(last_sequence=2**64 - 1)]), "its last_sequence is"),
+        (Pong(received_ns=2**63 - 1), "its received_ns is"),
+        (JoinRequest(signing_request_pem=bytes(100_000)), "its signing_request_pem has 100000 bytes"),
+    ],
+)
+def test_what_no_honest_agent_sends_is_refused(message: Done, reason: str) -> None:
+    with pytest.raises(InvalidMessageError) as caught:
+        bound(message)
+    assert reason in str(caught.value)
+    assert len(str(caught.value)) < 200
