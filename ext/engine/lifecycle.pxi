@@ -28,6 +28,7 @@ cdef class Lifecycle:
         Conn *conns                 # the pool's
         Decoding *decodings         # the pool's
         bint follows_redirects
+        bint is_limited             # the host's owner limits the rate; one branch is all that it costs otherwise
         bint keep_alive             # False: each request has a connection of its own
         int64_t last_event_ns
         int open_error              # of the last CONN_EVENT_NOT_OPENED: an error kind
@@ -38,6 +39,7 @@ cdef class Lifecycle:
         self.io, self.pool, self.requests, self.redirects = pool.io, pool, requests, redirects
         self.expect = ExpectContinue(pool)
         self.limit = SendLimit(pool, sends_per_s)
+        self.is_limited = sends_per_s > 0
         self.accounting = accounting
         self.conns = pool.conns
         self.decodings = pool.decodings
@@ -85,7 +87,7 @@ cdef class Lifecycle:
 
     cdef inline void send(self, uint32_t index, Conn *conn, int64_t now_ns) noexcept nogil:
         """Send the connection's message on its open slot, or let it wait there for the owner's limit."""
-        if self.limit.interval_ns > 0 and not self.limit.admits(index, now_ns):
+        if self.is_limited and not self.limit.admits(index, now_ns):
             conn.state = CONN_IDLE
             self.accounting.metrics(conn.key).counters.rate_limited += 1
             return

@@ -11,7 +11,7 @@ cdef enum:
 cdef class SendLimit:
 
     cdef:
-        double interval_ns          # between sends at the highest rate; 0: no limit
+        double interval_ns          # between sends at the highest rate; 0 without a limit, where nothing else is called
         double full_ns              # when the bucket will be full, from `origin_ns` on
         int64_t origin_ns           # of the first send; 0: there was none
         ConnList waiting            # connections with requests that wait for a token

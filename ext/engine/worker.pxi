@@ -33,6 +33,7 @@ cdef class Worker:
         uint64_t request_limit      # 0: none; the warm-up does not count
         int64_t duration_ns         # of the measured part; 0: no limit
         int64_t warmup_ns
+        bint is_limited             # the lifecycle's
         int64_t run_ns_at_most      # the owner's limit on the whole load; 0: none
         int64_t start_ns            # 0: the load has not started
         int64_t stop_ns
@@ -74,6 +75,7 @@ cdef class Worker:
         self.lifecycle = Lifecycle(
             self.pool, self.requests, redirects, self.accounting, connections.keep_alive, load.sends_per_s_at_most
         )
+        self.is_limited = self.lifecycle.is_limited
         self.generator = self.make_generator(load, connections)
 
     cdef Accounting make_accounting(self, str model, recording):
@@ -252,14 +254,15 @@ cdef class Worker:
             self.report(self.lifecycle.expire(index), index)
         if self.lifecycle.expect.next_release_ns() <= now_ns:
             self.lifecycle.expect.release_due(now_ns)
-        if self.lifecycle.limit.next_release_ns() <= now_ns:
+        if self.is_limited and self.lifecycle.limit.next_release_ns() <= now_ns:
             self.lifecycle.release_limited(now_ns)
 
     cdef inline int64_t next_deadline(self) noexcept nogil:
         if self.lifecycle.unread.bytes > 0:
             return 0
         cdef int64_t deadline_ns = min(self.pool.next_timeout_ns(), self.lifecycle.expect.next_release_ns())
-        deadline_ns = min(deadline_ns, self.lifecycle.limit.next_release_ns())
+        if self.is_limited:
+            deadline_ns = min(deadline_ns, self.lifecycle.limit.next_release_ns())
         if self.start_ns != 0:
             deadline_ns = min(deadline_ns, min(self.stop_ns, self.generator.due_ns))
         return deadline_ns
