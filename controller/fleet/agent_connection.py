@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from heyfleet.controller.fleet.clock_sync import ClockSync
+from heyfleet.controller.fleet.receipt import compact
 from heyfleet.proto.control_pb2 import Ack, Hello, Ping, Pong, Release, Start, Stop, ToAgent
 from heyfleet.proto.plan_pb2 import Assignment
 
@@ -50,7 +51,7 @@ class AgentConnection:
 
     def __init__(self, hello: Hello, now_ns: Callable[[], int]) -> None:
         self.agent = hello.agent
-        self.facts = hello.facts
+        self.facts = compact(hello.facts)
         self.clock = ClockSync()
         self.stream: Stream | None = None
         self.leave_reason = ""  # set while the agent is leaving on purpose
