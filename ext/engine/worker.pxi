@@ -196,7 +196,7 @@ cdef class Worker:
             if turn_ns >= wake_ns > now_ns:
                 hdr_record(&self.accounting.metrics_at(turn_ns).histograms[METRIC_WAKE_LATE], turn_ns - wake_ns)
         self.ended_ns = self.lifecycle.last_event_ns if self.stop_reason == STOP_COUNT else now_ns
-        self.wall_ns = now_ns - self.start_ns
+        self.wall_ns = max(now_ns - self.start_ns, 0)  # a stop may come before the instant of the start
         return result
 
     cdef void begin(self, int64_t now_ns) noexcept nogil:
