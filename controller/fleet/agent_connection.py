@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from heyfleet.controller.fleet.clock_sync import ClockSync
+from heyfleet.controller.fleet.receipt import compact
 from heyfleet.proto.control_pb2 import Ack, Hello, Ping, Pong, Release, Start, Stop, ToAgent
 from heyfleet.proto.plan_pb2 import Assignment
 
@@ -51,7 +52,7 @@ class AgentConnection:
 
     def __init__(self, hello: Hello, now_ns: Callable[[], int]) -> None:
         self.agent = hello.agent
-        self.facts = hello.facts
+        self.facts = compact(hello.facts)
         self.clock = ClockSync()
         self.stream: Stream | None = None
         self.leave_reason = ""  # set while the agent is leaving on purpose

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from heyfleet.controller.fleet.agent_connection import AWAY, DONE, LOST, AgentConnection
 from heyfleet.controller.fleet.agent_run import AgentRun
-from heyfleet.controller.fleet.receipt import shorten
+from heyfleet.controller.fleet.receipt import compact, shorten
 from heyfleet.controller.fleet.share_limits import check_share, check_totals
 from heyfleet.proto.plan_pb2 import Assignment, Plan
 from heyfleet.proto.stats_pb2 import Done, Snapshot
@@ -123,7 +123,7 @@ class Collector:
             self.discredit(agent_run, reason)
             return
         if agent_run.done is None:
-            agent_run.done = done
+            agent_run.done = compact(done)
         self._settle(agent_run)
 
     def discredit(self, agent_run: AgentRun, reason: str) -> None:

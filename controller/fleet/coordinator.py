@@ -21,6 +21,7 @@ from heyfleet.controller.fleet.agent_connection import (
 )
 from heyfleet.controller.fleet.agent_run import AgentRun
 from heyfleet.controller.fleet.collector import Collector
+from heyfleet.controller.fleet.receipt import compact
 from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.controller.fleet.share_seals import ShareSeals, digest_plan
 from heyfleet.errors import CannotStartError
@@ -133,7 +134,7 @@ class RunCoordinator:
             case "done":
                 self.collector.on_done(connection, message.done)
             case "ready" if agent_run.state == PREPARING:
-                agent_run.ready, agent_run.state = message.ready, READY
+                agent_run.ready, agent_run.state = compact(message.ready), READY
             case "refusal" if agent_run.state in (PREPARING, READY):
                 agent_run.state = ""
                 self._refusals[connection.agent] = message.refusal.reason

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from heyfleet.controller.fleet.agent_connection import DONE, AgentConnection
 from heyfleet.controller.fleet.collector import Collector
+from heyfleet.controller.fleet.receipt import compact
 from heyfleet.proto.control_pb2 import FromAgent, Offer
 from heyfleet.results.measurements import Measurements
 
@@ -69,7 +70,7 @@ class FinishedRun:
                     self.collector.lose(agent_run, message.refusal.reason, gave_up=True)
             case "ready" if agent_run := self.collector.agent_runs.get(connection.agent):
                 if not agent_run.settled:
-                    agent_run.ready = message.ready
+                    agent_run.ready = compact(message.ready)
 
     def on_invalid_message(self, connection: AgentConnection, reason: str) -> None:
         """Expect nothing more of an agent that has sent something impossible about this run."""

@@ -6,14 +6,17 @@ bound, so a message with a larger one is refused. The rules hold for all fields,
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from heyfleet.errors import HeyfleetError
+from heyfleet.proto.control_pb2 import Hello
 from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.proto.stats_pb2 import Snapshot
+
+_Message = TypeVar("_Message", bound=Message)
 
 TEXT_LENGTH = 300
 _LIST_LENGTH = 1024
@@ -35,15 +38,31 @@ def shorten(text: str) -> str:
 def bound(message: Message) -> None:
     """Shorten the texts of a message, also of those within it. Raises InvalidMessageError for a number or a list.
 
-    Assignments, which agents send back, stay as they are: a share that was changed would not fit its seal.
+    Fields that this version does not know are dropped. Assignments, which agents send back, stay as they are: a share that
+    was changed would not fit its seal.
     """
+    if not isinstance(message, Hello):
+        message.DiscardUnknownFields()
+    elif message.HasField("facts"):
+        message.facts.DiscardUnknownFields()
+    _bound_fields(message)
+
+
+def compact(message: _Message) -> _Message:
+    """Return a copy to keep, without the memory of the larger message that it came in."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy
+
+
+def _bound_fields(message: Message) -> None:
     for field, value in message.ListFields():
         if field.message_type in _LEFT_AS_THEY_ARE:
             continue
         if field.is_repeated:
             _bound_list(field, value)
         elif field.message_type is not None:
-            bound(value)
+            _bound_fields(value)
         elif (bounded := _bounded(field.name, value)) is not value:
             setattr(message, field.name, bounded)
 
@@ -58,12 +77,12 @@ def _bound_list(field: FieldDescriptor, values: Any) -> None:
             if _bounded(field.name, key) != key:
                 raise InvalidMessageError(f"its {field.name} have a name of {len(key)} characters")
             if isinstance(value, Message):
-                bound(value)
+                _bound_fields(value)
             else:
                 values[key] = _bounded(field.name, value)
     else:
         for value in values:
-            bound(value)
+            _bound_fields(value)
 
 
 def _bounded(name: str, value: Any) -> Any:

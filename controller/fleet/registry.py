@@ -10,7 +10,7 @@ from typing import Protocol
 from heyfleet import __version__
 from heyfleet.controller.fleet.agent_connection import AgentConnection, Stream
 from heyfleet.controller.fleet.condition import Condition
-from heyfleet.controller.fleet.receipt import InvalidMessageError, bound, shorten
+from heyfleet.controller.fleet.receipt import InvalidMessageError, bound, compact, shorten
 from heyfleet.errors import HeyfleetError
 from heyfleet.plan.places import check_agent_name
 from heyfleet.proto.control_pb2 import Dismissal, FromAgent, Hello, Offer, ResumeFrom, ToAgent, Welcome
@@ -111,7 +111,7 @@ class AgentRegistry:
         elif connection.stream is not None:
             connection.stream.close()
         stream = connection.stream = Stream()
-        connection.facts.CopyFrom(hello.facts)
+        connection.facts = compact(hello.facts)
         connection.leave_reason = ""
         self._welcome(connection, hello)
         connection.synchronize_clock()

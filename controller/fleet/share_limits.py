@@ -50,6 +50,8 @@ def _contradictions(agent_run: AgentRun, snapshot: Snapshot, largest: int, limit
     sent = stats.counters["sent"] + snapshot.sent
     if share.request_count and snapshot.sent and sent > share.request_count:
         yield f"{sent} requests sent are more than the agent's share of {share.request_count}"
+    if (scheduled := _scheduled_at_most(share, snapshot.end_ns)) is not None and sent > scheduled:
+        yield f"{sent} requests sent are more than the {scheduled} that the schedule can have until then"
     ended = stats.completed + stats.counters["abandoned"] + _ended(snapshot)
     if ended > sent and agent_run.merged.is_continued_by(snapshot.sequence):
         yield f"{ended} requests have ended, and only {sent} were sent"
@@ -115,18 +117,20 @@ def check_totals(agent_run: AgentRun, done: Done, elapsed_ns: int) -> str:
         return f"its totals name the agent {done.agent!r}"
     if not 0 <= done.elapsed_ns <= elapsed_limit_ns(elapsed_ns):
         return f"its totals end {done.elapsed_ns} ns after the start"
-    if not share.request_count and done.planned > (limit := _planned_at_most(share, done)):
+    scheduled = _scheduled_at_most(share, max(done.elapsed_ns, share.plan.duration_ns))
+    limit = done.sent if scheduled is None else scheduled  # without a schedule, what was planned was sent
+    if not share.request_count and done.planned > limit:
         return f"its totals plan {done.planned} requests, and the plan has at most {limit}"
     return ""
 
 
-def _planned_at_most(share: Assignment, done: Done) -> int:
-    """Return the most requests that a share without a number of requests can plan."""
+def _scheduled_at_most(share: Assignment, end_ns: int) -> int | None:
+    """Return the most requests that a schedule can have until an instant; None for a plan without a schedule."""
     plan = share.plan
     if plan.load_model not in (RATE, CONNECTION_RATE):
-        return done.sent  # there is no schedule: what was planned was sent
+        return None
     level = max((max(stage.first, stage.last) for stage in plan.stages), default=0.0)
     if plan.load_model == CONNECTION_RATE:
         level *= share.connections
-    seconds = max(done.elapsed_ns, plan.duration_ns) / _SECOND_NS + 1
-    return done.sent + round(2 * level * seconds)  # arrivals may be random
+    # Arrivals may be random: twice the mean and a thousand are never reached.
+    return round(2 * level * (end_ns / _SECOND_NS + 1)) + 1000

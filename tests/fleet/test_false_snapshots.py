@@ -294,7 +294,7 @@ def test_a_stream_without_a_hello_ends(tmp_path: Path, monkeypatch: pytest.Monke
         await server.start(address)
         try:
             async with grpc.aio.insecure_channel(address) as channel:
-                call = channel.stream_stream(ATTACH, response_deserializer=ToAgent.FromString)()
+                call: Any = channel.stream_stream(ATTACH, response_deserializer=ToAgent.FromString)()
                 assert await asyncio.wait_for(call.read(), 30) is grpc.aio.EOF
         finally:
             await server.stop()

@@ -10,7 +10,7 @@ from heyfleet.controller.fleet.agent_connection import DONE, LOST, AgentConnecti
 from heyfleet.controller.fleet.collector import Collector
 from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.proto.control_pb2 import Ack, Hello, Interval
-from heyfleet.proto.plan_pb2 import Assignment, Plan
+from heyfleet.proto.plan_pb2 import RATE, Assignment, Plan, Stage
 from heyfleet.proto.protocol import PROTOCOL
 from heyfleet.proto.stats_pb2 import Done, Snapshot
 from heyfleet.results.intervals import IntervalSink, ignore
@@ -220,3 +220,22 @@ def test_the_start_of_workers_is_on_the_controllers_clock() -> None:
     collector.on_snapshot(agents["a1"], snapshot)
     (part,) = collector.measurements().agents
     assert (part.first_worker_ns, part.last_worker_ns, part.clock_uncertainty_ns) == (7, 9, 500)
+
+
+def test_an_agent_sends_no_more_than_the_schedule_has() -> None:
+    agents = Agents("a1")
+    plan = Plan(connections=1, load_model=RATE, stages=[Stage(first=10, last=20)])
+    collector = Collector("r1", plan)
+    collector.started_ns = 2 * NS
+    collector.expect(agents["a1"], Assignment(run_id="r1", agent="a1", plan=plan, connections=1))
+    first, second = snapshot_of("a1", 1, [1000] * 40), snapshot_of("a1", 2, [1000] * 5000)
+    collector.on_snapshot(agents["a1"], first)
+    collector.on_snapshot(agents["a1"], second)
+    assert [ack.refusal_reason for ack in agents.acks("a1")] == [
+        "",
+        "5040 requests sent are more than the 1120 that the schedule can have until then",
+    ]
+    collector.on_done(agents["a1"], done_of("a1", [first], planned=10**6))
+    (part,) = collector.measurements().agents
+    assert (part.state, part.done) == (LOST, None)
+    assert part.reason == "its totals plan 1000000 requests, and the plan has at most 1040"

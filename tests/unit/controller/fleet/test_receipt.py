@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from heyfleet.controller.fleet.receipt import TEXT_LENGTH, InvalidMessageError, bound, shorten
+from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.proto.control_pb2 import FromAgent, Hello, HostFacts, JoinRequest, Offer, Pong
 from heyfleet.proto.plan_pb2 import Assignment, Plan, Target
+from heyfleet.proto.protocol import PROTOCOL
 from heyfleet.proto.stats_pb2 import Done, HostState, Ready, WorkerFacts
 
 
@@ -64,3 +68,33 @@ def test_what_no_honest_agent_sends_is_refused(message: Done, reason: str) -> No
         bound(message)
     assert reason in str(caught.value)
     assert len(str(caught.value)) < 200
+
+
+def test_unknown_fields_are_dropped() -> None:
+    unknown = b"\xfa\x3f" + b"\x80\x80\x40" + bytes(1 << 20)  # field 1023
+    for message in (
+        FromAgent.FromString(unknown),
+        Hello(facts=HostFacts.FromString(unknown)),
+        Done.FromString(unknown),
+    ):
+        assert message.ByteSize() > 1 << 20
+        bound(message)
+        assert message.ByteSize() < 100
+
+
+def test_what_a_controller_keeps_of_large_messages_is_small() -> None:
+    before_kib = resident_kib()
+    registry = AgentRegistry()
+    for number in range(20):
+        hello = Hello(
+            protocol=PROTOCOL, agent=f"a{number}", facts=HostFacts(host="h", kernel="k" * (8 << 20))
+        )
+        registry.attach(Hello.FromString(hello.SerializeToString()), None)
+        registry.attach(Hello.FromString(hello.SerializeToString()), None)
+    assert len(registry.attached) == 20
+    assert resident_kib() - before_kib < 100 << 10  # of 320 MiB
+
+
+def resident_kib() -> int:
+    fields = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    return int(fields["VmRSS"].split()[0])
