@@ -15,7 +15,7 @@ import pytest
 from heyfleet.agent.spool import read_records
 from heyfleet.results.archive.reader import ArchivedRun
 
-from .processes import HEYFLEET, until
+from .processes import HEYFLEET, Fleet, until
 
 LOAD = ("-z", "1h", "-c", "4", "--local-agents", "2", "--json")
 DEATHS = [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGKILL]
@@ -79,7 +79,7 @@ def test_results_in_a_named_spool_outlive_the_command(faulty: Any, tmp_path: Pat
         stderr=subprocess.PIPE,
     )
     try:
-        until(lambda: sum(map(has_snapshot, spool.glob("*.records"))) == 2)
+        Fleet(tmp_path).until_delivering("spool", 2)
     finally:
         command.kill()
     command.communicate(timeout=60)
