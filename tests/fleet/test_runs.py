@@ -108,8 +108,7 @@ def _children(pid: int) -> list[str]:
 def test_an_agent_that_is_paused_for_a_while_continues(fleet: Fleet, faulty: Any) -> None:
     run = fleet.run(3, "-z", "9s", "-c", "12", faulty.url(SLOW))
     agents = fleet.agents(3)
-    agents[0].wait_for(r"run \w+: 4 connections")
-    time.sleep(1.3)
+    fleet.until_delivering("spool-a*", 3)
     agents[0].signal(signal.SIGSTOP)
     time.sleep(5)
     agents[0].signal(signal.SIGCONT)
@@ -124,8 +123,7 @@ def test_an_agent_that_is_paused_for_a_while_continues(fleet: Fleet, faulty: Any
 def test_ctrl_c_reports_what_was_done(fleet: Fleet, faulty: Any) -> None:
     run = fleet.run(2, "-z", "60s", "-c", "8", faulty.url(SLOW))
     agents = fleet.agents(2)
-    agents[0].wait_for(r"run \w+: 4 connections")
-    time.sleep(1.5)
+    fleet.until_delivering("spool-a*", 2)
     run.signal(signal.SIGINT)
     assert run.end() == 130
     assert [agent.end() for agent in agents] == [0, 0]
@@ -134,7 +132,7 @@ def test_ctrl_c_reports_what_was_done(fleet: Fleet, faulty: Any) -> None:
     fleet.archives().check(report)
     assert report["stopped_by"] == "signal"
     assert report["fleet"]["agents_lost"] == 0
-    assert 1e9 < report["total_ns"] < 10e9
+    assert 1e9 < report["total_ns"] < 60e9
 
 
 def test_ctrl_c_before_the_start(fleet: Fleet, faulty: Any) -> None:
@@ -151,8 +149,7 @@ def test_ctrl_c_before_the_start(fleet: Fleet, faulty: Any) -> None:
 def test_a_terminated_agent_delivers_its_results_first(fleet: Fleet, faulty: Any) -> None:
     run = fleet.run(2, "-z", "5s", "-c", "8", faulty.url(SLOW))
     agents = fleet.agents(2)
-    agents[0].wait_for(r"run \w+: 4 connections")
-    time.sleep(1.5)
+    fleet.until_delivering("spool-a*", 2)
     agents[0].signal(signal.SIGTERM)
     assert run.end() == 0
     assert [agent.end() for agent in agents] == [143, 0]
