@@ -51,6 +51,7 @@ class HeldRun:
         self.runner = runner
         self.since_ns = since_ns  # when its latest step was made
         self.spool: Spool | None = None  # None until the run is prepared
+        self.ready: Ready | None = None  # the answer to its assignment
         self.spool_fault = ""  # why its results are not kept any more
         self.failure = ""  # why the agent gave it up after the start
         self.running = False
@@ -87,6 +88,7 @@ class HeldRun:
         self.spool = Spool(folder, self.run_id, agent)
         self.spool.append(Record(assignment=self.assignment))
         self.spool.append(Record(ready=ready))
+        self.ready = ready
 
     def append(self, record: Record) -> None:
         """Append a record to the spool file; OSError."""

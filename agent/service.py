@@ -164,6 +164,10 @@ class AgentService:
             self._refuse(run_id, f"it is still busy with run {busy.run_id}")
         elif run_id in self._runs:
             self._refuse(run_id, f"it still holds the results of run {run_id}")
+        elif self._pending is not None and self._pending.assignment == assignment:
+            # The controller repeats it on a new stream. A start for the preparation that it has heard of may be on its way.
+            if self._pending.ready is not None:
+                self._send(FromAgent(ready=self._pending.ready, run_id=run_id))
         else:
             self._cancel_pending()
             self._forget_old_runs()

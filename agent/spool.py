@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from google.protobuf.message import DecodeError
 
@@ -98,7 +98,7 @@ def _encode_length(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _read_length(file: IO[bytes]) -> int | None:
+def _read_length(file: BinaryIO) -> int | None:
     """Read a varint; None at the end of the file."""
     value = shift = 0
     while byte := file.read(1):

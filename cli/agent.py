@@ -72,10 +72,16 @@ _DEFAULT_REJOIN_TIMEOUT_NS = 600_000_000_000
     type=_RATE,
     default=0.0,
     metavar="RATE",
-    help="Highest request rate allowed, such as 500 or 5k/s.",
+    help="Highest request rate allowed, such as 500 or 5k/s; redirects and retries count.",
 )
 @click.option("--max-connections", type=_COUNT, metavar="N", help="Highest number of connections allowed.")
-@click.option("--max-duration", type=_DURATION, default=0, metavar="DURATION", help="Longest run allowed.")
+@click.option(
+    "--max-duration",
+    type=_DURATION,
+    default=0,
+    metavar="DURATION",
+    help="Longest load allowed, its warm-up included. A longer one is refused or stopped.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
 def agent(
     *,

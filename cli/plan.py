@@ -10,8 +10,8 @@ import click
 import yaml
 
 from heyfleet import console
+from heyfleet.mask import mask_text
 from heyfleet.plan.build import warnings
-from heyfleet.plan.mask import mask_text
 from heyfleet.plan.options import OPTIONS, Text
 from heyfleet.plan.plan_file import PlanFile
 from heyfleet.plan.redact import echo, without_secrets

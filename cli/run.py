@@ -13,9 +13,9 @@ from heyfleet import console
 from heyfleet.cli.go_flags import Flag, GoCommand
 from heyfleet.controller.executors.base import AgentLink, Executor
 from heyfleet.errors import InputError
+from heyfleet.mask import mask_url
 from heyfleet.plan.build import make_plan
 from heyfleet.plan.conflicts import check_options, launches_agents
-from heyfleet.plan.mask import mask_url
 from heyfleet.plan.options import OPTIONS, RunOptions, Text, environment_texts, make_options
 from heyfleet.plan.requests import with_request_specs
 from heyfleet.proto.plan_pb2 import Plan

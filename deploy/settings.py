@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from heyfleet.documents import numbered_lines
 from heyfleet.durations import parse_duration_ns
 from heyfleet.errors import InputError
 from heyfleet.files import is_readable_file, read_text_file
@@ -58,7 +59,7 @@ def read_list(value: object, source: str) -> list[str]:
     text = str(value)
     if "," not in text and is_readable_file(text):
         content = read_text_file(text, source, error=SettingError)
-        lines = (line.partition("#")[0].strip() for line in content.split("\n"))
+        lines = (line.partition("#")[0].strip() for _, line in numbered_lines(content))
         return [line for line in lines if line]
     return [word.strip() for word in text.split(",") if word.strip()]
 

@@ -22,7 +22,7 @@ from heyfleet.plan.stages import (
 )
 from heyfleet.plan.url import Url
 from heyfleet.plan.url import parse as parse_url
-from heyfleet.plan.validation import MAX_TRACE_ROWS, validate_plan
+from heyfleet.plan.validation import MAX_TRACE_ROWS, check_streams, validate_plan
 from heyfleet.proto.plan_pb2 import (
     CLOSED,
     CONNECTION_RATE,
@@ -100,8 +100,8 @@ def warnings(plan: Plan) -> Iterator[str]:
 
 
 def whole_plan(plan: Plan) -> Assignment:
-    """Return the whole plan as the assignment of a single agent."""
-    return Assignment(
+    """Return the whole plan as the assignment of a single agent. Raises InputError if it is too much for one."""
+    assignment = Assignment(
         run_id=new_run_id(),
         agent="local",
         plan=plan,
@@ -109,6 +109,8 @@ def whole_plan(plan: Plan) -> Assignment:
         connections=plan.connections,
         trace_rows=plan.trace_rows,
     )
+    check_streams(assignment)
+    return assignment
 
 
 def _copied_fields(options: RunOptions) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from heyfleet.plan.octets import to_octets, to_text
 from heyfleet.plan.options import RunOptions
 from heyfleet.proto.plan_pb2 import Column, Plan, Request
 
+_MAX_ROWS = 10_000_000
 _MAX_NAME_SHOWN = 20
 
 
@@ -74,29 +75,38 @@ def _texts(request: Request) -> list[tuple[str, bool]]:
 def _read_columns(path: str, referenced: dict[str, bool]) -> list[Column]:
     text = read_text_file(path, "--data", MAX_DATA_BYTES, undecodable="surrogateescape")
     try:
-        rows = [row for _, row in csv_rows(text, strict=True)]
+        rows = csv_rows(text, strict=True)
+        _, names = next(rows, (0, []))
+        columns = _choose_columns(path, names, referenced)
+        values: dict[str, list[str]] = {name: [] for name in columns}
+        for number, (_, row) in enumerate(rows, 2):
+            _check_row(number, row, names)
+            for name, index in columns.items():
+                if referenced.get(name) and HEADER_BREAKS.search(row[index]):
+                    raise ValueError(f"row {number}: {name}: a header can't hold a line break")
+                values[name].append(row[index])
     except ValueError as error:
         raise InputError(f"--data: {path}: {error}") from None
-    if len(rows) < 2:
+    if not any(values.values()):
         raise InputError(f"--data: {path}: it needs a first row with column names, and rows below it")
-    names, *rows = rows
-    for number, row in enumerate(rows, 2):
-        if len(row) != len(names):
-            raise InputError(
-                f"--data: {path}: row {number} has {len(row)} values, but the first row has {len(names)} names"
-            )
-    columns = []
-    for name, one_line in referenced.items():
-        if name not in names:
+    return [_column(name, column) for name, column in values.items()]
+
+
+def _choose_columns(path: str, names: list[str], referenced: dict[str, bool]) -> dict[str, int]:
+    """Return the indices of the columns to read: those that placeholders name, or else the first, which counts rows."""
+    for name in referenced:
+        if names and name not in names:
             # Without a row of names, the first row has values, which may be secret.
             known = ", ".join(each if len(each) <= _MAX_NAME_SHOWN else "..." for each in names)
             raise InputError(f"{{csv:{name}}}: {path} has no such column", f"known are {known}")
-        values = [row[names.index(name)] for row in rows]
-        for number, value in enumerate(values, 2):
-            if one_line and HEADER_BREAKS.search(value):
-                raise InputError(f"--data: {path}: row {number}: {name}: a header can't hold a line break")
-        columns.append(_column(name, values))
-    return columns or [_column(names[0], [row[0] for row in rows])]
+    return {name: names.index(name) for name in referenced or names[:1]} if names else {}
+
+
+def _check_row(number: int, row: list[str], names: list[str]) -> None:
+    if len(row) != len(names):
+        raise ValueError(f"row {number} has {len(row)} values, but the first row has {len(names)} names")
+    if number > _MAX_ROWS:  # the first row included
+        raise ValueError(f"it has more than {_MAX_ROWS} rows; use a part of it")
 
 
 def _column(name: str, values: list[str]) -> Column:

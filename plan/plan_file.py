@@ -12,8 +12,8 @@ import yaml
 
 from heyfleet.errors import InputError
 from heyfleet.files import is_readable_file, read_text_file
+from heyfleet.mask import mask_text
 from heyfleet.plan import url as urls
-from heyfleet.plan.mask import mask_text
 from heyfleet.plan.octets import to_octets
 from heyfleet.plan.option_types import Option
 from heyfleet.plan.options import OPTIONS, Text, parse_text, spell_key, suggest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from heyfleet.plan.mask import mask_url
+from heyfleet.mask import mask_url
 from heyfleet.plan.url import parse as parse_url
 from heyfleet.proto.plan_pb2 import Proxy
 

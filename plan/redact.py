@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 from heyfleet.errors import InputError
-from heyfleet.plan.mask import HIDDEN, mask_body, mask_header, mask_text
+from heyfleet.mask import HIDDEN, is_secret, mask_header, mask_text
 from heyfleet.plan.options import OPTIONS
 from heyfleet.plan.url import Url
 from heyfleet.proto.plan_pb2 import (
@@ -21,6 +22,8 @@ from heyfleet.proto.plan_pb2 import (
     Tls,
 )
 
+_MAX_BODY_BYTES = 4096
+_FORM = re.compile(r"[^=&\s]+=[^&\s]*(?:&[^=&\s]+=[^&\s]*)*&?\s*")
 _REWRITTEN_FIELDS = frozenset({"poisson", "think", "proxy"})  # `echo` has them in words of its own
 _Message = TypeVar("_Message", Plan, Request)
 
@@ -127,6 +130,43 @@ def check_nothing_hidden(plan: Plan) -> None:
                 f"{request.name}: {hidden[0]} is {HIDDEN}, which stands for a secret that was not kept",
                 "give its value again",
             )
+
+
+def mask_body(body: bytes) -> bytes:
+    """Return a body without the values of secret fields, in JSON or a form.
+
+    A body that is long, not text, or that mentions a secret in another format is replaced by its size.
+    """
+    size = f"({len(body)} bytes)".encode()
+    if len(body) > _MAX_BODY_BYTES:
+        return size
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return size
+    if text.lstrip()[:1] in ("{", "["):
+        import json  # most commands have no body
+
+        from heyfleet.documents import parse_json
+
+        try:
+            value = parse_json(text)
+            masked = _mask_json(value)
+        except ValueError:
+            pass
+        else:
+            return body if masked == value else json.dumps(masked).encode()
+    if _FORM.fullmatch(text):
+        return mask_text(text).encode()
+    return size if any(map(is_secret, re.findall(r"[\w.%-]+", text))) else mask_text(text).encode()
+
+
+def _mask_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: HIDDEN if is_secret(name) else _mask_json(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_mask_json(each) for each in value]
+    return mask_text(value) if isinstance(value, str) else value
 
 
 def _copy_without(message: _Message, *names: str) -> _Message:

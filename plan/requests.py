@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from heyfleet.errors import InputError
 from heyfleet.files import read_file
-from heyfleet.plan.mask import mask_text
+from heyfleet.mask import mask_text
 from heyfleet.plan.octets import to_octets
 from heyfleet.plan.options import RunOptions
 from heyfleet.plan.request_spec import RequestSpec

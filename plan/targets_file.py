@@ -7,13 +7,15 @@ import re
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
-from heyfleet.documents import parse_json
+from heyfleet.documents import numbered_lines, parse_json
 from heyfleet.errors import InputError
 from heyfleet.files import MAX_DATA_BYTES, read_file, read_text_file
+from heyfleet.mask import mask_line, mask_url
 from heyfleet.plan import url as urls
-from heyfleet.plan.mask import mask_line, mask_url
+from heyfleet.plan.conflicts import MAX_BREAKDOWNS
 from heyfleet.plan.stages import Weight, parse_weight
 from heyfleet.plan.values import parse_header, parse_method
 
@@ -44,9 +46,14 @@ class Entry:
 
 def parse(text: str) -> list[Entry]:
     """Return the targets of a file; one that begins with a brace is JSON. Raises TargetsError."""
-    is_json = text.lstrip(f"{_BLANKS}\n").startswith("{")
-    lines = enumerate((line.strip(_BLANKS) for line in text.split("\n")), 1)
-    entries = list((_parse_json if is_json else _parse_http)(lines))
+    is_json = bool(re.match(r"[ \t\r\n]*+\{", text))
+    lines = ((number, line.strip(_BLANKS)) for number, line in numbered_lines(text))
+    entries = list(islice((_parse_json if is_json else _parse_http)(lines), MAX_BREAKDOWNS + 1))
+    if len(entries) > MAX_BREAKDOWNS:
+        raise TargetsError(
+            f"it has more than {MAX_BREAKDOWNS} targets, each with statistics of its own;"
+            " use one request with placeholders and --data"
+        )
     if not entries:
         raise TargetsError("it has no targets; write each on a line like: GET http://localhost:8080/")
     return entries

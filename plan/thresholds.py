@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from heyfleet.durations import parse_duration_ns, parse_rate_per_s
 from heyfleet.errors import InputError
-from heyfleet.plan.mask import mask_text
+from heyfleet.mask import mask_text
 from heyfleet.proto.plan_pb2 import Plan
 
 _THRESHOLD = re.compile(

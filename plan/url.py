@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from heyfleet.mask import mask_url
 from heyfleet.plan.host_name import parse_address6, to_ascii
-from heyfleet.plan.mask import mask_url
 from heyfleet.plan.octets import to_octets, to_text
 from heyfleet.plan.places import check_host
 

@@ -87,8 +87,18 @@ def validate_assignment(assignment: Assignment) -> None:
         f"the assignment's {share.request_count} requests are no share of the plan's {plan.request_count}",
     )
     _within("the assignment's trace rows", share.trace_rows, 0, plan.trace_rows)
-    if plan.streams > 1:
-        _within("the assignment's HTTP/2 streams", share.connections * plan.streams, 1, values.MAX_STREAMS)
+    check_streams(assignment)
+
+
+def check_streams(assignment: Assignment) -> None:
+    """Check that one agent's connections do not have too many streams together."""
+    connections, streams = assignment.connections, assignment.plan.streams
+    if connections * max(streams, 1) > values.MAX_STREAMS and streams > 1:
+        raise InvalidPlanError(
+            f"-c {connections} with --streams {streams} are {connections * streams} HTTP/2 streams on one agent; the maximum is"
+            f" {values.MAX_STREAMS}",
+            "lower one of them, or use more agents",
+        )
 
 
 def validate_run_request(request: RunRequest) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 
 from heyfleet.durations import check_range, format_duration, parse_count, parse_duration_ns, parse_rate_per_s
+from heyfleet.mask import mask_header, mask_line, mask_url
 from heyfleet.plan.host_name import to_ascii
-from heyfleet.plan.mask import mask_header, mask_line, mask_url
 from heyfleet.plan.places import check_host_header
 from heyfleet.proto.protocol import LEASE_NS_AT_LEAST, LEASE_NS_AT_MOST
 

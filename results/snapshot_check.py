@@ -73,7 +73,7 @@ def _check_metrics(snapshot: Snapshot, *, with_latencies: bool) -> int:
     responses, errors = sum(snapshot.responses.values()), sum(snapshot.errors.values())
     counts = [getattr(snapshot, name) for name in COUNTER_NAMES]
     counts += [histogram.count for histogram in snapshot.histograms.values()]
-    largest = max(responses, errors, *counts)
+    largest: int = max(responses, errors, *counts)
     if largest > MAX_COUNT:
         raise InvalidSnapshotError("a counter is beyond 2**63")
     latencies = snapshot.histograms["latency"].count if "latency" in snapshot.histograms else 0

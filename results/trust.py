@@ -80,14 +80,27 @@ def _request_doubts(measurements: Measurements, ledger: Ledger) -> Iterator[Doub
             yield Doubt(
                 True, f"{count} requests failed on the generator's side: the host ran out of {resource}"
             )
+    limited = measurements.stats.counters["rate_limited"]
+    if limited:
+        yield Doubt(
+            False,
+            f"{limited} requests, redirects and retries included, waited for the highest rate that the owner of an agent"
+            " allows (--max-rate): latencies contain that wait",
+        )
     scheduled = measurements.plan.load_model in (RATE, CONNECTION_RATE)
-    if scheduled and ledger.unsent > dropped and not measurements.interrupted and ledger.planned:
+    is_cut = measurements.interrupted or _is_limited(measurements)
+    if scheduled and ledger.unsent > dropped and ledger.planned and not is_cut and not limited:
         unsent = ledger.unsent / ledger.planned
         if unsent > UNSENT:
             yield Doubt(
                 False,
                 f"{unsent:.2%} of the schedule was not sent: all connections were waiting for responses (raise -c)",
             )
+
+
+def _is_limited(measurements: Measurements) -> bool:
+    """Whether the limit of a host's owner ended an agent's load."""
+    return any(agent.done is not None and agent.done.stopped_by == "limit" for agent in measurements.agents)
 
 
 def _agent_doubts(agent: AgentMeasurements, where: str) -> Iterator[Doubt]:

@@ -235,6 +235,8 @@ def _python_type(option: Option) -> str:
         return "str | bytes"
     if option.is_switch:
         return "bool"
+    if option.pair_separator:
+        return "Mapping[str, str] | str | Sequence[str]"
     if option.is_list or option.separator:
         return "str | Sequence[str]"
     return _VALUE_TYPES.get(option.metavar, "str")
@@ -310,8 +312,9 @@ def _field_table(title: str, options: list[Option]) -> Iterator[str]:
 def _field_value(option: Option) -> str:
     if option.is_switch:
         return "true or false"
-    if option.field == "headers":
-        return "fields, or a list of `NAME: VALUE`"
+    if option.pair_separator:
+        metavar = option.metavar.strip("'")
+        return f"fields, or a list of `{metavar}`"
     value = f"`{option.metavar}`"
     return f"{value}, or a list" if option.is_list or option.separator else value
 

@@ -25,6 +25,7 @@ EVERYONE = (
     "heyfleet.durations",
     "heyfleet.errors",
     "heyfleet.files",
+    "heyfleet.mask",
     "heyfleet.private_files",
     "heyfleet.surroundings",
     "heyfleet.text",

@@ -19,7 +19,7 @@ from heyfleet.agent.http.resolve import (
 from heyfleet.agent.http.transport import tls_context
 from heyfleet.agent.policy import HostPolicy, NotAllowedError
 from heyfleet.ext import Engine, http2_request
-from heyfleet.plan.mask import is_secret
+from heyfleet.mask import is_secret
 from heyfleet.plan.url import Url, basic
 from heyfleet.proto.plan_pb2 import Header, Plan, Request
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from heyfleet.plan.mask import mask_text
+from heyfleet.mask import mask_text
 from heyfleet.plan.template import parse
 from heyfleet.plan.url import WHOLE_SERVER
 from heyfleet.proto.plan_pb2 import Plan, Request

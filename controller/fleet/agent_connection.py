@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 
 from heyfleet.controller.fleet.clock_sync import ClockSync
 from heyfleet.proto.control_pb2 import Ack, Hello, Ping, Pong, Release, Start, Stop, ToAgent
@@ -124,3 +125,14 @@ class AgentConnection:
     def release(self, run_id: str) -> None:
         """Tell the agent that it may delete a run."""
         self.send(ToAgent(release=Release(), run_id=run_id))
+
+
+def in_natural_order(connections: Iterable[AgentConnection]) -> list[AgentConnection]:
+    """Return connections sorted by the agents' names, with numbers within names by value."""
+    return sorted(
+        connections,
+        key=lambda connection: [
+            (int(text), "") if text.isdecimal() else (0, text)
+            for text in re.split(r"(\d+)", connection.agent)
+        ],
+    )

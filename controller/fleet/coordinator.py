@@ -9,7 +9,6 @@ collecting            agents that are away have until --lost-timeout to come bac
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from heyfleet.controller.abort import AbortWatch
@@ -18,6 +17,7 @@ from heyfleet.controller.fleet.agent_connection import (
     READY,
     RUNNING,
     AgentConnection,
+    in_natural_order,
 )
 from heyfleet.controller.fleet.agent_run import AgentRun
 from heyfleet.controller.fleet.collector import Collector
@@ -240,7 +240,7 @@ class RunCoordinator:
         for line in absent:
             who, _, reason = line.partition(": ")
             self.registry.reject(who, reason)
-        return sorted(usable[:requested], key=lambda connection: _natural_order(connection.agent))
+        return in_natural_order(usable[:requested])
 
     async def _prepare(self, connections: list[AgentConnection]) -> dict[str, str]:
         """Take agents to the point where they can start. Return by name why some can't take part."""
@@ -395,8 +395,3 @@ def _summary(failures: dict[str, str]) -> str:
     for agent, reason in failures.items():
         agents_by_reason.setdefault(reason, []).append(agent)
     return "; ".join(f"{', '.join(agents)}: {reason}" for reason, agents in agents_by_reason.items())
-
-
-def _natural_order(name: str) -> list[tuple[int, str]]:
-    """Return a sort key that orders numbers within names by value."""
-    return [(int(text), "") if text.isdecimal() else (0, text) for text in re.split(r"(\d+)", name)]

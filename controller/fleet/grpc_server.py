@@ -36,6 +36,7 @@ from heyfleet.proto.control_pb2 import (
 
 _SHUTDOWN_GRACE_S = 1.0
 _HELLO_LIMIT_S = 10.0
+_READ_LIMIT_S = 60.0
 # A controller sends the status of a run at least once a second.
 _ANSWER_LIMIT_S = 120.0
 
@@ -195,14 +196,14 @@ class Server:
             self._registry.detach(connection, stream)
             stream.close()
 
-    async def _run(
-        self, messages: AsyncIterator[FromOperator], context: _Context
-    ) -> AsyncGenerator[ToOperator, None]:
+    async def _run(self, messages: AsyncIterator[FromOperator], context: _Context) -> None:
         await self._authorize(context, protocol.ROLE_OPERATOR)
         assert self._operator_service is not None
         async with aclosing(self._operator_service.run(messages)) as answers:
             async for answer in answers:
-                yield answer
+                # An operator that does not read counts as one that has gone: other runs wait for the end of this one.
+                async with asyncio.timeout(_READ_LIMIT_S):
+                    await context.write(answer)
 
     async def _collect(self, request: CollectRequest, context: _Context) -> AsyncGenerator[ToOperator, None]:
         await self._authorize(context, protocol.ROLE_OPERATOR)

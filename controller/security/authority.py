@@ -7,6 +7,7 @@ import hmac
 from datetime import timedelta
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -86,11 +87,14 @@ class Authority:
 
         Raises ValueError.
         """
-        request = x509.load_pem_x509_csr(request_pem)
-        key = request.public_key()
+        try:
+            request = x509.load_pem_x509_csr(request_pem)
+            key, is_signed = request.public_key(), request.is_signature_valid
+        except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
+            raise ValueError(f"the certificate request can't be read: {error}") from None
         if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.key_size < 256:
             raise ValueError("the certificate request is not for an elliptic curve key of 256 bits or more")
-        if not request.is_signature_valid:
+        if not is_signed:
             raise ValueError("the certificate request is not signed by its own key")
         return self._sign(key, f"{ROLE_AGENT}:{agent}", ExtendedKeyUsageOID.CLIENT_AUTH, valid)
 

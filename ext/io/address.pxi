@@ -35,6 +35,8 @@ cdef socklen_t fill_address(object host, int port, sockaddr_storage *out) except
     literal = host.encode("ascii")
     cdef sockaddr_in *v4 = <sockaddr_in *> out
     cdef sockaddr_in6 *v6 = <sockaddr_in6 *> out
+    if b"\0" in literal:  # inet_pton would read what is before it
+        raise ValueError(f"not an IPv4 or IPv6 address: {host!r}")
     if not 0 <= port <= 65535:
         raise ValueError(f"not a port: {port}")
     memset(out, 0, sizeof(sockaddr_storage))

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from heyfleet.documents import parse_json
 from heyfleet.files import MAX_DATA_BYTES, open_file, read_file
-from heyfleet.plan.mask import mask_text
+from heyfleet.mask import mask_text
 from heyfleet.plan.url import DEFAULT_PORTS
 from heyfleet.proto.control_pb2 import AgentInterval, Interval, RunResult
 from heyfleet.proto.plan_pb2 import Assignment, LoadModel, Plan

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from heyfleet.documents import csv_rows, parse_json
+from heyfleet.documents import csv_rows, numbered_lines, parse_json
 from heyfleet.errors import InputError
 from heyfleet.files import MAX_DATA_BYTES, read_text_file
 from heyfleet.results.compare.histogram_log_reader import is_histogram_log, read_histogram_log
@@ -116,7 +116,7 @@ def _vegeta_json(name: str, text: str, options: FileOptions) -> Sample:
         row = parse_json(line)
         return int(row["code"]), _unix_s(str(row["timestamp"])), _number(row["latency"])
 
-    numbered = ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
+    numbered = ((number, line) for number, line in numbered_lines(text) if line.strip())
     return _vegeta_sample(name, _convert_rows(numbered, convert, "vegeta's JSON: code, timestamp, latency"))
 
 

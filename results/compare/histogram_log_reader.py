@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from hdrh.histogram import HdrHistogram
 
+from heyfleet.documents import numbered_lines
 from heyfleet.results.archive.histogram_log import MAX_LINE_BYTES, read_line
 from heyfleet.results.compare.sample import MAX_BLOCKS, FileOptions, Sample, check_sums
 
@@ -67,7 +68,7 @@ def _histogram_lines(text: str) -> Iterator[tuple[int, str, bool]]:
     The line of column names says so: HdrHistogram_c writes the end where HdrHistogram for Java writes the length.
     """
     has_end = False
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in numbered_lines(text):
         shown = line.strip()
         if shown.startswith('"StartTimestamp"'):
             has_end = bool(_NAMES_WITH_END.match(shown))

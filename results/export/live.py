@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 from heyfleet.errors import InputError
 from heyfleet.ext import Histogram
-from heyfleet.plan.mask import mask_url
+from heyfleet.mask import mask_url
 from heyfleet.plan.redact import target_url
 from heyfleet.proto.control_pb2 import Interval
 from heyfleet.proto.counters import COUNTER_NAMES

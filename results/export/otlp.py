@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from heyfleet import __version__
 from heyfleet.errors import InputError
-from heyfleet.plan.mask import mask_url
+from heyfleet.mask import mask_url
 from heyfleet.proto.control_pb2 import Interval
 from heyfleet.proto.stats_pb2 import Histogram
 from heyfleet.results.intervals import IntervalSink

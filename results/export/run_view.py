@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from heyfleet.plan.mask import mask_text
+from heyfleet.mask import mask_text
 from heyfleet.proto.control_pb2 import AgentInterval, Interval
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.stats_pb2 import Snapshot
@@ -151,7 +151,7 @@ class RunView:
         for name, position, kind in ((stage, 0, "stage"), (request, 1, "request")):
             names = list(dict.fromkeys(pair[position] for pair in index))
             if name and name not in names:
-                available = ", ".join(names) if any(names) else "only one, without a name"
+                available = ", ".join(map(mask_text, names)) if any(names) else "only one, without a name"
                 raise ArchiveError(f"--{kind}: the run has no {kind} {mask_text(name)!r}; it has {available}")
         return {
             indices

@@ -68,11 +68,6 @@ def _load_notes(summary: Summary) -> Iterator[str]:
             "the owner of an agent allows no longer run (--max-duration): its load was stopped then, and the report covers "
             "the run until then"
         )
-    if summary.counters["rate_limited"]:
-        yield (
-            f"{plural(summary.counters['rate_limited'], 'request')} waited, redirects and retries included, since the owner "
-            "of an agent allows no higher rate (--max-rate): the times above contain that wait"
-        )
     if ledger.unsent:
         dropped = f", {summary.counters['dropped']} of them dropped because the generator was too late"
         yield (

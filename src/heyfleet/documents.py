@@ -5,18 +5,20 @@ JSON has one meaning for every reader: names that are there twice, NaN and numbe
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 import re
 from collections.abc import Iterator
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from heyfleet.files import MAX_DATA_BYTES, decode
 
+if TYPE_CHECKING:  # most runs read no document, and should start at once
+    import json
+
 MAX_DEPTH = 100  # levels of nesting; deeper ones would exhaust the stack of whatever walks through them
 _MAX_DIGITS = 40  # of a whole number; all that a schema of heyfleet can hold have fewer
+_CSV_LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n)|[^\r\n]++")
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{\]}]', re.DOTALL)
 
 
@@ -25,11 +27,23 @@ def parse_json(text: str | bytes) -> Any:
     if isinstance(text, bytes):
         text = decode(text)
     _check_depth(text)
+    from json import JSONDecodeError
+
     try:
-        return _DECODER.decode(text)
-    except json.JSONDecodeError as error:
+        return _decoder().decode(text)
+    except JSONDecodeError as error:
         place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}"
         raise ValueError(f"not JSON: {error.msg} in {place}") from None
+
+
+def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
+    r"""Yield the lines of a text, without \n or \r\n, behind their numbers; no list of all lines is made."""
+    begin, number = 0, 1
+    while (end := text.find("\n", begin)) >= 0:
+        yield number, text[begin:end].removesuffix("\r")
+        begin, number = end + 1, number + 1
+    if begin < len(text):
+        yield number, text[begin:]
 
 
 def csv_rows(text: str, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
@@ -37,8 +51,10 @@ def csv_rows(text: str, *, strict: bool = False) -> Iterator[tuple[int, list[str
 
     Fields may have any length. With `strict`, quotes that are not closed or stand within a field are errors.
     """
+    import csv
+
     csv.field_size_limit(MAX_DATA_BYTES)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=strict)
+    reader = csv.reader((match[0] for match in _CSV_LINE.finditer(text)), strict=strict)
     try:
         yield from ((reader.line_num, row) for row in reader if row)
     except csv.Error as error:
@@ -85,9 +101,13 @@ def _refuse_constant(text: str) -> None:
     raise ValueError(f"{text} is not a number in JSON")
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique_names,
-    parse_int=_integer,
-    parse_float=_number,
-    parse_constant=_refuse_constant,
-)
+@cache
+def _decoder() -> json.JSONDecoder:
+    from json import JSONDecoder
+
+    return JSONDecoder(
+        object_pairs_hook=_unique_names,
+        parse_int=_integer,
+        parse_float=_number,
+        parse_constant=_refuse_constant,
+    )

@@ -1,8 +1,9 @@
 """The one reader of files that people and strangers give: bounded, with one kind of error, and never waiting for ever.
 
 A path may name a regular file or, where `pipes` allows it, a FIFO, a process substitution (`<(command)`) or `-`, which
-is standard input. Directories, devices and sockets are refused. A FIFO that nobody has open for writing is waited for
-for `WRITER_WAIT_S`; one that has a writer is read until all of its writers have closed it, however long that takes.
+is standard input. Directories, sockets and devices other than /dev/null are refused. A FIFO that nobody has open for
+writing is waited for for `WRITER_WAIT_S`; one that has a writer is read until all of its writers have closed it, however
+long that takes.
 
 Every error is one InputError that begins with `source`, the flag or line that named the file.
 """
@@ -19,11 +20,13 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from heyfleet.errors import InputError
+from heyfleet.mask import mask_text
 
 STANDARD_INPUT = "-"
 MAX_DATA_BYTES = 1 << 30  # bodies, targets, data, results of other tools
 MAX_TEXT_BYTES = 16 << 20  # what people write by hand, certificates and keys
 WRITER_WAIT_S = 10.0
+_NULL_DEVICE = os.makedev(1, 3)  # /dev/null, which stands for an empty file
 _POLL_MS = 50
 _PIECE_BYTES = 1 << 20
 
@@ -54,7 +57,7 @@ def read_file(
         return _read_standard_input(source, limit_bytes, error)
     with _open(name, source, error) as descriptor:
         status = os.fstat(descriptor)
-        _check_kind(status.st_mode, name, source, error, pipes=pipes)
+        _check_kind(status, name, source, error, pipes=pipes)
         if stat.S_ISREG(status.st_mode) and status.st_size > limit_bytes:
             raise _too_large(name, source, limit_bytes, error)
         is_pipe = stat.S_ISFIFO(status.st_mode)
@@ -103,7 +106,7 @@ def open_file(
     """Open a regular file to be read piece by piece; the caller bounds the pieces."""
     name = os.fspath(path)
     with _open(name, source, error) as descriptor:
-        _check_kind(os.fstat(descriptor).st_mode, name, source, error, pipes=False)
+        _check_kind(os.fstat(descriptor), name, source, error, pipes=False)
         with open(descriptor, "rb", closefd=False) as file:
             yield file
 
@@ -126,11 +129,14 @@ def _open(name: str, source: str, error: type[InputError]) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _check_kind(mode: int, name: str, source: str, error: type[InputError], *, pipes: bool) -> None:
-    if stat.S_ISREG(mode) or (pipes and stat.S_ISFIFO(mode)):
+def _check_kind(
+    status: os.stat_result, name: str, source: str, error: type[InputError], *, pipes: bool
+) -> None:
+    mode = status.st_mode
+    if stat.S_ISREG(mode) or (pipes and (stat.S_ISFIFO(mode) or status.st_rdev == _NULL_DEVICE)):
         return
     kind = "a directory" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device"
-    raise error(f"{source}: can't read {name!r}: it is {kind}", "name a regular file")
+    raise error(f"{source}: can't read {_display(name)}: it is {kind}", "name a regular file")
 
 
 def _read_standard_input(source: str, limit_bytes: int, error: type[InputError]) -> bytes:
@@ -174,14 +180,15 @@ def _read(
             may_lack_writer = False  # one came and went
         elif time.monotonic() > deadline_s:
             raise error(
-                f"{source}: can't read {name!r}: nothing opened this pipe for writing within {WRITER_WAIT_S:g} s",
+                f"{source}: can't read {_display(name)}: nothing opened this pipe for writing within {WRITER_WAIT_S:g} s",
                 "start the command that writes to it",
             )
     raise _too_large(name, source, limit_bytes, error)
 
 
 def _display(name: str) -> str:
-    return "standard input" if name == STANDARD_INPUT else repr(name)
+    """Return a name for an error text; it may be a body that was given to the flag of a file."""
+    return "standard input" if name == STANDARD_INPUT else repr(mask_text(name))
 
 
 def _unreadable(name: str, source: str, reason: Exception, error: type[InputError]) -> InputError:

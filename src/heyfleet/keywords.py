@@ -114,7 +114,7 @@ class RunKeywords(TypedDict, total=False):
     # Launch agents for this run
     on: str | None
     hosts: str | None
-    with_: str | Sequence[str] | None
+    with_: Mapping[str, str] | str | Sequence[str] | None
     fleet_file: Path | None
     join: str | None
     for_: Seconds | None

@@ -26,7 +26,10 @@ _CURES = {
 }
 # Words of CPython's RuntimeErrors that have no class of their own.
 _RUNTIME_ERRORS = {
-    "can't start new thread": ("can't start a thread", "allow more processes (ulimit -u) or more memory (ulimit -v)"),
+    "can't start new thread": (
+        "can't start a thread",
+        "allow more processes (ulimit -u) or more memory (ulimit -v)",
+    ),
     "home directory": ("can't find the home folder", "set HOME"),
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import pytest
 
 from heyfleet.controller.fleet.coordinator import RunCoordinator
@@ -14,8 +15,8 @@ from heyfleet.controller.fleet.grpc_server import Server
 from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.errors import CannotStartError
 from heyfleet.ext import Histogram
-from heyfleet.proto.control_pb2 import RunRequest, RunResult
-from heyfleet.proto.protocol import PROTOCOL
+from heyfleet.proto.control_pb2 import RunRequest, RunResult, ToAgent
+from heyfleet.proto.protocol import ATTACH, PROTOCOL
 from heyfleet.proto.stats_pb2 import Done, Snapshot, WorkerFacts
 from heyfleet.results.codec import from_message, to_message
 from heyfleet.results.ledger import balance
@@ -193,6 +194,11 @@ def test_a_false_snapshot_is_refused_as_a_whole(tmp_path: Path, name: str) -> No
     assert not any("agent a2" in fault for fault in faults)
 
 
+def many_addresses(part: Snapshot) -> None:
+    for number in range(2000):
+        part.addresses[f"{number}"].SetInParent()
+
+
 IN_SNAPSHOT: dict[str, Callable[[Snapshot], None]] = {
     "counter": changed(bytes_received=2**63 - 1),
     "workers": changed(first_worker_ns=-(2**63)),
@@ -202,7 +208,7 @@ IN_SNAPSHOT: dict[str, Callable[[Snapshot], None]] = {
     "unsent answers": changed(sent=0),
     "warm-up": lambda part: setattr(part.warmup, "bytes_sent", 2**63 - 1),
     "address": lambda part: setattr(part.addresses["10.0.0.1"], "responses", 2**63 - 1),
-    "addresses": lambda part: [part.addresses[f"{n}"].SetInParent() for n in range(2000)] and None,
+    "addresses": many_addresses,
     "kinds": lambda part: part.errors.update({f"bad response: {n}": 0 for n in range(2000)}),
     "breakdown": lambda part: part.breakdowns.add(stage=7, request=9).SetInParent(),
     "rows": changed(trace=bytes(64)),
@@ -278,6 +284,22 @@ def test_another_version_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(CannotStartError, match="0 of 1 agents joined"):
         play_briefly(tmp_path, agent)
     assert f"the agent speaks protocol 99 (heyfleet 0), this controller {PROTOCOL}" in agent.rejected
+
+
+def test_a_stream_without_a_hello_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{Server.__module__}._HELLO_LIMIT_S", 0.1)
+
+    async def scenario() -> None:
+        server, address = Server(AgentRegistry(), None), f"unix:{tmp_path}/socket"
+        await server.start(address)
+        try:
+            async with grpc.aio.insecure_channel(address) as channel:
+                call = channel.stream_stream(ATTACH, response_deserializer=ToAgent.FromString)()
+                assert await asyncio.wait_for(call.read(), 30) is grpc.aio.EOF
+        finally:
+            await server.stop()
+
+    asyncio.run(scenario())
 
 
 def play_briefly(folder: Path, agent: FakeAgent) -> None:

@@ -261,3 +261,36 @@ def test_an_agent_refuses_targets_that_its_policy_does_not_allow(fleet: Fleet, f
     assert run.end() == 2
     assert "does not allow 127.0.0.1" in run.stderr
     assert agent.end() == 0
+
+
+def test_a_run_by_count_ends_by_the_longest_duration_of_an_agent(fleet: Fleet, faulty: Any) -> None:
+    run = fleet.run(1, "-n", "1000000000", "-c", "4", faulty.url(SLOW))
+    agent = fleet.agent("a1", "--max-duration", "1s")
+    assert run.end() == 0
+    report = run.report
+    adds_up(report)
+    assert report["stopped_by"] == "limit"
+    assert report["ledger"]["unsent"] > 0
+    assert any("--max-duration" in note for note in report["notes"])
+    assert "ended by limit" in agent.stderr
+    assert agent.end() == 0
+
+
+def test_a_schedule_beyond_the_longest_duration_is_refused(fleet: Fleet, faulty: Any) -> None:
+    run = fleet.run(1, "-n", "400", "--rate", "50", faulty.url(SLOW))
+    agent = fleet.agent("a1", "--max-duration", "2s")
+    assert run.end() == 2
+    assert "does not allow 7.98 s of load, only 2 s (--max-duration)" in run.stderr
+    assert agent.end() == 0
+
+
+def test_redirects_stay_below_the_highest_rate_of_an_agent(fleet: Fleet, faulty: Any) -> None:
+    run = fleet.run(
+        1, "-z", "2s", "--rate", "20", "-c", "20", faulty.url("/ok?status=302&header=Location:%20/ok")
+    )
+    fleet.agent("a1", "--max-rate", "20")
+    assert run.end() == 0
+    report = run.report
+    adds_up(report)
+    assert report["counters"]["rate_limited"] > 0
+    assert any("--max-rate" in reason for reason in report["trust"]["reasons"])

@@ -30,7 +30,7 @@ from heyfleet.proto.control_pb2 import (
     RunRequest,
     RunResult,
 )
-from heyfleet.proto.plan_pb2 import RATE, Assignment, Plan, Request, Stage, Target
+from heyfleet.proto.plan_pb2 import RATE, Assignment, Plan, Request, Target
 from heyfleet.proto.protocol import PROTOCOL
 from heyfleet.proto.stats_pb2 import (
     AddressMetrics,
@@ -151,8 +151,8 @@ def plan_of(choice: int) -> Plan:
         plan.duration_ns = 10 * SECOND_NS
     if choice & 4:
         plan.load_model = RATE
-        levels = {"first": 1.0, "last": 2.0}
-        plan.stages.extend([Stage(name="up", duration_ns=SECOND_NS, **levels), Stage(name="on", **levels)])
+        plan.stages.add(name="up", duration_ns=SECOND_NS, first=1, last=2)
+        plan.stages.add(name="on", first=2, last=2)
     if choice & 8:
         plan.trace_rows = 8
     if choice & 16:
@@ -221,7 +221,8 @@ class Controller:
                 hello.agent = BAD if hello.agent == GOOD else hello.agent
                 self.attach(hello)
             case _:
-                message = FromAgent(**{name: self._honest(name, reader.byte())})
+                message = FromAgent()
+                getattr(message, name).CopyFrom(self._honest(name, reader.byte()))
                 change(getattr(message, name), reader)
                 self.last = message
                 self.receive(BAD, message)
@@ -308,12 +309,13 @@ class Controller:
         for interval in self.intervals:
             interval.SerializeToString()
             to_record(interval, [])
-        check_results(self.coordinator.measurements())
+        to_message(self.coordinator.measurements()).SerializeToString()
         finished = {run.collector.run_id: run.measurements() for run in self.daemon._finished}
         assert finished.keys() <= {RUN_ID, EARLIER_RUN.run_id}
-        check_results(finished[RUN_ID])
-        for measurements in finished.values():
-            report(measurements)
+        for run_id, measurements in finished.items():
+            arrived = report(measurements)
+            if run_id == RUN_ID:
+                check_results(arrived)
 
 
 def honest_totals(agent: str) -> Done:
@@ -325,7 +327,7 @@ def honest_totals(agent: str) -> Done:
 
 def check_results(measurements: Measurements) -> None:
     """Check that the good agent's part is there as it was sent, and that everything adds up."""
-    good, bad = report(measurements).agents
+    good, bad = measurements.agents
     assert (good.state, good.done, good.faults) == ("done", honest_totals(GOOD), ()), good
     assert good.stats.completed == SHARE
     ledger = balance(measurements)
@@ -345,7 +347,7 @@ def check_results(measurements: Measurements) -> None:
 def report(measurements: Measurements) -> Measurements:
     """Report on measurements as an operator receives them."""
     arrived = from_message(RunResult.FromString(to_message(measurements).SerializeToString()))
-    summary = summarize(arrived, per_agent=True)
+    summary = summarize(arrived, per_agent=bool(arrived.plan.slo))
     assert max(summary.counters.values()) < 2**63
     assert text.render(summary)
     assert json.render(summary)
@@ -372,7 +374,7 @@ def change_field(message: Message, reader: Reader) -> None:
         setattr(message, field.name, value_of(field, reader))
 
 
-def _change_map(message: Message, field: FieldDescriptor, reader: Reader) -> None:
+def _change_map(message: Message, field: Any, reader: Reader) -> None:
     key_field, value_field = (field.message_type.fields_by_name[name] for name in ("key", "value"))
     entries: Any = getattr(message, field.name)
     keys = sorted(entries)
@@ -384,7 +386,7 @@ def _change_map(message: Message, field: FieldDescriptor, reader: Reader) -> Non
         entries[key] = value_of(value_field, reader)
 
 
-def _change_list(message: Message, field: FieldDescriptor, reader: Reader) -> None:
+def _change_list(message: Message, field: Any, reader: Reader) -> None:
     values: Any = getattr(message, field.name)
     choice = reader.byte()
     if choice & 64:
@@ -397,7 +399,7 @@ def _change_list(message: Message, field: FieldDescriptor, reader: Reader) -> No
         change_field(values.add(), reader)
 
 
-def value_of(field: FieldDescriptor, reader: Reader) -> Any:
+def value_of(field: Any, reader: Reader) -> Any:
     """Return a value for a field, which may be extreme."""
     choice = reader.byte()
     make: dict[int, Callable[[], Any]] = {

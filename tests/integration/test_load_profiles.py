@@ -186,7 +186,7 @@ def test_find_max_without_a_result(faulty: Any) -> None:
         (("--users", "5", "-c", "5"), "exclude each other"),
         (("--find-max", "p99<1s", "--agents", "2"), "--local-agents"),
         (("--find-max", "p99<1s", "--users", "2"), "chooses the rate itself"),
-        (("-f", "no-such-plan.yaml"), "can't be read"),
+        (("-f", "no-such-plan.yaml"), "can't read 'no-such-plan.yaml'"),
     ],
 )
 def test_bad_options_are_refused(faulty: Any, flags: tuple[str, ...], message: str) -> None:

@@ -204,6 +204,20 @@ async def test_an_assignment_replaces_one_that_was_not_started(tmp_path: Path) -
 
 
 @in_virtual_time
+async def test_a_repeated_assignment_is_answered_and_not_prepared_again(tmp_path: Path) -> None:
+    async with attached(tmp_path) as at:
+        at.controller.assign("r1")
+        at.controller.assign("r1")
+        await until(lambda: at.controller.runs.get("r1") and at.controller.runs["r1"].ready)
+        del at.controller.runs["r1"]
+        at.controller.assign("r1")
+        at.controller.start("r1")
+        await until(lambda: at.world.active)
+        assert at.controller.runs["r1"].ready
+        assert len(at.world.runners) == 1
+
+
+@in_virtual_time
 async def test_a_stop_during_preparation_leaves_nothing(tmp_path: Path) -> None:
     async with attached(tmp_path) as at:
         at.controller.assign("r1")

@@ -34,6 +34,8 @@ def test_connections_move_after_their_answers(io: str) -> None:
         wait_for_clients(first, 4)
         with pytest.raises(ValueError, match="not an IPv4"):
             engine.set_addresses([("127.0.0.1", 1), ("fe80::1%lo", 1)])
+        with pytest.raises(ValueError, match="not an IPv4"):
+            engine.set_addresses([("127.0.0.1\0.a", 1)])
         with pytest.raises(ValueError, match="at least one"):
             engine.set_addresses([])
         engine.set_addresses([("127.0.0.2", second.port)])

@@ -41,7 +41,8 @@ def test_the_bytes_of_a_file_without_a_size_are_bounded() -> None:
     ("path", "words"),
     [
         ("/dev/zero", "'/dev/zero': it is a device; name a regular file"),
-        ("/dev/null", "'/dev/null': it is a device"),
+        ("/dev/tty", "/dev/tty"),
+        ("/dev/full", "'/dev/full': it is a device"),
         ("/", "'/': it is a directory"),
         ("/nowhere/at/all", "'/nowhere/at/all': No such file or directory"),
         ("a\0b", "embedded null byte"),
@@ -53,6 +54,10 @@ def test_what_is_no_file_is_refused(path: str, words: str) -> None:
         read_file(path, "--cacert")
     assert str(caught.value).startswith("--cacert: can't read ")
     assert words in str(caught.value)
+
+
+def test_the_null_device_is_an_empty_file() -> None:
+    assert read_file("/dev/null", "-D") == b""
 
 
 def test_a_socket_is_refused(tmp_path: Path) -> None:

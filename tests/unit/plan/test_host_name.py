@@ -24,7 +24,7 @@ def test_every_place_that_takes_a_host_sends_the_same_name() -> None:
     assert proxy is not None
     assert proxy.host == SENT
     assert split_target(f"*.{TYPED}:443") == (f"*.{SENT}", 443)
-    assert HostPolicy((f"*.{TYPED}",)).allows(f"www.{SENT}", 80, [])
+    assert HostPolicy((f"*.{TYPED}",)).allows(f"www.{SENT}", 80, "192.0.2.1")
 
 
 def test_addresses_are_compared_in_their_shortest_form() -> None:

@@ -185,3 +185,9 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
         assert parse(text)
     except TargetsError:
         return
+
+
+def test_a_file_of_endless_targets_is_not_read_to_its_end() -> None:
+    with pytest.raises(TargetsError, match="it has more than 1024 targets"):
+        parse("GET http://a/\n" * 1026 + "this would be an error\n")
+    assert len(parse("GET http://a/\n" * 1024)) == 1024

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heyfleet.plan.template import Piece, TemplateError, Value, parse
+from heyfleet.plan.template import Piece, TemplateError, Value, parse, with_column_names
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,14 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
     except TemplateError:
         return
     assert all(pieces)
+
+
+@pytest.mark.parametrize(
+    ("target", "typed"),
+    [
+        ("/{csv:gr%C3%B6%C3%9Fe}?{csv:a%20b}", "/{csv:größe}?{csv:a b}"),
+        ("/%C3%B6/{seq}{{csv:%C3%B6}}{csv:id}", "/%C3%B6/{seq}{{csv:%C3%B6}}{csv:id}"),
+    ],
+)
+def test_columns_in_a_url_have_the_names_that_were_typed(target: str, typed: str) -> None:
+    assert with_column_names(target) == typed

@@ -10,6 +10,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from heyfleet.errors import InputError
+from heyfleet.plan.build import whole_plan
 from heyfleet.plan.validation import (
     InvalidPlanError,
     validate_assignment,
@@ -270,8 +271,12 @@ def test_streams_are_bounded_over_all_connections() -> None:
     of = plan(connections=1000, http=HTTP_2, streams=1000, request_count=10**7)
     validate_assignment(whole(of))
     of.connections += 1
-    with pytest.raises(InvalidPlanError, match="HTTP/2 streams"):
+    with pytest.raises(
+        InvalidPlanError, match="-c 1001 with --streams 1000 are 1001000 HTTP/2 streams on one agent"
+    ):
         validate_assignment(whole(of))
+    with pytest.raises(InvalidPlanError, match="lower one of them, or use more agents"):
+        whole_plan(of)
 
 
 @pytest.mark.parametrize(

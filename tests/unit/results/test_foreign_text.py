@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from heyfleet import console
 from heyfleet.cli.main import main
-from heyfleet.controller.fleet.registry import AgentRegistry
+from heyfleet.controller.fleet.registry import AgentRegistry, AttachRejectedError
 from heyfleet.controller.live import Live
 from heyfleet.controller.progress import Progress
 from heyfleet.plan.build import make_plan
@@ -184,7 +184,10 @@ def test_the_commands(archive: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_the_controller_s_log(capsys: pytest.CaptureFixture[str]) -> None:
     registry = AgentRegistry(log=console.info)
     hello = planted(Hello(protocol=PROTOCOL, facts=HostFacts(host="h")))
-    hello.agent = "a1"  # other names are rejected
+    with pytest.raises(AttachRejectedError) as caught:
+        registry.attach(hello, None)
+    assert_shown(str(caught.value))
+    hello.agent = "a1"
     connection, stream = registry.attach(hello, None)
     registry.on_message(connection, FromAgent(bye=planted(Bye())))
     registry.detach(connection, stream)

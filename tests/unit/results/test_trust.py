@@ -76,6 +76,7 @@ def test_a_calm_run_is_trusted(kit: Any) -> None:
         ),
         ({"errors": {"no file descriptor": 5}}, "bad", "ran out of file descriptors"),
         ({"dropped": 4}, "bad", "4 requests were dropped"),
+        ({"rate_limited": 4}, "limited", "4 requests, .* waited for the highest rate that the owner"),
         ({"metrics": {"loop_turn": [60 * MS]}}, "limited", "for up to 60 ms"),
         ({"metrics": {"wake_late": [900 * MS]}}, "bad", "for up to 900 ms"),
         (

@@ -393,6 +393,10 @@ class SimulatedAgent:
         if busy := next((run for run in self.held.values() if run.is_running), None):
             self._refuse(assignment.run_id, f"busy with run {busy.run_id}")
             return
+        if self.pending is not None and self.pending.assignment == assignment:
+            if self.pending.is_prepared:
+                self._send(FromAgent(ready=self.behavior.ready, run_id=assignment.run_id))
+            return
         self.pending = run = HeldRun(assignment)
         delay_s = self.behavior.prepare_s * self.random.uniform(0.5, 1)
         self.simulation.loop.call_later(delay_s, self._prepared, run)

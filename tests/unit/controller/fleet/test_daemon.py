@@ -300,7 +300,7 @@ def test_runs_that_agents_make_up_are_refused_and_displace_no_other() -> None:
         for changes in ({"agent": "a1"}, {"request_count": 5000}, {"run_id": "x"}, {"connection_stride": 1}):
             share = Assignment()
             share.CopyFrom(genuine.assignment)
-            share.MergeFrom(Assignment(**changes))  # type: ignore[arg-type]
+            share.MergeFrom(Assignment(**changes))
             assert offer_of(fleet, share, genuine.seal) == []
         other_plan = Assignment()
         other_plan.CopyFrom(genuine.assignment)

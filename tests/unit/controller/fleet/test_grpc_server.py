@@ -94,6 +94,43 @@ def test_an_operator_gives_a_silent_controller_up(monkeypatch: pytest.MonkeyPatc
     assert len(received) == answers
 
 
+class Talkative(Silent):
+    """A daemon that never stops to answer, and knows when a call is over."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.is_over = asyncio.Event()
+
+    async def run(self, messages: AsyncIterator[FromOperator]) -> AsyncIterator[ToOperator]:
+        try:
+            while True:
+                yield ToOperator(result=bytes(1 << 20))
+        finally:
+            self.is_over.set()
+
+
+def test_a_call_whose_operator_does_not_read_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grpc_server, "_READ_LIMIT_S", 0.5)
+    ca = Credentials.in_memory().authority
+
+    async def call() -> None:
+        key, certificate = ca.server()
+        service: Any = Talkative()
+        server = grpc_server.Server(AgentRegistry(), (ca.ca_pem, key, certificate), operator_service=service)
+        port = await server.start("127.0.0.1:0")
+        operator = ca.client(ROLE_OPERATOR, "operator", timedelta(hours=1))
+        channel = grpc_server.OperatorChannel(f"127.0.0.1:{port}", (ca.ca_pem, *operator))
+        answers = channel.run(_nothing())
+        try:
+            await anext(answers)
+            await service.is_over.wait()
+        finally:
+            await channel.close()
+            await server.stop()
+
+    asyncio.run(asyncio.wait_for(call(), 60))
+
+
 async def _nothing() -> AsyncIterator[FromOperator]:
     await asyncio.Event().wait()
     yield FromOperator()

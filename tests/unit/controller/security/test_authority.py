@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 from datetime import timedelta
 
@@ -74,6 +75,21 @@ def test_invalid_signing_requests_are_refused() -> None:
         authority.sign_agent(pem, "a1")
     with pytest.raises(ValueError, match=r".+"):
         authority.sign_agent(b"nothing", "a1")
+
+
+def test_a_damaged_signing_request_is_refused_wherever_the_damage_is() -> None:
+    authority, builder = Authority.create(), x509.CertificateSigningRequestBuilder()
+    request = builder.subject_name(x509.Name([])).sign(
+        ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()
+    )
+    good = request.public_bytes(serialization.Encoding.DER)
+    for index in range(len(good)):
+        damaged = bytearray(good)
+        damaged[index] ^= 0x41
+        text = base64.encodebytes(damaged).decode()
+        pem = f"-----BEGIN CERTIFICATE REQUEST-----\n{text}-----END CERTIFICATE REQUEST-----\n"
+        with pytest.raises(ValueError, match="certificate request"):
+            authority.sign_agent(pem.encode(), "a1")
 
 
 def test_no_certificate_outlives_the_authority() -> None:

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heyfleet.errors import InputError
+from heyfleet.mask import HIDDEN
 from heyfleet.plan.build import make_plan
-from heyfleet.plan.mask import HIDDEN
 from heyfleet.plan.options import RunOptions
 from heyfleet.proto.plan_pb2 import Header, Plan, Request, Stage
 from heyfleet.proto.stats_pb2 import Snapshot

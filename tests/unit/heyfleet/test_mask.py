@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heyfleet.errors import InputError
+from heyfleet.mask import HIDDEN, is_secret, mask_header, mask_line, mask_text, mask_url
 from heyfleet.plan.build import make_plan
-from heyfleet.plan.mask import HIDDEN, is_secret, mask_body, mask_header, mask_line, mask_text, mask_url
 from heyfleet.plan.options import RunOptions
-from heyfleet.plan.redact import echo, target_url, without_secrets
+from heyfleet.plan.redact import echo, mask_body, target_url, without_secrets
 from heyfleet.plan.request_spec import RequestSpec
 from heyfleet.plan.thresholds import parse_thresholds
 from heyfleet.plan.values import parse_header, parse_header_value
@@ -110,6 +110,7 @@ def test_a_header_is_masked(name: str, value: str, shown: str) -> None:
         (b'{"note": {"token": "s3cret"}, "note": "a"}', b"(42 bytes)"),
         (b"[" * 4000 + b"]" * 4, b"[" * 4000 + b"]" * 4),
         (b"plain text", b"plain text"),
+        (rb'{"a": "\ud800", "pin": 1}', rb'{"a": "\ud800", "pin": "(hidden)"}'),
         (b"", b""),
     ],
 )

@@ -7,10 +7,8 @@ They rather hide too much than too little. What no name gives away, such as a to
 from __future__ import annotations
 
 import re
-from typing import Any
 
 HIDDEN = "(hidden)"
-_MAX_BODY_BYTES = 4096
 _MAX_WORD_LENGTH = 20
 
 # Anywhere in a name; an author is no secret.
@@ -29,7 +27,6 @@ _JWT = re.compile(r"\beyJ[\w-]{4,}\.[\w-]+\.[\w-]*")
 _USERINFO = re.compile(r"(?<=//)[^/?#\s@]*(?:@[^/?#\s@]*)*@")
 _PARAMETER = re.compile(r"(?:^|(?<=[?&;#/,\s]))([^=&;?#/,\s]+)=")
 _VALUE = re.compile(r'"[^"]*"|[^&#\s]*')
-_FORM = re.compile(r"[^=&\s]+=[^&\s]*(?:&[^=&\s]+=[^&\s]*)*&?\s*")
 
 
 def is_secret(name: str) -> bool:
@@ -75,43 +72,6 @@ def mask_line(line: str) -> str:
     if not is_secret(line) and not _CREDENTIALS.match(line) and (rest or len(word) <= _MAX_WORD_LENGTH):
         return mask_text(line)
     return f"{word} ..." if rest else "..."
-
-
-def mask_body(body: bytes) -> bytes:
-    """Return a body without the values of secret fields, in JSON or a form.
-
-    A body that is long, not text, or that mentions a secret in another format is replaced by its size.
-    """
-    size = f"({len(body)} bytes)".encode()
-    if len(body) > _MAX_BODY_BYTES:
-        return size
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        return size
-    if text.lstrip()[:1] in ("{", "["):
-        import json  # most commands have no body
-
-        from heyfleet.documents import parse_json
-
-        try:
-            value = parse_json(text)
-            masked = _mask_json(value)
-        except ValueError:
-            pass
-        else:
-            return body if masked == value else json.dumps(masked, ensure_ascii=False).encode()
-    if _FORM.fullmatch(text):
-        return mask_text(text).encode()
-    return size if any(map(is_secret, re.findall(r"[\w.%-]+", text))) else mask_text(text).encode()
-
-
-def _mask_json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: HIDDEN if is_secret(name) else _mask_json(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_mask_json(each) for each in value]
-    return mask_text(value) if isinstance(value, str) else value
 
 
 def _mask_parameters(text: str) -> str:
