@@ -54,7 +54,7 @@ class LocalAgents:
             spool = ["--spool", self._spool, "--keep-results"] if self._spool else []
             self._processes[name] = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "heyfleet", "agent", "--join", self.address, "--name", name),
-                *("--lifeline", self._folder, "--quiet", *spool),
+                *("--lifeline", str(self._folder), "--quiet", *spool),
                 stdin=self._lifeline[0],
                 stdout=asyncio.subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C reaches the controller only, which stops the agents in order

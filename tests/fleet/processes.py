@@ -138,6 +138,16 @@ class Fleet:
         """Start several agents."""
         return [self.agent(f"a{number}", *arguments) for number in range(1, count + 1)]
 
+    def until_delivering(self, pattern: str, count: int, snapshots: int = 1) -> None:
+        """Wait until so many agents, whose spool folders match a pattern, have kept so many snapshots each."""
+
+        def delivering() -> bool:
+            paths = self.folder.glob(f"{pattern}/*.records")
+            kept = [sum(record.HasField("snapshot") for record in read_records(path)) for path in paths]
+            return sum(number >= snapshots for number in kept) == count
+
+        until(delivering)
+
     def archives(self, run_id: str = "") -> Archives:
         """Return the results that agents have kept, of one run or of all."""
         return Archives(sorted(self.folder.glob(f"spool-*/{run_id}*.records")))

@@ -74,12 +74,11 @@ def test_two_runs_on_one_fleet(fleet: Fleet, faulty: Any, credentials: str) -> N
 
 def test_ctrl_c_stops_a_run_on_a_controller(fleet: Fleet, faulty: Any, credentials: str) -> None:
     daemon = controller(fleet, credentials)
-    agents = fleet.agents(2)
+    fleet.agents(2)
     for number in (1, 2):
         daemon.wait_for(rf"a{number}-\w+ .*joined")
     command = run(fleet, credentials, "-z", "60s", "-c", "8", faulty.url(SLOW))
-    agents[0].wait_for(r"run \w+: 4 connections")
-    time.sleep(1.2)
+    fleet.until_delivering("spool-a*", 2)
     command.signal(signal.SIGINT)
     assert command.end() == 130
     adds_up(command.report)
@@ -94,8 +93,7 @@ def test_a_restarted_controller_collects_what_the_agents_hold(
     for number in (1, 2, 3):
         daemon.wait_for(rf"a{number}-\w+ .*joined")
     command = run(fleet, credentials, "-z", "60s", "-c", "9", faulty.url(SLOW))
-    agents[0].wait_for(r"run \w+: 3 connections")
-    time.sleep(1.5)
+    fleet.until_delivering("spool-a*", 3)
     daemon.signal(signal.SIGKILL)
     killed_s = time.monotonic()
     assert command.end() == 1
@@ -147,8 +145,7 @@ def test_the_results_of_a_killed_command_can_be_collected(
     for number in (1, 2):
         daemon.wait_for(rf"a{number}-\w+ .*joined")
     command = run(fleet, credentials, "-z", "60s", "-c", "8", faulty.url(SLOW))
-    agents[0].wait_for(r"run \w+: 4 connections")
-    time.sleep(1.2)
+    fleet.until_delivering("spool-a*", 2)
     command.signal(signal.SIGKILL)
     agents[0].wait_for(r"ended by signal")
     report = collect_all(fleet, credentials)

@@ -76,8 +76,8 @@ def test_a_temporary_folder_whose_path_is_too_long_for_a_socket(faulty: Any, tmp
 
 @pytest.mark.parametrize("home", [None, "", "/nonexistent"])
 def test_a_run_without_a_home_folder(faulty: Any, home: str | None) -> None:
-    more = {} if home is None else {"HOME": home}
-    ended = run("run", "-n", "9", "-c", "2", *LOCAL, faulty.url("/ok"), without="HOME", **more)
+    command = ("run", "-n", "9", "-c", "2", *LOCAL, faulty.url("/ok"))
+    ended = run(*command, without="HOME") if home is None else run(*command, HOME=home)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
