@@ -22,7 +22,7 @@ FleetFactory = Callable[[dict[str, Any], int], Deployment]
 
 
 def run_deployed(options: RunOptions, make_fleet: FleetFactory, live_exports: LiveExports | None) -> int:
-    """Make the run and return its exit code; with --dry-run, only print what would be launched."""
+    """Make the run and return its exit code, which is not 0 if agents may be left; with --dry-run, print the launch."""
     options, deployment = deployment_for_run(options, make_fleet)
     if options.dry_run:
         make_plan(options)
@@ -31,7 +31,8 @@ def run_deployed(options: RunOptions, make_fleet: FleetFactory, live_exports: Li
         return ExitCode.OK
     with deployment:
         archiver = Archiver(options.out, enabled=not options.no_archive, warn=console.info)
-        return run_and_report(options, FleetExecutor(options, deployment), archiver, live_exports)
+        code = run_and_report(options, FleetExecutor(options, deployment), archiver, live_exports)
+    return code or (ExitCode.FAULT if deployment.may_be_left else ExitCode.OK)
 
 
 def deployment_for_run(options: RunOptions, make_fleet: FleetFactory) -> tuple[RunOptions, Deployment]:

@@ -20,7 +20,7 @@ from heyfleet.deploy.lifecycle.head_node import (
     plan_with_head_node,
     require_head_nodes,
 )
-from heyfleet.deploy.provider import Instance, LaunchPlan, LaunchSpec
+from heyfleet.deploy.provider import UNREACHABLE, IncompleteError, Instance, LaunchPlan, LaunchSpec
 from heyfleet.deploy.providers import provider_class
 from heyfleet.deploy.settings import SettingError
 from heyfleet.durations import parse_duration_ns
@@ -232,6 +232,8 @@ def status(**flags: Any) -> None:
         for line in roster.rejections:
             console.info(f"rejected: {line}")
     console.write_lines(status_lines(instances, agents, time.time()))
+    if any(each.state == UNREACHABLE for each in instances):
+        raise click.exceptions.Exit(ExitCode.FAULT)
 
 
 def _agent_states(roster: Roster) -> dict[str, str]:
@@ -284,7 +286,7 @@ def down(**flags: Any) -> None:
     """Remove a fleet and everything that was created for it."""
 
     spec = fleet_spec(flags)
-    _print_removed(spec.provider.stop(spec.name or _DEFAULT_NAME, console.info))
+    _print_removed(lambda: spec.provider.stop(spec.name or _DEFAULT_NAME, console.info))
 
 
 @fleet.command("reap", context_settings=_HELP, epilog=_EXIT_CODES)
@@ -298,7 +300,7 @@ def reap(*, expired: bool, everything: bool, **flags: Any) -> None:
         raise click.UsageError("--expired and --all exclude each other")
     if flags["name"]:
         raise click.UsageError("reap takes no --name; to remove one fleet, use `heyfleet fleet down --name`")
-    _print_removed(fleet_spec(flags).provider.reap(console.info, everything=everything))
+    _print_removed(lambda: fleet_spec(flags).provider.reap(console.info, everything=everything))
 
 
 @fleet.command("settings", context_settings=_HELP)
@@ -313,5 +315,10 @@ def settings(on: str) -> None:
     console.write_lines(formatter.getvalue().rstrip("\n").split("\n"))
 
 
-def _print_removed(removed: list[str]) -> None:
+def _print_removed(remove: Callable[[], list[str]]) -> None:
+    try:
+        removed = remove()
+    except IncompleteError as error:
+        console.write_lines(f"removed {line}" for line in error.removed)
+        raise
     console.write_lines([f"removed {line}" for line in removed] or ["nothing to remove"])

@@ -23,7 +23,7 @@ from heyfleet.deploy.provider import (
     Log,
 )
 from heyfleet.deploy.settings import Setting
-from heyfleet.deploy.ssh.host import LocalHost
+from heyfleet.deploy.ssh.host import LocalHost, read_status
 from heyfleet.private_files import make_folder
 
 _BUNDLE = "this-installation"
@@ -69,22 +69,18 @@ class LocalProvider:
 
     def list(self, fleet: str = "") -> Instances:
         """See Provider.list."""
-        instances = []
-        for line in self._host.call("status").splitlines():
-            run, state, name, expires, *reason = line.split(" ", 4)
-            run_fleet, _, _ = run.partition(".")
-            if fleet in ("", run_fleet):
-                instances.append(
-                    Instance(
-                        fleet=run_fleet,
-                        id=run,
-                        name=name,
-                        state=RUNNING if state == "running" else ENDED,
-                        reason=" ".join(reason),
-                        expires_s=float(expires),
-                    )
-                )
-        return instances
+        return [
+            Instance(
+                fleet=each.run.partition(".")[0],
+                id=each.run,
+                name=each.agent,
+                state=RUNNING if each.is_running else ENDED,
+                reason=each.last_line,
+                expires_s=each.expires_s,
+            )
+            for each in read_status(self._host.call("status"))
+            if fleet in ("", each.run.partition(".")[0])
+        ]
 
     def logs(self, fleet: str) -> Iterable[tuple[str, str]]:
         """See Provider.logs."""
@@ -94,12 +90,12 @@ class LocalProvider:
     def stop(self, fleet: str, log: Log) -> Lines:
         """See Provider.stop."""
         stopped = [self._host.call("stop", instance.id) for instance in self.list(fleet)]
-        return [f"agent {run}" for output in stopped for run in output.split()]
+        return [f"agent {run}" for output in stopped for run in output.splitlines()]
 
     def reap(self, log: Log, *, everything: bool = False) -> Lines:
         """See Provider.reap."""
         words = ("reap", "all") if everything else ("reap",)
-        return [f"agent {run}" for run in self._host.call(*words).split()]
+        return [f"agent {run}" for run in self._host.call(*words).splitlines()]
 
     def close(self) -> None:
         """Do nothing: no resource lives in this process."""

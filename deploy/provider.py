@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from heyfleet.deploy.settings import Setting
 from heyfleet.durations import format_duration
+from heyfleet.errors import DeployError
 
 Log = Callable[[str], None]
 """Receives progress, a line at a time."""
@@ -27,6 +28,7 @@ Kubernetes labels have `.` in place of `:`.
 
 _NS_PER_S = 1_000_000_000
 STARTING, RUNNING, ENDED, UNKNOWN = "starting", "running", "ended", "unknown"
+UNREACHABLE = "unreachable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,10 @@ class Instance:
     name: str
     """The name that the agent asks for; the controller adds four hex digits to make it unique."""
     state: str
-    """STARTING, RUNNING, ENDED or UNKNOWN. Only the controller knows whether its agent has joined."""
+    """STARTING, RUNNING, ENDED, UNKNOWN, or UNREACHABLE if it could not be asked.
+
+    Only the controller knows whether its agent has joined.
+    """
     reason: str = ""
     """Why it ended, or why it has not started yet, where the provider knows."""
     expires_s: float = 0.0
@@ -101,6 +106,15 @@ class Instance:
 # A provider has a method `list`, which hides the built-in type in the signatures below it.
 Instances = list[Instance]
 Lines = list[str]
+
+
+class IncompleteError(DeployError):
+    """Something was done, but not on every host; who asked for it must not believe that all is done."""
+
+    def __init__(self, failures: Lines, what: str, removed: Lines | None = None) -> None:
+        """`failures` has a line for each host, `what` says how many, and `removed` what was removed elsewhere."""
+        super().__init__(f"{what}: {', '.join(failures)}")
+        self.removed = removed or []
 
 
 @dataclass(slots=True, kw_only=True)
@@ -177,11 +191,14 @@ class Provider(Protocol):
         ...
 
     def stop(self, fleet: str, log: Log) -> Lines:
-        """End a fleet, wait until its instances are gone and remove its resources; return a line for each."""
+        """End a fleet, wait until its instances are gone and remove its resources; return a line for each.
+
+        Raises IncompleteError, with those lines, if anything may be left.
+        """
         ...
 
     def reap(self, log: Log, *, everything: bool = False) -> Lines:
-        """Remove the resources of expired fleets, or of all fleets; return a line for each."""
+        """Remove the resources of expired fleets, or of all fleets; return a line for each. Raises as `stop` does."""
         ...
 
     def close(self) -> None:

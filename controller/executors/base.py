@@ -72,6 +72,11 @@ class Deployment(Protocol):
         """Whether the controller need listen only on this host's loopback interface."""
         ...
 
+    @property
+    def may_be_left(self) -> bool:
+        """Whether, after the exit, something that it created may be left although it was to be removed."""
+        ...
+
     def plan_lines(self, port: int, /) -> list[str]:
         """Return what `start` would create, as text."""
         ...

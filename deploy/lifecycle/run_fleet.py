@@ -43,6 +43,8 @@ class RunFleet:
         self._is_over = threading.Event()  # the run needs no more agents
         self._watch = JoinWatch(self._provider, self.name, sleep=self._is_over.wait)
         self._thread: threading.Thread | None = None
+        self.may_be_left = False
+        """Whether something of the fleet may be left although it was to be removed."""
 
     @property
     def loopback(self) -> bool:
@@ -124,6 +126,7 @@ class RunFleet:
                     f"removed: {listed if len(removed) <= _LISTED_AT_MOST else f'{len(removed)} resources'}"
                 )
         except DeployError as error:
+            self.may_be_left = True
             self._log_warning(
                 f"not everything was removed: {error}; to try again, run {self._removal_command}"
             )

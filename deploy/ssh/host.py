@@ -1,71 +1,134 @@
-"""Hosts that run host.sh, by ssh or locally, and tunnels through which their agents reach a controller here."""
+"""Hosts that run host.sh, by ssh or locally."""
 
 from __future__ import annotations
 
 import contextlib
 import random
-import shlex
-import subprocess
-import threading
-from collections.abc import Sequence
-from functools import cache
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from heyfleet.errors import DeployError
+from heyfleet.deploy.settings import SettingError
+from heyfleet.deploy.ssh import first_hop
+from heyfleet.deploy.ssh.host_process import HostError, HostProcess, boot_command
 from heyfleet.files import open_file
 
+_BEGIN_TIMEOUT_S = 60.0
 _STEP_TIMEOUT_S = 120.0
-_TUNNEL_ATTEMPTS = 8
-# Below the kernel's default range of ephemeral ports, which starts at 32768.
-_TUNNEL_PORTS = range(20000, 32000)
-_REDIAL_S = 1.0
-CONTROL_OPTIONS = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=3")
+_PIECE_BYTES = 1 << 20
+_RETRY_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+SSH_OPTIONS = (
+    "BatchMode=yes",
+    "ConnectTimeout=10",
+    "ServerAliveInterval=5",
+    "ServerAliveCountMax=3",
+    "LogLevel=ERROR",  # without the banners of hosts
+)
+# ssh would take a leading dash for an option, and a shell in ProxyCommand would interpret the others.
+_NAME = re.compile(r"""(?!-)(?!.*@-)[^\s'"`$\\;&<>|(){}*?!,#\x00-\x1f\x7f]+""")
+_SSH_FAILED = 255
+_QUOTED_AT_MOST = 200
+# The connection was dropped before anyone was authenticated, as sshd does when too many connect at once.
+_DROPPED = (
+    "kex_exchange_identification",
+    "ssh_exchange_identification",
+    "banner exchange",
+    "Connection closed by",
+)
+_REFUSED = (
+    "open failed",
+    "connect to host",
+    "Could not resolve",
+    "Permission denied",
+    "Host key verification",
+)
+_CURES = {
+    "Host key verification failed": "accept its key by hand once: ssh HOST",
+    "Permission denied (": "ssh must get in without asking: load a key into ssh-agent, or name it in your configuration",
+}
 
 
-@cache
-def script() -> str:
-    """Return the text of host.sh."""
-    return Path(__file__).with_name("host.sh").read_text()
+class UnreachableError(HostError):
+    """A host that could not be asked: ssh did not get there, or its login shell did not run what was sent."""
 
 
-class HostError(DeployError):
-    """A step on a host failed, with the line that the host or ssh printed."""
+class _DroppedError(UnreachableError):
+    """A connection that was dropped although the host is there."""
+
+
+def check_name(name: str) -> None:
+    """Raise SettingError if a text can't be a host's name, whatever ssh would make of it."""
+    if not _NAME.fullmatch(name):
+        raise SettingError(
+            f"hosts: {name!r} is not a host name", "write names as in ssh_config, addresses, or user@host"
+        )
 
 
 class Host:
     """A host that ssh reaches, as the user's ssh configuration says."""
 
-    def __init__(self, name: str, config: str = "", environment: Sequence[str] = ()) -> None:
-        """`config` replaces ~/.ssh/config; `environment` has NAME=VALUE pairs for host.sh."""
+    def __init__(
+        self,
+        name: str,
+        config: str = "",
+        environment: Mapping[str, str] | None = None,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """`config` replaces ~/.ssh/config; `environment` is for host.sh. Raises SettingError."""
+        check_name(name)
         self.name = name
-        options = [word for option in CONTROL_OPTIONS for word in ("-o", option)]
-        self.ssh = ["ssh", *options, *(["-F", config] if config else [])]
-        self._environment = environment
+        options = [word for option in SSH_OPTIONS for word in ("-o", option)]
+        self._ssh = ["ssh", *options, *(["-F", config] if config else [])]
+        self._environment = environment or {}
+        self._sleep = sleep
 
     def call(self, *words: str, stdin: bytes | Path = b"") -> str:
         """Run a command of host.sh and return its output. Raises HostError with the error it printed."""
-        line = shlex.join(["exec", "env", *self._environment, "sh", "-c", script(), "host.sh", *words])
-        command = self._command(line)
-        try:
-            if isinstance(stdin, Path):
-                with open_file(stdin, "bundle") as file:
-                    run = subprocess.run(
-                        command, stdin=file, capture_output=True, timeout=_STEP_TIMEOUT_S, check=False
-                    )
-            else:
-                run = subprocess.run(
-                    command, input=stdin, capture_output=True, timeout=_STEP_TIMEOUT_S, check=False
-                )
-        except subprocess.TimeoutExpired:
-            raise HostError(f"{words[0]}: no response within {_STEP_TIMEOUT_S:g} s") from None
-        except FileNotFoundError:
-            raise HostError("there is no command ssh on this host", "install the OpenSSH client") from None
-        if run.returncode:
-            raise HostError(_one_line(run.stderr) or f"{words[0]} ended with exit code {run.returncode}")
-        return run.stdout.decode(errors="replace")
+        with self.begin(words, lambda: _pieces(stdin)) as process:
+            return process.output(_STEP_TIMEOUT_S)
 
-    def _command(self, line: str) -> list[str]:
-        return [*self.ssh, self.name, line]
+    def begin(
+        self,
+        words: Sequence[str],
+        stdin: Callable[[], Iterable[bytes]] = tuple,
+        *,
+        options: Sequence[str] = (),
+        holds_stdin: bool = False,
+    ) -> HostProcess:
+        """Return a process in which host.sh has begun to carry out `words`. Raises UnreachableError.
+
+        A connection that is dropped is tried again; host.sh has not begun then. `options` are for ssh.
+        """
+        for pause_s in _RETRY_PAUSES_S:
+            try:
+                return self._attempt(words, stdin(), options, holds_stdin=holds_stdin)
+            except _DroppedError:
+                self._sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - not all at once again
+        return self._attempt(words, stdin(), options, holds_stdin=holds_stdin)
+
+    def _attempt(
+        self, words: Sequence[str], stdin: Iterable[bytes], options: Sequence[str], *, holds_stdin: bool
+    ) -> HostProcess:
+        command = self._command(options)
+        with self._slot(), contextlib.ExitStack() as stack:
+            process = HostProcess(command, words, self._environment, stdin, holds_stdin=holds_stdin)
+            stack.enter_context(process)
+            try:
+                has_begun = process.has_begun(_BEGIN_TIMEOUT_S)
+            except HostError as error:
+                raise UnreachableError(error.cause, error.cure) from None
+            if not has_begun:
+                raise _explain(process)
+            stack.pop_all()
+            return process
+
+    def _slot(self) -> contextlib.AbstractContextManager[object]:
+        return first_hop.slots(self._ssh, self.name)
+
+    def _command(self, options: Sequence[str]) -> list[str]:
+        return [*self._ssh, *options, "--", self.name, boot_command()]
 
 
 class LocalHost(Host):
@@ -74,69 +137,59 @@ class LocalHost(Host):
     def __init__(self) -> None:
         super().__init__("localhost")
 
-    def _command(self, line: str) -> list[str]:
-        return ["sh", "-c", line]
+    def _slot(self) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext()
+
+    def _command(self, options: Sequence[str]) -> list[str]:
+        return ["sh", "-c", boot_command()]
 
 
-class Tunnel:
-    """A port on a host's loopback interface that leads to an address here, redialed until it is closed.
+def _pieces(stdin: bytes | Path) -> Iterator[bytes]:
+    if isinstance(stdin, bytes):
+        yield stdin
+        return
+    with open_file(stdin, "bundle") as file:
+        while piece := file.read(_PIECE_BYTES):
+            yield piece
 
-    It ends with this process, however that ends: the remote command is a `cat` that waits for our end of a pipe.
-    """
 
-    def __init__(self, host: Host, join: str) -> None:
-        self._host = host
-        self._join = join
-        self._closed = threading.Event()
-        self._process, self.port = self._open()
-        threading.Thread(target=self._keep_open, daemon=True).start()
-
-    def _open(self) -> tuple[subprocess.Popen[bytes], int]:
-        problem = ""
-        for port in random.sample(_TUNNEL_PORTS, _TUNNEL_ATTEMPTS):
-            process = self._dial(port)
-            if self._is_up(process):
-                return process, port
-            problem = _one_line(process.communicate()[1])
-            if "remote port forwarding failed" not in problem:
-                break
-        raise HostError(
-            f"the ssh tunnel can't be opened: {problem or 'ssh printed nothing'}",
-            "allow it in sshd (AllowTcpForwarding), or use --join with an address at which hosts reach the controller",
+def _explain(process: HostProcess) -> UnreachableError:
+    """Return why host.sh has not begun."""
+    text, code = process.stderr.line(), process.exit_code()
+    if code == _SSH_FAILED:
+        is_dropped = any(each in text for each in _DROPPED)
+        kind = (
+            _DroppedError if is_dropped and not any(each in text for each in _REFUSED) else UnreachableError
         )
-
-    def _dial(self, port: int) -> subprocess.Popen[bytes]:
-        forward = ["-o", "ExitOnForwardFailure=yes", "-R", f"127.0.0.1:{port}:{self._join}"]
-        command = [*self._host.ssh, *forward, self._host.name, "echo up; exec cat >/dev/null"]
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C must not end it: results still come through
-        )
-
-    @staticmethod
-    def _is_up(process: subprocess.Popen[bytes]) -> bool:
-        assert process.stdout is not None
-        return process.stdout.readline().strip() == b"up"
-
-    def _keep_open(self) -> None:
-        while not self._closed.is_set():
-            self._process.wait()
-            if self._closed.wait(_REDIAL_S):
-                return
-            self._process = self._dial(self.port)
-            self._is_up(self._process)
-
-    def close(self) -> None:
-        """Take the tunnel down."""
-        self._closed.set()
-        with contextlib.suppress(OSError):
-            self._process.terminate()
+        cures = [cure for symptom, cure in _CURES.items() if symptom in text]
+        return kind(text or "ssh printed nothing", *cures[:1])
+    printed = (text or process.stdout.line() or "nothing")[-_QUOTED_AT_MOST:]
+    return UnreachableError(
+        f"its login shell did not run what ssh brought (exit code {code}); it printed: {printed}",
+        "ssh HOST 'exec sh -c true' must work there; a restricted shell or ForceCommand prevents it",
+    )
 
 
-def _one_line(stderr: bytes) -> str:
-    """Return stderr in one line, without ssh's banners."""
-    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines()]
-    return " ".join(line for line in lines if line and not line.startswith("** "))
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """What host.sh knows about a run on its host."""
+
+    run: str
+    is_running: bool
+    agent: str
+    expires_s: float
+    """When it ends by this host's clock, in seconds since 1970."""
+    last_line: str
+    """The end of the agent's log."""
+
+
+def read_status(output: str) -> list[RunStatus]:
+    """Return what `status` of host.sh printed. Raises HostError."""
+    runs = []
+    for line in filter(None, output.split("\n")):  # a log may contain other line breaks
+        try:
+            run, state, agent, left_s, last_line = line.split(" ", 4)
+            runs.append(RunStatus(run, state == "running", agent, time.time() + int(left_s), last_line))
+        except ValueError:
+            raise HostError(f"its status can't be read: {line[:_QUOTED_AT_MOST]}") from None
+    return runs

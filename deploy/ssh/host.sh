@@ -1,15 +1,21 @@
 #!/bin/sh
-# Manages agents on one host; sent there by ssh and run by its sh, with nothing installed but Python:
+# Manages agents on one host; sent there by ssh and run by its sh (boot.sh), with nothing installed but Python:
 #   probe                              print facts about the host, one NAME=VALUE a line
 #   have BUNDLE                        print yes if the bundle is installed, otherwise no
 #   install BUNDLE < BUNDLE.tar.gz     unpack a bundle
 #   start RUN BUNDLE JOIN SECONDS NAME < ca.pem, an empty line, join.token, a line `end`
-#   status                             print one line a run: RUN STATE NAME EXPIRES LAST-LOG-LINE
+#   status                             print one line a run: RUN STATE NAME SECONDS-LEFT LAST-LOG-LINE
 #   logs RUN                           print the agent's log
-#   stop RUN | reap [all]              end and remove a run; expired or ended runs, or all
+#   stop RUN | reap [all]              end and remove a run; expired or ended runs, or all; print their names
+#   hold                               wait until stdin ends, for a tunnel in the same connection
 # Everything is below $HEYFLEET_HOME (~/.heyfleet). An agent ends after SECONDS even if the host that started it is gone.
+# The sender puts two lines before this file: mark=WORD, of which no one else knows, and `set --` with the command.
+# On either output, only what is between the marks is ours; all else is the login shell's, whatever a .bashrc prints.
 set -eu
 umask 077
+printf '%s begin\n' "$mark"
+printf '%s begin\n' "$mark" >&2
+trap 'status=$?; printf "%s end 0\n" "$mark" >&2; printf "%s end %s\n" "$mark" "$status"' EXIT
 home=${HEYFLEET_HOME:-$HOME/.heyfleet}
 runs=$home/runs
 
@@ -26,6 +32,10 @@ check_name() { # check_name RUN: reject names that could lead out of the folder
 alive() { # alive RUN
     [ -f "$runs/$1/pid" ] || return 1
     { tr '\0' ' ' <"/proc/$(cat "$runs/$1/pid")/cmdline"; } 2>/dev/null | grep -q -- "--spool $runs/$1/spool "
+}
+
+check_executable() { # check_executable FILE: an x bit is worth nothing on a file system that is mounted noexec
+    [ -x "$1" ] || fail "$home is on a file system from which nothing can be executed (mounted noexec?): use another folder (home, HEYFLEET_HOME)"
 }
 
 state() { # state RUN
@@ -92,13 +102,28 @@ start() { # start RUN BUNDLE JOIN SECONDS NAME
     fi
 }
 
-each_run() { [ ! -d "$runs" ] || ls "$runs"; }
+each_run() { # print the names of the folders that `start` made; whatever else is there is not ours
+    for folder in "$runs"/*; do
+        if [ -d "$folder/spool" ] || [ -f "$folder/expires" ]; then echo "${folder##*/}"; fi
+    done
+}
+
+word() { # word RUN FILE DEFAULT: print the word in a run's file, or the default if a start was cut short before it
+    { read -r word _ <"$runs/$1/$2"; } 2>/dev/null || word=
+    printf '%s\n' "${word:-$3}"
+}
 
 command=${1:-}
 shift || true
 case "$command" in
 probe)
     python=$(command -v "${HEYFLEET_PYTHON:-python3}") || fail "there is no python3 here: install Python 3.11 or newer, or set HEYFLEET_PYTHON"
+    mkdir -p "$home"
+    printf '#!/bin/sh\n' >"$home/.executable.$$"
+    chmod 700 "$home/.executable.$$"
+    (check_executable "$home/.executable.$$") && executable=0 || executable=$?
+    rm -f "$home/.executable.$$"
+    [ $executable = 0 ] || exit $executable
     echo "python=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
     echo "machine=$(uname -m)"
     echo "files=$(ulimit -Hn)"
@@ -109,12 +134,15 @@ install)
     tar -C "$home/bundles/.new.$$" -xzf - || fail "the bundle arrived damaged"
     [ -e "$home/bundles/$1" ] || mv "$home/bundles/.new.$$/$1" "$home/bundles/$1" 2>/dev/null || true # another command may have been first
     rm -rf "$home/bundles/.new.$$"
-    [ -x "$home/bundles/$1/bin/heyfleet" ] || fail "the bundle has no $1/bin/heyfleet"
+    [ -e "$home/bundles/$1/bin/heyfleet" ] || fail "the bundle has no $1/bin/heyfleet"
+    check_executable "$home/bundles/$1/bin/heyfleet"
     ;;
 start) start "$@" ;;
 status)
     each_run | while read -r run; do
-        echo "$run $(state "$run") $(cat "$runs/$run/name") $(cat "$runs/$run/expires") $(tail -n 1 "$runs/$run/log" 2>/dev/null)"
+        left=$(($(word "$run" expires 0) - $(date +%s))) # by this host's clock, which may be wrong
+        last=$(tail -n 1 "$runs/$run/log" 2>/dev/null | tr -d '\000' | tail -c 1000) || last=
+        printf '%s %s %s %s %s\n' "$run" "$(state "$run")" "$(word "$run" name "$run")" "$left" "$last"
     done
     ;;
 logs)
@@ -128,10 +156,13 @@ stop)
     ;;
 reap)
     each_run | while read -r run; do
-        if [ "${1:-}" = all ] || [ "$(cat "$runs/$run/expires" 2>/dev/null || echo 0)" -le "$(date +%s)" ] || [ "$(state "$run")" = ended ]; then
+        if [ "${1:-}" = all ] || [ "$(word "$run" expires 0)" -le "$(date +%s)" ] || [ "$(state "$run")" = ended ]; then
             stop "$run"
         fi
     done
     ;;
-*) fail "usage: host.sh probe|have|install|start|status|logs|stop|reap" ;;
+hold) cat >/dev/null ;;
+*) fail "usage: host.sh probe|have|install|start|status|logs|stop|reap|hold" ;;
 esac
+exit 0
+# end of host.sh

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, TypeVar
 
 from heyfleet.deploy.provider import (
     ENDED,
     RUNNING,
-    UNKNOWN,
+    UNREACHABLE,
+    IncompleteError,
     Instance,
     Instances,
     LaunchPlan,
@@ -23,7 +24,8 @@ from heyfleet.deploy.provider import (
 )
 from heyfleet.deploy.settings import Setting, SettingError
 from heyfleet.deploy.ssh.bundle import BundleSet
-from heyfleet.deploy.ssh.host import Host, Tunnel
+from heyfleet.deploy.ssh.host import Host, UnreachableError, read_status
+from heyfleet.deploy.ssh.tunnel import Tunnel
 from heyfleet.errors import DeployError
 
 _PARALLEL = 32
@@ -55,20 +57,19 @@ class SshProvider:
                 "hosts: --on ssh needs them", "use --hosts h1,h2,... or a file with one a line"
             )
         names = list(dict.fromkeys(settings["hosts"]))
-        for name in names:
-            if name.startswith("-"):
-                raise SettingError(f"hosts: {name!r} is not a host name")
-        environment = [
-            f"{name}={settings[key]}"
+        environment = {
+            name: settings[key]
             for name, key in (("HEYFLEET_PYTHON", "python"), ("HEYFLEET_HOME", "home"))
             if settings[key]
-        ]
+        }
         config = settings["ssh_config"] or os.environ.get("HEYFLEET_SSH_CONFIG", "")
         self._hosts = [Host(name, config, environment) for name in names]
         self._bundle = settings["bundle"]
         self.hosts = names
         """The names of all hosts: the default number of agents is their number."""
         self._tunnels: dict[str, Tunnel] = {}
+        self._launched = ""  # the fleet that this provider launched, if any
+        self._started: set[str] = set()  # hosts that were asked to start an agent of it
 
     def plan(self, spec: LaunchSpec) -> LaunchPlan:
         """See Provider.plan."""
@@ -98,6 +99,7 @@ class SshProvider:
         """See Provider.launch. Hosts beyond the requested number replace those that fail."""
         bundles = BundleSet(self._bundle)
         result = LaunchResult()
+        self._launched = request.fleet
         waiting = list(self._hosts)
         while len(result.instances) < request.agents and waiting:
             batch = waiting[: request.agents - len(result.instances)]
@@ -113,7 +115,7 @@ class SshProvider:
         return result
 
     def _start(self, host: Host, request: LaunchRequest, bundles: BundleSet) -> Instance:
-        facts = dict(line.partition("=")[::2] for line in host.call("probe").splitlines())
+        facts = dict(line.partition("=")[::2] for line in host.call("probe").split("\n"))
         bundle = bundles.find(facts["python"], facts["machine"])
         if host.call("have", bundle.name).strip() != "yes":
             host.call("install", bundle.name, stdin=bundle.path)
@@ -123,6 +125,7 @@ class SshProvider:
             join = f"127.0.0.1:{tunnel.port}"
         name = host.name.rpartition("@")[2]
         words = ("start", request.fleet, bundle.name, join, str(request.lifetime_s), name)
+        self._started.add(host.name)
         host.call(*words, stdin=request.secrets())
         return Instance(
             fleet=request.fleet,
@@ -133,56 +136,64 @@ class SshProvider:
         )
 
     def list(self, fleet: str = "") -> Instances:
-        """See Provider.list. A host that does not respond counts as an instance in the state UNKNOWN."""
+        """See Provider.list. A host that does not respond counts as an instance in the state UNREACHABLE."""
         instances = []
-        for host, status in self._on_each(self._hosts, lambda host: host.call("status")):
-            if isinstance(status, DeployError):
+        for host, runs in self._on_each(self._hosts, lambda host: read_status(host.call("status"))):
+            if isinstance(runs, DeployError):
                 instances.append(
-                    Instance(fleet=fleet, id=host.name, name=host.name, state=UNKNOWN, reason=str(status))
+                    Instance(fleet=fleet, id=host.name, name=host.name, state=UNREACHABLE, reason=str(runs))
                 )
                 continue
-            for line in status.splitlines():
-                run, state, name, expires, *reason = line.split(" ", 4)
-                if fleet in ("", run):
-                    instances.append(
-                        Instance(
-                            fleet=run,
-                            id=host.name,
-                            name=name,
-                            state=RUNNING if state == "running" else ENDED,
-                            reason=" ".join(reason),
-                            expires_s=float(expires),
-                        )
-                    )
+            instances += [
+                Instance(
+                    fleet=each.run,
+                    id=host.name,
+                    name=each.agent,
+                    state=RUNNING if each.is_running else ENDED,
+                    reason=each.last_line,
+                    expires_s=each.expires_s,
+                )
+                for each in runs
+                if fleet in ("", each.run)
+            ]
         return instances
 
     def logs(self, fleet: str) -> Iterable[tuple[str, str]]:
-        """See Provider.logs."""
+        """See Provider.logs. A host without an agent of the fleet says so in place of a log."""
+        failures = []
         for host, output in self._on_each(self._hosts, lambda host: host.call("logs", fleet)):
-            yield host.name, str(output)
+            if isinstance(output, UnreachableError):
+                failures.append(f"{host.name}: {output}")
+            else:
+                yield host.name, str(output)
+        if failures:
+            raise IncompleteError(failures, self._asked(len(failures), self._hosts))
 
     def stop(self, fleet: str, log: Log) -> Lines:
-        """See Provider.stop."""
-        return self._remove(lambda host: host.call("stop", fleet), log)
+        """See Provider.stop. Of a fleet that this provider launched, it asks only hosts that may have an agent."""
+        hosts = [each for each in self._hosts if fleet != self._launched or each.name in self._started]
+        return self._remove(hosts, lambda host: host.call("stop", fleet))
 
     def reap(self, log: Log, *, everything: bool = False) -> Lines:
         """See Provider.reap. Also removes runs that have ended before their time."""
         words = ("reap", "all") if everything else ("reap",)
-        return self._remove(lambda host: host.call(*words), log)
+        return self._remove(self._hosts, lambda host: host.call(*words))
 
-    def _remove(self, remove: Callable[[Host], str], log: Log) -> Lines:
-        """Return a line for each run that `remove` names. Raises DeployError if no host responds."""
+    def _remove(self, hosts: Sequence[Host], remove: Callable[[Host], str]) -> Lines:
+        """Return a line for each run that `remove` names. Raises IncompleteError if a host failed."""
         removed, failures = [], []
-        for host, output in self._on_each(self._hosts, remove):
+        for host, output in self._on_each(hosts, remove):
             if isinstance(output, DeployError):
                 failures.append(f"{host.name}: {output}")
             else:
-                removed += [f"{host.name}: agent of {run}" for run in output.split()]
-        for line in failures:
-            log(f"no response: {line}")
-        if failures and len(failures) == len(self._hosts):
-            raise DeployError(f"no host responds: {failures[0]}")
+                removed += [f"{host.name}: agent of {run}" for run in output.splitlines()]
+        if failures:
+            raise IncompleteError(failures, self._asked(len(failures), hosts), removed)
         return removed
+
+    @staticmethod
+    def _asked(failures: int, hosts: Sequence[Host]) -> str:
+        return f"{failures} of {len(hosts)} hosts failed"
 
     def close(self) -> None:
         """Close the tunnels."""

@@ -1,0 +1,194 @@
+"""Hosts as people have them, behind a real sshd: noisy login shells of any kind, jump hosts, hosts that fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heyfleet import __version__
+from heyfleet.deploy.provider import UNREACHABLE, IncompleteError
+from heyfleet.deploy.settings import read
+from heyfleet.deploy.ssh import host as host_module
+from heyfleet.deploy.ssh.host import Host, UnreachableError
+from heyfleet.deploy.ssh.host_process import HostError
+from heyfleet.deploy.ssh.provider import SshProvider
+
+from .processes import HEYFLEET, adds_up
+from .sshd import Sshd, login_shell
+
+NOISE = """
+echo Welcome to vm!
+echo '2 updates can be installed' >&2
+printf 'no line break at the end'
+printf 'nor here' >&2
+"""
+
+
+@pytest.fixture
+def sshd(tmp_path: Path) -> Iterator[Sshd]:
+    made = Sshd(tmp_path)
+    yield made
+    made.stop()
+
+
+def host(sshd: Sshd, name: str = "h1", **more: Any) -> Host:
+    return Host(name, str(sshd.config), **more)
+
+
+def provider(sshd: Sshd, *names: str) -> SshProvider:
+    settings = read("ssh", SshProvider.settings, {"hosts": list(names), "ssh_config": str(sshd.config)})
+    return SshProvider(settings)
+
+
+def add_ended_run(sshd: Sshd, name: str) -> None:
+    folder = sshd.home / "runs" / name
+    (folder / "spool").mkdir(parents=True)
+    for file, text in (("name", "h1"), ("expires", "4102444800"), ("log", "left\n")):
+        (folder / file).write_text(text)
+
+
+def heyfleet(sshd: Sshd, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HEYFLEET_SSH_CONFIG": str(sshd.config)}
+    run = subprocess.run(
+        [*HEYFLEET, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in run.stderr, run.stderr
+    return run
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "tcsh", "fish"])
+def test_what_a_login_shell_of_any_kind_prints_is_ignored(sshd: Sshd, shell: str) -> None:
+    if shell == "fish" and not shutil.which("fish"):
+        pytest.skip("fish is not installed")
+    sshd.start("h1", shell=login_shell(shell, NOISE))
+    facts = dict(line.split("=") for line in host(sshd).call("probe").splitlines())
+    assert facts["python"] == f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert set(facts) == {"python", "machine", "files"}
+    with pytest.raises(HostError) as error:
+        host(sshd).call("logs", "it's $HOME")
+    assert str(error.value) == "it's $HOME is not a valid run name"
+    add_ended_run(sshd, "fleet")
+    assert [(each.id, each.state, each.reason) for each in provider(sshd, "h1").list()] == [
+        ("h1", "ended", "left")
+    ]
+    assert provider(sshd, "h1").reap(print) == ["h1: agent of fleet"]
+    assert provider(sshd, "h1").reap(print) == []
+
+
+def make_bundle(folder: Path) -> None:
+    """Write a bundle whose agent is the heyfleet of these tests."""
+    name = (
+        f"heyfleet-agent-{__version__}-python{sys.version_info[0]}.{sys.version_info[1]}-{os.uname().machine}"
+    )
+    program = folder / "bin-heyfleet"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m heyfleet "$@"\n')
+    program.chmod(0o755)
+    with tarfile.open(folder / f"{name}.tar.gz", "w:gz") as archive:
+        archive.add(program, f"{name}/bin/heyfleet")
+
+
+def test_a_run_on_a_noisy_host_leaves_nothing(sshd: Sshd, tmp_path: Path, start_faulty: Any) -> None:
+    make_bundle(tmp_path)
+    sshd.start("h1", shell=login_shell("tcsh", f"{NOISE}\nsleep 1000 &"))
+    target = start_faulty()
+    flags = ("--json", "--hosts", "h1", "--with", f"bundle={tmp_path}", "-n", "50", "-c", "2")
+    run = heyfleet(sshd, "run", "--on", "ssh", *flags, f"http://127.0.0.1:{target.port}/ok")
+    assert run.returncode == 0, run.stderr
+    adds_up(json.loads(run.stdout))
+    assert list((sshd.home / "runs").iterdir()) == []
+
+
+def test_many_hosts_behind_one_jump_host_are_all_asked(sshd: Sshd) -> None:
+    jump = sshd.start("jump", max_startups="6:100:6")
+    names = [f"h{number}" for number in range(1, 25)]
+    sshd.start(*names, jump="jump")
+    add_ended_run(sshd, "fleet")  # all names are one host, so only one of them finds it
+    assert len(provider(sshd, *names).reap(print)) <= len(names)
+    assert list((sshd.home / "runs").iterdir()) == []
+    assert {each.state for each in provider(sshd, *names).list()} == set()
+    assert "MaxStartups" not in sshd.log(jump)
+
+
+def test_a_dropped_connection_is_tried_again(sshd: Sshd) -> None:
+    jump = sshd.start("jump", max_startups="1:100:1")
+    sshd.start("h1", jump="jump")
+    other = socket.create_connection(("127.0.0.1", jump))
+    assert other.recv(4) == b"SSH-"  # it is not authenticated, and there may be only one
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        other.close()
+
+    while not host(sshd, sleep=pause).call("probe").startswith("python="):
+        pass
+    assert pauses
+
+
+def test_a_host_that_was_not_asked_fails_the_command(sshd: Sshd) -> None:
+    sshd.start("good")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        sshd.add("gone", port=closed.getsockname()[1])
+        hosts = ("--on", "ssh", "--hosts", "good,gone")
+        add_ended_run(sshd, "fleet")
+        status = heyfleet(sshd, "fleet", "status", *hosts)
+        assert (status.returncode, "unreachable" in status.stdout) == (1, True)
+        logs = heyfleet(sshd, "fleet", "logs", *hosts)
+        assert (logs.returncode, logs.stdout) == (1, "good: left\n")
+        for command in ("reap", "down"):
+            add_ended_run(sshd, "again")
+            (sshd.home / "runs/again").rename(sshd.home / "runs/fleet") if command == "down" else None
+            run = heyfleet(sshd, "fleet", command, *hosts)
+            assert run.returncode == 1
+            assert "removed good: agent of fleet" in run.stdout
+            assert "1 of 2 hosts failed: gone: ssh: connect to host" in run.stderr
+
+
+def test_a_host_without_heyfleet_s_shell_is_unreachable(sshd: Sshd) -> None:
+    sshd.start("h1", shell="echo This account is for backups only.; exit 3\n")
+    with pytest.raises(UnreachableError, match="it printed: This account is for backups only"):
+        host(sshd).call("probe")
+    assert [each.state for each in provider(sshd, "h1").list()] == [UNREACHABLE]
+    with pytest.raises(IncompleteError, match="1 of 1 hosts failed"):
+        provider(sshd, "h1").reap(print)
+
+
+@pytest.mark.parametrize("output", ["yes", "yes >&2"])
+def test_a_host_that_prints_without_end_is_given_up(sshd: Sshd, output: str) -> None:
+    sshd.start("h1", shell=f"{output}\n")
+    with pytest.raises(UnreachableError, match="it prints more than 8 MiB: .*y y"):
+        host(sshd).call("probe")
+
+
+def test_a_host_that_hangs_after_the_login_is_given_up(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_module, "_BEGIN_TIMEOUT_S", 0.5)
+    sshd.start("h1", shell="exec sleep 1000\n")
+    with pytest.raises(UnreachableError, match=r"no response within 0\.5 s"):
+        host(sshd).call("probe")
+
+
+def test_errors_of_ssh_have_a_cure(sshd: Sshd) -> None:
+    sshd.start("h1")
+    (sshd.folder / "known_hosts").write_text("")
+    with pytest.raises(UnreachableError, match="accept its key by hand once"):
+        host(sshd).call("probe")
+
+
+def test_what_is_not_ours_in_the_folder_of_runs_stays(sshd: Sshd) -> None:
+    sshd.start("h1")
+    (sshd.home / "runs" / "thesis").mkdir(parents=True)
+    (sshd.home / "runs" / "cut.short" / "spool").mkdir(parents=True)
+    assert [(each.fleet, each.state) for each in provider(sshd, "h1").list()] == [("cut.short", "ended")]
+    assert provider(sshd, "h1").reap(print, everything=True) == ["h1: agent of cut.short"]
+    assert [each.name for each in (sshd.home / "runs").iterdir()] == ["thesis"]
