@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from heyfleet import console
 from heyfleet.proto.control_pb2 import AgentStatus, RunStatus
 from heyfleet.results.units import format_time
-from heyfleet.text import printable
+from heyfleet.text import plural, printable
 
 if TYPE_CHECKING:  # imported on use, since many runs show nothing
     from rich.console import Group
@@ -77,12 +77,12 @@ def headline(status: RunStatus) -> str:
     if status.stage in ("running", "collecting") and status.elapsed_ns:
         return f"{status.stage}: {_progress(status)}"
     if status.stage == "running":
-        return f"starting {len(status.agents)} agents"
+        return f"starting {plural(len(status.agents), 'agent')}"
     line = f"{status.stage}: {status.message}" if status.message else status.stage
     if not status.agents_requested:
         return line
     joined = sum(agent.state in ("idle", "ready") for agent in status.agents)
-    return f"{line} ({joined} of {status.agents_requested} agents)"
+    return f"{line} ({joined} of {plural(status.agents_requested, 'agent')})"
 
 
 def _progress(status: RunStatus) -> str:

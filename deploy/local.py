@@ -25,6 +25,7 @@ from heyfleet.deploy.provider import (
 from heyfleet.deploy.settings import Setting
 from heyfleet.deploy.ssh.host import LocalHost, read_status
 from heyfleet.private_files import make_folder
+from heyfleet.text import plural
 
 _BUNDLE = "this-installation"
 
@@ -41,7 +42,7 @@ class LocalProvider:
     def plan(self, spec: LaunchSpec) -> LaunchPlan:
         """See Provider.plan."""
         return LaunchPlan(
-            resources=[f"{spec.agents} agents on this host, in {_home() / 'runs'}"],
+            resources=[f"{plural(spec.agents, 'agent')} on this host, in {_home() / 'runs'}"],
             notes=[f"each agent ends after {spec.lifetime}"],
             usd_per_hour=0.0,
             price_source="this host is yours",

@@ -16,9 +16,14 @@ from botocore.exceptions import (
     NoRegionError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.parsers import ResponseParserError
 
 from heyfleet.errors import DeployError
+from heyfleet.text import brief
 
+AwsError = BotoCoreError | ClientError | ResponseParserError
+AWS_ERRORS = (BotoCoreError, ClientError, ResponseParserError)
+"""What boto raises. The last is for a response that is none of AWS's: a proxy's page, for example."""
 _ATTEMPTS = 8
 _FIRST_PAUSE_S = 1.0
 # No response came: whether the call took effect is unknown, or no server was reached at all.
@@ -97,9 +102,13 @@ def deploy_error(error: Exception) -> DeployError:
         return DeployError("no AWS region", "use --with region=eu-west-1, or set AWS_DEFAULT_REGION")
     if isinstance(error, ClientError):
         code = error_code(error)
-        message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
+        message = brief(str(error.response.get("Error", {}).get("Message", "")))
         return DeployError(f"{code}: {message.rstrip('.')}", _CURES.get(code, ""))
-    return DeployError(" ".join(str(error).split()))
+    if isinstance(error, ResponseParserError):
+        return DeployError(
+            f"what responded is not AWS: {brief(str(error))}", "check HTTPS_PROXY and the network"
+        )
+    return DeployError(brief(str(error)))
 
 
 def retry(call: Callable[[], Any], sleep: Callable[[float], None]) -> Any:
@@ -110,7 +119,7 @@ def retry(call: Callable[[], Any], sleep: Callable[[float], None]) -> Any:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return call()
-        except (ClientError, BotoCoreError) as error:
+        except AWS_ERRORS as error:
             # boto finds its other errors, such as missing credentials, without a server: they would recur.
             is_temporary = error_code(error) in TEMPORARY_CODES or isinstance(error, _UNANSWERED)
             attempts = _UNREACHED_ATTEMPTS if isinstance(error, _UNREACHED) else _ATTEMPTS
@@ -125,5 +134,5 @@ def translate_errors() -> Iterator[None]:
     """Turn boto's errors into DeployError inside a `with` block."""
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except AWS_ERRORS as error:
         raise deploy_error(error) from None

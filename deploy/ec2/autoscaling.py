@@ -37,6 +37,7 @@ from heyfleet.deploy.provider import (
 )
 from heyfleet.deploy.settings import Setting
 from heyfleet.errors import DeployError
+from heyfleet.text import plural
 
 _ACTION = "heyfleet-end"
 _SOONEST_ACTION_S = 120  # a scheduled action in the past is refused, and AWS's clock is not ours
@@ -164,7 +165,7 @@ class AutoScalingProvider:
             started = new
             if len(started) >= agents or waited_s >= _GROWS_WITHIN_S:
                 break
-            log(f"{len(started)} of {agents} instances have started")
+            log(f"{len(started)} of {plural(agents, 'instance')} started")
             self._sleep(_POLL_S)
             waited_s += _POLL_S
         failures: list[str] = []
@@ -270,7 +271,7 @@ class AutoScalingProvider:
                 return remaining
             if waited_s >= _GONE_WITHIN_S:
                 raise DeployError(
-                    f"group: {group.name} still has {len(remaining)} instances after {_GONE_WITHIN_S:g} s instead of "
+                    f"group: {group.name} still has {plural(len(remaining), 'instance')} after {_GONE_WITHIN_S:g} s instead of "
                     f"{group.capacity_after}",
                     "check it for lifecycle hooks and scale-in protection",
                 )

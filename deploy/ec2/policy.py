@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from heyfleet.deploy.aws.client import AwsSession
-from heyfleet.deploy.aws.errors import deploy_error
+from heyfleet.deploy.aws.errors import AWS_ERRORS, deploy_error
 from heyfleet.deploy.aws.pricing import products, usd_per_unit
 from heyfleet.deploy.provider import TAG_FLEET
 
@@ -68,7 +66,7 @@ def price(session: AwsSession, instance_type: str, *, spot: bool) -> tuple[float
     """Return USD per hour for one instance and the source of the price, or None and why it is unknown."""
     try:
         usd = _spot_price(session, instance_type) if spot else _on_demand_price(session, instance_type)
-    except (BotoCoreError, ClientError) as error:
+    except AWS_ERRORS as error:
         return None, str(deploy_error(error))
     except (KeyError, IndexError, ValueError, StopIteration):
         return None, f"the price list has no {instance_type} for this region"

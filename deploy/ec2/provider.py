@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-import boto3
-
-from heyfleet.deploy.aws.client import AwsSession, MakeSession, PacedClient
+from heyfleet.deploy.aws.client import PacedClient
 from heyfleet.deploy.aws.errors import translate_errors
+from heyfleet.deploy.aws.provider import AwsProvider
 from heyfleet.deploy.aws.rate_limit import TokenBucket
 from heyfleet.deploy.ec2 import policy
 from heyfleet.deploy.ec2.bundle_store import BundleSource, BundleStore
@@ -41,6 +40,7 @@ from heyfleet.deploy.provider import (
 )
 from heyfleet.deploy.settings import Setting
 from heyfleet.errors import DeployError
+from heyfleet.text import plural
 
 # Debian publishes its images under this name; their Python is 3.11, for which `make bundle` makes a bundle.
 _AMI_PARAMETER = "/aws/service/debian/release/12/latest/{}"
@@ -59,7 +59,7 @@ _POLL_S = 3.0
 _STATES = {"pending": STARTING, "running": RUNNING}
 
 
-class Ec2Provider:
+class Ec2Provider(AwsProvider):
     """A provider for EC2. It finds instances by their tags; an instance ends itself, because power-off terminates it."""
 
     settings: ClassVar[tuple[Setting, ...]] = (
@@ -106,20 +106,12 @@ class Ec2Provider:
         Setting("bucket", "Bucket that holds the bundle file for the fleet's lifetime.", str),
     )
     tunnels: ClassVar[bool] = False
+    service: ClassVar[str] = "ec2"
 
-    def __init__(
-        self,
-        settings: dict[str, Any],
-        sleep: Callable[[float], None] = time.sleep,
-        make_session: MakeSession = boto3.session.Session,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._settings = settings
-        self._now, self._sleep = now, sleep
-        self._session = AwsSession(settings["region"], make_session=make_session)
-        self._ec2 = self._session.single_attempt_client("ec2")
-        self._paced_ec2 = PacedClient(self._ec2, _RATES, now, sleep, page_marker="NextToken")
-        self._terminations = TokenBucket(1000, 20, now, sleep)  # counts instances
+    def _connect(self) -> None:
+        settings = self._settings
+        self._paced_ec2 = PacedClient(self._client, _RATES, self._now, self._sleep, page_marker="NextToken")
+        self._terminations = TokenBucket(1000, 20, self._now, self._sleep)  # counts instances
         self._bundles = BundleStore(
             self._session.client("s3"), settings["bucket"], settings["bundle"], settings["sha256"]
         )
@@ -133,9 +125,10 @@ class Ec2Provider:
         spot = settings["spot"] or bool(template and template.is_spot)
         default_subnet = "the launch template's subnet or the default VPC" if template else "the default VPC"
         subnets = ", ".join(settings["subnets"]) or default_subnet
+        kind = "spot" if spot else "on-demand"
         resources = [
-            f"{spec.agents} {'spot' if spot else 'on-demand'} instances of type {instance_type} in {subnets} in "
-            f"{self._ec2.meta.region_name}, tagged {TAG_FLEET}={spec.fleet}"
+            f"{plural(spec.agents, f'{kind} instance')} of type {instance_type} in {subnets} in "
+            f"{self._client.meta.region_name}, tagged {TAG_FLEET}={spec.fleet}"
         ]
         if template:
             resources[0] += f", from version {template.version} of the launch template {template.id}"
@@ -217,7 +210,7 @@ class Ec2Provider:
                 parameters = head_node_parameters(
                     parameters, security_groups, template_is_spot=bool(template and template.is_spot)
                 )
-            launcher = InstanceLauncher(self._ec2, log, self._now, self._sleep)
+            launcher = InstanceLauncher(self._client, log, self._now, self._sleep)
             launcher.launch(count, parameters, list(self._settings["subnets"]))
         return launcher
 
@@ -302,7 +295,7 @@ class Ec2Provider:
                     raise DeployError(
                         f"{', '.join(left[:5])}: still there {_GONE_WITHIN_S:g} s after their termination"
                     )
-                log(f"waiting for {len(left)} instances to terminate")
+                log(f"waiting for {plural(len(left), 'instance')} to terminate")
                 self._sleep(_POLL_S)
                 waited_s += _POLL_S
         return [f"instance {each}" for each in ids]
@@ -329,6 +322,3 @@ class Ec2Provider:
                     self._bundles.remove(each.key)
                     removed.append(f"object {each.key}")
         return removed
-
-    def close(self) -> None:
-        """Do nothing: no resource lives in this process."""

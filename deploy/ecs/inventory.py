@@ -14,6 +14,7 @@ from heyfleet.deploy.aws.errors import error_code
 from heyfleet.deploy.ecs.task import TAG_CLUSTER, family
 from heyfleet.deploy.provider import TAG_EXPIRES, TAG_FLEET, Lines, Log
 from heyfleet.errors import DeployError
+from heyfleet.text import plural
 
 PATH_PREFIX = "heyfleet/"  # of the names of secrets
 _FAMILY_PREFIX = family("")
@@ -140,8 +141,8 @@ class FleetInventory:
             each["taskArn"] for each in self.describe(cluster, left) if each["lastStatus"] != "STOPPED"
         ]:
             if waited_s >= _GONE_WITHIN_S:
-                raise DeployError(f"{len(left)} tasks are still there {waited_s:g} s after they were stopped")
-            log(f"waiting for {len(left)} tasks to stop")
+                raise DeployError(f"{plural(len(left), 'task')} still there {waited_s:g} s after StopTask")
+            log(f"waiting for {plural(len(left), 'task')} to stop")
             self._sleep(_POLL_S)
             waited_s += _POLL_S
         return [f"task {arn.rpartition('/')[2]}" for arn in tasks]

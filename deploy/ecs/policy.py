@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from heyfleet.deploy.aws.client import AwsSession
-from heyfleet.deploy.aws.errors import deploy_error
+from heyfleet.deploy.aws.errors import AWS_ERRORS, deploy_error
 from heyfleet.deploy.aws.pricing import products, usd_per_unit
 from heyfleet.deploy.provider import TAG_FLEET
 
@@ -54,7 +52,7 @@ def price(session: AwsSession, region: str, *, cpu: str, memory: str, spot: bool
     """Return USD per hour for one task and the source of the price, or None and why it is unknown."""
     try:
         usd = _on_demand_price(session, region, int(cpu) / 1024, int(memory) / 1024)
-    except (BotoCoreError, ClientError) as error:
+    except AWS_ERRORS as error:
         return None, str(deploy_error(error))
     except (KeyError, ValueError, StopIteration):
         return None, f"the price list has no Fargate for {region}"

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
-import boto3
-
-from heyfleet.deploy.aws.client import AwsSession, MakeSession
 from heyfleet.deploy.aws.errors import translate_errors
+from heyfleet.deploy.aws.provider import AwsProvider
 from heyfleet.deploy.ecs import policy
 from heyfleet.deploy.ecs.inventory import PATH_PREFIX, FleetInventory
 from heyfleet.deploy.ecs.run_task import TaskLauncher
@@ -33,12 +31,13 @@ from heyfleet.deploy.provider import (
 )
 from heyfleet.deploy.settings import Setting, SettingError
 from heyfleet.errors import DeployError
+from heyfleet.text import plural
 
 _STATES = {"RUNNING": RUNNING, "PROVISIONING": STARTING, "PENDING": STARTING, "ACTIVATING": STARTING}
 _MAX_STARTED_BY = 36  # characters
 
 
-class EcsProvider:
+class EcsProvider(AwsProvider):
     """A provider for Fargate tasks in one cluster of ECS."""
 
     settings: ClassVar[tuple[Setting, ...]] = (
@@ -64,35 +63,30 @@ class EcsProvider:
         Setting("log_group", "Existing CloudWatch log group. Default: no logs.", str),
     )
     tunnels: ClassVar[bool] = False
+    service: ClassVar[str] = "ecs"
 
-    def __init__(
-        self,
-        settings: dict[str, Any],
-        sleep: Callable[[float], None] = time.sleep,
-        make_session: MakeSession = boto3.session.Session,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def _connect(self) -> None:
+        settings = self._settings
         for name in ("cpu", "memory"):
             if not settings[name].isdecimal():
                 raise SettingError(f"{name}: {settings[name]!r} is not a number like 1024")
-        self._settings = settings
-        self._now, self._sleep = now, sleep
-        self._session = AwsSession(settings["region"], make_session=make_session)
-        self._ecs = self._session.single_attempt_client("ecs")
         self._secrets = self._session.client("secretsmanager")
         self._logs = self._session.client("logs")
-        self._inventory = FleetInventory(self._ecs, self._secrets, settings["cluster"], now, sleep)
+        self._inventory = FleetInventory(
+            self._client, self._secrets, settings["cluster"], self._now, self._sleep
+        )
 
     def plan(self, spec: LaunchSpec) -> LaunchPlan:
         """See Provider.plan."""
         self._check()
-        settings, region = self._settings, self._ecs.meta.region_name
+        settings, region = self._settings, self._client.meta.region_name
         price, source = policy.price(
             self._session, region, cpu=settings["cpu"], memory=settings["memory"], spot=settings["spot"]
         )
+        kind = "Fargate Spot task" if settings["spot"] else "Fargate task"
         return LaunchPlan(
             resources=[
-                f"{spec.agents} Fargate{' Spot' if settings['spot'] else ''} tasks of {settings['image']} in the cluster "
+                f"{plural(spec.agents, kind)} of {settings['image']} in the cluster "
                 f"{settings['cluster']} in {region}, each with {settings['cpu']} CPU units and "
                 f"{settings['memory']} MiB",
                 f"the task definition {family(spec.fleet)} and the secret {PATH_PREFIX}{spec.fleet}",
@@ -130,12 +124,12 @@ class EcsProvider:
                 memory=settings["memory"],
                 execution_role=settings["execution_role"],
                 log_group=settings["log_group"],
-                region=self._ecs.meta.region_name,
+                region=self._client.meta.region_name,
                 cluster=settings["cluster"],
             )
             definition = task_definition(request, task_settings, secret_arn, expires_s)
             self._inventory.ecs.call("register_task_definition", **definition)
-            launcher = TaskLauncher(self._ecs, log, self._now, self._sleep)
+            launcher = TaskLauncher(self._client, log, self._now, self._sleep)
             parameters = self._run_task_parameters(request.fleet, expires_s)
             launcher.launch(request.agents, parameters)
             launcher.replace_failed(
@@ -219,6 +213,3 @@ class EcsProvider:
             expiry_s.update((each.name, each.expires_s) for each in self._inventory.with_secret())
             expired = [name for name, expires_s in expiry_s.items() if everything or expires_s <= now_s]
             return [line for name in expired for line in self._inventory.remove(name, log)]
-
-    def close(self) -> None:
-        """Do nothing: no resource lives in this process."""

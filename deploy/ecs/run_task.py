@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from heyfleet.deploy.aws.errors import deploy_error, retry
+from heyfleet.deploy.aws.errors import deploy_error
+from heyfleet.deploy.aws.launcher import Launcher
 from heyfleet.deploy.aws.rate_limit import TokenBucket
 from heyfleet.deploy.provider import Log
+from heyfleet.text import brief, plural
 
 BATCH = 10  # the most that one call starts
 _ROUNDS = 5  # of asking again for tasks that found no capacity
@@ -28,7 +27,7 @@ _REPLACED_SHARE = 20  # at most one task in 20
 Describe = Callable[[list[str]], list[dict[str, Any]]]
 
 
-class TaskLauncher:
+class TaskLauncher(Launcher):
     """The launch of one fleet's tasks."""
 
     def __init__(
@@ -38,14 +37,9 @@ class TaskLauncher:
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._client = client
-        self._log = log
-        self._sleep = sleep
+        super().__init__(client, log, now, sleep)
         # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/throttling.html
         self._bucket = TokenBucket(100, 20, now, sleep)
-        self.started: list[dict[str, Any]] = []
-        """The tasks as ECS describes them."""
-        self.failures: list[str] = []
         self.replaced: list[str] = []
         """Ids of tasks that never ran and that others took the place of."""
 
@@ -57,17 +51,27 @@ class TaskLauncher:
             while missing > 0:
                 size = min(BATCH, missing)
                 missing -= size
-                self._log(f"starting {size} tasks, {len(self.started)} of {count} started")
-                started, problem = self._run_batch(size, parameters)
-                if isinstance(problem, Exception):
-                    self.failures.append(f"ecs: {deploy_error(problem)}")
+                self._log(f"starting {plural(size, 'task')}, {len(self.started)} of {count} started")
+                self._bucket.take(size)
+
+                def start(token: str, size: int = size) -> Any:
+                    return self._client.run_task(count=size, clientToken=token, **parameters)
+
+                response, error = self._call(start)
+                if error is not None:
+                    self.failures.append(f"ecs: {deploy_error(error)}")
                     return
-                self.started += started
-                reasons.update(problem)
+                self.started += response["tasks"]
+                reasons.update(
+                    " ".join(filter(None, (each.get("reason"), each.get("detail"))))
+                    for each in response["failures"]
+                )
             if len(self.started) >= count or round_ == _ROUNDS - 1:
                 break
             self._sleep(_FIRST_PAUSE_S * 2**round_)
-        self.failures += [f"ecs: {times} tasks: {reason}" for reason, times in reasons.items()]
+        self.failures += [
+            f"ecs: {plural(times, 'task')}: {brief(reason)}" for reason, times in reasons.items()
+        ]
 
     def replace_failed(self, count: int, parameters: dict[str, Any], describe: Describe) -> None:
         """Wait until the tasks run, and start others for a few that stopped before they ran."""
@@ -92,7 +96,7 @@ class TaskLauncher:
             starting = len(arns) - sum(each["lastStatus"] not in _STARTING for each in tasks)
             if not starting or waited_s >= _RUNNING_WITHIN_S:
                 break
-            self._log(f"waiting for {starting} tasks to run")
+            self._log(f"waiting for {plural(starting, 'task')} to run")
             self._sleep(_POLL_S)
             waited_s += _POLL_S
         failed = [
@@ -101,23 +105,3 @@ class TaskLauncher:
             if each["lastStatus"] == "STOPPED" and each.get("stopCode") == "TaskFailedToStart"
         ]
         return {each["taskArn"]: each.get("stoppedReason", "it never started") for each in failed}
-
-    def _run_batch(
-        self, size: int, parameters: dict[str, Any]
-    ) -> tuple[list[dict[str, Any]], list[str] | ClientError | BotoCoreError]:
-        """Start at most `size` tasks, and return why others are missing.
-
-        The client token makes a repeated call return the same tasks.
-        """
-        token = uuid.uuid4().hex
-        self._bucket.take(size)
-        try:
-            response = retry(
-                lambda: self._client.run_task(count=size, clientToken=token, **parameters), self._sleep
-            )
-        except (ClientError, BotoCoreError) as error:
-            return [], error
-        reasons = [
-            " ".join(filter(None, (each.get("reason"), each.get("detail")))) for each in response["failures"]
-        ]
-        return list(response["tasks"]), reasons

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from heyfleet.errors import DeployError
+from heyfleet.text import brief
 
 Json = dict[str, Any]
 
@@ -107,7 +108,7 @@ class Cluster:
             message = str(json.loads(text).get("message", ""))
         except (ValueError, AttributeError):
             message = text
-        message = " ".join(message.split())[:300] or f"status {status}"
+        message = brief(message) or f"status {status}"
         resource = path.rpartition(f"/namespaces/{self.namespace}/")[2]
         if status == 403 and "exceeded quota" in message:
             cure = "use fewer agents or less --with cpu or memory, or ask for a larger quota"
@@ -162,4 +163,4 @@ def _has_kubeconfig() -> bool:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return brief(str(error), 200)

@@ -25,6 +25,7 @@ from heyfleet.deploy.provider import (
 )
 from heyfleet.deploy.settings import Setting, SettingError
 from heyfleet.errors import DeployError
+from heyfleet.text import plural
 
 _POLL_S = 1.0
 _GONE_WITHIN_S = manifests.GRACE_S + 60
@@ -89,8 +90,8 @@ class K8sProvider:
             )
         return LaunchPlan(
             resources=[
-                f"Job {name} in namespace {cluster.namespace} of {cluster.server}: {spec.agents} pods of {pod.image}, "
-                f"each with {pod.cpu} CPU and {pod.memory}",
+                f"Job {name} in namespace {cluster.namespace} of {cluster.server}: "
+                f"{plural(spec.agents, 'pod')} of {pod.image}, each with {pod.cpu} CPU and {pod.memory}",
                 f"Secret {name} with ca.pem and join.token, owned by the Job",
             ],
             network=[f"pods must reach {spec.join} by TCP", f"this host must reach {cluster.server}"],
@@ -113,7 +114,7 @@ class K8sProvider:
             pod_settings=self._pod_settings,
             server=cluster.version(),
         )
-        log(f"creating a Job of {request.agents} pods in namespace {cluster.namespace}")
+        log(f"creating a Job of {plural(request.agents, 'pod')} in namespace {cluster.namespace}")
         uid = cluster.call("POST", cluster.jobs, job)["metadata"]["uid"]
         secret = manifests.secret(request.fleet, expires_s, request.ca_pem, request.token, uid)
         try:
@@ -198,7 +199,7 @@ class K8sProvider:
                 break
             if time.monotonic() > deadline_s:
                 raise DeployError(
-                    f"{len(left)} pods are still there, such as {left[0]}",
+                    f"{plural(len(left), 'pod')} still there, such as {left[0]}",
                     f"check whether its node is gone: kubectl describe pod {left[0]}",
                 )
             time.sleep(_POLL_S)

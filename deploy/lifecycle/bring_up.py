@@ -18,6 +18,7 @@ from heyfleet.deploy.provider import (
     Provider,
 )
 from heyfleet.errors import DeployError
+from heyfleet.text import plural
 
 _TOKEN_MARGIN_S = 60.0
 
@@ -65,7 +66,7 @@ class FleetBringUp:
             self._log(f"not started: {line}")
         joined = self._wait(attached_before, result, deadline_s)
         self._explain_missing(joined, result)
-        self._log(f"{len(joined)} of {self._spec.agents} agents have joined{_capacity(joined)}")
+        self._log(f"{self._count(joined)}{_capacity(joined)}")
         return len(joined) >= self._min_agents
 
     def _refuse_existing(self) -> None:
@@ -90,11 +91,15 @@ class FleetBringUp:
                 return True
             if len(joined) != logged:
                 logged = len(joined)
-                self._log(f"{logged} of {self._spec.agents} agents have joined")
+                self._log(self._count(joined))
             return False
 
         self._watch.wait(is_settled, deadline_s)
         return joined
+
+    def _count(self, joined: list[RosterEntry]) -> str:
+        agents = self._spec.agents
+        return f"{len(joined)} of {plural(agents, 'agent')} {'has' if agents == 1 else 'have'} joined"
 
     def _explain_missing(self, joined: list[RosterEntry], result: LaunchResult) -> None:
         if len(joined) >= self._spec.agents:

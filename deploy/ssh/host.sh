@@ -109,7 +109,8 @@ each_run() { # print the names of the folders that `start` made; whatever else i
 }
 
 word() { # word RUN FILE DEFAULT: print the word in a run's file, or the default if a start was cut short before it
-    { read -r word _ <"$runs/$1/$2"; } 2>/dev/null || word=
+    word=
+    { read -r word _ <"$runs/$1/$2"; } 2>/dev/null || true # also if the line has no end
     printf '%s\n' "${word:-$3}"
 }
 
@@ -140,7 +141,7 @@ install)
 start) start "$@" ;;
 status)
     each_run | while read -r run; do
-        left=$(($(word "$run" expires 0) - $(date +%s))) # by this host's clock, which may be wrong
+        left=$(($(word "$run" expires "$(date +%s)") - $(date +%s))) # by this host's clock, which may be wrong
         last=$(tail -n 1 "$runs/$run/log" 2>/dev/null | tr -d '\000' | tail -c 1000) || last=
         printf '%s %s %s %s %s\n' "$run" "$(state "$run")" "$(word "$run" name "$run")" "$left" "$last"
     done

@@ -20,6 +20,7 @@ from heyfleet.errors import DeployError
 
 _MAX_OUTPUT_BYTES = 8 << 20
 _MAX_FOREIGN_BYTES = 4096  # of what others print, the end is kept for error texts
+_MAX_LINE_LENGTH = 1000
 _PIECE_BYTES = 1 << 16
 _EXIT_WAIT_S = 1.0
 
@@ -71,9 +72,10 @@ class _Output:
             del self.data[end.start() :]
 
     def line(self) -> str:
-        """Return what is here as one line, without the warnings that ssh frames with asterisks."""
+        """Return the end of what is here as one line, without the warnings that ssh frames with asterisks."""
         lines = [line.strip() for line in self.data.decode(errors="replace").splitlines()]
-        return " ".join(line for line in lines if line and not line.startswith("** "))
+        text = " ".join(line for line in lines if line and not line.startswith("** "))
+        return text[-_MAX_LINE_LENGTH:]
 
 
 class HostProcess:

@@ -27,6 +27,7 @@ from heyfleet.deploy.ssh.bundle import BundleSet
 from heyfleet.deploy.ssh.host import Host, UnreachableError, read_status
 from heyfleet.deploy.ssh.tunnel import Tunnel
 from heyfleet.errors import DeployError
+from heyfleet.text import plural
 
 _PARALLEL = 32
 _LISTED_AT_MOST = 8
@@ -93,7 +94,7 @@ class SshProvider:
         )
 
     def _too_few_hosts(self, agents: int) -> str:
-        return f"{agents} agents were requested, but only {len(self._hosts)} hosts are named"
+        return f"{plural(agents, 'agent')} requested, but only {plural(len(self._hosts), 'host')} named"
 
     def launch(self, request: LaunchRequest, log: Log) -> LaunchResult:
         """See Provider.launch. Hosts beyond the requested number replace those that fail."""
@@ -193,7 +194,7 @@ class SshProvider:
 
     @staticmethod
     def _asked(failures: int, hosts: Sequence[Host]) -> str:
-        return f"{failures} of {len(hosts)} hosts failed"
+        return f"{failures} of {plural(len(hosts), 'host')} failed"
 
     def close(self) -> None:
         """Close the tunnels."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from heyfleet.results.distribution import Distribution
-from heyfleet.results.report.notes import plural
 from heyfleet.results.summary import HttpUse, Summary
 from heyfleet.results.units import format_time
+from heyfleet.text import plural
 
 
 def generator_section(summary: Summary) -> Iterator[str]:

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from heyfleet.results.summary import Summary
-
-
-def plural(count: int, singular: str, plural_form: str = "") -> str:
-    """Return a count with its noun: '1 request', '2 requests'."""
-    return f"{count} {singular if count == 1 else plural_form or singular + 's'}"
+from heyfleet.text import plural
 
 
 def notes(summary: Summary) -> list[str]:

@@ -6,10 +6,14 @@ text as one line of visible characters, whoever wrote it.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 # A spreadsheet takes a cell that begins with one of these, also in full width, for a formula.
 _FORMULA_SIGNS = tuple("=+-@\t\uff1d\uff0b\uff0d\uff20")
+_BRIEF_READS = 1 << 14  # characters
+_WEB_PAGE = re.compile(r"<(?:!doctype|html|\?xml)\b", re.IGNORECASE)
+_MARKUP = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1\s*>|<[^>]*>|<[^>]*$", re.IGNORECASE | re.DOTALL)
 _ESCAPED_BYTES = range(0xDC80, 0xDD00)  # of file names and arguments that are not UTF-8 (PEP 383)
 
 
@@ -46,6 +50,20 @@ def dump_json(value: Any, *, indent: int | None = 2) -> str:
     if not text.isprintable():  # outside of strings JSON has only newlines of its own
         text = "".join(each if each.isprintable() or each == "\n" else escape(each) for each in text)
     return text + "\n"
+
+
+def plural(count: int, singular: str, plural_form: str = "") -> str:
+    """Return a count with its noun: '1 request', '2 requests'."""
+    return f"{count} {singular if count == 1 else plural_form or singular + 's'}"
+
+
+def brief(text: str, at_most: int = 300) -> str:
+    """Return an error text of a platform as one short line; of a web page, which a proxy may have sent, only the words."""
+    text = text[:_BRIEF_READS]
+    if _WEB_PAGE.search(text):
+        text = _MARKUP.sub(" ", text)
+    text = " ".join(text.split())
+    return text if len(text) <= at_most else f"{text[: at_most - 3]}..."
 
 
 def _escape(character: str) -> str:

@@ -147,12 +147,10 @@ def test_a_host_that_was_not_asked_fails_the_command(sshd: Sshd) -> None:
         logs = heyfleet(sshd, "fleet", "logs", *hosts)
         assert (logs.returncode, logs.stdout) == (1, "good: left\n")
         for command in ("reap", "down"):
-            add_ended_run(sshd, "again")
-            (sshd.home / "runs/again").rename(sshd.home / "runs/fleet") if command == "down" else None
             run = heyfleet(sshd, "fleet", command, *hosts)
-            assert run.returncode == 1
-            assert "removed good: agent of fleet" in run.stdout
+            assert (run.returncode, run.stdout) == (1, "removed good: agent of fleet\n")
             assert "1 of 2 hosts failed: gone: ssh: connect to host" in run.stderr
+            add_ended_run(sshd, "fleet")
 
 
 def test_a_host_without_heyfleet_s_shell_is_unreachable(sshd: Sshd) -> None:
@@ -160,14 +158,14 @@ def test_a_host_without_heyfleet_s_shell_is_unreachable(sshd: Sshd) -> None:
     with pytest.raises(UnreachableError, match="it printed: This account is for backups only"):
         host(sshd).call("probe")
     assert [each.state for each in provider(sshd, "h1").list()] == [UNREACHABLE]
-    with pytest.raises(IncompleteError, match="1 of 1 hosts failed"):
+    with pytest.raises(IncompleteError, match="1 of 1 host failed"):
         provider(sshd, "h1").reap(print)
 
 
 @pytest.mark.parametrize("output", ["yes", "yes >&2"])
 def test_a_host_that_prints_without_end_is_given_up(sshd: Sshd, output: str) -> None:
     sshd.start("h1", shell=f"{output}\n")
-    with pytest.raises(UnreachableError, match="it prints more than 8 MiB: .*y y"):
+    with pytest.raises(UnreachableError, match=r"it prints more than 8 MiB: .*y y"):
         host(sshd).call("probe")
 
 
@@ -192,3 +190,33 @@ def test_what_is_not_ours_in_the_folder_of_runs_stays(sshd: Sshd) -> None:
     assert [(each.fleet, each.state) for each in provider(sshd, "h1").list()] == [("cut.short", "ended")]
     assert provider(sshd, "h1").reap(print, everything=True) == ["h1: agent of cut.short"]
     assert [each.name for each in (sshd.home / "runs").iterdir()] == ["thesis"]
+
+
+def fleet_sh(sshd: Sshd, *arguments: str) -> subprocess.CompletedProcess[str]:
+    script = Path(__file__).parents[2] / "deploy/ssh/fleet.sh"
+    environment = {**os.environ, "HEYFLEET_SSH_CONFIG": str(sshd.config)}
+    return subprocess.run([script, *arguments], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_script_reads_hosts_and_their_answers_as_the_command_does(sshd: Sshd, tmp_path: Path) -> None:
+    sshd.start("h1", shell=login_shell("tcsh", NOISE))
+    file = tmp_path / "hosts"
+    file.write_bytes("\ufeffh1\r\n  # h2\r\n".encode())
+    add_ended_run(sshd, "fleet")
+    assert fleet_sh(sshd, "logs", "fleet", str(file)).stdout == "h1: left\n"
+    assert fleet_sh(sshd, "status", "h1").stdout.startswith("h1: fleet ended h1 ")
+    reap = fleet_sh(sshd, "reap", "h1")
+    assert (reap.returncode, reap.stdout, reap.stderr) == (0, "h1: fleet\n", "")
+    bad = fleet_sh(sshd, "logs", "../x", "h1")
+    assert (bad.returncode, bad.stderr) == (1, "h1: failed: ../x is not a valid run name\n")
+
+
+@pytest.mark.parametrize("name", ["-oProxyCommand=touch>{}", "me@-oProxyCommand=touch>{}", "$(touch>{})"])
+def test_the_script_gives_ssh_no_option_for_a_host(sshd: Sshd, tmp_path: Path, name: str) -> None:
+    trace, file = tmp_path / "trace", tmp_path / "hosts"
+    file.write_text(f"h1\n{name.format(trace)}\n")
+    for hosts in (str(file), f"h1,{name.format(trace)}"):
+        run = fleet_sh(sshd, "status", hosts)
+        assert run.returncode == 2
+        assert "is not a host name" in run.stderr
+    assert not trace.exists()

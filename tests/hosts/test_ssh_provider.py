@@ -167,7 +167,7 @@ def test_hosts_that_fail_are_reported_with_the_reason(booted: Machines) -> None:
     assert "h1: there is no python3 here: install Python 3.11 or newer, or set HEYFLEET_PYTHON" in err
     code, _, err = ended(run(booted, "--agents", "3", url(booted), hosts="h1,h2"))
     assert code == 2
-    assert "3 agents were requested, but only 2 hosts are named" in err
+    assert "3 agents requested, but only 2 hosts named" in err
     code, _, err = ended(run(booted, url(booted), hosts="h1,unknown.invalid"))
     assert code == 2
     assert "unknown.invalid: ssh: Could not resolve hostname" in err

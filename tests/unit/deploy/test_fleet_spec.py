@@ -12,6 +12,7 @@ from heyfleet.cli.fleet import fleet
 from heyfleet.deploy.fleet_spec import read_fleet_spec
 from heyfleet.deploy.settings import SettingError
 from heyfleet.deploy.ssh.bundle import BundleSet
+from heyfleet.deploy.ssh.host import Host
 from heyfleet.deploy.ssh.provider import SshProvider
 from heyfleet.errors import DeployError, ExitCode
 
@@ -45,6 +46,10 @@ def test_lifetimes_use_the_grammar_of_all_durations(text: str, seconds: int) -> 
         ),
         ("", [], {"on": "ssh"}, "hosts: --on ssh needs them; use --hosts"),
         ("", [], {"on": "ssh", "hosts": "-oProxyCommand=x"}, "is not a host name"),
+        ("on: ssh\nhosts: [h1, -oProxyCommand=x]\n", [], {}, "hosts: '-oProxyCommand=x' is not a host name"),
+        ("", [], {"on": "ssh", "hosts": "h1,me@-oProxyCommand=x"}, "is not a host name; write names as in"),
+        ("", [], {"on": "ssh", "hosts": "h1,$(reboot)"}, "'$(reboot)' is not a host name"),
+        ("on: ssh\nhosts: ['h1 h2']\n", [], {}, "'h1 h2' is not a host name"),
         ("", ["colour=red"], {"on": "local"}, "colour: local has no such setting"),
         ("", ["colour"], {"on": "local"}, "write --with NAME=VALUE"),
         ("", [], {"on": "local", "name": "A b"}, "name: 'A b' can't be used in tags and labels"),
@@ -83,6 +88,18 @@ def test_hosts_may_come_from_a_process_substitution() -> None:
     os.close(writer_end)
     assert read_fleet_spec("", [], on="ssh", hosts=f"/dev/fd/{reader_end}").agents == 2
     os.close(reader_end)
+
+
+@pytest.mark.parametrize(
+    "name", ["h1", "me@h1", "10.0.0.1", "fe80::1%eth0", "ssh://me@h1:2222", "h_1.internal"]
+)
+def test_names_as_ssh_takes_them_are_host_names(name: str) -> None:
+    assert Host(name).name == name
+
+
+def test_python_can_not_make_a_host_of_an_option() -> None:
+    with pytest.raises(SettingError, match="is not a host name"):
+        Host("-oProxyCommand=x")
 
 
 def test_settings_lists_all_settings() -> None:

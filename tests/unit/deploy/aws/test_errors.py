@@ -12,8 +12,10 @@ from botocore.exceptions import (
     ParamValidationError,
     ReadTimeoutError,
 )
+from botocore.parsers import ResponseParserError
 
-from heyfleet.deploy.aws.errors import retry
+from heyfleet.deploy.aws.errors import deploy_error, error_code, retry, translate_errors
+from heyfleet.errors import DeployError
 
 
 def refused(code: str) -> ClientError:
@@ -59,3 +61,27 @@ def test_the_first_success_is_the_result() -> None:
         return answer
 
     assert retry(ask, lambda seconds: None) == "done"
+
+
+PAGE = (
+    """<!DOCTYPE html>
+<html><head><title>403 Forbidden</title><style>body { color: red }</style>
+<script>if (1 < 2) alert("no")</script></head>
+<body><!-- a proxy --><h1>Blocked</h1><p class="x">by   the gateway</p>"""
+    + "<p>more</p>" * 1000
+)
+
+
+def test_a_web_page_in_place_of_an_answer_is_one_short_line() -> None:
+    error = deploy_error(ClientError({"Error": {"Code": "403", "Message": PAGE}}, "GetProducts"))
+    assert str(error).startswith("403: 403 Forbidden Blocked by the gateway more more")
+    assert len(str(error)) < 400
+
+
+def test_an_answer_that_is_not_aws_s_is_an_error_that_people_can_read() -> None:
+    with (
+        pytest.raises(DeployError, match=r"what responded is not AWS: .*; check HTTPS_PROXY"),
+        translate_errors(),
+    ):
+        raise ResponseParserError(f"Unable to parse response, invalid XML received:\n{PAGE}")
+    assert error_code(ResponseParserError("")) == ""

@@ -146,3 +146,10 @@ def test_the_wait_for_tasks_is_limited() -> None:
     launcher, _, clock = settled(5, set(), at_s=10_000)
     assert (launcher.replaced, len(launcher.started)) == ([], 5)
     assert 180 <= clock.now_s <= 190
+
+
+def test_one_task_is_a_task_and_two_are_tasks() -> None:
+    for count, words in ((1, "starting 1 task, 0 of 1 started"), (2, "starting 2 tasks, 0 of 2 started")):
+        clock, lines = Clock(), list[str]()
+        TaskLauncher(Api(clock, 1, count, 0, 0), lines.append, clock.now, clock.sleep).launch(count, {})
+        assert lines == [words]
