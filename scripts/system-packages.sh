@@ -64,6 +64,9 @@ check() {
         need_command tinyproxy tinyproxy
         need_command brotli brotli
         need_command zstd zstd
+        need_command sshd openssh-server
+        need_command ssh openssh-client
+        need_command tcsh tcsh
         ;;
     hosts)
         need_command nginx nginx

@@ -7,7 +7,7 @@
 # The README next to this file has a complete example.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-ssh=(ssh -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=5 -o LogLevel=ERROR)
+ssh=(ssh -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=5 -o LogLevel=ERROR -o RequestTTY=no -o RemoteCommand=none)
 at_once=5 # a jump host's sshd refuses connections at random when 10 begin at once
 input=(true) # the command that prints what host.sh gets on its stdin
 [[ -z "${HEYFLEET_SSH_CONFIG:-}" ]] || ssh+=(-F "$HEYFLEET_SSH_CONFIG")

@@ -8,10 +8,11 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from heyfleet.deploy.settings import SettingError
-from heyfleet.deploy.ssh import first_hop
+from heyfleet.deploy.ssh import gateway
 from heyfleet.deploy.ssh.host_process import HostError, HostProcess, boot_command
 from heyfleet.files import open_file
 
@@ -25,6 +26,8 @@ SSH_OPTIONS = (
     "ServerAliveInterval=5",
     "ServerAliveCountMax=3",
     "LogLevel=ERROR",  # without the banners of hosts
+    "RequestTTY=no",  # a terminal would echo stdin
+    "RemoteCommand=none",
 )
 # ssh would take a leading dash for an option, and a shell in ProxyCommand would interpret the others.
 _NAME = re.compile(r"""(?!-)(?!.*@-)[^\s'"`$\\;&<>|(){}*?!,#\x00-\x1f\x7f]+""")
@@ -112,7 +115,7 @@ class Host:
         self, words: Sequence[str], stdin: Iterable[bytes], options: Sequence[str], *, holds_stdin: bool
     ) -> HostProcess:
         command = self._command(options)
-        with self._slot(), contextlib.ExitStack() as stack:
+        with self._slots, contextlib.ExitStack() as stack:
             process = HostProcess(command, words, self._environment, stdin, holds_stdin=holds_stdin)
             stack.enter_context(process)
             try:
@@ -124,8 +127,9 @@ class Host:
             stack.pop_all()
             return process
 
-    def _slot(self) -> contextlib.AbstractContextManager[object]:
-        return first_hop.slots(self._ssh, self.name)
+    @cached_property
+    def _slots(self) -> contextlib.AbstractContextManager[object]:
+        return gateway.slots(self._ssh, self.name)
 
     def _command(self, options: Sequence[str]) -> list[str]:
         return [*self._ssh, *options, "--", self.name, boot_command()]
@@ -137,7 +141,8 @@ class LocalHost(Host):
     def __init__(self) -> None:
         super().__init__("localhost")
 
-    def _slot(self) -> contextlib.AbstractContextManager[object]:
+    @cached_property
+    def _slots(self) -> contextlib.AbstractContextManager[object]:
         return contextlib.nullcontext()
 
     def _command(self, options: Sequence[str]) -> list[str]:

@@ -63,7 +63,8 @@ start() { # start RUN BUNDLE JOIN SECONDS NAME
     check_name "$run"
     alive "$run" && fail "an agent of $run is already running on this host: end it first, or use another name"
     rm -rf "${runs:?}/$run" # left by a run that has ended
-    [ -x "$home/bundles/$bundle/bin/heyfleet" ] || fail "the bundle $bundle is not installed"
+    [ -e "$home/bundles/$bundle/bin/heyfleet" ] || fail "the bundle $bundle is not installed"
+    check_executable "$home/bundles/$bundle/bin/heyfleet"
     mkdir -p "$runs/$run/spool"
     # The shell's read takes single lines; a program that reads in blocks would consume the token, too.
     while IFS= read -r line && [ -n "$line" ]; do echo "$line"; done >"$runs/$run/ca.pem"
@@ -128,11 +129,15 @@ probe)
     echo "python=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
     echo "machine=$(uname -m)"
     echo "files=$(ulimit -Hn)"
+    echo "clock_s=$(date +%s)"
     ;;
 have) [ -x "$home/bundles/$1/bin/heyfleet" ] && echo yes || echo no ;;
 install)
     mkdir -p "$home/bundles/.new.$$"
-    tar -C "$home/bundles/.new.$$" -xzf - || fail "the bundle arrived damaged"
+    if ! tar -C "$home/bundles/.new.$$" -xzf -; then
+        rm -rf "$home/bundles/.new.$$"
+        fail "the bundle can't be unpacked"
+    fi
     [ -e "$home/bundles/$1" ] || mv "$home/bundles/.new.$$/$1" "$home/bundles/$1" 2>/dev/null || true # another command may have been first
     rm -rf "$home/bundles/.new.$$"
     [ -e "$home/bundles/$1/bin/heyfleet" ] || fail "the bundle has no $1/bin/heyfleet"

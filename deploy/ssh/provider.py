@@ -31,6 +31,7 @@ from heyfleet.text import plural
 
 _PARALLEL = 32
 _LISTED_AT_MOST = 8
+_CLOCK_DIFFERENCE_S = 60
 T = TypeVar("T")
 
 
@@ -106,7 +107,7 @@ class SshProvider:
             batch = waiting[: request.agents - len(result.instances)]
             waiting = waiting[len(batch) :]
             log(f"starting agents on {_list_names(batch)}")
-            for host, started in self._on_each(batch, lambda host: self._start(host, request, bundles)):
+            for host, started in self._on_each(batch, lambda host: self._start(host, request, bundles, log)):
                 if isinstance(started, DeployError):
                     result.failures.append(f"{host.name}: {started}")
                 else:
@@ -115,8 +116,14 @@ class SshProvider:
             result.failures.append(f"fleet: {self._too_few_hosts(request.agents)}")
         return result
 
-    def _start(self, host: Host, request: LaunchRequest, bundles: BundleSet) -> Instance:
+    def _start(self, host: Host, request: LaunchRequest, bundles: BundleSet, log: Log) -> Instance:
         facts = dict(line.partition("=")[::2] for line in host.call("probe").split("\n"))
+        ahead_s = int(facts["clock_s"]) - round(time.time())
+        if abs(ahead_s) > _CLOCK_DIFFERENCE_S:
+            side = "ahead of" if ahead_s > 0 else "behind"
+            log(
+                f"{host.name}: its clock is {abs(ahead_s)} s {side} this one; certificates may seem invalid there"
+            )
         bundle = bundles.find(facts["python"], facts["machine"])
         if host.call("have", bundle.name).strip() != "yes":
             host.call("install", bundle.name, stdin=bundle.path)

@@ -44,7 +44,9 @@ class Tunnel:
         )
 
     def _dial(self, port: int) -> HostProcess:
-        forward = ("-o", "ExitOnForwardFailure=yes", "-R", f"127.0.0.1:{port}:{self._join}")
+        # Of a connection that others share (ControlMaster), a forwarding would outlive this process.
+        own = ("-o", "ControlMaster=no", "-o", "ControlPath=none")
+        forward = (*own, "-o", "ExitOnForwardFailure=yes", "-R", f"127.0.0.1:{port}:{self._join}")
         return self._host.begin(("hold",), options=forward, holds_stdin=True)
 
     def _keep_open(self) -> None:

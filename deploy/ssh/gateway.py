@@ -1,4 +1,4 @@
-"""The first host that ssh connects to on its way to another one, and how many connections to it may begin at once.
+"""The gateway to a host, the first one that ssh connects to, and how many connections to it may begin at once.
 
 sshd refuses at random once 10 connections to it have not authenticated yet (MaxStartups 10:30:100, its default). Twenty
 hosts behind one jump host are twenty connections to that one.
@@ -19,14 +19,14 @@ _slots: dict[str, threading.Semaphore] = {}
 
 
 def slots(ssh: Sequence[str], name: str) -> threading.Semaphore:
-    """Return the semaphore to hold while a connection to this host begins; hosts with one first hop share one."""
-    hop = first_hop(ssh, name)
+    """Return the semaphore to hold while a connection to this host begins; hosts behind one gateway share one."""
+    address = find_gateway(ssh, name)
     with _lock:
-        return _slots.setdefault(hop, threading.Semaphore(BEGINNING_AT_MOST))
+        return _slots.setdefault(address, threading.Semaphore(BEGINNING_AT_MOST))
 
 
-def first_hop(ssh: Sequence[str], name: str) -> str:
-    """Return what names the first hop: an address, or the command that makes the connection (ProxyCommand)."""
+def find_gateway(ssh: Sequence[str], name: str) -> str:
+    """Return what names a host's gateway: an address, or the command that makes the connection (ProxyCommand)."""
     for _ in range(_DEPTH_AT_MOST):
         settings = _settings(ssh, name)
         if (command := settings.get("proxycommand", "none")) != "none":
