@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from heyfleet import console
@@ -49,6 +50,6 @@ def removal_command(flags: dict[str, Any]) -> str:
     words = ["heyfleet fleet down"]
     for flag, name in (("--on", "on"), ("--hosts", "hosts"), ("--fleet-file", "fleet_file")):
         if flags[name]:
-            words.append(f"{flag} {flags[name]}")
-    words += [f"--with {pair}" for pair in flags["with_"]]
+            words.append(f"{flag} {shlex.quote(flags[name])}")
+    words += [f"--with {shlex.quote(pair)}" for pair in flags["with_"]]
     return " ".join(words)

@@ -136,6 +136,21 @@ def test_a_run_on_a_noisy_host_leaves_nothing(sshd: Sshd, tmp_path: Path, start_
     assert list((sshd.home / "runs").iterdir()) == []
 
 
+def test_a_run_whose_agents_can_t_be_removed_does_not_end_with_0(
+    sshd: Sshd, tmp_path: Path, start_faulty: Any
+) -> None:
+    make_bundle(tmp_path)
+    gone = f"if grep -q joined {sshd.home}/runs/*/log 2>/dev/null; then exit 3; fi"  # after the agent's start
+    sshd.start("h1", shell=login_shell("sh", gone))
+    target = start_faulty()
+    flags = ("--json", "--hosts", "h1", "--with", f"bundle={tmp_path}", "-n", "50", "-c", "2")
+    run = heyfleet(sshd, "run", "--on", "ssh", *flags, f"http://127.0.0.1:{target.port}/ok")
+    assert run.returncode == 1, run.stderr
+    adds_up(json.loads(run.stdout))
+    assert "not everything was removed: 1 of 1 host failed: h1: its login shell" in run.stderr
+    assert "to try again, run `heyfleet fleet down --on ssh --hosts h1" in run.stderr
+
+
 def test_many_hosts_behind_one_jump_host_are_all_asked(sshd: Sshd) -> None:
     jump = sshd.start("jump", max_startups="6:100:6")
     names = [f"h{number}" for number in range(1, 13)]

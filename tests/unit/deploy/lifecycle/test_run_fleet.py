@@ -147,6 +147,7 @@ def test_a_failed_removal_is_logged_with_the_command_that_repeats_it() -> None:
     assert log == [
         "not everything was removed: the cloud is away; to try again, run `heyfleet fleet down --name f`"
     ]
+    assert fleet.may_be_left
     assert provider.closed == 1
 
 
