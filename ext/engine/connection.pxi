@@ -71,17 +71,16 @@ cdef struct Unread:
     uint8_t *data               # a copy, since the backend will overwrite it; NULL: there was never any
     size_t bytes                # 0: nothing is left
     uint32_t index              # of its connection
-    int64_t time_ns             # of the event
 
 
-cdef bint unread_keep(Unread *unread, uint32_t index, const uint8_t *data, size_t bytes, int64_t time_ns) noexcept nogil:
+cdef bint unread_keep(Unread *unread, uint32_t index, const uint8_t *data, size_t bytes) noexcept nogil:
     """Keep bytes for the next turn. False: no memory."""
     if unread.data == NULL:
         unread.data = <uint8_t *> malloc(TLS_STASH_BYTES)
         if unread.data == NULL:
             return False
     memmove(unread.data, data, bytes)  # it may be there already
-    unread.bytes, unread.index, unread.time_ns = bytes, index, time_ns
+    unread.bytes, unread.index = bytes, index
     return True
 
 

@@ -197,7 +197,7 @@ cdef class Lifecycle:
         if result == HTTP1_DONE:
             return self.complete(index, time_ns, consumed < bytes)
         if result == HTTP1_PAUSED:
-            if not unread_keep(&self.unread, index, data + consumed, bytes - consumed, time_ns):
+            if not unread_keep(&self.unread, index, data + consumed, bytes - consumed):
                 return self.fail(index, ERROR_OTHER)
             return CONN_EVENT_NONE
         if result != HTTP1_MORE:
@@ -211,7 +211,7 @@ cdef class Lifecycle:
         cdef size_t bytes = self.unread.bytes
         self.unread.bytes = 0
         self.last_event_ns = self.io.top.now()
-        return self.read(self.unread.index, self.unread.data, bytes, self.unread.time_ns)
+        return self.read(self.unread.index, self.unread.data, bytes, self.last_event_ns)
 
     cdef ConnEvent on_received_idle(self, const IoEvent *event) noexcept nogil:
         """Close an idle connection that has ended, or on which the server sent bytes that no request asked for.
