@@ -65,6 +65,13 @@ cdef struct Conn:
     int64_t first_byte_ns       # 0: not yet
     Http1 parser
 
+# What a step means for whoever decides what is sent next.
+cdef enum ConnEvent:
+    CONN_EVENT_NONE
+    CONN_EVENT_FREE             # the request has ended; the connection is idle or closed
+    CONN_EVENT_OPENED           # a connection without a request is open
+    CONN_EVENT_NOT_OPENED       # a connection without a request could not be opened, and is closed
+
 
 # What is left of an event whose content was more work to decode than a turn may do. Until it is read, no other event is taken.
 cdef struct Unread:

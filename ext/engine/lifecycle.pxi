@@ -6,13 +6,6 @@ cdef enum:
     # A server that refuses a request this often is not going to accept it.
     RETRIES_AT_MOST = 10
 
-# What a step means for whoever decides what is sent next.
-cdef enum ConnEvent:
-    CONN_EVENT_NONE
-    CONN_EVENT_FREE             # the request has ended; the connection is idle or closed
-    CONN_EVENT_OPENED           # a connection without a request is open
-    CONN_EVENT_NOT_OPENED       # a connection without a request could not be opened, and is closed
-
 
 @final
 cdef class Lifecycle:
@@ -405,11 +398,3 @@ cdef class Lifecycle:
             if conn.other_state != CONN_CLOSED:
                 self.pool.switch_slot(conn, conn.origin)
                 self.drop(index)
-
-
-cdef int error_from_connect(int error) noexcept nogil:
-    """The error kind of a failed connect. A reset in response to one is a refusal."""
-    # EAGAIN: a unix socket whose backlog is full.
-    if error == ECONNRESET or error == ECONNABORTED or error == EAGAIN:
-        return ERROR_CONNECT_REFUSED
-    return error_from_errno(error)
