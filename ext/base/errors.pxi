@@ -109,3 +109,11 @@ cdef int error_from_errno(int error) noexcept nogil:
     if error == ETIMEDOUT:
         return ERROR_CONNECT_TIMEOUT
     return ERROR_OTHER
+
+
+cdef int error_from_connect(int error) noexcept nogil:
+    """The error kind of a failed connect. A reset in response to one is a refusal."""
+    # EAGAIN: a unix socket whose backlog is full.
+    if error == ECONNRESET or error == ECONNABORTED or error == EAGAIN:
+        return ERROR_CONNECT_REFUSED
+    return error_from_errno(error)

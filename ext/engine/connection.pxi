@@ -65,23 +65,29 @@ cdef struct Conn:
     int64_t first_byte_ns       # 0: not yet
     Http1 parser
 
+# What a step means for whoever decides what is sent next.
+cdef enum ConnEvent:
+    CONN_EVENT_NONE
+    CONN_EVENT_FREE             # the request has ended; the connection is idle or closed
+    CONN_EVENT_OPENED           # a connection without a request is open
+    CONN_EVENT_NOT_OPENED       # a connection without a request could not be opened, and is closed
+
 
 # What is left of an event whose content was more work to decode than a turn may do. Until it is read, no other event is taken.
 cdef struct Unread:
     uint8_t *data               # a copy, since the backend will overwrite it; NULL: there was never any
     size_t bytes                # 0: nothing is left
     uint32_t index              # of its connection
-    int64_t time_ns             # of the event
 
 
-cdef bint unread_keep(Unread *unread, uint32_t index, const uint8_t *data, size_t bytes, int64_t time_ns) noexcept nogil:
+cdef bint unread_keep(Unread *unread, uint32_t index, const uint8_t *data, size_t bytes) noexcept nogil:
     """Keep bytes for the next turn. False: no memory."""
     if unread.data == NULL:
         unread.data = <uint8_t *> malloc(TLS_STASH_BYTES)
         if unread.data == NULL:
             return False
     memmove(unread.data, data, bytes)  # it may be there already
-    unread.bytes, unread.index, unread.time_ns = bytes, index, time_ns
+    unread.bytes, unread.index = bytes, index
     return True
 
 

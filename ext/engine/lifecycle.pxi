@@ -6,13 +6,6 @@ cdef enum:
     # A server that refuses a request this often is not going to accept it.
     RETRIES_AT_MOST = 10
 
-# What a step means for whoever decides what is sent next.
-cdef enum ConnEvent:
-    CONN_EVENT_NONE
-    CONN_EVENT_FREE             # the request has ended; the connection is idle or closed
-    CONN_EVENT_OPENED           # a connection without a request is open
-    CONN_EVENT_NOT_OPENED       # a connection without a request could not be opened, and is closed
-
 
 @final
 cdef class Lifecycle:
@@ -197,7 +190,7 @@ cdef class Lifecycle:
         if result == HTTP1_DONE:
             return self.complete(index, time_ns, consumed < bytes)
         if result == HTTP1_PAUSED:
-            if not unread_keep(&self.unread, index, data + consumed, bytes - consumed, time_ns):
+            if not unread_keep(&self.unread, index, data + consumed, bytes - consumed):
                 return self.fail(index, ERROR_OTHER)
             return CONN_EVENT_NONE
         if result != HTTP1_MORE:
@@ -211,7 +204,7 @@ cdef class Lifecycle:
         cdef size_t bytes = self.unread.bytes
         self.unread.bytes = 0
         self.last_event_ns = self.io.top.now()
-        return self.read(self.unread.index, self.unread.data, bytes, self.unread.time_ns)
+        return self.read(self.unread.index, self.unread.data, bytes, self.last_event_ns)
 
     cdef ConnEvent on_received_idle(self, const IoEvent *event) noexcept nogil:
         """Close an idle connection that has ended, or on which the server sent bytes that no request asked for.
@@ -405,11 +398,3 @@ cdef class Lifecycle:
             if conn.other_state != CONN_CLOSED:
                 self.pool.switch_slot(conn, conn.origin)
                 self.drop(index)
-
-
-cdef int error_from_connect(int error) noexcept nogil:
-    """The error kind of a failed connect. A reset in response to one is a refusal."""
-    # EAGAIN: a unix socket whose backlog is full.
-    if error == ECONNRESET or error == ECONNABORTED or error == EAGAIN:
-        return ERROR_CONNECT_REFUSED
-    return error_from_errno(error)

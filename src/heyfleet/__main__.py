@@ -1,6 +1,7 @@
 """The program: `heyfleet`, or `python -m heyfleet`."""
 
-import _signal  # the signal module without its enums, whose import is a large part of the time before the next line
+# The signal module without its enums, whose import is a large part of the time before the next line.
+import _signal  # type: ignore[import-not-found]
 
 
 def program() -> None:

@@ -10,9 +10,10 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from heyfleet.agent.spool import read_records
@@ -152,6 +153,12 @@ class Fleet:
         """Return the results that agents have kept, of one run or of all."""
         return Archives(sorted(self.folder.glob(f"spool-*/{run_id}*.records")))
 
+    def delivered_archives(self, report: dict[str, Any]) -> Archives:
+        """Return the results that agents have kept, without what lost agents had not sent."""
+        agents = report["fleet"]["agents"]
+        lost = {agent["agent"]: agent["responses"] for agent in agents if agent["state"] == "lost"}
+        return Archives(self.archives().paths, lost)
+
     def stop(self) -> None:
         """Kill the processes that still run."""
         for process in self.processes:
@@ -159,23 +166,30 @@ class Fleet:
 
 
 class Archives:
-    """Spool files, summed up independently of the controller."""
+    """Spool files, summed up independently of the controller.
 
-    def __init__(self, paths: list[Path]) -> None:
+    `delivered_responses` of an agent that was killed leaves out a snapshot that it had kept and not yet sent.
+    """
+
+    def __init__(
+        self, paths: list[Path], delivered_responses: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
         self.paths = paths
         self.stats = Stats()
         self.counts: Counter[str] = Counter()
         self.dones = 0
         for path in paths:
-            for record in read_records(path):
-                if record.HasField("snapshot"):
-                    self.counts.update(
-                        sent=record.snapshot.sent, responses=sum(record.snapshot.responses.values())
-                    )
-                    self.counts.update(errors=sum(record.snapshot.errors.values()))
-                    assert self.stats.add(record.snapshot)
-                elif record.HasField("done"):
-                    self.dones += 1
+            records = list(read_records(path))
+            snapshots = [record.snapshot for record in records if record.HasField("snapshot")]
+            self.dones += sum(record.HasField("done") for record in records)
+            agent = path.name.partition(".")[2].removesuffix(".records")
+            responses = sum(sum(snapshot.responses.values()) for snapshot in snapshots)
+            if responses > delivered_responses.get(agent, responses):
+                snapshots.pop()
+            for snapshot in snapshots:
+                self.counts.update(sent=snapshot.sent, responses=sum(snapshot.responses.values()))
+                self.counts.update(errors=sum(snapshot.errors.values()))
+                assert self.stats.add(snapshot)
 
     def check(self, report: dict[str, Any]) -> None:
         """Check that a report is the union of the agents' results: every count and every percentile."""

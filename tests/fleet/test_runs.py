@@ -70,7 +70,7 @@ def test_one_of_four_is_killed(fleet: Fleet, faulty: Any) -> None:
     assert run.end() == 4
     report = run.report
     adds_up(report)
-    fleet.archives().check(report)
+    fleet.delivered_archives(report).check(report)
     lost = [agent for agent in report["fleet"]["agents"] if agent["state"] == "lost"]
     assert len(lost) == report["fleet"]["agents_lost"] == 1
     assert lost[0]["agent"].startswith("a2-")
@@ -94,7 +94,7 @@ def test_a_killed_local_agent_is_noticed_at_once(fleet: Fleet, faulty: Any) -> N
     assert run.end() == 130
     report = run.report
     adds_up(report)
-    fleet.archives().check(report)
+    fleet.delivered_archives(report).check(report)
     assert report["fleet"]["agents_lost"] == 1
     assert report["ledger"]["missing"] > 0
     assert any("killed by signal 9" in note for note in report["notes"])

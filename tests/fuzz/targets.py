@@ -64,7 +64,7 @@ def http1(data: bytes) -> None:
 
 
 def content(data: bytes) -> None:
-    """Decode content, valid or not, whole and in pieces, with the same result."""
+    """Decode content, valid or not, whole, in pieces and over many turns, with the same result."""
     if len(data) < 2:
         return
     coding = _CODINGS[data[0] % len(_CODINGS)]
@@ -74,6 +74,13 @@ def content(data: bytes) -> None:
     parser = Http1Parser(decode=True)
     result, _ = parser.feed(head + data[2:])
     _same_in_pieces(head + data[2:], 1 + data[1], lambda: Http1Parser(decode=True))
+    slow = Http1Parser(decode=True, work=1 + data[1] % 8)
+    result_of_turns, at = slow.feed(head + data[2:])
+    while result_of_turns == "paused":
+        result_of_turns, consumed = slow.feed((head + data[2:])[at:])
+        at += consumed
+    assert (result_of_turns, slow.reason) == (result, parser.reason)
+    assert slow.decoded_bytes == parser.decoded_bytes or result != "done"
     if coding == "gzip" and result == "done" and len(data) > 2:
         assert parser.decoded_bytes == len(gzip.decompress(data[2:]))
 

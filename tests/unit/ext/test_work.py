@@ -164,16 +164,18 @@ def test_a_request_may_time_out_while_its_content_is_decoded() -> None:
 @pytest.mark.parametrize("io", ["epoll", "io_uring"])
 def test_a_stop_is_seen_while_content_unpacks(io: str) -> None:
     answer = bomb_answer(bomb(1000))
-    all_asked = threading.Barrier(100, action=lambda: flood.begun.set())
+    asked = threading.Barrier(100)
 
     def serve(flood: Flood, client: socket.socket) -> None:
         assert client.recv(65536)
-        all_asked.wait(PATIENCE_S)
+        asked.wait(PATIENCE_S)
         client.sendall(answer)
+        answered.wait(PATIENCE_S)
         client.recv(65536)
 
     flood = Flood(serve)
-    stopped(flood, io=io, messages=GET, connections=all_asked.parties, decode=True)
+    answered = threading.Barrier(asked.parties, action=flood.begun.set)
+    stopped(flood, io=io, messages=GET, connections=asked.parties, decode=True)
 
 
 @pytest.mark.parametrize("io", ["epoll", "io_uring"])
