@@ -42,7 +42,7 @@ ALLOWED = {
     "heyfleet.controller.run": "it opens an archiver",
     "heyfleet.deploy.ec2.user_data": PACKAGE,
     "heyfleet.deploy.k8s.client": "answers of the API server, and a file of the kubelet, both of which it has to trust",
-    "heyfleet.deploy.ssh.host": PACKAGE,
+    "heyfleet.deploy.ssh.host_process": PACKAGE,
     "heyfleet.private_files": "it opens files to write them, with a mode of its own",
     "heyfleet.lab.tls": "ssl takes only files, and it has just written this one",
     "heyfleet.plan.tls": "ssl takes only files; these are in memory, with what the reader returned",

@@ -37,7 +37,7 @@ from heyfleet.deploy.provider import (
 )
 from heyfleet.deploy.settings import Setting
 from heyfleet.errors import DeployError
-from heyfleet.text import plural
+from heyfleet.text import brief, plural
 
 _ACTION = "heyfleet-end"
 _SOONEST_ACTION_S = 120  # a scheduled action in the past is refused, and AWS's clock is not ours
@@ -179,7 +179,7 @@ class AutoScalingProvider:
                 each for each in self._activities(name) if each["ActivityId"] not in earlier_activities
             ]
         messages = [each.get("StatusMessage", "") for each in activities if each["StatusCode"] == "Failed"]
-        failures = dict.fromkeys(f"{name}: {' '.join(message.split())}" for message in messages)
+        failures = dict.fromkeys(f"{name}: {brief(message)}" for message in messages)
         return list(failures) or [f"{name}: no more instances within {_GROWS_WITHIN_S:g} s"]
 
     def _activities(self, name: str) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from heyfleet.deploy.provider import ENDED, RUNNING, STARTING, UNKNOWN
+from heyfleet.text import brief
 
 Json = dict[str, Any]
 
@@ -58,5 +59,5 @@ def creation_failure(events: list[Json], job: str) -> str:
 
 
 def _describe(reason: str, message: str) -> str:
-    message = " ".join(str(message).split())[:300]
+    message = brief(str(message))
     return f"{reason}: {message}" if message and message != reason else str(reason)

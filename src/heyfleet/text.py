@@ -13,7 +13,9 @@ from typing import Any
 _FORMULA_SIGNS = tuple("=+-@\t\uff1d\uff0b\uff0d\uff20")
 _BRIEF_READS = 1 << 14  # characters
 _WEB_PAGE = re.compile(r"<(?:!doctype|html|\?xml)\b", re.IGNORECASE)
-_MARKUP = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1\s*>|<[^>]*>|<[^>]*$", re.IGNORECASE | re.DOTALL)
+_MARKUP = re.compile(
+    r"<!--.*?(?:-->|\Z)|<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*(?:>|\Z)", re.IGNORECASE | re.DOTALL
+)
 _ESCAPED_BYTES = range(0xDC80, 0xDD00)  # of file names and arguments that are not UTF-8 (PEP 383)
 
 

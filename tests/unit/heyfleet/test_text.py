@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from heyfleet import console
 from heyfleet.errors import HeyfleetError
-from heyfleet.text import cell, dump_json, printable
+from heyfleet.text import brief, cell, dump_json, plural, printable
 
 ROOT = Path(__file__).parents[3]
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
@@ -107,3 +107,25 @@ def test_only_the_console_prints() -> None:
     assert len(paths) > 100
     found = {str(path.relative_to(ROOT)): lines for path in paths if (lines := _prints(path.read_text()))}
     assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no  route\n to <host>", "no route to <host>"),
+        (
+            "<HTML><style>a { b: c }</style><script>x < y</script><b>502</b>\n<!-- a > b -->Bad&nbsp;Gateway",
+            "502 Bad&nbsp;Gateway",
+        ),
+        ("<!DOCTYPE html><p>cut <!-- here", "cut"),
+        ("<?xml version='1.0'?><Error><Code>SlowDown</Code></Error>", "SlowDown"),
+        ("a" * 400, "a" * 297 + "..."),
+    ],
+)
+def test_an_error_text_of_a_platform_is_one_short_line(text: str, shown: str) -> None:
+    assert brief(text) == shown
+
+
+def test_one_thing_is_not_several() -> None:
+    assert [plural(count, "task") for count in (0, 1, 2)] == ["0 tasks", "1 task", "2 tasks"]
+    assert plural(2, "match", "matches") == "2 matches"

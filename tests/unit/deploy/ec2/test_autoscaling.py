@@ -308,7 +308,7 @@ def test_instances_that_stay_are_reported_and_the_group_stays_tagged(groups: Gro
     groups.client.set_instance_protection(
         AutoScalingGroupName="load", InstanceIds=[first["InstanceId"]], ProtectedFromScaleIn=True
     )
-    with pytest.raises(DeployError, match="load still has 1 instances after 300 s instead of 0"):
+    with pytest.raises(DeployError, match="load still has 1 instance after 300 s instead of 0"):
         groups.provider().stop("demo", quiet)
     assert groups.tags()["heyfleet:fleet"] == "demo"
     groups.client.set_instance_protection(
