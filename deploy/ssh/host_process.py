@@ -22,7 +22,8 @@ _MAX_OUTPUT_BYTES = 8 << 20
 _MAX_FOREIGN_BYTES = 4096  # of what others print, the end is kept for error texts
 _MAX_LINE_LENGTH = 1000
 _PIECE_BYTES = 1 << 16
-_EXIT_WAIT_S = 1.0
+_LINGER_S = 1.0  # for ssh to close the connection by itself
+_END_WAIT_S = 10.0
 
 
 class HostError(DeployError):
@@ -159,10 +160,10 @@ class HostProcess:
             self._selector.modify(key.fileobj, key.events, lambda piece: None)
         self._pump(lambda: False, None)
 
-    def exit_code(self) -> int | None:
+    def exit_code(self, wait_s: float = _END_WAIT_S) -> int | None:
         """Return the process's exit code, or None if it runs on although its outputs have ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._process.wait(_EXIT_WAIT_S)
+            return self._process.wait(wait_s)
         return None
 
     def _pump(self, is_done: Callable[[], bool], timeout_s: float | None) -> None:
@@ -213,7 +214,7 @@ class HostProcess:
             assert pipe is not None
             with contextlib.suppress(OSError):
                 pipe.close()
-        if kind is not None or self.exit_code() is None:
+        if kind is not None or self.exit_code(_LINGER_S) is None:
             self.terminate()
         if self.exit_code() is None:
             self._process.kill()

@@ -156,6 +156,8 @@ def test_many_hosts_behind_one_jump_host_are_all_asked(sshd: Sshd) -> None:
     names = [f"h{number}" for number in range(1, 13)]
     sshd.start(*names, jump="jump")
     assert provider(sshd, *names).list() == []
+    status = fleet_sh(sshd, "status", ",".join(names))
+    assert (status.returncode, status.stdout, status.stderr) == (0, "", "")
     assert "MaxStartups" not in sshd.log(jump)
 
 
