@@ -37,6 +37,9 @@ def _check_request_target(request: Request, *, is_template: bool) -> None:
     target = request.request_target
     if target == WHOLE_SERVER and request.method != "OPTIONS":
         raise ValueError("only OPTIONS can ask about the whole server; give a path")
+    if not target.startswith("/") and target != WHOLE_SERVER:
+        # A proxy gets the URL: right behind its host, a placeholder with the value .test or @test would make another host.
+        raise ValueError(f"the path {target[:80]!r} does not begin with /; the host is the one of url")
     fixed = _fixed_text(target) if is_template else target
     if parse_request_target(fixed) != fixed:
         raise ValueError(f"the path {target[:80]!r} must be percent-encoded, and end before its fragment")

@@ -28,7 +28,8 @@ def check_single_request(plan: Plan, request: Request) -> None:
         f"{request.method} {mask_text(request.request_target)!r} could be read as another request than it is"
     )
     path = "".join(_possible_texts(plan, request.request_target))
-    is_path = path.startswith("/") or path == WHOLE_SERVER
+    # The path itself, as a placeholder at its begin could add to the host.
+    is_path = request.request_target.startswith("/") or request.request_target == WHOLE_SERVER
     if not _TOKEN.fullmatch(request.method) or not is_path or re.search(r"\s|[\x00-\x1f]", path):
         raise ValueError(f"{description}: its method or path is not valid")
     for header in request.headers:

@@ -10,6 +10,7 @@ import re
 
 HIDDEN = "(hidden)"
 _MAX_WORD_LENGTH = 20
+_MAX_NESTING = 3  # of URLs in parameters of URLs
 
 # Anywhere in a name; an author is no secret.
 _PARTS = re.compile(
@@ -23,9 +24,9 @@ _ENDINGS = ("key", "keys", "pass", "pwd")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 # Values that are secret under any name: credentials with their scheme (RFC 9110, section 11.4), and JSON Web Tokens.
 _CREDENTIALS = re.compile(r"(?:basic|bearer|digest|negotiate|ntlm|token|apikey|aws4-\S+)\s+\S", re.IGNORECASE)
-_JWT = re.compile(r"\beyJ[\w-]{4,}\.[\w-]+\.[\w-]*")
+_JWT = re.compile(r"(?<![\w-])eyJ[\w-]{4,}\.[\w-]+\.[\w-]*")
 _USERINFO = re.compile(r"(?<=//)[^/?#\s@]*(?:@[^/?#\s@]*)*@")
-_PARAMETER = re.compile(r"(?:^|(?<=[?&;#/,\s]))([^=&;?#/,\s]+)=")
+_PARAMETER = re.compile(r"(?:^|(?<=[?&;#/,=\s]))([^=&;?#/,\s]+)=")
 _VALUE = re.compile(r'"[^"]*"|[^&#\s]*')
 
 
@@ -40,8 +41,11 @@ def is_secret(name: str) -> bool:
 
 
 def mask_text(text: str) -> str:
-    """Return a text without the userinfo and the secret parameters of the URLs in it."""
-    return _mask_parameters(_JWT.sub(HIDDEN, _USERINFO.sub("...@", text)))
+    """Return a text without the userinfo and the secret parameters of the URLs in it.
+
+    The text may come from a target or another host: the time that this takes grows with its length and no faster.
+    """
+    return _mask(text, _MAX_NESTING)
 
 
 def mask_url(url: str) -> str:
@@ -50,7 +54,7 @@ def mask_url(url: str) -> str:
     if not slashes:
         scheme, rest = "", url
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    port = re.sub(r"\[[^\]]*\]", "", authority).partition(":")[2]
+    port = re.sub(r"\[[^\[\]]*\]", "", authority).partition(":")[2]
     if "@" in authority:
         rest = f"...@{authority.rpartition('@')[2]}{rest[len(authority) :]}"
     elif "@" in rest and (not slashes or (port and not port.isdigit())):
@@ -74,31 +78,40 @@ def mask_line(line: str) -> str:
     return f"{word} ..." if rest else "..."
 
 
-def _mask_parameters(text: str) -> str:
+def _mask(text: str, depth: int) -> str:
+    return _mask_parameters(_JWT.sub(HIDDEN, _USERINFO.sub("...@", text)), depth)
+
+
+def _mask_parameters(text: str, depth: int) -> str:
     """Return a text without the values of secret parameters; a value ends at the next & or blank."""
-    shown, at = "", 0
+    shown: list[str] = []
+    at = checked = 0  # up to `checked`, values are known to have no URL with a secret
     while match := _PARAMETER.search(text, at):
-        found = _VALUE.match(text, match.end())
+        shown.append(text[at : match.end()])
+        at = match.end()  # the value itself may have parameters, behind another sign
+        is_hidden = is_secret(match[1])
+        if not is_hidden and at < checked:
+            continue
+        found = _VALUE.match(text, at)
         value = found[0] if found else ""
-        end = match.end() + len(value)
-        shown += text[at : match.end()]
-        if is_secret(match[1]):
-            shown += HIDDEN if value else ""
-            at = end
-        elif (nested := _mask_nested(value)) != value:
-            shown += nested
-            at = end
-        else:
-            at = match.end()  # the value itself may have parameters, behind another sign
-    return shown + text[at:]
+        masked = (HIDDEN if value else "") if is_hidden else _mask_nested(value, depth)
+        checked = at + len(value)
+        if is_hidden or masked != value:
+            shown.append(masked)
+            at = checked
+    return "".join([*shown, text[at:]])
 
 
-def _mask_nested(value: str) -> str:
-    """Return a percent-encoded value that may be a URL of its own."""
+def _mask_nested(value: str, depth: int) -> str:
+    """Return a percent-encoded value that may be a URL of its own; one that is nested too deeply is hidden."""
     if "%" not in value:
         return value
     from urllib.parse import quote, unquote
 
     plain = unquote(value)
-    masked = mask_text(plain) if plain != value else plain
+    if plain == value:
+        return value
+    if not depth:
+        return HIDDEN
+    masked = _mask(plain, depth - 1)
     return value if masked == plain else quote(masked, safe="()")

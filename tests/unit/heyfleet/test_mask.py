@@ -209,3 +209,21 @@ def test_a_number_does_not_make_a_name_that_is_taken() -> None:
     names = ["a", "a (2)", "a", "a", "a (2)"]
     made = plan(*(RequestSpec(name=name, user_agent="x") for name in names))
     assert len({request.name for request in made.requests}) == len(names)
+
+
+@pytest.mark.parametrize(
+    "piece", [";a=", "eyJ-", "[", "a=", '?a="', ";a=%41", "&%25a=%25", "//", "@", "eyJabcd."]
+)
+@pytest.mark.parametrize("end", ["", "%41", "%" + "25" * 3000 + "41"])
+def test_a_long_text_of_a_stranger_takes_no_longer_than_its_length_says(piece: str, end: str) -> None:
+    """With work that grows faster than the text, most of these would never end."""
+    text = f"http://{piece * 20_000}{end}&token=abc"
+    for mask in (mask_text, mask_url, mask_line):
+        assert "abc" not in mask(text)
+
+
+def test_what_is_nested_too_deeply_to_be_read_is_hidden() -> None:
+    value = "token%3Dabc"
+    for _ in range(9):
+        assert "abc" not in mask_text(f"/?next={value}")
+        value = f"x%3D{value.replace('%', '%25')}"

@@ -187,6 +187,14 @@ BAD_PLANS: list[tuple[str, dict[str, Any]]] = [
     ("opens a tunnel", {"requests": [get(method="CONNECT")]}),
     ("does not begin with /", {"requests": [get(request_target="http://other/")]}),
     ("space or control character", {"requests": [get("/a b")]}),
+    *(
+        ("does not begin with /", {
+            "template": True,
+            "requests": [get(path, method="OPTIONS")],
+            "data": [Column(name="a", values=[b"@other.test"])],
+        })
+        for path in ("{csv:a}/", "{seq}/", "*{csv:a}")
+    ),
     ("not a range of status codes", {"requests": [get(expected=[StatusRange(first=299, last=200)])]}),
     ("the plan never ends", {"request_count": 0}),
     ("needs a stage", {"load_model": RATE}),
