@@ -101,6 +101,27 @@ def test_content_is_decoded_over_several_turns(coding: str, work: int) -> None:
     assert turns > 300_000 / 4096 / (work + 17)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_content_that_unpacks_to_nothing_takes_many_turns(layers: int) -> None:
+    """What a decoder reads is work too: it can be all blocks and tables."""
+    blocks = b"\0\0\0\xff\xff" * 100_000  # of no bytes (RFC 1951, 3.2.4)
+    packed = gzip.compress(b"")[:10] + blocks + b"\3\0" + bytes(8)
+    work, coded_bytes = 20, len(packed)
+    if layers == 2:
+        packed = gzip.compress(packed)
+    codings = ", ".join(["gzip"] * layers)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {codings}\r\nContent-Length: {len(packed)}\r\n\r\n"
+    answer = head.encode() + packed
+    parser = Http1Parser(decode=True, work=work)
+    turns, at, result = 0, 0, "paused"
+    while result == "paused":
+        result, consumed = parser.feed(answer[at:])
+        at += consumed
+        turns += 1
+    assert (result, parser.decoded_bytes) == ("done", 0)
+    assert turns > coded_bytes / 32 / (work + 2 * 130)
+
+
 def test_chunks_behind_a_pause_are_read() -> None:
     packed = gzip.compress(bytes(1 << 20))
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (packed[:500], packed[500:]))
