@@ -14,7 +14,7 @@ cdef enum:
     WORK_STREAMS_SHIFT = 8          # of the streams that a search looks at: 1 for each 256
     WORK_HANDSHAKE = 64             # a step of a TLS handshake
     WORK_RECORD = 16                # TLS records without content, which may change keys
-    WORK_REDIRECT = 64              # a new redirect, which Python looks at
+    WORK_REDIRECT = WORK_A_TURN     # a new redirect, for which Python may look up a name and try out its addresses
 
 cdef struct WorkBudget:
     int64_t left

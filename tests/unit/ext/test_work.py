@@ -79,6 +79,31 @@ def stopped(flood: Flood, **fields: Any) -> Engine:
     return engine
 
 
+def test_new_redirects_are_looked_at_one_in_a_turn() -> None:
+    """Python may look up a name for each of them, and try out its addresses."""
+    calls = []
+
+    def follow(message: int, status: int, location: bytes) -> tuple[int, bytes, bool, bool, int]:
+        calls.append(message)
+        return message + 50, GET[0][0], False, True, 0
+
+    response = b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"
+    network = SimIo({80: SimPeer("answer", response=response)})
+    engine = make_engine(
+        io=network,
+        addresses=[("127.0.0.1", 80)],
+        messages=GET * 50,
+        order=range(50),
+        connections=50,
+        request_count=50,
+        follower=follow,
+    )
+    engine.start(1)
+    engine.run()
+    assert len(calls) == 50 * 11
+    assert engine.totals["loop_turns"] >= len(calls)
+
+
 # Decoding.
 
 
