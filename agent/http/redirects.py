@@ -19,7 +19,7 @@ from heyfleet.agent.http.resolve import (
 from heyfleet.agent.http.transport import tls_context
 from heyfleet.agent.policy import HostPolicy, NotAllowedError
 from heyfleet.ext import Engine, http2_request
-from heyfleet.mask import is_secret
+from heyfleet.mask import is_secret, mask_header
 from heyfleet.plan.url import Url, basic
 from heyfleet.proto.plan_pb2 import Header, Plan, Request
 
@@ -30,8 +30,8 @@ _CONTENT_FIELDS = frozenset(
     {"content-type", "content-length", "content-encoding", "content-language", "expect"}
 )
 _METHOD_KEPT_BY = frozenset({307, 308})
-# How long each address of a new host may take to accept a connection; the worker's load waits (RFC 8305 section 5).
-_TRIAL_S = 0.25
+# How long each address of a new host may take to accept a connection: the least of RFC 8305, section 5. The worker waits.
+_TRIAL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +161,16 @@ def _next_request(visit: _Visit, url: Url, status: int, names_host: bool) -> Req
     )
     headers = [Header(name="Host", value=host)]
     headers += [
-        header for header in before.headers if _survives(header.name, visit.url, url, keeps_body=keeps_method)
+        header
+        for header in before.headers
+        if _survives(header.name, visit.url, url, keeps_body=keeps_method, value=header.value)
     ]
     if not _is_downgrade(visit.url, url):
-        headers.append(Header(name="Referer", value=str(visit.url)))
+        # A path and its query can hold secrets, so another host gets the origin only, as browsers do it.
+        referer = (
+            str(visit.url) if _is_same_or_subdomain(url.host, visit.url.host) else f"{visit.url.origin}/"
+        )
+        headers.append(Header(name="Referer", value=referer))
     if url.credentials and not any(header.name.lower() == "authorization" for header in headers):
         headers.append(Header(name="Authorization", value=basic(url.credentials)))
     return Request(
@@ -176,7 +182,7 @@ def _next_request(visit: _Visit, url: Url, status: int, names_host: bool) -> Req
     )
 
 
-def _survives(name: str, origin: Url, url: Url, *, keeps_body: bool) -> bool:
+def _survives(name: str, origin: Url, url: Url, *, keeps_body: bool, value: str = "") -> bool:
     """Whether a header is sent again after a redirect from `origin` to `url`: the one rule for all headers.
 
     Host and Referer are written anew. Headers about the body go where the body goes. A secret, whatever reports hide,
@@ -186,7 +192,7 @@ def _survives(name: str, origin: Url, url: Url, *, keeps_body: bool) -> bool:
     lower = name.lower()
     if lower in {"host", "referer"} or (lower in _CONTENT_FIELDS and not keeps_body):
         return False
-    if not is_secret(name):
+    if not is_secret(name) and mask_header(name, value) == value:
         return True
     if lower == "proxy-authorization" and origin.scheme != url.scheme:
         return False  # in a tunnel, the server would read it, and not the proxy

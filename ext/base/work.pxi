@@ -8,12 +8,13 @@
 cdef enum:
     WORK_A_TURN = 1024              # an event costs 1
     WORK_MOVED_SHIFT = 12           # of bytes that are sent, received or decoded: 1 for each 4 KiB
+    WORK_CODED_SHIFT = 5            # of bytes that a decoder reads, which may be all tables: 1 for each 32 bytes
     WORK_FRAMED_SHIFT = 10          # of bytes of TLS records and HTTP/2 frames: 1 for each KiB
     WORK_FIELDS_SHIFT = 8           # of bytes of HTTP/2 field blocks: 1 for each 256
     WORK_STREAMS_SHIFT = 8          # of the streams that a search looks at: 1 for each 256
     WORK_HANDSHAKE = 64             # a step of a TLS handshake
     WORK_RECORD = 16                # TLS records without content, which may change keys
-    WORK_REDIRECT = 64              # a new redirect, which Python looks at
+    WORK_REDIRECT = WORK_A_TURN     # a new redirect, for which Python may look up a name and try out its addresses
 
 cdef struct WorkBudget:
     int64_t left

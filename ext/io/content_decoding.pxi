@@ -220,6 +220,8 @@ cdef DecodeResult decode_piece(Decoding *decoding, const uint8_t *data, size_t b
     cdef Decoder *decoder
     cdef DecodeResult result
     cdef uint32_t index = 0
+    cdef const uint8_t *input
+    cdef size_t input_bytes, read_bytes
     if chain.count == 0:
         decoding.decoded_bytes += bytes
         return DECODE_GOOD
@@ -238,13 +240,16 @@ cdef DecodeResult decode_piece(Decoding *decoding, const uint8_t *data, size_t b
         if decoding.pool.work.left <= 0:
             return DECODE_PAUSED
         if index > 0:
-            result = decoder_step(decoder, decode_output(decoding, index - 1), chain.decoders[index - 1].out_bytes,
-                                  decode_output(decoding, index))
+            input, input_bytes = decode_output(decoding, index - 1), chain.decoders[index - 1].out_bytes
         else:
-            result = decoder_step(decoder, data, bytes, decode_output(decoding, 0))
+            input, input_bytes = data, bytes
+        read_bytes = decoder.read_bytes
+        result = decoder_step(decoder, input, min(input_bytes, read_bytes + DECODE_INPUT_BYTES), decode_output(decoding, index))
         if result != DECODE_GOOD:
             return result
-        decoding.pool.work.left -= 1 + (<int64_t> decoder.out_bytes >> WORK_MOVED_SHIFT)
+        decoder.drained = decoder.drained and decoder.read_bytes == input_bytes
+        decoding.pool.work.left -= (1 + (<int64_t> decoder.out_bytes >> WORK_MOVED_SHIFT)
+                                    + (<int64_t> (decoder.read_bytes - read_bytes) >> WORK_CODED_SHIFT))
         chain.decoded_bytes_of_all += decoder.out_bytes
         if chain.decoded_bytes_of_all > DECODED_BYTES_AT_MOST:
             return DECODE_TOO_LARGE

@@ -5,6 +5,7 @@ from heyfleet.ext.c_codings cimport BrotliDecoderState, ZSTD_DCtx, ZSTD_inBuffer
 
 cdef enum:
     DECODE_BYTES = 65536                # decoded at a time
+    DECODE_INPUT_BYTES = 4096           # read at a time: tables without content can take a microsecond for each
     ZLIB_WINDOW = 15
     ZLIB_GZIP = 16                      # added to the window: with gzip's wrapper
     ZSTD_MAGIC = 4                      # bytes
@@ -86,6 +87,7 @@ cdef DecodeResult step_wrapper(Decoder *decoder, const uint8_t *data, size_t byt
     if not decoder.first_there and bytes < 2:
         decoder.first = first
         decoder.first_there = decoder.drained = True
+        decoder.read_bytes = bytes
         return DECODE_GOOD
     second = data[0] if decoder.first_there else data[1]
     decoder.decided = True

@@ -79,6 +79,31 @@ def stopped(flood: Flood, **fields: Any) -> Engine:
     return engine
 
 
+def test_new_redirects_are_looked_at_one_in_a_turn() -> None:
+    """Python may look up a name for each of them, and try out its addresses."""
+    calls = []
+
+    def follow(message: int, status: int, location: bytes) -> tuple[int, bytes, bool, bool, int]:
+        calls.append(message)
+        return message + 50, GET[0][0], False, True, 0
+
+    response = b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"
+    network = SimIo({80: SimPeer("answer", response=response)})
+    engine = make_engine(
+        io=network,
+        addresses=[("127.0.0.1", 80)],
+        messages=GET * 50,
+        order=range(50),
+        connections=50,
+        request_count=50,
+        follower=follow,
+    )
+    engine.start(1)
+    engine.run()
+    assert len(calls) == 50 * 11
+    assert engine.totals["loop_turns"] >= len(calls)
+
+
 # Decoding.
 
 
@@ -99,6 +124,27 @@ def test_content_is_decoded_over_several_turns(coding: str, work: int) -> None:
     assert at == len(answer)
     assert parser.decoded_bytes == len(content)
     assert turns > 300_000 / 4096 / (work + 17)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_content_that_unpacks_to_nothing_takes_many_turns(layers: int) -> None:
+    """What a decoder reads is work too: it can be all blocks and tables."""
+    blocks = b"\0\0\0\xff\xff" * 100_000  # of no bytes (RFC 1951, 3.2.4)
+    packed = gzip.compress(b"")[:10] + blocks + b"\3\0" + bytes(8)
+    work, coded_bytes = 20, len(packed)
+    if layers == 2:
+        packed = gzip.compress(packed)
+    codings = ", ".join(["gzip"] * layers)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {codings}\r\nContent-Length: {len(packed)}\r\n\r\n"
+    answer = head.encode() + packed
+    parser = Http1Parser(decode=True, work=work)
+    turns, at, result = 0, 0, "paused"
+    while result == "paused":
+        result, consumed = parser.feed(answer[at:])
+        at += consumed
+        turns += 1
+    assert (result, parser.decoded_bytes) == ("done", 0)
+    assert turns > coded_bytes / 32 / (work + 2 * 130)
 
 
 def test_chunks_behind_a_pause_are_read() -> None:

@@ -155,6 +155,23 @@ def test_secrets_are_not_sent_to_another_host() -> None:
     assert next_request(follow, 302, b"http://other.test/again")[3] == 1
 
 
+def test_a_secret_value_is_not_sent_to_another_host_under_any_name() -> None:
+    origin = parse("http://shop.test/")
+    for value in ("Bearer abc", "Basic dTpw", "eyJhbGciOi.eyJzdWIi.c2ln", "http://shop.test/?token=abc"):
+        for location, survive in ((b"http://other.test/", False), (b"http://www.shop.test/", True)):
+            url, _ = resolve_location(origin, location)
+            assert _survives("X-Upstream", origin, url, keeps_body=True, value=value) is survive
+    follow = follower()
+    follow._plan.requests[0].headers.add(name="X-Upstream", value="Bearer abc")
+    assert "X-Upstream" not in next_request(follow, 302, b"http://other.test/")[1]
+
+
+def test_another_host_does_not_learn_the_path_that_led_to_it() -> None:
+    follow = follower()
+    assert next_request(follow, 302, b"http://other.test/")[1]["Referer"] == "http://shop.test/"
+    assert next_request(follow, 302, b"http://www.shop.test/")[1]["Referer"] == "http://shop.test/a/b?q=1"
+
+
 def test_secrets_do_not_come_back_with_a_chain() -> None:
     follow = follower()
     answer = follow(0, 302, b"http://other.test/")
