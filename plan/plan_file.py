@@ -18,7 +18,7 @@ from heyfleet.plan.octets import to_octets
 from heyfleet.plan.option_types import Option
 from heyfleet.plan.options import OPTIONS, Text, parse_text, spell_key, suggest
 from heyfleet.plan.stages import parse_weight
-from heyfleet.plan.values import parse_header, parse_header_value, parse_method
+from heyfleet.plan.values import parse_header, parse_header_value, parse_method, parse_request_name
 from heyfleet.yaml_documents import YamlError, check_names, compose_yaml
 
 _OPTIONS_BY_KEY = {key: option for option in OPTIONS for key in option.plan_keys}
@@ -150,6 +150,9 @@ class _Loader:
                 check_names(node)
             except YamlError as error:
                 raise self._error(error.line, key, error.problem) from None
+            for name, _ in node.value:
+                if not isinstance(name, yaml.ScalarNode):
+                    raise self._error(_line(name), key, "the name of a header must be a word")
             texts = [
                 (_line(name), f"{name.value}: {self._text(f'{key}.{name.value}', _line(name), value)}")
                 for name, value in node.value
@@ -234,12 +237,6 @@ def _parse_status_range(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def _parse_name(text: str) -> str:
-    if not text.strip() or re.search(r"[\[\],\x00-\x1f]", text):
-        raise ValueError(f"{mask_text(text)!r} is not a name; a name has no brackets, commas or line breaks")
-    return text.strip()
-
-
 # The fields of a request in a plan file, and what the reference page says about each.
 REQUEST_FIELDS = {
     "name": "Name of the request in the report and in thresholds. Default: method and path.",
@@ -253,7 +250,7 @@ REQUEST_FIELDS = {
     "expect": "Status codes that count as success: 200, 2xx, 200-299, or a list of these. Default: 100-399.",
 }
 _REQUEST_PARSERS: dict[str, Callable[[str], Any]] = {
-    "name": _parse_name,
+    "name": parse_request_name,
     "weight": parse_weight,
     "method": parse_method,
     "path": urls.parse_request_target,

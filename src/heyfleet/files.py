@@ -46,6 +46,8 @@ def read_file(
     name = os.fspath(path)
     if name == STANDARD_INPUT and pipes:
         return _read_standard_input(source, limit_bytes, error)
+    if name == STANDARD_INPUT:
+        name = os.path.join(os.curdir, name)  # the file, and in errors not standard input
     with _open(name, source, error) as descriptor:
         status = os.fstat(descriptor)
         _check_kind(status, name, source, error, pipes=pipes)
