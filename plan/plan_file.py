@@ -12,7 +12,7 @@ import yaml
 
 from heyfleet.errors import InputError
 from heyfleet.files import is_readable_file, read_text_file
-from heyfleet.mask import mask_text
+from heyfleet.mask import mask_line, mask_text
 from heyfleet.plan import url as urls
 from heyfleet.plan.octets import to_octets
 from heyfleet.plan.option_types import Option
@@ -92,7 +92,7 @@ class _Loader:
             self._add_option(_OPTIONS_BY_KEY[key], key, line, node)
         else:
             known = ["url", "requests", *_OPTIONS_BY_KEY]
-            raise self._error(line, key, f"there is no such field; {suggest(key, known)}")
+            raise self._error(line, _shown_key(key), f"there is no such field; {suggest(key, known)}")
 
     # Options.
 
@@ -217,7 +217,8 @@ class _Loader:
             texts = [self._text(where, line, item) for item in items]
             return tuple(self._convert(_parse_status_range, where, line, text) for text in texts)
         if key not in REQUEST_FIELDS:
-            raise self._error(line, where, f"there is no such field; {suggest(key, list(REQUEST_FIELDS))}")
+            shown = where.removesuffix(key) + _shown_key(key)
+            raise self._error(line, shown, f"there is no such field; {suggest(key, list(REQUEST_FIELDS))}")
         text = self._text(where, line, node)
         if key == "body-file":
             return self._path_beside_plan(where, line, text)
@@ -226,6 +227,11 @@ class _Loader:
 
 def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
+
+
+def _shown_key(key: str) -> str:
+    """Return an unknown key for an error text; it may be a header with its value."""
+    return mask_line(key) if re.search(r"[\s=]", key) else key
 
 
 def _parse_status_range(text: str) -> tuple[int, int]:

@@ -10,6 +10,8 @@ import re
 
 HIDDEN = "(hidden)"
 _MAX_WORD_LENGTH = 20
+_MAX_ENCODINGS = 4  # of a URL within a URL
+_JSON_SIGNS = ("{", "[", '"')
 
 # Anywhere in a name; an author is no secret.
 _PARTS = re.compile(
@@ -41,7 +43,7 @@ def is_secret(name: str) -> bool:
 
 def mask_text(text: str) -> str:
     """Return a text without the userinfo and the secret parameters of the URLs in it."""
-    return _mask_parameters(_JWT.sub(HIDDEN, _USERINFO.sub("...@", text)))
+    return _mask_once(text)
 
 
 def mask_url(url: str) -> str:
@@ -94,11 +96,19 @@ def _mask_parameters(text: str) -> str:
 
 
 def _mask_nested(value: str) -> str:
-    """Return a percent-encoded value that may be a URL of its own."""
-    if "%" not in value:
-        return value
+    """Return a percent-encoded value that may be a URL of its own, encoded again, or credentials."""
     from urllib.parse import quote, unquote
 
-    plain = unquote(value)
-    masked = mask_text(plain) if plain != value else plain
-    return value if masked == plain else quote(masked, safe="()")
+    texts = [value.replace("+", " ")]
+    while "%" in texts[-1] and len(texts) <= _MAX_ENCODINGS:
+        texts.append(unquote(texts[-1]))
+    if any(_CREDENTIALS.match(text) or (text[:1] in _JSON_SIGNS and is_secret(text)) for text in texts):
+        return HIDDEN
+    for text in texts[:0:-1]:
+        if (masked := _mask_once(text)) != text:
+            return quote(masked, safe="()")
+    return value
+
+
+def _mask_once(text: str) -> str:
+    return _mask_parameters(_JWT.sub(HIDDEN, _USERINFO.sub("...@", text)))
