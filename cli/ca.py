@@ -15,10 +15,20 @@ from heyfleet.durations import format_duration, parse_duration_ns
 from heyfleet.errors import InputError
 
 _HELP = {"help_option_names": ["-h", "--help"]}
-_DURATION = Value("DURATION", parse_duration_ns)
+_MIN_VALID_NS = 1_000_000_000  # certificates tell their end in whole seconds
 _MINUTE_NS = 60_000_000_000
 _DEFAULT_CA_VALID_NS = 365 * 24 * 60 * _MINUTE_NS
 _DEFAULT_TOKEN_VALID_NS = 30 * _MINUTE_NS
+
+
+def _parse_valid_ns(text: str) -> int:
+    valid_ns = parse_duration_ns(text)
+    if valid_ns < _MIN_VALID_NS:
+        raise ValueError(f"{text} is too short; the minimum is {format_duration(_MIN_VALID_NS)}")
+    return valid_ns
+
+
+_VALID = Value("DURATION", _parse_valid_ns)
 
 
 @click.group("ca", context_settings=_HELP, epilog="Exit code: 0; 2 bad input.")
@@ -34,7 +44,7 @@ def ca() -> None:
 @click.argument("folder", metavar="DIR")
 @click.option(
     "--valid",
-    type=_DURATION,
+    type=_VALID,
     default=_DEFAULT_CA_VALID_NS,
     help="How long the certificates are valid. Default 8760h (a year).",
 )
@@ -63,7 +73,7 @@ def init(folder: str, valid: int) -> None:
     help="Number of agents that may join with the token. Default 1.",
 )
 @click.option(
-    "--valid", type=_DURATION, default=_DEFAULT_TOKEN_VALID_NS, help="How long agents may join. Default 30m."
+    "--valid", type=_VALID, default=_DEFAULT_TOKEN_VALID_NS, help="How long agents may join. Default 30m."
 )
 @click.option("--output", metavar="FILE", help="File for the token. Default: join.token in DIR.")
 def token(folder: str, uses: int, valid: int, output: str | None) -> None:

@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from heyfleet import console
-from heyfleet.errors import ExitCode
+from heyfleet.errors import ExitCode, InputError
 from heyfleet.results.archive.archiver import Archiver
-from heyfleet.results.archive.runs_folder import DEFAULT_FOLDER, make_run_folder, runs_folder
+from heyfleet.results.archive.runs_folder import make_run_folder, runs_folder
 from heyfleet.results.compare import statistics
 from heyfleet.results.compare.archive_reader import read_archive
 from heyfleet.results.compare.comparison import ERRORS, RATE, compare, value_text
@@ -23,9 +23,15 @@ _SIGNAL = 128  # exit codes from here on mean that a signal ended a run
 def repeat(times: int, out: str, run: Callable[[Archiver], int], *, lines_to_stderr: bool) -> int:
     """Run several times, archive each run in a folder of its own, and print how they differ; return the worst exit code.
 
-    Bad input and signals end the repetition. With `lines_to_stderr`, stdout has only what the runs print.
+    Bad input and signals end the repetition. With `lines_to_stderr`, stdout has only what the runs print. InputError if no
+    folder is to keep the runs.
     """
-    folder = Path(out) if out else make_run_folder(Path(runs_folder() or DEFAULT_FOLDER), "repeated")
+    runs = runs_folder()
+    if not (out or runs):
+        raise InputError(
+            "--repeat compares archived runs, and HEYFLEET_RUNS=none keeps none", "add --out DIR"
+        )
+    folder = Path(out) if out else make_run_folder(Path(runs), "repeated")
     worst = 0
     for number in range(1, times + 1):
         console.info(f"run {number} of {times}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def _list(runs: str) -> None:
         name = str(folder.relative_to(runs))
         try:
             run = ArchivedRun(folder)
-            rows.append([name, *_cells(run.report())])
+            rows.append([name, *_cells(run)])
             targets.append(f"  {run.url}{'' if run.complete else ' (cut off)'}")
         except ArchiveError as error:
             rows.append([name, *["-"] * 5])
@@ -84,16 +85,18 @@ def _list(runs: str) -> None:
     console.write_lines(table(header, rows, targets))
 
 
-def _cells(report: dict[str, Any]) -> list[str]:
+def _cells(run: ArchivedRun) -> list[str]:
+    """Return the numbers of a run's report, which may come from anywhere. Raises ArchiveError."""
+    report = run.report()
     if not report:
         return ["-"] * 5
-    ledger = report["ledger"]
-    return [
-        str(ledger["responses"] + ledger["errors"]),
-        str(ledger["errors"]),
-        f"{report['requests_per_second']:.1f}",
-        *_percentiles(report),
-    ]
+    try:
+        ledger = report["ledger"]
+        responses, errors = operator.index(ledger["responses"]), operator.index(ledger["errors"])
+        rate = f"{report['requests_per_second']:.1f}"
+        return [str(responses + errors), str(errors), rate, *_percentiles(report)]
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise ArchiveError(f"{run.folder}: damaged: its report lacks numbers that each report has") from None
 
 
 def _percentiles(report: dict[str, Any]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from heyfleet.durations import check_range, parse_duration_ns
+from heyfleet.mask import mask_url
 from heyfleet.plan.host_name import parse_address6, to_ascii
 from heyfleet.plan.places import check_host, check_unix_path
 from heyfleet.proto.plan_pb2 import Resolve
@@ -26,7 +27,7 @@ def parse_resolve_rule(text: str) -> Resolve:
 
     match = _RESOLVE.fullmatch(text)
     if match is None or not (match[1] or match[2]) or not match[3]:
-        raise ValueError(f"{text!r} is not like HOST:PORT:ADDRESS or HOST:PORT:ADDRESS,ADDRESS")
+        raise ValueError(f"{mask_url(text)!r} is not like HOST:PORT:ADDRESS or HOST:PORT:ADDRESS,ADDRESS")
     to_hosts = []
     for address in match[4].split(","):
         try:
@@ -43,7 +44,7 @@ def parse_connect_rule(text: str) -> Resolve:
     """Return the rule of HOST:PORT:OTHER_HOST:OTHER_PORT, each of which may be empty."""
     match = _CONNECT_TO.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is not like HOST:PORT:OTHER_HOST:OTHER_PORT; each may be empty")
+        raise ValueError(f"{mask_url(text)!r} is not like HOST:PORT:OTHER_HOST:OTHER_PORT; each may be empty")
     to_host = _parse_host(match[4], match[5])
     return Resolve(
         host=_parse_host(match[1], match[2]),

@@ -12,13 +12,13 @@ import yaml
 
 from heyfleet.errors import InputError
 from heyfleet.files import is_readable_file, read_text_file
-from heyfleet.mask import mask_text
+from heyfleet.mask import mask_line, mask_text
 from heyfleet.plan import url as urls
 from heyfleet.plan.octets import to_octets
 from heyfleet.plan.option_types import Option
 from heyfleet.plan.options import OPTIONS, Text, parse_text, spell_key, suggest
 from heyfleet.plan.stages import parse_weight
-from heyfleet.plan.values import parse_header, parse_header_value, parse_method
+from heyfleet.plan.values import parse_header, parse_header_value, parse_method, parse_request_name
 from heyfleet.yaml_documents import YamlError, check_names, compose_yaml
 
 _OPTIONS_BY_KEY = {key: option for option in OPTIONS for key in option.plan_keys}
@@ -92,7 +92,7 @@ class _Loader:
             self._add_option(_OPTIONS_BY_KEY[key], key, line, node)
         else:
             known = ["url", "requests", *_OPTIONS_BY_KEY]
-            raise self._error(line, key, f"there is no such field; {suggest(key, known)}")
+            raise self._error(line, _shown_key(key), f"there is no such field; {suggest(key, known)}")
 
     # Options.
 
@@ -150,6 +150,9 @@ class _Loader:
                 check_names(node)
             except YamlError as error:
                 raise self._error(error.line, key, error.problem) from None
+            for name, _ in node.value:
+                if not isinstance(name, yaml.ScalarNode):
+                    raise self._error(_line(name), key, "the name of a header must be a word")
             texts = [
                 (_line(name), f"{name.value}: {self._text(f'{key}.{name.value}', _line(name), value)}")
                 for name, value in node.value
@@ -214,7 +217,8 @@ class _Loader:
             texts = [self._text(where, line, item) for item in items]
             return tuple(self._convert(_parse_status_range, where, line, text) for text in texts)
         if key not in REQUEST_FIELDS:
-            raise self._error(line, where, f"there is no such field; {suggest(key, list(REQUEST_FIELDS))}")
+            shown = where.removesuffix(key) + _shown_key(key)
+            raise self._error(line, shown, f"there is no such field; {suggest(key, list(REQUEST_FIELDS))}")
         text = self._text(where, line, node)
         if key == "body-file":
             return self._path_beside_plan(where, line, text)
@@ -225,6 +229,11 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
+def _shown_key(key: str) -> str:
+    """Return an unknown key for an error text; it may be a header with its value."""
+    return mask_line(key) if re.search(r"[\s=]", key) else key
+
+
 def _parse_status_range(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"([1-9]\d\d)(?:-([1-9]\d\d))?|([1-9])xx", text)
     if match is None:
@@ -232,12 +241,6 @@ def _parse_status_range(text: str) -> tuple[int, int]:
     if match[3]:
         return int(match[3]) * 100, int(match[3]) * 100 + 99
     return int(match[1]), int(match[2] or match[1])
-
-
-def _parse_name(text: str) -> str:
-    if not text.strip() or re.search(r"[\[\],\x00-\x1f]", text):
-        raise ValueError(f"{mask_text(text)!r} is not a name; a name has no brackets, commas or line breaks")
-    return text.strip()
 
 
 # The fields of a request in a plan file, and what the reference page says about each.
@@ -253,7 +256,7 @@ REQUEST_FIELDS = {
     "expect": "Status codes that count as success: 200, 2xx, 200-299, or a list of these. Default: 100-399.",
 }
 _REQUEST_PARSERS: dict[str, Callable[[str], Any]] = {
-    "name": _parse_name,
+    "name": parse_request_name,
     "weight": parse_weight,
     "method": parse_method,
     "path": urls.parse_request_target,

@@ -23,6 +23,8 @@ from heyfleet.proto.plan_pb2 import (
 )
 
 _MAX_BODY_BYTES = 4096
+_NAMING_FIELDS = ("name", "key", "field", "header")  # whose value names what the others hold
+_FORMATTED = re.compile(r"""[=:"<{]""")
 _FORM = re.compile(r"[^=&\s]+=[^&\s]*(?:&[^=&\s]+=[^&\s]*)*&?\s*")
 _REWRITTEN_FIELDS = frozenset({"poisson", "think", "proxy"})  # `echo` has them in words of its own
 _Message = TypeVar("_Message", Plan, Request)
@@ -153,7 +155,8 @@ def mask_body(body: bytes) -> bytes:
             value = parse_json(text)
             masked = _mask_json(value)
         except ValueError:
-            pass
+            if "\\u" in text:  # names may be escaped
+                return size
         else:
             return body if masked == value else json.dumps(masked).encode()
     if _FORM.fullmatch(text):
@@ -163,9 +166,15 @@ def mask_body(body: bytes) -> bytes:
 
 def _mask_json(value: Any) -> Any:
     if isinstance(value, dict):
+        # {"name": "password", "value": ...}
+        named = next((name for name in _NAMING_FIELDS if is_secret(str(value.get(name, "")))), None)
+        if named:
+            return {name: each if name == named else HIDDEN for name, each in value.items()}
         return {name: HIDDEN if is_secret(name) else _mask_json(each) for name, each in value.items()}
     if isinstance(value, list):
         return [_mask_json(each) for each in value]
+    if isinstance(value, str) and _FORMATTED.search(value):  # a body within a body: JSON, GraphQL
+        return mask_body(value.encode("utf-8", "surrogatepass")).decode()
     return mask_text(value) if isinstance(value, str) else value
 
 

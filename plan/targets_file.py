@@ -17,7 +17,7 @@ from heyfleet.mask import mask_line, mask_url
 from heyfleet.plan import url as urls
 from heyfleet.plan.conflicts import MAX_BREAKDOWNS
 from heyfleet.plan.stages import Weight, parse_weight
-from heyfleet.plan.values import parse_header, parse_method
+from heyfleet.plan.values import parse_header, parse_method, parse_request_name
 
 _FIRST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s+(/\S*|\S+://\S*|\*)", re.ASCII)
 # Only a line feed ends a line; Unicode has more blanks and line ends, which may stand in a URL.
@@ -112,7 +112,7 @@ def _parse_json(lines: Iterator[tuple[int, str]]) -> Iterator[Entry]:
             fields["url"],
             tuple(_json_headers(number, fields.get("header") or {})),
             _json_body(number, fields.get("body")),
-            name=_text(number, "name", fields.get("name", "")),
+            name=_name(number, _text(number, "name", fields["name"])) if "name" in fields else "",
             weight=_weight(number, fields.get("weight", 1)),
         )
 
@@ -121,6 +121,13 @@ def _text(number: int, key: str, value: Any) -> str:
     if not isinstance(value, str):
         raise TargetsError(f"line {number}: {key} must be text, not {_kind(value)}")
     return value
+
+
+def _name(number: int, name: str) -> str:
+    try:
+        return parse_request_name(name)
+    except ValueError as error:
+        raise TargetsError(f"line {number}: name: {error}") from None
 
 
 def _kind(value: Any) -> str:

@@ -107,7 +107,8 @@ def _port(text: str | None, url: str, default: int) -> int:
     if not text:
         return default
     if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not 1 <= int(text) <= 65535:
-        raise ValueError(f"URL {url!r}: {text!r} is not a port; it must be from 1 to 65535")
+        # Not quoted: behind a password with a slash, this is the password.
+        raise ValueError(f"URL {url!r}: the port must be a number from 1 to 65535")
     return int(text)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from heyfleet.durations import check_range, format_duration, parse_count, parse_duration_ns, parse_rate_per_s
-from heyfleet.mask import mask_header, mask_line, mask_url
+from heyfleet.mask import mask_header, mask_line, mask_text, mask_url
 from heyfleet.plan.host_name import to_ascii
 from heyfleet.plan.places import check_host_header
 from heyfleet.proto.protocol import LEASE_NS_AT_LEAST, LEASE_NS_AT_MOST
@@ -133,6 +133,16 @@ def parse_method(text: str) -> str:
     if text.upper() == "CONNECT":
         raise ValueError("CONNECT opens a tunnel instead of answering; heyfleet can't measure it")
     return text.upper()
+
+
+def parse_request_name(text: str) -> str:
+    """Return the name of a request; thresholds write names in brackets, with commas between them."""
+    name = text.strip()
+    if not name or not name.isprintable() or any(mark in name for mark in "[],"):
+        raise ValueError(
+            f"{mask_text(text)!r} is not a name; a name has no brackets, commas, line breaks or control characters"
+        )
+    return name
 
 
 def parse_credentials(text: str) -> str:

@@ -13,6 +13,7 @@ from heyfleet.results.archive.layout import Tag
 
 MAX_LINE_BYTES = 16 << 20
 _MAX_PAYLOAD_BYTES = 16 << 20
+_MAX_S = 1e12  # since 1970, or of an interval: more can't be true, or be added up
 _HEADER_BYTES = 8  # cookie and length, before the compressed payload
 _COOKIE = 0x1C849304
 _WORD_SIZE_BITS = 0xF0  # of a cookie
@@ -66,7 +67,7 @@ def read_line(line: str) -> LogLine | None:
         )
     except (ValueError, binascii.Error):
         raise ValueError("it is not a line of a histogram log: START,LENGTH,MAX,HISTOGRAM") from None
-    if not 0 <= length_s < float("inf") or not abs(begin_s) < float("inf"):
+    if not 0 <= length_s < _MAX_S or not abs(begin_s) < _MAX_S:
         raise ValueError(f"its interval begins at {begin_s} s and lasts {length_s} s")
     return LogLine(tag, begin_s, length_s, _decompress(packed))
 

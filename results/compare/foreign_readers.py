@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from heyfleet.documents import csv_rows, numbered_lines, parse_json
+from heyfleet.documents import csv_rows, numbered_lines, parse_integer, parse_json
 from heyfleet.errors import InputError
 from heyfleet.files import MAX_DATA_BYTES, read_text_file
 from heyfleet.results.compare.histogram_log_reader import is_histogram_log, read_histogram_log
@@ -65,12 +65,16 @@ def _hey_report(name: str, text: str, options: FileOptions) -> Sample:
     """Read hey's histogram: counts between two marks."""
     bars = _HEY_BAR.findall(text.partition("Latency distribution")[0])
     failed = _HEY_ERRORS.search(text)
-    errors = sum(map(int, re.findall(r"^[ \t]*\[(\d+)\]", failed["rows"], re.MULTILINE))) if failed else 0
+    errors = (
+        sum(map(parse_integer, re.findall(r"^[ \t]*\[(\d+)\]", failed["rows"], re.MULTILINE)))
+        if failed
+        else 0
+    )
     if not bars:
         sample = binned_sample(name, "hey's report", [], [], [])
         sample.errors = errors
         return sample
-    marks, counts = [float(mark) for mark, _ in bars], [int(count) for _, count in bars]
+    marks, counts = [float(mark) for mark, _ in bars], [parse_integer(count) for _, count in bars]
     if marks != sorted(marks):
         raise ValueError("the marks of its histogram must ascend")
     # Sections after the histogram may have lines of the same names.
@@ -92,7 +96,7 @@ def _hey_report(name: str, text: str, options: FileOptions) -> Sample:
     )
     sample.errors = errors
     sample.requests += errors
-    responses = sum(int(count) for _, count in _HEY_STATUS.findall(text))
+    responses = sum(parse_integer(count) for _, count in _HEY_STATUS.findall(text))
     if responses and responses != sample.count:
         raise ValueError(f"its histogram has {sample.count} responses, its status codes {responses}")
     sample.seconds = totals.get("Total") or None

@@ -111,15 +111,17 @@ def _read_block(line: str, has_end: bool, unit_ns: float) -> _Block:
     seconds = log_line.length_s - log_line.begin_s if has_end else log_line.length_s
     if seconds < 0:
         raise ValueError(f"its interval ends {-seconds:g} s before it begins")
-    histogram = HdrHistogram.decode(line.rpartition(",")[2])
-    counts = {
-        (
-            each.value_iterated_from * unit_ns,
-            each.value_iterated_to * unit_ns,
-        ): each.count_added_in_this_iter_step
-        for each in histogram.get_recorded_iterator()
+    return _Block(_counts(HdrHistogram.decode(line.rpartition(",")[2]), unit_ns), seconds)
+
+
+def _counts(histogram: HdrHistogram, unit_ns: float) -> dict[_Marks, int]:
+    """Return the counts by bucket. The iterators of hdrhistogram visit every bucket, and widen it to the one before."""
+    counts = np.ctypeslib.as_array(histogram.counts)
+    lows = {index: histogram.get_value_from_index(index) for index in np.flatnonzero(counts).tolist()}
+    return {
+        (low * unit_ns, histogram.get_highest_equivalent_value(low) * unit_ns): int(counts[index])
+        for index, low in lows.items()
     }
-    return _Block(counts, seconds)
 
 
 def _sample_of_blocks(name: str, source: str, blocks: Sequence[_Block]) -> Sample:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from heyfleet.documents import parse_integer
 from heyfleet.results.compare.sample import FileOptions, Sample, binned_sample
 
 _HEADER = re.compile(r"^[ \t]*Value[ \t]+Percentile[ \t]+TotalCount", re.MULTILINE)
@@ -63,7 +64,7 @@ def _read_rows(table: str, unit_ns: float) -> tuple[list[float], list[float], li
     counts: list[int] = []
     previous_value, previous_total = 0.0, 0
     for value_text, _, total_text in _ROW.findall(table):
-        value, total = float(value_text), int(total_text)
+        value, total = float(value_text), parse_integer(total_text)
         if value < previous_value or total < previous_total:
             raise ValueError(
                 f"its rows must ascend: {value} with {total} follows {previous_value} with {previous_total}"
@@ -79,11 +80,11 @@ def _read_rows(table: str, unit_ns: float) -> tuple[list[float], list[float], li
 def _add_totals(sample: Sample, text: str) -> None:
     """Add the requests, the rate and the errors that wrk2 prints below its percentiles."""
     if errors := _WRK2_ERRORS.search(text):
-        sample.errors = sum(map(int, errors.groups()))
+        sample.errors = sum(map(parse_integer, errors.groups()))
     if statuses := _WRK2_STATUSES.search(text):
         sample.source += f", {statuses[1]} responses not 2xx or 3xx"
     total, rate = _WRK2_TOTAL.search(text), _WRK2_RATE.search(text)
-    responses = int(total[1]) if total else sample.requests
+    responses = parse_integer(total[1]) if total else sample.requests
     if rate and float(rate[1]):
         sample.seconds = responses / float(rate[1])
     sample.requests = responses + sample.errors

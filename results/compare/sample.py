@@ -13,6 +13,8 @@ Floats = NDArray[np.float64]
 _MAX_COUNT = 1 << 62
 _MAX_NS = 1e19  # 317 years
 MAX_BLOCKS = 200  # longer runs have longer blocks
+_MAX_SINGLE_VALUES = 20_000
+_BUCKETS_PER_DOUBLING = 1024  # none is wider than 0.1 % of its values
 
 
 @dataclass(slots=True)
@@ -67,26 +69,47 @@ class FileOptions:
 
 def sample_of_values(name: str, source: str, values_ns: Iterable[float]) -> Sample:
     """Return a sample of single latencies."""
-    marks, counts = np.unique(np.fromiter(values_ns, float), return_counts=True)
-    return Sample(name, source, marks, marks, counts.astype(np.int64), requests=int(counts.sum()))
+    return _sample_of_buckets(name, source, *_buckets(np.fromiter(values_ns, float)))
 
 
 def sample_of_timed_values(name: str, source: str, ended_s: Floats, values_ns: Floats) -> Sample:
     """Return a sample of single latencies, with blocks by the instants at which they ended."""
-    marks, indices = np.unique(values_ns, return_inverse=True)
-    sample = sample_of_values(name, source, values_ns)
+    low_ns, high_ns, indices = _buckets(values_ns)
+    sample = _sample_of_buckets(name, source, low_ns, high_ns, indices)
     if not len(ended_s):
         return sample
     ended_s = ended_s - ended_s.min()
     seconds = int(ended_s.max()) + 1
     width = -(-seconds // MAX_BLOCKS)
-    blocks = np.zeros((-(-seconds // width), len(marks)), np.int64)
+    blocks = np.zeros((-(-seconds // width), len(low_ns)), np.int64)
     np.add.at(blocks, ((ended_s // width).astype(int), indices), 1)
     sample.seconds = float(ended_s.max()) or None
     sample.blocks = blocks
     sample.block_completed = blocks.sum(axis=1)
     sample.block_seconds = np.full(len(blocks), float(width))
     return sample
+
+
+def _buckets(values_ns: Floats) -> tuple[Floats, Floats, Ints]:
+    """Return the least and the largest value of each bucket, and the bucket of each value. Few values have one each.
+
+    Every block has a count for each bucket, so a million values that all differ would take gigabytes.
+    """
+    marks, indices = np.unique(values_ns, return_inverse=True)
+    if len(marks) <= _MAX_SINGLE_VALUES:
+        return marks, marks, indices
+    fraction, exponent = np.frexp(np.maximum(values_ns, 1.0))
+    keys = 2 * _BUCKETS_PER_DOUBLING * exponent.astype(float) + fraction * 2 * _BUCKETS_PER_DOUBLING
+    numbers, indices = np.unique(np.floor(keys), return_inverse=True)
+    low_ns, high_ns = np.full(len(numbers), np.inf), np.zeros(len(numbers))
+    np.minimum.at(low_ns, indices, values_ns)
+    np.maximum.at(high_ns, indices, values_ns)
+    return low_ns, high_ns, indices
+
+
+def _sample_of_buckets(name: str, source: str, low_ns: Floats, high_ns: Floats, indices: Ints) -> Sample:
+    counts = np.bincount(indices, minlength=len(low_ns)).astype(np.int64)
+    return Sample(name, source, low_ns, high_ns, counts, requests=len(indices))
 
 
 def check_sums(count: int, highest_ns: float) -> None:

@@ -40,8 +40,12 @@ BOUNDS_S = tuple(step * 10.0**decade for decade in range(-4, 2) for step in (1, 
 @contextmanager
 def otlp_sink(url: str, endpoint: str, warn: Callable[[str], object]) -> Iterator[IntervalSink]:
     """A context with a sink whose intervals a thread sends to the collector; InputError if its URL is invalid."""
-    parts = urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(endpoint)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that are not closed, a port that is no number
+        is_url = False
+    if not is_url:
         raise InputError(
             f"--otlp {mask_url(endpoint)}: not the URL of a collector", "use http://localhost:4318"
         )

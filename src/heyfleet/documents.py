@@ -62,6 +62,13 @@ def csv_rows(text: str, *, strict: bool = False) -> Iterator[tuple[int, list[str
         raise ValueError(f"line {reader.line_num}: not CSV: {error}") from None
 
 
+def parse_integer(text: str) -> int:
+    """Return a whole number. ValueError if no one can have counted that far."""
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"a whole number of {len(text)} digits is too large")
+    return int(text)
+
+
 def _check_depth(text: str) -> None:
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
@@ -85,12 +92,6 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _integer(text: str) -> int:
-    if len(text) > _MAX_DIGITS:
-        raise ValueError(f"a whole number of {len(text)} digits is too large")
-    return int(text)
-
-
 def _number(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
@@ -108,7 +109,7 @@ def _decoder() -> json.JSONDecoder:
 
     return JSONDecoder(
         object_pairs_hook=_unique_names,
-        parse_int=_integer,
+        parse_int=parse_integer,
         parse_float=_number,
         parse_constant=_refuse_constant,
     )

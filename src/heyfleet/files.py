@@ -11,6 +11,7 @@ Every error is one InputError that begins with `source`, the flag or line that n
 from __future__ import annotations
 
 import os
+import re
 import select
 import stat
 import time
@@ -29,6 +30,7 @@ WRITER_WAIT_S = 10.0
 _NULL_DEVICE = os.makedev(1, 3)  # /dev/null, which stands for an empty file
 _POLL_MS = 50
 _PIECE_BYTES = 1 << 20
+_CONTENT = re.compile(r"^[{\[<]|\n")  # in a name: it is the content, such as JSON or a key in PEM
 
 # What came from standard input, by the source that read it: it can be read only once, but a plan may be made again.
 _standard_input: dict[str, bytes] = {}
@@ -46,6 +48,8 @@ def read_file(
     name = os.fspath(path)
     if name == STANDARD_INPUT and pipes:
         return _read_standard_input(source, limit_bytes, error)
+    if name == STANDARD_INPUT:
+        name = os.path.join(os.curdir, name)  # the file, and in errors not standard input
     with _open(name, source, error) as descriptor:
         status = os.fstat(descriptor)
         _check_kind(status, name, source, error, pipes=pipes)
@@ -161,6 +165,8 @@ def _read(
 
 def _display(name: str) -> str:
     """Return a name for an error text; it may be a body that was given to the flag of a file."""
+    if _CONTENT.search(name):
+        return f"a file named by a text of {len(name)} characters"
     return "standard input" if name == STANDARD_INPUT else repr(mask_text(name))
 
 

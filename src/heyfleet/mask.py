@@ -10,7 +10,8 @@ import re
 
 HIDDEN = "(hidden)"
 _MAX_WORD_LENGTH = 20
-_MAX_NESTING = 3  # of URLs in parameters of URLs
+_MAX_NESTING = 4  # of URLs in parameters of URLs, and of their encodings
+_JSON_SIGNS = ("{", "[", '"')
 
 # Anywhere in a name; an author is no secret.
 _PARTS = re.compile(
@@ -103,7 +104,13 @@ def _mask_parameters(text: str, depth: int) -> str:
 
 
 def _mask_nested(value: str, depth: int) -> str:
-    """Return a percent-encoded value that may be a URL of its own; one that is nested too deeply is hidden."""
+    """Return a percent-encoded value that may be a URL of its own, encoded again, or credentials.
+
+    One that is nested too deeply is hidden.
+    """
+    text = value.replace("+", " ")
+    if _CREDENTIALS.match(text) or (text[:1] in _JSON_SIGNS and is_secret(text)):
+        return HIDDEN
     if "%" not in value:
         return value
     from urllib.parse import quote, unquote
@@ -113,5 +120,7 @@ def _mask_nested(value: str, depth: int) -> str:
         return value
     if not depth:
         return HIDDEN
-    masked = _mask(plain, depth - 1)
+    masked = _mask_nested(plain, depth - 1)
+    if masked == plain:
+        masked = _mask(plain, depth - 1)
     return value if masked == plain else quote(masked, safe="()")

@@ -72,6 +72,35 @@ def test_runs_are_archived_by_default(nginx: Any, tmp_path: Path, monkeypatch: p
     assert "20 responses" in heyfleet("runs", "show").stdout
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"requests_per_second": "fast"},
+        {"requests_per_second": None},
+        {"ledger": {"responses": "5", "errors": "3"}},
+        {"ledger": {"responses": 5.5, "errors": 0}},
+        {"ledger": []},
+        {"latency": [1]},
+        {"latency": {"percentiles": [{"percent": 50, "value_ns": "soon"}]}},
+        {"latency": {"percentiles": [{"percent": [50], "value_ns": 1}]}},
+        {"latency": {"percentiles": 7}},
+    ],
+)
+def test_the_list_of_runs_names_a_report_with_other_types(tmp_path: Path, damage: dict[str, Any]) -> None:
+    good = {"ledger": {"responses": 5, "errors": 3}, "requests_per_second": 8.0, "latency": None}
+    for name, report in (("good", good), ("bad", {**good, **damage})):
+        facts = {"format": "heyfleet archive", "version": 2, "state": "complete", "url": "http://t.test/"}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "archive.json").write_text(json.dumps(facts))
+        (tmp_path / name / "report.json").write_text(json.dumps(report))
+    outcome = heyfleet("runs", "--runs", str(tmp_path))
+    assert outcome.exit_code == 0, outcome.stderr
+    rows = {line.split()[0]: line.split()[1:] for line in outcome.stdout.splitlines()}
+    assert rows["good"][:3] == ["8", "3", "8.0"]
+    assert rows["bad"][-1] == "(damaged)"
+    assert str(tmp_path / "bad") in outcome.stderr
+
+
 def test_folders_that_cannot_be_created(nginx: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "there").mkdir()
     outcome = heyfleet("run", "-n", "9", "--out", str(tmp_path / "there"), nginx.url("/"))

@@ -53,6 +53,15 @@ def test_a_slower_run(runs: dict[str, Path]) -> None:
     assert p50["difference"]["interval"][0] > 0.5
 
 
+def test_repeated_runs_need_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEYFLEET_RUNS", "none")
+    monkeypatch.chdir(tmp_path)
+    outcome = heyfleet("run", "--repeat", "2", "-n", "5", "-c", "1", "http://127.0.0.1:1/")
+    assert outcome.exit_code == 2
+    assert "HEYFLEET_RUNS=none keeps none; add --out DIR" in outcome.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_repeat_with_json(nginx: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEYFLEET_RUNS", str(tmp_path))
     outcome = heyfleet("run", "--repeat", "2", "--json", "-n", "50", "-c", "2", nginx.url("/"))

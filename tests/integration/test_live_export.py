@@ -178,3 +178,11 @@ def test_a_missing_collector_is_a_warning(nginx: Any) -> None:
     assert outcome.exit_code == 0
     assert "100 responses" in outcome.stdout
     assert "did not accept" in outcome.stderr
+
+
+@pytest.mark.parametrize("url", ["http://me:s3cret@[::1/v1", "http://me:s3cret@h:port/", "http://h:0/"])
+def test_a_collector_that_is_no_url_is_refused(url: str) -> None:
+    outcome = heyfleet("run", "-n", "1", "-c", "1", "--otlp", url, "http://127.0.0.1:1/")
+    assert outcome.exit_code == 2
+    assert "not the URL of a collector" in outcome.stderr
+    assert "s3cret" not in outcome.stderr

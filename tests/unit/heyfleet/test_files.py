@@ -174,3 +174,12 @@ def test_what_is_no_text_is_refused(tmp_path: Path, content: bytes, words: str) 
 
 def test_other_bytes_pass_where_the_caller_wants_them() -> None:
     assert decode(b"\xff\0", "surrogateescape").encode("utf-8", "surrogateescape") == b"\xff\0"
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"password": "s3cret"}', "<password>s3cret</password>", "-----BEGIN PRIVATE KEY-----\ns3cret\n"],
+)
+def test_content_in_place_of_a_name_is_not_shown(content: str) -> None:
+    with pytest.raises(InputError, match=r"^--key: can't read a file named by a text of \d+ characters"):
+        read_file(content, "--key")

@@ -53,6 +53,15 @@ def test_other_names_are_no_secrets(name: str) -> None:
         ("/a?q=eyJhbGciOi.eyJzdWIiOi.s3cret", "/a?q=(hidden)"),
         ("/users/@me?page=2", "/users/@me?page=2"),
         ("/a?token=", "/a?token="),
+        (
+            "/go?next=http%253A%252F%252Fh%252F%253Ftoken%253Ds3cret&c=2",
+            "/go?next=http%3A%2F%2Fh%2F%3Ftoken%3D(hidden)&c=2",
+        ),
+        ("/go?next=%252Fa%253Fpage%253D2", "/go?next=%252Fa%253Fpage%253D2"),
+        ("/a?q=Bearer+s3cret", "/a?q=(hidden)"),
+        ("/a?q=Basic%20s3cret", "/a?q=(hidden)"),
+        ("/a?q=%7B%22password%22%3A%22s3cret%22%7D", "/a?q=(hidden)"),
+        ("/a?q=%7B%22page%22%3A2%7D", "/a?q=%7B%22page%22%3A2%7D"),
     ],
 )
 def test_a_text_is_masked(text: str, shown: str) -> None:
@@ -71,6 +80,7 @@ def test_a_text_is_masked(text: str, shown: str) -> None:
         ("me:s3cret@host/", "...@host/"),
         ("https:/me:s3cret@host/", "...@host/"),
         ("http://[::1]:8080/users/@me", "http://[::1]:8080/users/@me"),
+        ("http://me:s3#cret@host", "http://...@host"),
         ("http://host:80/?token=s3cret", "http://host:80/?token=(hidden)"),
     ],
 )
@@ -227,3 +237,22 @@ def test_what_is_nested_too_deeply_to_be_read_is_hidden() -> None:
     for _ in range(9):
         assert "abc" not in mask_text(f"/?next={value}")
         value = f"x%3D{value.replace('%', '%25')}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps([{"name": "password", "value": "s3cret"}, {"name": "page", "value": "2"}]),
+        json.dumps({"q": json.dumps({"password": "s3cret"})}),
+        json.dumps({"q": 'login(password: "s3cret")'}),
+        json.dumps({"q": "\ud800: password=s3cret"}),
+        '{"a": 1, "a": 2, "pass\\u0077ord": "s3cret"}',
+    ],
+)
+def test_secrets_within_texts_of_a_body_are_hidden(body: str) -> None:
+    assert b"s3cret" not in mask_body(body.encode())
+
+
+def test_texts_without_secrets_stay_in_a_body() -> None:
+    body = json.dumps({"grant_type": "password", "name": "Ann: <b>", "q": json.dumps({"page": 2})}).encode()
+    assert mask_body(body) == body

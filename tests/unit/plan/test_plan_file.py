@@ -130,6 +130,8 @@ def test_files_are_relative_to_the_plan_file(file: Any, tmp_path: Path) -> None:
         ("url: http://h/\nbody-file: none\n", ":2: body-file: there is no file"),
         ("url: http://h/\nslo: p99\n", ":2: slo: 'p99' is not a threshold"),
         ("url: http://h/\nstages: 1s\n", ":2: stages: '1s' is not a stage"),
+        ("url: http://h/\nheaders:\n  ? [a]\n  : b\n", ":3: headers: the name of a header must be a word"),
+        ("url: http://h/\nAuthorization Bearer s3cret: 1\n", ":2: Authorization ...: there is no such field"),
         ("url: http://h/\nheaders: 5\n", ":2: headers: write them as fields"),
         ("url: http://h/\nheaders:\n  Content-Length: 5\n", ":3: headers: Content-Length can't be set"),
         ("url: http://h/\nheaders:\n  A: 1\n  A: 2\n", ":4: headers: A: it is there twice, first in line 3"),

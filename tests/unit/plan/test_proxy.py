@@ -32,7 +32,7 @@ def test_proxies(text: str, expected: Proxy | None) -> None:
         ("socks5://user:secret@proxy:1080", "only HTTP proxies are supported"),
         ("proxy", "has no port"),
         ("http://user:secret@proxy", "has no port"),
-        ("http://user:secret@proxy:port", "is not a port"),
+        ("http://user:secret@proxy:port", "the port must be a number"),
         ("http://proxy:3128/path", "has a path"),
         (":3128", "has no host"),
     ],

@@ -151,8 +151,15 @@ def test_targets_of_several_hosts_are_refused(tmp_path: Path, text: str, words: 
 def test_line_ends_of_unicode_end_no_line(character: str) -> None:
     text = f"GET http://a/\nX: 1{character}GET http://b/{character}2\n"
     assert [entry.headers for entry in parse(text)] == [(("X", f"1{character}GET http://b/{character}2"),)]
-    in_json = json.dumps({"url": "http://a/", "name": f"a{character}b"}, ensure_ascii=False)
-    assert [entry.name for entry in parse(f"{in_json}\n")] == [f"a{character}b"]
+    in_json = json.dumps({"url": "http://a/", "header": {"X": f"a{character}b"}}, ensure_ascii=False)
+    assert [entry.headers for entry in parse(f"{in_json}\n")] == [(("X", f"a{character}b"),)]
+
+
+@pytest.mark.parametrize("name", ["", " ", "a,b", "a[b]", "a\nb", "a\u202eb", "a\x9bb", "a\ud800"])
+def test_a_name_that_no_report_can_show_is_refused_with_its_line(name: str) -> None:
+    text = "".join(json.dumps({"url": "http://a/", "name": each}) + "\n" for each in ("good", name))
+    with pytest.raises(TargetsError, match=r"^line 2: name: .* is not a name"):
+        parse(text)
 
 
 @pytest.mark.parametrize("character", ["\v", "\f", "\x1c", "\r"])
@@ -163,6 +170,11 @@ def test_control_characters_end_no_line(character: str) -> None:
 
 def test_lines_may_end_as_on_windows() -> None:
     assert parse(HTTP.replace("\n", "\r\n")) == parse(HTTP)
+
+
+def test_a_body_is_never_standard_input(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"line 2: can't read '\./-': No such file"):
+        load(write(tmp_path, "POST http://a.test/\n@-\n"), "")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])

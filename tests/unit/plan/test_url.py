@@ -60,11 +60,11 @@ def test_user_and_password() -> None:
         ("http://", "has no host"),
         ("http:///path", "has no host"),
         ("http://:80/", "has no host"),
-        ("http://a:b/", "'b' is not a port"),
-        ("http://a:0/", "'0' is not a port"),
-        ("http://a:65536/", "'65536' is not a port"),
-        ("http://a:-1/", "'-1' is not a port"),
-        ("http://a:٣/", "is not a port"),
+        ("http://a:b/", "the port must be a number from 1 to 65535"),
+        ("http://a:0/", "the port must be a number from 1 to 65535"),
+        ("http://a:65536/", "the port must be a number from 1 to 65535"),
+        ("http://a:-1/", "the port must be a number from 1 to 65535"),
+        ("http://a:٣/", "the port must be a number"),
         ("http://a/b c", "a space or control character; write it as %20"),
         ("http://a/b\n", "control character; write it as %0A"),
         ("http://a b/", "space or control character"),
@@ -92,7 +92,7 @@ def test_bad_urls(text: str, words: str) -> None:
 
 
 def test_errors_do_not_show_a_password() -> None:
-    with pytest.raises(ValueError, match="not a port") as caught:
+    with pytest.raises(ValueError, match="the port must be") as caught:
         parse("http://me:secret@a:b/")
     assert "secret" not in str(caught.value)
 
@@ -116,3 +116,10 @@ def test_request_targets() -> None:
 def test_a_url_is_shown_without_credentials() -> None:
     assert str(parse("http://me:secret@a:80/b?c")) == "http://a/b?c"
     assert str(replace(parse("http://a:81/b"), request_target="*")) == "http://a:81"
+
+
+@pytest.mark.parametrize("sign", ["/", "?", "#"])
+def test_a_password_with_a_sign_of_a_url_is_no_port(sign: str) -> None:
+    with pytest.raises(ValueError, match="the port must be") as caught:
+        parse(f"http://me:s3cret{sign}x@a/")
+    assert "s3cret" not in str(caught.value)

@@ -206,6 +206,12 @@ def bomb() -> str:
         ("Tag=latency,0.0,1.0,2.0,HISTFAAAA\n", "line 1"),
         (f"0.0,1.0,2.0,{bomb()}\n", "larger than"),
         ("#[x]\n0.0,1.0,garbage\n", "line 2"),
+        (
+            "#[x]\n" + log_line([1000], 0).replace("0,1.0,", "0,1e308,"),
+            "line 2: its interval begins at 0.0 s and lasts",
+        ),
+        (f"Value Percentile TotalCount\n 1.0 0.5 {'9' * 5000}\n", "a whole number of 5000 digits"),
+        (f"  0.1 [1]\n  0.2 [{'9' * 5000}]\n", "a whole number of 5000 digits"),
         ("#[only a comment]\n", "it has no latencies; compare"),
         ("1795600000000000000,0,5,\n", "it has no latencies: all 1 requests failed"),
         ("response-time,offset\n1,2\nx,2\n", "line 3 is not a row of hey's CSV"),
@@ -322,6 +328,26 @@ def test_the_chosen_tag_and_an_assumed_unit_are_part_of_the_source(tmp_path: Pat
     path = written(tmp_path, tagged_log("read"))
     assert sample_of(path).source == "a histogram log, tag read, taken to be in ns (see --unit)"
     assert sample_of(path, unit_ns=1e3).source == "a histogram log, tag read"
+
+
+def test_a_bucket_of_a_log_ends_where_the_histogram_says(tmp_path: Path) -> None:
+    # Of two histograms with gaps, each has a bucket within a gap of the other.
+    text = log_line([1000, 90_000], 0) + log_line([50_000, 95_000], 1)
+    sample = sample_of(written(tmp_path, text), unit_ns=1000.0)
+    assert list(sample.low_ns) == sorted(sample.low_ns)
+    assert list(sample.high_ns) == sorted(sample.high_ns)
+    for quantile, value_us in ((0.25, 1000), (0.5, 50_000), (0.75, 90_000), (1.0, 95_000)):
+        low, high = sample.quantile(quantile)
+        assert 0.99 * low <= value_us * 1e3 <= 1.01 * high
+        assert high <= 1.01 * low
+
+
+def test_a_log_may_have_histograms_of_a_huge_range(tmp_path: Path) -> None:
+    histogram = HdrHistogram(1, 1 << 62, 5)
+    histogram.record_value(1 << 61)
+    path = written(tmp_path, f"0.0,1.0,2.0,{histogram.encode().decode()}\n", name="wide.hlog")
+    low, high = sample_of(path).quantile(1.0)
+    assert low <= 1 << 61 <= high
 
 
 def test_an_end_of_the_interval_is_no_length(tmp_path: Path) -> None:

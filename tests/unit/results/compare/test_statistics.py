@@ -126,3 +126,18 @@ def test_wide_marks_widen_intervals() -> None:
     least, most, low, high = st.ratio(st.estimate_quantiles(wide, [0.1], rng)[0], estimate)
     assert (least, most) == (0.0, float("inf"))
     assert (low, high) == (0.0, float("inf"))
+
+
+def test_many_values_that_all_differ_share_narrow_buckets() -> None:
+    values_ns = np.random.default_rng(7).lognormal(16, 1, 50_000)
+    values_ns[:3] = 0.0, 0.5, 1e15
+    sample = sample_of_timed_values("a", "test", np.linspace(0, 300, len(values_ns)), values_ns)
+    assert sample.blocks is not None
+    assert sample.blocks.nbytes < 200 * 20_000 * 8
+    assert sample.count == sample.blocks.sum() == len(values_ns)
+    assert np.all(np.diff(sample.low_ns) > 0)
+    assert np.all(sample.high_ns[:-1] < sample.low_ns[1:])
+    for quantile in (0.5, 0.9, 0.999):
+        value_ns = np.sort(values_ns)[round(quantile * len(values_ns)) - 1]
+        low_ns, high_ns = sample.quantile(quantile)
+        assert low_ns <= value_ns <= high_ns <= 1.001 * low_ns
