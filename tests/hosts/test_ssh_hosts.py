@@ -212,7 +212,7 @@ def test_a_host_that_prints_without_end_is_given_up(sshd: Sshd, output: str) -> 
 
 def test_a_host_that_hangs_after_the_login_is_given_up(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_module, "_BEGIN_TIMEOUT_S", 0.5)
-    sshd.start("h1", shell="exec sleep 1000\n")
+    sshd.start("h1", shell="exec sleep 60\n")
     with pytest.raises(UnreachableError, match=r"no response within 0\.5 s"):
         host(sshd).call("probe")
 
