@@ -64,9 +64,6 @@ check() {
         need_command tinyproxy tinyproxy
         need_command brotli brotli
         need_command zstd zstd
-        need_command sshd openssh-server
-        need_command ssh openssh-client
-        need_command tcsh tcsh
         ;;
     hosts)
         need_command nginx nginx
@@ -76,6 +73,8 @@ check() {
         need_command sshd openssh-server
         need_command ssh openssh-client
         need_command unshare util-linux
+        need_command tcsh tcsh
+        need_command fish fish
         ;;
     machines)
         need_command ip iproute2

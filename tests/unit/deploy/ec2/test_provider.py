@@ -237,7 +237,7 @@ def test_stop_waits_until_instances_are_terminated(aws: Account, monkeypatch: py
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", slow)
     assert len(aws.provider().stop("demo", log.append)) == 2
-    assert log.count("waiting for 1 instances to terminate") == 3
+    assert log.count("waiting for 1 instance to terminate") == 3
     assert aws.left() == []
 
 

@@ -25,10 +25,11 @@ from heyfleet.deploy.ssh.host import Host, UnreachableError
 from heyfleet.deploy.ssh.host_process import HostError
 from heyfleet.deploy.ssh.provider import SshProvider
 
-from .processes import HEYFLEET, adds_up
+from ..fleet.processes import HEYFLEET, adds_up
 from .sshd import Sshd, login_shell
 
-pytestmark = pytest.mark.timeout(300)  # a connection is several processes
+# A connection is several processes.
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(300)]
 NOISE = """
 echo Welcome to vm!
 echo '2 updates can be installed' >&2
@@ -71,8 +72,6 @@ def heyfleet(sshd: Sshd, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("shell", ["sh", "bash", "tcsh", "fish"])
 def test_what_a_login_shell_of_any_kind_prints_is_ignored(sshd: Sshd, shell: str) -> None:
-    if shell == "fish" and not shutil.which("fish"):
-        pytest.skip("fish is not installed")
     sshd.start("h1", shell=login_shell(shell, NOISE))
     facts = dict(line.split("=") for line in host(sshd).call("probe").splitlines())
     assert facts["python"] == f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -127,7 +126,7 @@ def make_bundle(folder: Path) -> None:
 
 def test_a_run_on_a_noisy_host_leaves_nothing(sshd: Sshd, tmp_path: Path, start_faulty: Any) -> None:
     make_bundle(tmp_path)
-    sshd.start("h1", shell=login_shell("tcsh", f"{NOISE}\nsleep 1000 &"))
+    sshd.start("h1", shell=login_shell("tcsh", f"{NOISE}\nsleep 60 &"))
     target = start_faulty()
     flags = ("--json", "--hosts", "h1", "--with", f"bundle={tmp_path}", "-n", "50", "-c", "2")
     run = heyfleet(sshd, "run", "--on", "ssh", *flags, f"http://127.0.0.1:{target.port}/ok")
@@ -213,7 +212,7 @@ def test_a_host_that_prints_without_end_is_given_up(sshd: Sshd, output: str) -> 
 
 def test_a_host_that_hangs_after_the_login_is_given_up(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_module, "_BEGIN_TIMEOUT_S", 0.5)
-    sshd.start("h1", shell="exec sleep 1000\n")
+    sshd.start("h1", shell="exec sleep 60\n")
     with pytest.raises(UnreachableError, match=r"no response within 0\.5 s"):
         host(sshd).call("probe")
 
