@@ -55,7 +55,7 @@ def test_other_names_are_no_secrets(name: str) -> None:
         ("/a?token=", "/a?token="),
         (
             "/go?next=http%253A%252F%252Fh%252F%253Ftoken%253Ds3cret&c=2",
-            "/go?next=http%3A%2F%2Fh%2F%3Ftoken%3D(hidden)&c=2",
+            "/go?next=http%253A%252F%252Fh%252F%253Ftoken%253D(hidden)&c=2",
         ),
         ("/go?next=%252Fa%253Fpage%253D2", "/go?next=%252Fa%253Fpage%253D2"),
         ("/a?q=Bearer+s3cret", "/a?q=(hidden)"),
