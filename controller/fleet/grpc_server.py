@@ -199,17 +199,12 @@ class Server:
     async def _run(self, messages: AsyncIterator[FromOperator], context: _Context) -> None:
         await self._authorize(context, protocol.ROLE_OPERATOR)
         assert self._operator_service is not None
-        async with aclosing(self._operator_service.run(messages)) as answers:
-            async for answer in answers:
-                # An operator that does not read counts as one that has gone: other runs wait for the end of this one.
-                async with asyncio.timeout(_READ_LIMIT_S):
-                    await context.write(answer)
+        await _write_all(context, self._operator_service.run(messages))
 
-    async def _collect(self, request: CollectRequest, context: _Context) -> AsyncGenerator[ToOperator, None]:
+    async def _collect(self, request: CollectRequest, context: _Context) -> None:
         await self._authorize(context, protocol.ROLE_OPERATOR)
         assert self._operator_service is not None
-        async for answer in self._operator_service.collect(request):
-            yield answer
+        await _write_all(context, self._operator_service.collect(request))
 
     async def _roster(self, request: RosterRequest, context: _Context) -> RosterReply:
         await self._authorize(context, protocol.ROLE_OPERATOR)
@@ -225,6 +220,17 @@ class _Router(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> _Handler | None:
         return self._handlers.get(handler_call_details.method)
+
+
+async def _write_all(context: _Context, answers: AsyncGenerator[ToOperator, None]) -> None:
+    """Send the answers of a call to its operator.
+
+    One that does not read counts as one that has gone: other runs wait for the end of its run, and a result takes memory.
+    """
+    async with aclosing(answers):
+        async for answer in answers:
+            async with asyncio.timeout(_READ_LIMIT_S):
+                await context.write(answer)
 
 
 def _peer_address(context: _Context) -> str:

@@ -118,6 +118,17 @@ def test_an_agent_is_done_when_its_totals_and_all_snapshots_have_arrived() -> No
     assert collector.attached == []
 
 
+def test_snapshots_that_totals_announce_are_not_waited_for_without_end() -> None:
+    """A load that ends by its count has no deadline, and an agent could repeat another snapshot for ever."""
+    agents = Agents("a1")
+    collector = collector_for(agents, "a1", share=10)
+    agent_run = collector.agent_runs["a1"]
+    agent_run.expect_results(agents.now_ns, 0)
+    collector.on_done(agents["a1"], Done(agent="a1", last_sequence=2))
+    agents.now_ns = agent_run.heard_ns = agents.now_ns + 601 * NS
+    assert agent_run.lateness(agents.now_ns) == "its load did not end 600 s after it should have"
+
+
 def test_a_repeated_snapshot_is_no_more_than_the_share() -> None:
     agents = Agents("a1")
     collector = collector_for(agents, "a1", share=2)

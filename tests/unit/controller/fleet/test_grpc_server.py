@@ -108,8 +108,12 @@ class Talkative(Silent):
         finally:
             self.is_over.set()
 
+    def collect(self, request: CollectRequest) -> AsyncIterator[ToOperator]:
+        return self.run(_nothing())
 
-def test_a_call_whose_operator_does_not_read_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+
+@pytest.mark.parametrize("name", ["run", "collect"])
+def test_a_call_whose_operator_does_not_read_is_ended(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(grpc_server, "_READ_LIMIT_S", 0.5)
     ca = Credentials.in_memory().authority
 
@@ -120,7 +124,7 @@ def test_a_call_whose_operator_does_not_read_is_ended(monkeypatch: pytest.Monkey
         port = await server.start("127.0.0.1:0")
         operator = ca.client(ROLE_OPERATOR, "operator", timedelta(hours=1))
         channel = grpc_server.OperatorChannel(f"127.0.0.1:{port}", (ca.ca_pem, *operator))
-        answers = channel.run(_nothing())
+        answers = channel.run(_nothing()) if name == "run" else channel.collect(CollectRequest())
         try:
             await anext(answers)
             await service.is_over.wait()
