@@ -145,6 +145,8 @@ def test_a_repeated_snapshot_is_no_more_than_the_share() -> None:
         (snapshot_of("a2", 2, [1000]), "it names the agent 'a2'"),
         (snapshot_of("a1", 2, [1000] * 3), "4 requests sent are more than the agent's share of 3"),
         (Snapshot(agent="a1", sequence=2, begin_ns=2, end_ns=1), "2 to 1 ns"),
+        (Snapshot(agent="a1", sent=1), "its sequence is 0"),
+        (Snapshot(agent="a1", sequence=2, warmup=Snapshot(sent=5)), "a warm-up, and the plan has none"),
     ],
 )
 def test_a_contradiction_is_refused_and_reported(snapshot: Snapshot, reason: str) -> None:
@@ -231,6 +233,22 @@ def test_the_start_of_workers_is_on_the_controllers_clock() -> None:
     collector.on_snapshot(agents["a1"], snapshot)
     (part,) = collector.measurements().agents
     assert (part.first_worker_ns, part.last_worker_ns, part.clock_uncertainty_ns) == (7, 9, 500)
+
+
+def test_requests_of_the_warm_up_are_a_part_of_the_schedule() -> None:
+    agents = Agents("a1")
+    plan = Plan(connections=1, load_model=RATE, stages=[Stage(first=10, last=10)], warmup_ns=NS)
+    collector = Collector("r1", plan)
+    collector.expect(agents["a1"], Assignment(run_id="r1", agent="a1", plan=plan, connections=1))
+    for sequence, sent in ((1, 10), (2, 10**6)):
+        warmup = Snapshot(sent=sent)
+        collector.on_snapshot(agents["a1"], Snapshot(agent="a1", sequence=sequence, end_ns=NS, warmup=warmup))
+    refusals = [ack.refusal_reason for ack in agents.acks("a1")]
+    assert refusals == [
+        "",
+        "1000010 requests sent are more than the 1040 that the schedule can have until then",
+    ]
+    assert collector.stats.warmup.counters["sent"] == 10
 
 
 def test_an_agent_sends_no_more_than_the_schedule_has() -> None:
