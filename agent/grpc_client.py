@@ -19,6 +19,7 @@ from heyfleet.agent.errors import DeniedError, UnreachableError
 from heyfleet.agent.service import AgentService
 from heyfleet.proto import protocol
 from heyfleet.proto.control_pb2 import FromAgent, JoinReply, JoinRequest, ToAgent
+from heyfleet.text import shorten
 
 _JOIN_TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 1.0
@@ -108,7 +109,7 @@ async def _read(address: str, call: _Call, service: AgentService, outgoing: asyn
         if message is grpc.aio.EOF or not isinstance(message, ToAgent):
             raise UnreachableError("the controller ended the stream")
         if message.HasField("rejection"):
-            raise DeniedError(f"the controller at {address} refuses: {message.rejection.reason}")
+            raise DeniedError(f"the controller at {address} refuses: {shorten(message.rejection.reason)}")
         if not service.is_attached:  # the first message is the welcome
             service.attach(outgoing)
         service.on_message(message)

@@ -8,7 +8,8 @@ from heyfleet.errors import HeyfleetError
 from heyfleet.plan.run_id import check_run_id
 from heyfleet.plan.validation import validate_assignment
 from heyfleet.proto.control_pb2 import ToAgent, Welcome
-from heyfleet.proto.protocol import LEASE_NS_AT_LEAST, LEASE_NS_AT_MOST
+from heyfleet.proto.protocol import LEASE_NS_AT_LEAST, LEASE_NS_AT_MOST, OFFERS_AT_MOST
+from heyfleet.text import shorten
 
 # How far a start may lie from the agent's clock: it is sent a moment ahead, and clocks are synchronized.
 _START_NS_FROM_NOW = 60_000_000_000
@@ -20,7 +21,7 @@ class InvalidMessageError(HeyfleetError):
 
 
 def check_message(message: ToAgent, agent: str, now_ns: int) -> None:
-    """Check a message to this agent at an instant of its clock.
+    """Check a message to this agent at an instant of its clock, and shorten its reasons, which are for the log.
 
     Raises InvalidMessageError or InvalidPlanError for a message about a run, and DeniedError for a controller that can't be
     served at all.
@@ -30,6 +31,10 @@ def check_message(message: ToAgent, agent: str, now_ns: int) -> None:
     match message.WhichOneof("message"):
         case "welcome":
             _check_welcome(message.welcome)
+        case "ack" if message.ack.refusal_reason:
+            message.ack.refusal_reason = shorten(message.ack.refusal_reason)
+        case "dismissal":
+            message.dismissal.reason = shorten(message.dismissal.reason)
         case "assignment":
             assignment = message.assignment
             validate_assignment(assignment)
@@ -54,8 +59,13 @@ def _check_welcome(welcome: Welcome) -> None:
             f" {format_duration(LEASE_NS_AT_LEAST)} to {format_duration(LEASE_NS_AT_MOST)}",
             "set its --lease",
         )
-    for resume in welcome.resume_from:
-        _check_run_id(resume.run_id)
+    run_ids = [resume.run_id for resume in welcome.resume_from]
+    if len(run_ids) > OFFERS_AT_MOST or len(set(run_ids)) < len(run_ids):
+        raise DeniedError(
+            f"the controller asks for the results of {len(run_ids)} runs; agents offer {OFFERS_AT_MOST}, each once"
+        )
+    for run_id in run_ids:
+        _check_run_id(run_id)
 
 
 def _check_run_id(text: str) -> None:

@@ -15,6 +15,8 @@ HEADER_BREAKS = re.compile(r"[\r\n\0]")
 _HEADER_BREAK_OCTETS = re.compile(rb"[\r\n\0]")
 _MAX_HEADERS = 1000
 _MAX_RANGES = 100
+# A host that takes a plan apart does nothing else meanwhile, and has leases to keep.
+_MAX_PLACEHOLDERS = 100_000
 _LOWEST_STATUS, _HIGHEST_STATUS = 100, 999
 
 
@@ -54,6 +56,20 @@ def _check_headers(request: Request, *, is_template: bool) -> None:
     if len(hosts) != 1:
         raise ValueError(f"it has {len(hosts)} Host headers; a request has exactly one")
     places.check_host_header(_fixed_text(hosts[0]) if is_template else hosts[0])
+
+
+def check_placeholders(plan: Plan) -> None:
+    """Check that a plan has no more placeholders than can be taken apart in a moment, before that is done."""
+    left = _MAX_PLACEHOLDERS
+    for request in plan.requests if plan.template else ():
+        for text in (
+            request.request_target,
+            to_text(request.body),
+            *(each.value for each in request.headers),
+        ):
+            left -= template.count(text, left + 1)
+            if left < 0:
+                raise ValueError(f"the plan has more than {_MAX_PLACEHOLDERS} placeholders")
 
 
 def check_data(plan: Plan) -> None:

@@ -27,10 +27,10 @@ def check_host(text: str) -> str:
     if ":" in text and _is_address(text):
         return text
     name = text.removesuffix(".")
-    labels = name.split(".")
+    labels = name.split(".", _MAX_NAME_CHARACTERS)
     if (
-        not _NAME.fullmatch(text)
-        or len(name) > _MAX_NAME_CHARACTERS
+        len(name) > _MAX_NAME_CHARACTERS
+        or not _NAME.fullmatch(text)
         or max(map(len, labels)) > _MAX_LABEL_CHARACTERS
     ):
         raise ValueError(f"{_shown(text)} is not a host name or address")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from urllib.parse import unquote_to_bytes
 
 from heyfleet.plan.octets import to_text
@@ -35,6 +36,11 @@ Piece = str | Value
 def parse(text: str) -> list[Piece]:
     """Return a text split at its placeholders; {{word}} stands for the text {word}. Raises TemplateError."""
     return [piece for piece in _pieces(text) if piece != ""]
+
+
+def count(text: str, limit: int) -> int:
+    """Return the number of placeholders and escaped ones in a text, or `limit` if there are more."""
+    return sum(1 for _ in islice(_PLACEHOLDER.finditer(text), limit))
 
 
 def _pieces(text: str) -> Iterator[Piece]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from heyfleet.durations import MAX_DURATION_NS, MAX_RATE_PER_S, MIN_RATE_PER_S, format_duration
 from heyfleet.errors import InputError
 from heyfleet.plan import conflicts, places, values
-from heyfleet.plan.message_checks import check_data, check_request
+from heyfleet.plan.message_checks import check_data, check_placeholders, check_request
 from heyfleet.plan.run_id import check_run_id
 from heyfleet.plan.stages import MAX_MEAN_NS, MAX_STAGES, MAX_WEIGHT_SUM
 from heyfleet.plan.thresholds import parse_threshold
@@ -43,7 +43,7 @@ MAX_COUNT = 2**63 - 1
 MAX_TRACE_ROWS = 1_000_000
 _MAX_SOURCES = 4096
 _MAX_RULES = 1024
-_MAX_HOSTS_OF_RULE = 4096
+_MAX_HOSTS_OF_RULES = 4096
 _MAX_THRESHOLDS = 256
 _MAX_NAME_CHARACTERS = 65_536
 _MAX_PEM_BYTES = 4 << 20
@@ -192,6 +192,7 @@ def _check_requests(plan: Plan) -> None:
     _unique("requests", (request.name for request in plan.requests))
     weights = sum(request.weight for request in plan.requests)
     _within("the sum of the requests' weights", weights, 1, MAX_WEIGHT_SUM)
+    _apply("the plan", check_placeholders, plan)
     for request in plan.requests:
         where = f"request {request.name[:80]!r}"
         _require(request.weight >= 1, f"{where}: its weight is 0; the minimum is 1")
@@ -211,6 +212,8 @@ def _check_routes(plan: Plan) -> None:
         _apply("the proxy", places.check_port, plan.proxy.port)
         _apply("the proxy", values.parse_credentials, plan.proxy.credentials)
     _within("the number of rules for other addresses", len(plan.resolve), 0, _MAX_RULES)
+    hosts = sum(len(rule.to_hosts) for rule in plan.resolve)
+    _within("the number of hosts in rules for other addresses", hosts, 0, _MAX_HOSTS_OF_RULES)
     for rule in plan.resolve:
         _check_rule(rule)
 
@@ -221,7 +224,6 @@ def _check_rule(rule: Resolve) -> None:
         _apply(where, places.check_host, rule.host)
     _apply(where, places.check_port, rule.port, 0)
     _apply(where, places.check_port, rule.to_port, 0)
-    _within(f"{where}: its number of hosts", len(rule.to_hosts), 0, _MAX_HOSTS_OF_RULE)
     check = places.check_host if len(rule.to_hosts) == 1 else places.check_address
     for host in rule.to_hosts:
         _apply(where, check, host)

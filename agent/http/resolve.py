@@ -21,6 +21,7 @@ from heyfleet.proto.plan_pb2 import IPV4, IPV6, AddressFamily, Plan
 
 # Addresses that are tried out at once.
 _CONCURRENT_TRIALS = 16
+_TRIAL_ROUNDS = 4  # of addresses that give no answer
 _FAMILIES = {IPV4: socket.AF_INET, IPV6: socket.AF_INET6}
 
 
@@ -37,11 +38,20 @@ class Resolution:
     unused: tuple[str, ...] = ()  # addresses that are not used, with the reason
 
     def accepting(self, within_s: float = 3.0) -> Resolution:
-        """Return a copy without the addresses that don't accept a connection in this time; all, if none does."""
+        """Return a copy without the addresses that don't accept a connection in this time; all, if none does.
+
+        A plan may have thousands of silent addresses, so all trials together have four times as long.
+        """
         if len(self.addresses) == 1:
             return self
+        end_s = time.monotonic() + _TRIAL_ROUNDS * within_s
+
+        def try_out(address: tuple[str, int]) -> str:
+            left_s = min(end_s - time.monotonic(), within_s)
+            return _try_out(address, left_s) if left_s > 0 else "not tried out, as others took too long"
+
         with ThreadPoolExecutor(_CONCURRENT_TRIALS) as pool:
-            refusals = list(pool.map(lambda address: _try_out(address, within_s), self.addresses))
+            refusals = list(pool.map(try_out, self.addresses))
         trials = list(zip(self.addresses, refusals, strict=True))
         accepting = [address for address, refusal in trials if not refusal]
         if not accepting:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from heyfleet.controller.fleet.agent_connection import DONE, LOST, AgentConnection
-from heyfleet.controller.fleet.receipt import shorten
 from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.proto.stats_pb2 import Done, Ready, Snapshot
 from heyfleet.results.sequence_set import SequenceSet
 from heyfleet.results.stats import Stats
+from heyfleet.text import shorten
 
 _FAULTS_LISTED = 10
 # How long an attached agent may take. Its own limits are shorter (agent/held_run.py), so that its cause is heard.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from heyfleet.controller.fleet.agent_connection import AWAY, DONE, LOST, AgentConnection
 from heyfleet.controller.fleet.agent_run import AgentRun
-from heyfleet.controller.fleet.receipt import compact, shorten
+from heyfleet.controller.fleet.receipt import compact
 from heyfleet.controller.fleet.share_limits import check_share, check_totals
 from heyfleet.proto.plan_pb2 import Assignment, Plan
 from heyfleet.proto.stats_pb2 import Done, Snapshot
@@ -16,6 +16,7 @@ from heyfleet.results.measurements import AgentMeasurements, Measurements
 from heyfleet.results.metrics import InvalidSnapshotError
 from heyfleet.results.rolling_window import RollingWindow
 from heyfleet.results.stats import Stats
+from heyfleet.text import shorten
 
 _REFUSALS_REMEMBERED = 10_000  # of each agent
 _START_SLACK_NS = 1_000_000_000
@@ -124,6 +125,7 @@ class Collector:
             return
         if agent_run.done is None:
             agent_run.done = compact(done)
+            agent_run.stop_at(connection.last_heard_ns)  # the load has ended, and its last snapshots are due
         self._settle(agent_run)
 
     def discredit(self, agent_run: AgentRun, reason: str) -> None:

@@ -360,7 +360,7 @@ class RunCoordinator:
 
     def _expect_results(self, agent_run: AgentRun, since_ns: int) -> None:
         plan = self.request.plan
-        end_ns = since_ns if self.stopped else 0
+        end_ns = since_ns if self.stopped or agent_run.done is not None else 0
         if plan.duration_ns and not self.stopped:
             end_ns = self.collector.started_ns + plan.warmup_ns + plan.duration_ns
         agent_run.expect_results(since_ns, end_ns)

@@ -36,6 +36,7 @@ from heyfleet.results.measurements import Measurements
 
 _CHUNK_BYTES = 1 << 20
 _QUEUE_STATUS_S = 1.0
+_REQUEST_LIMIT_S = 60.0  # until an operator that calls says what it wants
 _CONFIRM_LIMIT_S = 60.0  # from the last of the result to the operator's word that it has it
 _QUEUED_AT_MOST = 16  # each run is held with its plan, which may have 15 MiB
 _NOT_WATCHED = "collected from the agents, because the controller that began this run did not see its end"
@@ -121,7 +122,9 @@ class Daemon:
 
     async def run(self, messages: AsyncIterator[FromOperator]) -> AsyncGenerator[ToOperator, None]:
         """Carry out one run after those that were requested before it; yield its status, its seconds and its result."""
-        first = await anext(aiter(messages), None)
+        first = None
+        with contextlib.suppress(TimeoutError):
+            first = await asyncio.wait_for(anext(aiter(messages), None), _REQUEST_LIMIT_S)
         if first is None or not first.HasField("run"):
             return
         if refusal := _version_refusal(first.run.protocol, first.run.version):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import socket
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -113,6 +115,8 @@ class Server:
 
     async def start(self, address: str) -> int:
         """Listen on an address and return its port. Raises CannotStartError."""
+        if _is_taken(address):
+            raise _can_not_listen(address)
         try:
             if self._tls is None:
                 port = self._server.add_insecure_port(address)
@@ -125,10 +129,7 @@ class Server:
         except RuntimeError:
             port = 0
         if port == 0:
-            raise CannotStartError(
-                f"can't listen on {address}: it is in use, or not an address of this host",
-                "use another --listen",
-            )
+            raise _can_not_listen(address)
         await self._server.start()
         return port
 
@@ -199,22 +200,46 @@ class Server:
     async def _run(self, messages: AsyncIterator[FromOperator], context: _Context) -> None:
         await self._authorize(context, protocol.ROLE_OPERATOR)
         assert self._operator_service is not None
-        async with aclosing(self._operator_service.run(messages)) as answers:
-            async for answer in answers:
-                # An operator that does not read counts as one that has gone: other runs wait for the end of this one.
-                async with asyncio.timeout(_READ_LIMIT_S):
-                    await context.write(answer)
+        await _write_all(context, self._operator_service.run(messages))
 
-    async def _collect(self, request: CollectRequest, context: _Context) -> AsyncGenerator[ToOperator, None]:
+    async def _collect(self, request: CollectRequest, context: _Context) -> None:
         await self._authorize(context, protocol.ROLE_OPERATOR)
         assert self._operator_service is not None
-        async for answer in self._operator_service.collect(request):
-            yield answer
+        await _write_all(context, self._operator_service.collect(request))
 
     async def _roster(self, request: RosterRequest, context: _Context) -> RosterReply:
         await self._authorize(context, protocol.ROLE_OPERATOR)
         assert self._operator_service is not None
         return self._operator_service.roster(request)
+
+
+def _can_not_listen(address: str) -> CannotStartError:
+    return CannotStartError(
+        f"can't listen on {address}: it is in use, or not an address of this host", "use another --listen"
+    )
+
+
+def _is_taken(address: str) -> bool:
+    """Whether somebody else listens on one of the addresses that a name has; gRPC is content with one that is free."""
+    host, _, port = address.rpartition(":")
+    if address.startswith(protocol.LOCAL_PREFIX) or port == "0":
+        return False
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, ValueError):
+        return False  # gRPC will refuse it
+    return any(_is_in_use(family, place) for family, _, _, _, place in found)
+
+
+def _is_in_use(family: int, place: Any) -> bool:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(place)
+            probe.listen()
+        except OSError as error:  # such as an address of IPv6 where there is none, which gRPC leaves out
+            return error.errno == errno.EADDRINUSE
+    return False
 
 
 class _Router(grpc.GenericRpcHandler):
@@ -225,6 +250,17 @@ class _Router(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> _Handler | None:
         return self._handlers.get(handler_call_details.method)
+
+
+async def _write_all(context: _Context, answers: AsyncGenerator[ToOperator, None]) -> None:
+    """Send the answers of a call to its operator.
+
+    One that does not read counts as one that has gone: other runs wait for the end of its run, and a result takes memory.
+    """
+    async with aclosing(answers):
+        async for answer in answers:
+            async with asyncio.timeout(_READ_LIMIT_S):
+                await context.write(answer)
 
 
 def _peer_address(context: _Context) -> str:

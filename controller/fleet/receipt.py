@@ -15,24 +15,18 @@ from heyfleet.errors import HeyfleetError
 from heyfleet.proto.control_pb2 import Hello
 from heyfleet.proto.plan_pb2 import Assignment
 from heyfleet.proto.stats_pb2 import Snapshot
+from heyfleet.text import shorten
 
 _Message = TypeVar("_Message", bound=Message)
 
-TEXT_LENGTH = 300
 _LIST_LENGTH = 1024
 _BYTES_LENGTH = 1 << 16
 _MAX_NUMBER = 1 << 62  # sums and differences of two stay within 64 bits
-_ELLIPSIS = "..."
 _LEFT_AS_THEY_ARE = (Assignment.DESCRIPTOR, Snapshot.DESCRIPTOR)
 
 
 class InvalidMessageError(HeyfleetError):
     """A message that no honest agent sends."""
-
-
-def shorten(text: str) -> str:
-    """Return a text of at most TEXT_LENGTH characters."""
-    return text if len(text) <= TEXT_LENGTH else text[: TEXT_LENGTH - len(_ELLIPSIS)] + _ELLIPSIS
 
 
 def bound(message: Message) -> None:

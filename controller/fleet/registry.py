@@ -10,11 +10,12 @@ from typing import Protocol
 from heyfleet import __version__
 from heyfleet.controller.fleet.agent_connection import AgentConnection, Stream
 from heyfleet.controller.fleet.condition import Condition
-from heyfleet.controller.fleet.receipt import InvalidMessageError, bound, compact, shorten
+from heyfleet.controller.fleet.receipt import InvalidMessageError, bound, compact
 from heyfleet.errors import HeyfleetError
 from heyfleet.plan.places import check_agent_name
 from heyfleet.proto.control_pb2 import Dismissal, FromAgent, Hello, Offer, ResumeFrom, ToAgent, Welcome
 from heyfleet.proto.protocol import OFFERS_AT_MOST, PROTOCOL
+from heyfleet.text import shorten
 
 LEASE_NS = 10_000_000_000
 _PING_AFTER_NS = 1_000_000_000

@@ -43,6 +43,8 @@ def elapsed_limit_ns(elapsed_ns: int) -> int:
 
 def _contradictions(agent_run: AgentRun, snapshot: Snapshot, largest: int, limit_ns: int) -> Iterator[str]:
     share, stats = agent_run.assignment, agent_run.stats
+    if not snapshot.sequence:
+        yield "its sequence is 0, and the first has 1"
     if snapshot.end_ns > limit_ns:
         yield f"it ends {snapshot.end_ns} ns after the start, which is yet to come"
     if agent_run.done is not None and snapshot.sequence > agent_run.done.last_sequence:
@@ -50,8 +52,9 @@ def _contradictions(agent_run: AgentRun, snapshot: Snapshot, largest: int, limit
     sent = stats.counters["sent"] + snapshot.sent
     if share.request_count and snapshot.sent and sent > share.request_count:
         yield f"{sent} requests sent are more than the agent's share of {share.request_count}"
-    if (scheduled := _scheduled_at_most(share, snapshot.end_ns)) is not None and sent > scheduled:
-        yield f"{sent} requests sent are more than the {scheduled} that the schedule can have until then"
+    with_warmup = sent + stats.warmup.counters["sent"] + snapshot.warmup.sent
+    if (scheduled := _scheduled_at_most(share, snapshot.end_ns)) is not None and with_warmup > scheduled:
+        yield f"{with_warmup} requests sent are more than the {scheduled} that the schedule can have until then"
     ended = stats.completed + stats.counters["abandoned"] + _ended(snapshot)
     if ended > sent and agent_run.merged.is_continued_by(snapshot.sequence):
         yield f"{ended} requests have ended, and only {sent} were sent"
@@ -63,7 +66,7 @@ def _contradictions(agent_run: AgentRun, snapshot: Snapshot, largest: int, limit
     if rows > (share.trace_rows + _ROUNDED_UP_TRACE_ROWS if share.trace_rows else 0):
         yield f"{rows} rows of its trace are more than the agent's share of {share.trace_rows}"
     yield from _excess(agent_run, snapshot)
-    yield from _breakdown_contradictions(share.plan, snapshot)
+    yield from _part_contradictions(share.plan, snapshot)
     yield from _too_long(snapshot)
 
 
@@ -83,7 +86,9 @@ def _excess(agent_run: AgentRun, snapshot: Snapshot) -> Iterator[str]:
         yield f"the agent has left out {_GAPS_AT_MOST} snapshots"
 
 
-def _breakdown_contradictions(plan: Plan, snapshot: Snapshot) -> Iterator[str]:
+def _part_contradictions(plan: Plan, snapshot: Snapshot) -> Iterator[str]:
+    if not plan.warmup_ns and snapshot.warmup.ByteSize():
+        yield "it has a warm-up, and the plan has none"
     if not snapshot.breakdowns:
         return
     stages, requests = max(len(plan.stages), 1), max(len(plan.requests), 1)

@@ -16,6 +16,8 @@ _WEB_PAGE = re.compile(r"<(?:!doctype|html|\?xml)\b", re.IGNORECASE)
 _MARKUP = re.compile(
     r"<!--.*?(?:-->|\Z)|<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*(?:>|\Z)", re.IGNORECASE | re.DOTALL
 )
+TEXT_LENGTH = 300  # of what another host says
+_ELLIPSIS = "..."
 _ESCAPED_BYTES = range(0xDC80, 0xDD00)  # of file names and arguments that are not UTF-8 (PEP 383)
 
 
@@ -29,6 +31,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() or each == "\t" else _escape(each) for each in text)
+
+
+def shorten(text: str) -> str:
+    """Return a text of at most TEXT_LENGTH characters, as it is received from another host."""
+    return text if len(text) <= TEXT_LENGTH else text[: TEXT_LENGTH - len(_ELLIPSIS)] + _ELLIPSIS
 
 
 def cell(text: str) -> str:

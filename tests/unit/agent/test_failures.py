@@ -9,9 +9,10 @@ import pytest
 
 from heyfleet.agent.errors import DeniedError
 from heyfleet.agent.policy import HostPolicy
-from heyfleet.proto.control_pb2 import Release, Start, ToAgent, Welcome
+from heyfleet.proto.control_pb2 import Ack, Dismissal, Release, ResumeFrom, Start, ToAgent, Welcome
 from heyfleet.proto.plan_pb2 import RATE, Assignment, Plan, Target
 from heyfleet.proto.stats_pb2 import Ready
+from heyfleet.text import TEXT_LENGTH
 
 from ... import plans
 from ...virtual_time import current_loop, run
@@ -250,5 +251,31 @@ def test_a_lease_without_sense_ends_the_agent(tmp_path: Path, lease_ns: int) -> 
         async with attached(tmp_path) as at:
             with pytest.raises(DeniedError, match="grants a lease of"):
                 at.service.on_message(ToAgent(welcome=Welcome(lease_ns=lease_ns)))
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("run_ids", [["r1"] * 2, [f"r{number}" for number in range(17)]])
+def test_a_controller_that_asks_for_results_too_often_ends_the_agent(
+    tmp_path: Path, run_ids: list[str]
+) -> None:
+    """Each time, the agent would read the whole run from its disk."""
+
+    async def scenario() -> None:
+        async with attached(tmp_path) as at:
+            resume_from = [ResumeFrom(run_id=run_id) for run_id in run_ids]
+            with pytest.raises(DeniedError, match="asks for the results of"):
+                at.service.on_message(ToAgent(welcome=Welcome(resume_from=resume_from)))
+
+    run(scenario())
+
+
+def test_what_a_controller_says_takes_one_short_line_of_the_log(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with attached(tmp_path) as at:
+            at.service.on_message(ToAgent(ack=Ack(sequence=1, refusal_reason="x" * 100_000), run_id="r1"))
+            at.service.on_message(ToAgent(dismissal=Dismissal(reason="y" * 100_000)))
+            assert len(at.service.dismissal_reason) == TEXT_LENGTH
+            assert max(map(len, at.world.log)) < 2 * TEXT_LENGTH
 
     run(scenario())

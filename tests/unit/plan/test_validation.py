@@ -223,6 +223,11 @@ BAD_PLANS: list[tuple[str, dict[str, Any]]] = [
     ("is not a threshold", {"slo": ["nothing"]}),
     ("no stage or request", {"abort_on": ["p99[other]<1s"]}),
     ("no column 'b'", {"template": True, "requests": [get("/{csv:b}")]}),
+    ("more than 100000 placeholders", {
+        "template": True,
+        "requests": [get(f"/{number}", body=b"{seq}{{seq}}" * 25_001) for number in range(2)],
+    }),
+    ("number of hosts", {"resolve": [Resolve(port=n, to_hosts=["10.0.0.1"] * 2049) for n in (1, 2)]}),
     ("is not a placeholder", {"template": True, "requests": [get("/{nothing}")]}),
     ("same number of values", {"template": True, "data": [Column(name="a")]}),
     ("same number of values", {"template": True, "data": [

@@ -1,11 +1,20 @@
 """Names and addresses."""
 
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from heyfleet.agent.http.resolve import ResolveError, look_up_again, resolve, resolve_plan, server_endpoint
+from heyfleet.agent.http import resolve as resolving
+from heyfleet.agent.http.resolve import (
+    Resolution,
+    ResolveError,
+    look_up_again,
+    resolve,
+    resolve_plan,
+    server_endpoint,
+)
 from heyfleet.agent.policy import HostPolicy, NotAllowedError
 from heyfleet.proto.plan_pb2 import IPV4, IPV6, Plan, Proxy, Resolve, Target
 
@@ -49,6 +58,23 @@ def test_all_addresses_are_used_if_none_accepts(monkeypatch: pytest.MonkeyPatch)
     found = resolve(["name.test"], port, ANY)
     assert found.addresses == [("127.0.0.9", port), ("127.0.0.8", port)]
     assert found.unused == ()
+
+
+def test_trials_of_many_silent_addresses_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(monotonic=lambda: len(tried) / 16, monotonic_ns=lambda: 0)
+    tried: list[str] = []
+
+    def fake_trial(address: tuple[str, int], within_s: float) -> str:
+        tried.append(address[0])
+        return "" if address[0] == "10.0.0.0" else "no answer"
+
+    monkeypatch.setattr(resolving, "time", clock)
+    monkeypatch.setattr(resolving, "_try_out", fake_trial)
+    addresses = [(f"10.0.{number // 256}.{number % 256}", 80) for number in range(4096)]
+    found = Resolution(addresses, 0).accepting(1.0)
+    assert found.addresses == [("10.0.0.0", 80)]
+    assert 64 <= len(tried) <= 80  # four rounds of sixteen
+    assert found.unused[-1] == "10.0.15.255 (not tried out, as others took too long)"
 
 
 def test_one_family_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,6 +118,17 @@ def test_an_agent_is_done_when_its_totals_and_all_snapshots_have_arrived() -> No
     assert collector.attached == []
 
 
+def test_snapshots_that_totals_announce_are_not_waited_for_without_end() -> None:
+    """A load that ends by its count has no deadline, and an agent could repeat another snapshot for ever."""
+    agents = Agents("a1")
+    collector = collector_for(agents, "a1", share=10)
+    agent_run = collector.agent_runs["a1"]
+    agent_run.expect_results(agents.now_ns, 0)
+    collector.on_done(agents["a1"], Done(agent="a1", last_sequence=2))
+    agents.now_ns = agent_run.heard_ns = agents.now_ns + 601 * NS
+    assert agent_run.lateness(agents.now_ns) == "its load did not end 600 s after it should have"
+
+
 def test_a_repeated_snapshot_is_no_more_than_the_share() -> None:
     agents = Agents("a1")
     collector = collector_for(agents, "a1", share=2)
@@ -134,6 +145,8 @@ def test_a_repeated_snapshot_is_no_more_than_the_share() -> None:
         (snapshot_of("a2", 2, [1000]), "it names the agent 'a2'"),
         (snapshot_of("a1", 2, [1000] * 3), "4 requests sent are more than the agent's share of 3"),
         (Snapshot(agent="a1", sequence=2, begin_ns=2, end_ns=1), "2 to 1 ns"),
+        (Snapshot(agent="a1", sent=1), "its sequence is 0"),
+        (Snapshot(agent="a1", sequence=2, warmup=Snapshot(sent=5)), "a warm-up, and the plan has none"),
     ],
 )
 def test_a_contradiction_is_refused_and_reported(snapshot: Snapshot, reason: str) -> None:
@@ -220,6 +233,22 @@ def test_the_start_of_workers_is_on_the_controllers_clock() -> None:
     collector.on_snapshot(agents["a1"], snapshot)
     (part,) = collector.measurements().agents
     assert (part.first_worker_ns, part.last_worker_ns, part.clock_uncertainty_ns) == (7, 9, 500)
+
+
+def test_requests_of_the_warm_up_are_a_part_of_the_schedule() -> None:
+    agents = Agents("a1")
+    plan = Plan(connections=1, load_model=RATE, stages=[Stage(first=10, last=10)], warmup_ns=NS)
+    collector = Collector("r1", plan)
+    collector.expect(agents["a1"], Assignment(run_id="r1", agent="a1", plan=plan, connections=1))
+    for sequence, sent in ((1, 10), (2, 10**6)):
+        warmup = Snapshot(sent=sent)
+        collector.on_snapshot(agents["a1"], Snapshot(agent="a1", sequence=sequence, end_ns=NS, warmup=warmup))
+    refusals = [ack.refusal_reason for ack in agents.acks("a1")]
+    assert refusals == [
+        "",
+        "1000010 requests sent are more than the 1040 that the schedule can have until then",
+    ]
+    assert collector.stats.warmup.counters["sent"] == 10
 
 
 def test_an_agent_sends_no_more_than_the_schedule_has() -> None:

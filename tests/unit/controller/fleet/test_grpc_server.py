@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from heyfleet.controller.fleet import grpc_server
 from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.controller.security.folder import Credentials
+from heyfleet.errors import CannotStartError
 from heyfleet.proto.control_pb2 import (
     CollectRequest,
     FromAgent,
@@ -108,8 +110,12 @@ class Talkative(Silent):
         finally:
             self.is_over.set()
 
+    def collect(self, request: CollectRequest) -> AsyncIterator[ToOperator]:
+        return self.run(_nothing())
 
-def test_a_call_whose_operator_does_not_read_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+
+@pytest.mark.parametrize("name", ["run", "collect"])
+def test_a_call_whose_operator_does_not_read_is_ended(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(grpc_server, "_READ_LIMIT_S", 0.5)
     ca = Credentials.in_memory().authority
 
@@ -120,7 +126,7 @@ def test_a_call_whose_operator_does_not_read_is_ended(monkeypatch: pytest.Monkey
         port = await server.start("127.0.0.1:0")
         operator = ca.client(ROLE_OPERATOR, "operator", timedelta(hours=1))
         channel = grpc_server.OperatorChannel(f"127.0.0.1:{port}", (ca.ca_pem, *operator))
-        answers = channel.run(_nothing())
+        answers = channel.run(_nothing()) if name == "run" else channel.collect(CollectRequest())
         try:
             await anext(answers)
             await service.is_over.wait()
@@ -134,3 +140,23 @@ def test_a_call_whose_operator_does_not_read_is_ended(monkeypatch: pytest.Monkey
 async def _nothing() -> AsyncIterator[FromOperator]:
     await asyncio.Event().wait()
     yield FromOperator()
+
+
+def test_a_name_with_an_address_that_is_taken_is_not_listened_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Agents that dial the name would be spread over both."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        places = [("127.0.0.2", port), ("127.0.0.1", port)]
+        monkeypatch.setattr(
+            socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET, 1, 6, "", place) for place in places]
+        )
+
+        async def listen() -> None:
+            server = grpc_server.Server(AgentRegistry(), None)
+            try:
+                await server.start(f"localhost:{port}")
+            finally:
+                await server.stop()
+
+        with pytest.raises(CannotStartError, match="it is in use"):
+            asyncio.run(listen())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
 from heyfleet.controller.fleet.coordinator import RunCoordinator
-from heyfleet.proto.control_pb2 import FromAgent
+from heyfleet.proto.control_pb2 import FromAgent, FromOperator
 from heyfleet.proto.plan_pb2 import Plan
 from heyfleet.proto.stats_pb2 import Refusal
 from heyfleet.results.measurements import DONE, LOST
@@ -110,6 +111,19 @@ def test_an_operator_that_confirms_nothing_does_not_keep_others_waiting() -> Non
         await fleet.finish()
         assert other.answers.measurements is not None
         assert silent.answers.measurements is not None
+
+    play_daemon(scenario())
+
+
+def test_an_operator_that_calls_and_asks_for_nothing_is_not_waited_for() -> None:
+    async def scenario() -> None:
+        fleet = Fleet()
+
+        async def nothing() -> AsyncIterator[FromOperator]:
+            await asyncio.Event().wait()
+            yield FromOperator()
+
+        assert [answer async for answer in fleet.daemon.run(nothing())] == []
 
     play_daemon(scenario())
 

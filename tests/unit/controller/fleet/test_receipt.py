@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from heyfleet.controller.fleet.receipt import TEXT_LENGTH, InvalidMessageError, bound, shorten
+from heyfleet.controller.fleet.receipt import InvalidMessageError, bound
 from heyfleet.controller.fleet.registry import AgentRegistry
 from heyfleet.proto.control_pb2 import FromAgent, Hello, HostFacts, JoinRequest, Offer, Pong
 from heyfleet.proto.plan_pb2 import Assignment, Plan, Target
 from heyfleet.proto.protocol import PROTOCOL
 from heyfleet.proto.stats_pb2 import Done, HostState, Ready, WorkerFacts
+from heyfleet.text import TEXT_LENGTH, shorten
 
 
 def test_what_an_honest_agent_sends_stays_as_it_is() -> None:
