@@ -20,7 +20,7 @@ from heyfleet.agent.snapshots import encode_histogram, merge_workers
 from heyfleet.agent.worker import Setup, Worker, build_engine
 from heyfleet.errors import CannotStartError
 from heyfleet.plan.sharding import deal, request_order
-from heyfleet.proto.plan_pb2 import USERS, Assignment, Plan
+from heyfleet.proto.plan_pb2 import CONNECTION_RATE, RATE, USERS, Assignment, Plan
 from heyfleet.proto.protocol import TRACE_BYTES_A_SNAPSHOT
 from heyfleet.proto.stats_pb2 import Done, Ready, Refusal, Snapshot
 
@@ -88,6 +88,9 @@ class Runner:
                 check_single_request(plan, request)
         workers = self._policy.workers_at_most(plan.workers or limits.cores())
         shares = deal(workers, assignment.connections, assignment.request_count)
+        if plan.load_model in (RATE, CONNECTION_RATE):
+            highest = max(max(stage.first, stage.last) for stage in plan.stages)
+            limits.allow_rate(highest, max(share.connections for share in shares) / plan.connections)
         limits.allow_sources(plan.sources)
         routes = 0 if plan.unix_socket else len(resolution.addresses) * max(len(plan.sources), 1)
         flag = "--users" if plan.load_model == USERS else "-c"

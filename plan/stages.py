@@ -50,6 +50,8 @@ def _parse_stage(text: str, number: int, load_model: LoadModel) -> Stage:
     if not duration_ns:
         raise ValueError(f"{text!r}: a stage must last longer than 0")
     first, dash, last = levels.strip().partition("-")
+    if not first or (dash and not last):
+        raise ValueError(f"{text!r} lacks a level; write it like 30s:0-1000 or 2m:1000 (DURATION:FROM-TO)")
     parse_level = parse_users if load_model == USERS else parse_rate_per_s
     first_level = parse_level(first)
     return Stage(

@@ -13,6 +13,9 @@ from heyfleet.errors import CannotStartError
 # Descriptors besides those of connections: of each worker (ring, epoll), and of the process (streams, modules, sockets).
 _FDS_PER_WORKER = 4
 _FDS_OF_PROCESS = 32
+# A worker goes through its schedule in about 10 ns for each request, sent or not. At ten times this rate it could do nothing
+# else, and would not see that it is to stop.
+MAX_RATE_OF_WORKER_PER_S = 1e7
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
@@ -53,6 +56,15 @@ def allow(connections: int, routes: int, workers: int, flag: str = "-c") -> None
             f"{flag} {connections} is more than the {ports} local ports for connections from one address to another"
             " (net.ipv4.ip_local_port_range)",
             f"use {flag} {ports} at most, or widen the range with sysctl",
+        )
+
+
+def allow_rate(rate_per_s: float, largest_share: float) -> None:
+    """Check that a worker can keep the schedule of this part of a run's highest rate; LimitError."""
+    if rate_per_s * largest_share > MAX_RATE_OF_WORKER_PER_S:
+        raise LimitError(
+            f"{rate_per_s:.12g} requests/s is more than {socket.gethostname()} can schedule, which is 10M/s for each worker",
+            f"use {MAX_RATE_OF_WORKER_PER_S / largest_share:.0f}/s at most, or more agents",
         )
 
 

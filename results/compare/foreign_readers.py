@@ -28,6 +28,7 @@ _HEY_STATUS = re.compile(r"^[ \t]*\[(\d{3})\]\s+(\d+) responses", re.MULTILINE)
 _HEY_ERRORS = re.compile(r"^Error distribution:\n(?P<rows>(?:[ \t]*\[\d+\].*\n?)+)", re.MULTILINE)
 _HEY_FAILED = re.compile(r"^[ \t]*Requests/sec:.*^Error distribution:", re.MULTILINE | re.DOTALL)
 _FIRST_LINE = re.compile(r"\s*+(.*)")
+_MAX_STATUS = 999
 _MAX_NUMBER = 1e19  # more than the nanoseconds since 1970
 
 
@@ -118,7 +119,7 @@ def _hey_csv(name: str, text: str, options: FileOptions) -> Sample:
 def _vegeta_json(name: str, text: str, options: FileOptions) -> Sample:
     def convert(line: str) -> tuple[int, float, float]:
         row = parse_json(line)
-        return int(row["code"]), _unix_s(str(row["timestamp"])), _number(row["latency"])
+        return _status(row["code"]), _unix_s(str(row["timestamp"])), _number(row["latency"])
 
     numbered = ((number, line) for number, line in numbered_lines(text) if line.strip())
     return _vegeta_sample(name, _convert_rows(numbered, convert, "vegeta's JSON: code, timestamp, latency"))
@@ -126,7 +127,7 @@ def _vegeta_json(name: str, text: str, options: FileOptions) -> Sample:
 
 def _vegeta_csv(name: str, text: str, options: FileOptions) -> Sample:
     rows = _convert_rows(
-        csv_rows(text), lambda row: (int(row[1]), _number(row[0]) / 1e9, _number(row[2])), "vegeta's CSV"
+        csv_rows(text), lambda row: (_status(row[1]), _number(row[0]) / 1e9, _number(row[2])), "vegeta's CSV"
     )
     return _vegeta_sample(name, rows)
 
@@ -163,10 +164,17 @@ def _convert_rows(
 
 def _number(value: Any) -> float:
     """Return a number that can be a time. Raises ValueError or TypeError."""
-    number = float(value)
+    number = float("nan") if isinstance(value, bool) else float(value)
     if not 0 <= number < _MAX_NUMBER:
         raise ValueError
     return number
+
+
+def _status(value: Any) -> int:
+    """Return a status code, or 0 for none. Raises ValueError or TypeError."""
+    if _number(value) > _MAX_STATUS:
+        raise ValueError
+    return int(value)
 
 
 def _vegeta_sample(name: str, rows: list[tuple[int, float, float]]) -> Sample:

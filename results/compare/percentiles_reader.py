@@ -7,6 +7,8 @@ import re
 from heyfleet.documents import parse_integer
 from heyfleet.results.compare.sample import FileOptions, Sample, binned_sample
 
+_NUMERIC_LINE = re.compile(r"^[ \t]*[-+.]?\d.*$", re.MULTILINE)
+_FOOTER = re.compile(r"^[ \t]*#", re.MULTILINE)
 _HEADER = re.compile(r"^[ \t]*Value[ \t]+Percentile[ \t]+TotalCount", re.MULTILINE)
 _ROW = re.compile(
     r"^[ \t]*(\d[\d.]*)[ \t]+([01]\.\d+)[ \t]+(\d+)(?:[ \t]+(?:[\d.]+|inf|Infinity))?[ \t]*$", re.MULTILINE
@@ -63,8 +65,12 @@ def _read_rows(table: str, unit_ns: float) -> tuple[list[float], list[float], li
     high_ns: list[float] = []
     counts: list[int] = []
     previous_value, previous_total = 0.0, 0
-    for value_text, _, total_text in _ROW.findall(table):
-        value, total = float(value_text), parse_integer(total_text)
+    rows = _FOOTER.split(table, maxsplit=1)[0].partition("\n")[2]  # behind what is left of the header
+    for line in _NUMERIC_LINE.findall(rows):
+        row = _ROW.fullmatch(line)
+        if row is None:
+            raise ValueError(f"{line.strip()[:80]!r} is not a row of percentiles: VALUE PERCENTILE COUNT")
+        value, total = float(row[1]), parse_integer(row[3])
         if value < previous_value or total < previous_total:
             raise ValueError(
                 f"its rows must ascend: {value} with {total} follows {previous_value} with {previous_total}"

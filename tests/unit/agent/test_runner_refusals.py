@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -35,6 +35,22 @@ def test_the_error_of_too_many_users_names_their_flag() -> None:
     assert isinstance(answer, Refusal)
     assert answer.reason.startswith("--users 1000000000 needs ")
     assert "-c " not in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("values", "most"),
+    [
+        ({"rate": "1000M/s", "connections": 10, "cpus": 2}, "20000000/s"),
+        ({"rate": "11M/s", "connections": 1, "cpus": 2}, "10000000/s"),
+        ({"rate_per_connection": 5e6, "connections": 9, "cpus": 2}, "18000000/s"),
+    ],
+)
+def test_a_schedule_that_would_take_all_of_a_worker_is_refused(values: dict[str, Any], most: str) -> None:
+    plan = make_plan(options_from_values({**values, "duration": 1}, "http://127.0.0.1:1/"))
+    answer = runner.Runner().prepare(whole_plan(plan))
+    assert isinstance(answer, Refusal)
+    assert "can schedule, which is 10M/s for each worker" in answer.reason
+    assert answer.reason.endswith(f"use {most} at most, or more agents")
 
 
 @pytest.mark.parametrize(

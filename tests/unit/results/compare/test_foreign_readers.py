@@ -453,3 +453,29 @@ def test_a_file_may_be_a_process_substitution() -> None:
 def test_what_is_no_file_is_refused() -> None:
     with pytest.raises(InputError, match="compare: can't read '/dev/zero': it is a device"):
         sample_of(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("row", ["1e400 0.5 1 1", "2.0 0.5 -1 1", "12,5 0.5 1 1", "2.0 0.5"])
+def test_a_row_of_percentiles_is_not_left_out_silently(tmp_path: Path, row: str) -> None:
+    path = tmp_path / "file"
+    path.write_text(
+        f"  Value Percentile TotalCount 1/(1-Percentile)\n\n 1.0 0.0 1 1\n {row}\n 9.0 1.0 5 inf\n"
+    )
+    with pytest.raises(InputError, match=re.escape(f"'{row}' is not a row of percentiles")):
+        sample_of(path)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"latency":true,"code":200,"timestamp":"2020-01-01T00:00:00Z"}',
+        '{"latency":5,"code":true,"timestamp":"2020-01-01T00:00:00Z"}',
+        '{"latency":5,"code":-200,"timestamp":"2020-01-01T00:00:00Z"}',
+        '{"latency":5,"code":1e30,"timestamp":"2020-01-01T00:00:00Z"}',
+    ],
+)
+def test_a_row_whose_values_are_none_of_its_kind_is_an_error(tmp_path: Path, row: str) -> None:
+    path = tmp_path / "file"
+    path.write_text(f"{row}\n")
+    with pytest.raises(InputError, match="line 1 is not a row of vegeta's JSON"):
+        sample_of(path)
