@@ -76,7 +76,12 @@ def _occupy(number: int, flags: int) -> None:
     try:
         os.fstat(number)
     except OSError:
-        opened = os.open(os.devnull, flags)
+        try:
+            opened = os.open(os.devnull, flags)
+        except OSError:  # there is no /dev
+            reader, writer = os.pipe()
+            opened, other = (reader, writer) if flags == os.O_RDONLY else (writer, reader)
+            os.close(other)
         if opened != number:
             os.dup2(opened, number)
             os.close(opened)

@@ -17,6 +17,7 @@ from heyfleet.proto.protocol import LOCAL_PREFIX
 _EXIT_TIMEOUT_S = 5.0
 _SOCKET = "socket"
 _SOCKET_PATH_BYTES_AT_MOST = 107  # sun_path has 108, and its text ends with a zero
+_URI_SIGNS = frozenset("%#?,")  # of gRPC's addresses, which would name another file
 _SHORT_FOLDER = "/tmp"  # noqa: S108 (for a private folder in it)
 
 
@@ -87,13 +88,15 @@ class LocalAgents:
 
 
 def _temporary_folder() -> Path:
-    """Make a folder with room for a socket's path; CannotStartError, OSError."""
+    """Make a folder whose sockets have a path that gRPC takes as it is; CannotStartError, OSError."""
     for parent in (tempfile.gettempdir(), _SHORT_FOLDER):
         # mkdtemp makes the folder accessible to this user only, which is what protects the socket.
         folder = Path(tempfile.mkdtemp(prefix="heyfleet-", dir=parent))
-        if len(os.fsencode(folder / _SOCKET)) <= _SOCKET_PATH_BYTES_AT_MOST:
+        path = str(folder / _SOCKET)
+        if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES_AT_MOST and not _URI_SIGNS.intersection(path):
             return folder
         folder.rmdir()
     raise CannotStartError(
-        f"the path of a socket in {tempfile.gettempdir()} would be too long", "set TMPDIR to a shorter one"
+        f"the path of a socket in {tempfile.gettempdir()} would be too long or have special characters",
+        "set TMPDIR to another one",
     )

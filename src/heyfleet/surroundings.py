@@ -49,7 +49,9 @@ def translate(error: BaseException) -> HeyfleetError | None:
         return SurroundingsError("there is not enough memory", "free some, or use fewer connections")
     if isinstance(error, RuntimeError):
         known = (SurroundingsError(*pair) for words, pair in _RUNTIME_ERRORS.items() if words in str(error))
-        return next(known, None)
+        # asyncio fails once more while it cleans up after what the system refused.
+        refused = error.__context__ if isinstance(error.__context__, OSError | MemoryError) else None
+        return next(known, None) or (translate(refused) if refused else None)
     if isinstance(error, ImportError):
         return SurroundingsError(
             f"can't load {error.name or 'a module'}: {error}",

@@ -66,8 +66,16 @@ def test_the_doctor_says_what_it_cannot_know(folder: str) -> None:
         assert "the kernel does not say how much is free" in ended.stdout
 
 
-def test_a_temporary_folder_whose_path_is_too_long_for_a_socket(faulty: Any, tmp_path: Path) -> None:
-    folder = tmp_path / ("x" * 130)
+def test_streams_that_are_closed_without_a_device_in_their_place(faulty: Any) -> None:
+    closing = ("sh", "-c", 'exec "$@" <&- 2>&-', "sh")
+    ended = run("run", "-n", "9", "-c", "3", faulty.url("/ok"), prefix=(*hiding("/dev"), *closing))
+    assert ended.returncode == 0
+    assert "9 responses" in ended.stdout
+
+
+@pytest.mark.parametrize("name", ["x" * 130, "a,b", "a%20b", "a#b", "a?b", "a b:c"])
+def test_a_temporary_folder_whose_path_no_socket_can_have(faulty: Any, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
     folder.mkdir()
     ended = run("run", "-n", "9", "-c", "2", *LOCAL, faulty.url("/ok"), TMPDIR=str(folder))
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -39,6 +39,12 @@ def test_what_the_surroundings_did(error: Exception, text: str) -> None:
     assert known.exit_code == ExitCode.FAULT
 
 
+def test_what_fails_while_a_library_cleans_up_is_what_was_refused() -> None:
+    error = RuntimeError("Cannot close a running event loop")
+    error.__context__ = OSError(errno.EMFILE, "Too many open files")
+    assert "ulimit -n" in str(translate(error))
+
+
 def test_what_is_known_already_stays() -> None:
     error = InputError("cause", "cure")
     assert translate(error) is error
