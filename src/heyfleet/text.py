@@ -33,9 +33,9 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() or each == "\t" else _escape(each) for each in text)
 
 
-def shorten(text: str) -> str:
-    """Return a text of at most TEXT_LENGTH characters, as it is received from another host."""
-    return text if len(text) <= TEXT_LENGTH else text[: TEXT_LENGTH - len(_ELLIPSIS)] + _ELLIPSIS
+def shorten(text: str, at_most: int = TEXT_LENGTH) -> str:
+    """Return a text of at most so many characters, as it is received from another host."""
+    return text if len(text) <= at_most else text[: at_most - len(_ELLIPSIS)] + _ELLIPSIS
 
 
 def cell(text: str) -> str:
@@ -66,13 +66,12 @@ def plural(count: int, singular: str, plural_form: str = "") -> str:
     return f"{count} {singular if count == 1 else plural_form or singular + 's'}"
 
 
-def brief(text: str, at_most: int = 300) -> str:
+def brief(text: str, at_most: int = TEXT_LENGTH) -> str:
     """Return an error text of a platform as one short line; of a web page, which a proxy may have sent, only the words."""
     text = text[:_BRIEF_READS]
     if _WEB_PAGE.search(text):
         text = _MARKUP.sub(" ", text)
-    text = " ".join(text.split())
-    return text if len(text) <= at_most else f"{text[: at_most - 3]}..."
+    return shorten(" ".join(text.split()), at_most)
 
 
 def _escape(character: str) -> str:
