@@ -107,6 +107,7 @@ class Runner:
             columns=columns,
             workers=len(shares),
             connections=sum(share.connections for share in shares),
+            stopped=lambda: self._stopped,
         )
         self._workers = [Worker(number, build_engine(setup, share)) for number, share in enumerate(shares)]
         return http2

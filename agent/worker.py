@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from heyfleet.agent.errors import cause_of
@@ -34,6 +35,7 @@ class Setup:
     columns: list[list[bytes]]
     workers: int
     connections: int  # of all workers
+    stopped: Callable[[], bool] = lambda: False  # whether the load was stopped
 
 
 class Worker:
@@ -89,7 +91,8 @@ def build_engine(setup: Setup, share: Share) -> Engine:
     stride = assignment.connection_stride or 1
     follower = None
     if not plan.disable_redirects and not plan.template:
-        follower = Follower(plan, setup.http2, setup.policy, setup.resolution.addresses)
+        addresses = setup.resolution.addresses
+        follower = Follower(plan, setup.http2, setup.policy, addresses, setup.stopped)
     engine = Engine(
         TargetConfig(
             addresses=setup.resolution.addresses,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -14,6 +14,7 @@ from heyfleet.agent.http.resolve import (
     ResolveError,
     check_behind_proxy,
     look_up_all,
+    look_up_unless,
     server_endpoint,
 )
 from heyfleet.agent.http.transport import tls_context
@@ -49,12 +50,18 @@ class Follower:
     """
 
     def __init__(
-        self, plan: Plan, http2: bool, policy: HostPolicy, addresses: Sequence[tuple[str, int]] = ()
+        self,
+        plan: Plan,
+        http2: bool,
+        policy: HostPolicy,
+        addresses: Sequence[tuple[str, int]] = (),
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`addresses` are those of the proxy, if the plan has one."""
+        """`addresses` are those of the proxy, if the plan has one; `stopped` tells whether the load was stopped."""
         self._plan = plan
         self._http2 = http2
         self._policy = policy
+        self._stopped = stopped
         self._proxy_addresses = list(addresses) if plan.HasField("proxy") else []
         self._engine: Engine | None = None
         target = plan.target
@@ -107,7 +114,7 @@ class Follower:
         """Look up an origin and add it to the engine; return its number, or the name of the error."""
         assert self._engine is not None
         try:
-            addresses = self._addresses(url)
+            addresses = look_up_unless(self._stopped, lambda: self._addresses(url))
         except ResolveError:
             return UNKNOWN_HOST
         except NotAllowedError:

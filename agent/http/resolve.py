@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import threading
 import time
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import TypeVar
 
 from heyfleet.agent.policy import HostPolicy
 from heyfleet.errors import CannotStartError
@@ -22,7 +24,13 @@ from heyfleet.proto.plan_pb2 import IPV4, IPV6, AddressFamily, Plan
 # Addresses that are tried out at once.
 _CONCURRENT_TRIALS = 16
 _TRIAL_ROUNDS = 4  # of addresses that give no answer
+_LOOKUP_LIMIT_S = (
+    5.0  # of a lookup during the load; resolvers wait as long for one name server (resolv.conf(5))
+)
+_LOOK_AT_STOP_S = 0.05
 _FAMILIES = {IPV4: socket.AF_INET, IPV6: socket.AF_INET6}
+
+T = TypeVar("T")
 
 
 class ResolveError(CannotStartError):
@@ -176,6 +184,27 @@ def look_up_all(
 
 def _unique(addresses: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
     return list(dict.fromkeys(addresses))
+
+
+def look_up_unless(stopped: Callable[[], bool], look_up: Callable[[], T]) -> T:
+    """Return what `look_up` returns; ResolveError if it takes too long, or as soon as `stopped`.
+
+    Name servers may be slow, and a lookup can't be cancelled: a thread of its own waits for it.
+    """
+    outcome: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            outcome.set_result(look_up())
+        except Exception as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=work, name="lookup", daemon=True).start()
+    end_s = time.monotonic() + _LOOKUP_LIMIT_S
+    while not wait([outcome], _LOOK_AT_STOP_S).done:
+        if stopped() or time.monotonic() > end_s:
+            raise ResolveError("the name server gave no answer in time", "check the name server")
+    return outcome.result()
 
 
 def _look_up(host: str, port: int, family: AddressFamily) -> list[str]:

@@ -1,8 +1,9 @@
 """Names and addresses."""
 
 import socket
+import threading
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -11,6 +12,7 @@ from heyfleet.agent.http.resolve import (
     Resolution,
     ResolveError,
     look_up_again,
+    look_up_unless,
     resolve,
     resolve_plan,
     server_endpoint,
@@ -178,3 +180,37 @@ def test_a_host_that_could_be_read_as_another_is_no_host(host: str, policy: Host
 def test_a_socket_path_is_not_cut() -> None:
     with pytest.raises(ResolveError, match="has a NUL character"):
         resolve_plan(plan(unix_socket="/run/a.sock\0/run/b.sock"), ANY)
+
+
+def test_a_slow_lookup_during_the_load_ends_with_the_load() -> None:
+    answer = threading.Event()
+    looks = iter([False, False, True])
+
+    def look_up() -> str:
+        assert answer.wait(60)
+        return "late"
+
+    try:
+        with pytest.raises(ResolveError, match="gave no answer in time"):
+            look_up_unless(lambda: next(looks), look_up)
+    finally:
+        answer.set()
+
+
+def test_a_lookup_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolving, "_LOOKUP_LIMIT_S", 0.0)
+    answer = threading.Event()
+    try:
+        with pytest.raises(ResolveError, match="gave no answer in time"):
+            look_up_unless(lambda: False, lambda: answer.wait(60))
+    finally:
+        answer.set()
+
+
+def test_a_lookup_gives_its_result_or_its_error() -> None:
+    def refuse() -> NoReturn:
+        raise NotAllowedError("no", "")
+
+    assert look_up_unless(lambda: False, lambda: 7) == 7
+    with pytest.raises(NotAllowedError):
+        look_up_unless(lambda: False, refuse)
