@@ -45,7 +45,8 @@ class Spool:
 
     def __init__(self, folder: Path, run_id: str, agent: str) -> None:
         self.path = folder / f"{check_run_id(run_id)}.{check_agent_name(agent)}{SUFFIX}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        # A pipe of this name without a reader is an error, and nothing to wait for.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
         self._file = os.fdopen(os.open(self.path, flags, 0o600), "wb", buffering=0)
         self._length = 0  # of the whole records
 

@@ -10,8 +10,9 @@ import click
 from heyfleet import console
 from heyfleet.agent.credentials import Token, check, read_ca, read_token
 from heyfleet.cli.parsed_type import ParsedType
-from heyfleet.durations import parse_count, parse_duration_ns, parse_rate_per_s
+from heyfleet.durations import parse_count, parse_duration_ns
 from heyfleet.errors import HeyfleetError
+from heyfleet.plan.values import parse_positive_rate
 
 HELP = """Generate load on this host for a controller.
 
@@ -27,8 +28,17 @@ Exit codes:
   130, 143, 129  stopped by SIGINT, SIGTERM or SIGHUP, after the load was
             stopped and its results were delivered"""
 
+
+def _parse_longest_ns(text: str) -> int:
+    """Return the nanoseconds of a longest duration; 0 would be no limit, and was hardly meant so."""
+    if not (longest_ns := parse_duration_ns(text)):
+        raise ValueError(f"{text!r} allows no load; leave the option out for no limit")
+    return longest_ns
+
+
 _DURATION = ParsedType("duration", parse_duration_ns)
-_RATE = ParsedType("rate", parse_rate_per_s)
+_LONGEST = ParsedType("duration", _parse_longest_ns)
+_RATE = ParsedType("rate", parse_positive_rate)
 _COUNT = ParsedType("count", lambda text: parse_count(text, minimum=1))
 _DEFAULT_REJOIN_TIMEOUT_NS = 600_000_000_000
 
@@ -77,7 +87,7 @@ _DEFAULT_REJOIN_TIMEOUT_NS = 600_000_000_000
 @click.option("--max-connections", type=_COUNT, metavar="N", help="Highest number of connections allowed.")
 @click.option(
     "--max-duration",
-    type=_DURATION,
+    type=_LONGEST,
     default=0,
     metavar="DURATION",
     help="Longest load allowed, its warm-up included. A longer one is refused or stopped.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,3 +123,9 @@ def test_a_damaged_file_is_read_to_the_damage(tmp_path: Path, rest: bytes) -> No
     spool.close(keep=True)
     spool.path.write_bytes(spool.path.read_bytes() + rest)
     assert len(list(read_records(spool.path))) == 5
+
+
+def test_a_pipe_in_the_folder_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "r1.a1.records")
+    with pytest.raises(OSError, match="No such device"):
+        Spool(tmp_path, "r1", "a1")

@@ -109,3 +109,10 @@ def test_the_second_signal_leaves_at_once() -> None:
         "    print('still here', flush=True)\n",
     )
     assert (ended.returncode, ended.stdout) == (130, "stop\n")
+
+
+@pytest.mark.parametrize("limit", [("--max-rate", "0"), ("--max-duration", "0s")])
+def test_an_owner_who_types_a_limit_of_0_gets_no_agent_without_a_limit(limit: tuple[str, str]) -> None:
+    result = python("-m", "heyfleet", "agent", "--join", "unix:/nowhere", "--rejoin-timeout", "0", *limit)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert limit[0] in result.stderr
