@@ -37,6 +37,7 @@ code=0
 skipped=(
     tests/test_tidy.py tests/test_imports.py tests/test_words.py tests/unit/deploy
     tests/fleet/test_runs.py tests/fleet/test_controller.py tests/fleet/test_deploy_local.py
+    tests/fleet/test_end_of_command.py tests/integration/test_interrupts.py tests/integration/test_surroundings.py
     tests/integration/test_demo.py tests/integration/test_pages.py tests/integration/test_tour.py
 )
 LD_PRELOAD=$preload "$python" -m pytest -q -n 2 --dist worksteal -p no:cacheprovider "${skipped[@]/#/--ignore=}" "$@" || code=$?

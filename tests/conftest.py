@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +22,9 @@ from hypothesis import HealthCheck, settings
 from heyfleet.plan.options import OPTIONS
 
 os.environ["HEYFLEET_RUNS"] = "none"  # no archives, except where a test asks for one
+# A shell without job control starts what runs in its background with these ignored; processes that tests start inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 for _variable in [option.environment_variable for option in OPTIONS]:
     os.environ.pop(_variable, None)
 # The duration of an example depends on the machine and on sanitizers; it is no property of the code.
