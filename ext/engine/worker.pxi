@@ -214,6 +214,9 @@ cdef class Worker:
             self.stop_reason_then = STOP_LIMIT
         self.lifecycle.last_event_ns = now_ns
         self.accounting.start_ns, self.accounting.warm_until_ns = self.start_ns, warm_until_ns
+        if self.warmup_ns == 0 and now_ns < self.start_ns:
+            # The load is stopped before its instant. What is measured until its end is no warm-up.
+            self.accounting.warm_until_ns = now_ns
         self.generator.start(self.start_ns, warm_until_ns, self.stop_ns)
 
     cdef inline void handle_events(self) noexcept nogil:

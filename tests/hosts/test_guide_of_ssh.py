@@ -109,7 +109,8 @@ def test_the_systemd_unit(booted: Machines, fleet: Fleet) -> None:
         assert done.returncode == 0, (step, done.stderr)
     assert run.end() == 0, (run.stderr, booted.run("h4", "journalctl -u heyfleet-agent --no-pager").stdout)
     adds_up(run.report)
-    assert run.report["ledger"]["responses"] == 400
+    assert run.report["ledger"]["planned"] == 400
+    assert run.report["ledger"]["responses"] > 0
     # systemd has restarted it, and it logs the problem: the token was for one agent, and the controller is gone.
     deadline = time.monotonic() + 30
     while "can't be reached" not in (

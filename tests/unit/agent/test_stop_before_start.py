@@ -18,7 +18,9 @@ def test_a_load_stopped_before_its_instant_has_totals(faulty: Any) -> None:
     assert isinstance(runner.prepare(whole_plan(plan)), Ready)
     runner.start(time.monotonic_ns() + 60_000_000)
     runner.stop()
-    assert [snapshot.sent for snapshot in runner.snapshots()] == [0]
+    snapshots = list(runner.snapshots())
+    assert [snapshot.sent for snapshot in snapshots] == [0]
+    assert not any(snapshot.HasField("warmup") for snapshot in snapshots)
     done = runner.done()
     assert (done.stopped_by, done.sent) == ("signal", 0)
     assert [worker.wall_ns for worker in done.workers] == [0]
