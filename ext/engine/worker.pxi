@@ -178,7 +178,8 @@ cdef class Worker:
             self.handle_events()
             now_ns = self.io.top.now()
             self.expire(now_ns)
-            if self.generator.due_ns <= now_ns:
+            # A stop may have come before the start, and its load then sends nothing.
+            if self.generator.due_ns <= now_ns and not load_flag(&self.stop_requested):
                 self.generator.release(now_ns)
             hdr_record(&self.accounting.metrics_at(now_ns).histograms[METRIC_LOOP_TURN], now_ns - turn_ns)
             self.loop_turns += 1
