@@ -107,6 +107,16 @@ def test_new_redirects_are_looked_at_one_in_a_turn() -> None:
 # Decoding.
 
 
+def feed_in_turns(parser: Http1Parser, answer: bytes) -> tuple[str, int, int]:
+    """Return the result of a response that is read turn by turn, the bytes consumed, and the number of turns."""
+    turns, at, result = 0, 0, "paused"
+    while result == "paused":
+        result, consumed = parser.feed(answer[at:])
+        at += consumed
+        turns += 1
+    return result, at, turns
+
+
 @pytest.mark.parametrize("coding", ENCODE)
 @pytest.mark.parametrize("work", [1, 3, 40])
 def test_content_is_decoded_over_several_turns(coding: str, work: int) -> None:
@@ -115,11 +125,7 @@ def test_content_is_decoded_over_several_turns(coding: str, work: int) -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}, {coding}\r\nContent-Length: {len(packed)}\r\n\r\n"
     answer = head.encode() + packed
     parser = Http1Parser(decode=True, work=work)
-    turns, at, result = 0, 0, "paused"
-    while result == "paused":
-        result, consumed = parser.feed(answer[at:])
-        at += consumed
-        turns += 1
+    result, at, turns = feed_in_turns(parser, answer)
     assert result == "done"
     assert at == len(answer)
     assert parser.decoded_bytes == len(content)
@@ -138,11 +144,7 @@ def test_content_that_unpacks_to_nothing_takes_many_turns(layers: int) -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {codings}\r\nContent-Length: {len(packed)}\r\n\r\n"
     answer = head.encode() + packed
     parser = Http1Parser(decode=True, work=work)
-    turns, at, result = 0, 0, "paused"
-    while result == "paused":
-        result, consumed = parser.feed(answer[at:])
-        at += consumed
-        turns += 1
+    result, _, turns = feed_in_turns(parser, answer)
     assert (result, parser.decoded_bytes) == ("done", 0)
     assert turns > coded_bytes / 32 / (work + 2 * 130)
 
