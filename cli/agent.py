@@ -25,8 +25,9 @@ Exit codes:
   0         the controller dismissed the agent
   1         the controller could not be reached within --rejoin-timeout
   2         invalid input, or the controller refused the agent
-  130, 143, 129  stopped by SIGINT, SIGTERM or SIGHUP, after the load was
-            stopped and its results were delivered"""
+  129, 130, 143
+            stopped by SIGHUP, SIGINT or SIGTERM, after the load was stopped
+            and its results were delivered"""
 
 
 def _parse_longest_ns(text: str) -> int:

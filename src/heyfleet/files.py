@@ -1,8 +1,8 @@
 """The one reader of files that people and strangers give: bounded, with one kind of error, and never waiting for ever.
 
 A path may name a regular file or, where `pipes` allows it, a FIFO, a process substitution (`<(command)`) or `-`, which
-is standard input. Directories, sockets and devices other than /dev/null are refused. A FIFO that nobody has open for
-writing is waited for for `WRITER_WAIT_S`; one that has a writer is read until all of its writers have closed it, however
+is standard input. Directories, sockets and devices other than /dev/null are refused. A FIFO that nobody opens for
+writing is given up after `WRITER_WAIT_S`; one that has a writer is read until all of its writers have closed it, however
 long that takes.
 
 Every error is one InputError that begins with `source`, the flag or line that named the file.
